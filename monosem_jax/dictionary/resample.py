@@ -1,0 +1,102 @@
+"""Neuron resampling (paper.md 2.5), inside the compiled chunk.
+
+Dead features become candidates for inputs that the dictionary explains badly.
+Chosen where the paper is silent: inputs are drawn without replacement (two dead
+features on one input would stay the same feature), and see `Resampling` for the
+loss that is squared and what the new decoder row is made of.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from monosem_jax import settings
+from monosem_jax.dictionary.sae import SAE, unit_rows
+
+
+def draw(key: jax.Array, loss_R: jax.Array, n: int) -> jax.Array:
+  """Draws n distinct rows with p proportional to loss squared: pick_n.
+
+  The Gumbel top-k trick: the n largest of log p + Gumbel noise are a sample
+  without replacement. O(R), and the same on any number of devices.
+  """
+  log_p_R = 2 * jnp.log(loss_R)
+  noise_R = jax.random.gumbel(key, loss_R.shape, loss_R.dtype)
+  return jax.lax.top_k(log_p_R + noise_R, n)[1]
+
+
+def place(
+  c: settings.Resampling, sae: SAE, dead_F: jax.Array, x_FA: jax.Array
+) -> SAE:
+  """Puts the input x_FA[i] in the place of every dead feature i.
+
+  Decoder row: the input at norm 1. Encoder column: the same at `encoder_scale`
+  times the mean encoder norm of the living. Encoder bias: 0. The living keep
+  every bit.
+  """
+  if c.subtract == 'decoder_bias':
+    x_FA = x_FA - sae.b_dec_A
+  row_FA = unit_rows(x_FA)
+  norm_F = jnp.linalg.norm(sae.W_enc_AF, axis=0)
+  alive_F = ~dead_F
+  # With nobody alive there is no mean: every feature's stands in.
+  mean_F = jnp.where(alive_F.any(), alive_F, True)
+  mean = jnp.sum(norm_F, where=mean_F) / jnp.sum(mean_F, dtype=norm_F.dtype)
+  return sae.replace(
+    W_enc_AF=jnp.where(dead_F, c.encoder_scale * mean * row_FA.T, sae.W_enc_AF),
+    b_enc_F=jnp.where(dead_F, 0, sae.b_enc_F),
+    W_dec_FA=jnp.where(dead_F[:, None], row_FA, sae.W_dec_FA),
+  )
+
+
+def forget(
+  tx: optax.GradientTransformation, opt_state: optax.OptState, dead_F: jax.Array
+) -> optax.OptState:
+  """Zeroes Adam's moments of exactly the entries that `place` writes."""
+  of_dead = SAE(
+    W_enc_AF=dead_F,
+    b_enc_F=dead_F,
+    W_dec_FA=dead_F[:, None],
+    b_dec_A=jnp.zeros((), bool),
+  )
+  return optax.tree.map_params(
+    tx,
+    lambda moment, dead: jnp.where(dead, jnp.zeros_like(moment), moment),
+    opt_state,
+    of_dead,
+  )
+
+
+def resample(
+  c: settings.Resampling,
+  tx: optax.GradientTransformation,
+  state,
+  loss_R: jax.Array,
+  pick: Callable[[jax.Array], jax.Array],
+  key: jax.Array,
+):
+  """Re-draws the dead features of a dictionary.
+
+  Args:
+    c: settings.
+    tx: the optimizer behind `state.opt_state`.
+    state: a `train.DictionaryState`.
+    loss_R: the loss of the candidate rows, R at least F.
+    pick: gathers candidate rows by number, as x_FA, in the dictionary's scale.
+    key: of the draw.
+
+  Returns:
+    The state, with counters of dead features reset, and their number.
+  """
+  dead_F = state.silent_F >= c.window
+  pick_F = draw(key, loss_R, dead_F.size)
+  # The d-th dead feature takes the d-th input drawn.
+  x_FA = pick(pick_F[jnp.cumsum(dead_F) - 1])
+  state = state.replace(
+    sae=place(c, state.sae, dead_F, x_FA),
+    opt_state=forget(tx, state.opt_state, dead_F),
+    silent_F=jnp.where(dead_F, 0, state.silent_F),
+  )
+  return state, dead_F.sum(dtype=jnp.int32)

@@ -1,0 +1,76 @@
+"""The sparse autoencoder: four arrays, encode, decode, loss (paper.md 2)."""
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from monosem_jax.precision import Dot
+
+
+@flax.struct.dataclass
+class SAE:
+  """A dictionary of F features over activations of width A."""
+
+  W_enc_AF: jax.Array
+  b_enc_F: jax.Array
+  W_dec_FA: jax.Array
+  b_dec_A: jax.Array
+
+
+def unit_rows(x_FA: jax.Array) -> jax.Array:
+  """Each row over its L2 norm; a zero row stays zero."""
+  norm_F1 = jnp.linalg.norm(x_FA, axis=1, keepdims=True)
+  return x_FA / jnp.where(norm_F1 > 0, norm_F1, 1)
+
+
+def init(key: jax.Array, width: int, features: int) -> SAE:
+  """PyTorch's default initialisation (paper.md 2.2), decoder rows of norm 1.
+
+  Kaiming-uniform with a = sqrt(5) is U(-1/sqrt(fan_in), 1/sqrt(fan_in)). The
+  encoder bias is not stated; it starts at 0. The decoder bias is set to the
+  data's geometric median by `init.start`.
+  """
+  enc_key, dec_key = jax.random.split(key)
+  enc_bound, dec_bound = width**-0.5, features**-0.5
+  return SAE(
+    W_enc_AF=jax.random.uniform(
+      enc_key, (width, features), minval=-enc_bound, maxval=enc_bound
+    ),
+    b_enc_F=jnp.zeros(features),
+    W_dec_FA=unit_rows(
+      jax.random.uniform(
+        dec_key, (features, width), minval=-dec_bound, maxval=dec_bound
+      )
+    ),
+    b_dec_A=jnp.zeros(width),
+  )
+
+
+def encode(sae: SAE, x_NA: jax.Array, dot: Dot) -> jax.Array:
+  """f = ReLU((x - b_dec) W_enc + b_enc), as f_NF.
+
+  The decoder bias is taken off behind the product, which is the same and spares
+  the backward pass a matrix product per batch: its gradient then passes through
+  a vector of F instead of N x F.
+  """
+  shift_F = sae.b_enc_F - dot('a,af->f', sae.b_dec_A, sae.W_enc_AF)
+  return jax.nn.relu(dot('na,af->nf', x_NA, sae.W_enc_AF) + shift_F)
+
+
+def decode(sae: SAE, f_NF: jax.Array, dot: Dot) -> jax.Array:
+  """recon = f W_dec + b_dec, as recon_NA."""
+  return dot('nf,fa->na', f_NF, sae.W_dec_FA) + sae.b_dec_A
+
+
+def row_losses(
+  sae: SAE, x_NA: jax.Array, dot: Dot
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """The two terms of the loss for every row, and the features.
+
+  Returns:
+    mse_N, the mean over A of the squared error; l1_norm_N, the sum over F of f
+    (before the coefficient); f_NF.
+  """
+  f_NF = encode(sae, x_NA, dot)
+  error_NA = decode(sae, f_NF, dot) - x_NA
+  return jnp.square(error_NA).mean(-1), f_NF.sum(-1), f_NF

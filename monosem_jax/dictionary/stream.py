@@ -1,0 +1,117 @@
+"""Tokens of a chunk to shuffled activation rows, in memory, on the mesh.
+
+The rows are never permuted as a whole: a permutation of their indices is drawn
+inside each of G groups, and a batch's rows are gathered inside its step. Groups
+lie on the `data` axis, so the shuffle moves no row between its devices.
+"""
+
+from collections.abc import Callable
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from monosem_jax import settings
+from monosem_jax.mesh import SPECS, constrain
+
+
+@flax.struct.dataclass
+class Rows:
+  """The rows of a chunk and the order in which batches take them.
+
+  Attributes:
+    rows_UGrA: activations, by micro-batch of the forward pass and group.
+    index_SMGn: for step S, micro-batch M of its batch and group G, which n of
+      the group's U * r rows; over S, M and n each of them once.
+  """
+
+  rows_UGrA: jax.Array
+  index_SMGn: jax.Array
+
+  def take(self, index_Gn: jax.Array) -> jax.Array:
+    """Gathers n rows of every group, as x_NA with N = G * n."""
+    u, r = jnp.divmod(index_Gn, self.rows_UGrA.shape[2])
+    x_GnA = jax.vmap(lambda rows, u, r: rows[u, r], in_axes=(1, 0, 0))(
+      self.rows_UGrA, u, r
+    )
+    return constrain(x_GnA.reshape(-1, x_GnA.shape[-1]), SPECS.x_NA)
+
+  def pick(self, flat_F: jax.Array) -> jax.Array:
+    """Gathers rows by their number in the order of training, as x_FA."""
+    S, M, G, n = self.index_SMGn.shape
+    index_F = self.index_SMGn.reshape(-1)[flat_F]
+    group_F = flat_F // n % G
+    u, r = jnp.divmod(index_F, self.rows_UGrA.shape[2])
+    return self.rows_UGrA[u, group_F, r]
+
+
+def positions(
+  c: settings.Stream, context_C: jax.Array, epoch_C: jax.Array, T: int
+) -> jax.Array:
+  """The P positions of each context that its epoch trains on: position_CP.
+
+  Every context has one fixed permutation of its positions; epoch e takes its
+  e-th slice, so that no row repeats before T // P epochs (paper.md 2.4).
+  """
+  P = c.positions_per_context
+  key = jax.random.fold_in(jax.random.key(c.seed), 0)
+
+  def of_context(context, epoch):
+    order_T = jax.random.permutation(jax.random.fold_in(key, context), T)
+    start = epoch % (T // P) * P if T // P > 1 else 0
+    return jax.lax.dynamic_slice_in_dim(order_T, start, P)
+
+  return jax.vmap(of_context)(context_C, epoch_C)
+
+
+def shuffled_index(c: settings.Stream, chunk: jax.Array) -> jax.Array:
+  """Draws a chunk's order: index_SMGn of `Rows`."""
+  R = c.contexts_per_chunk * c.positions_per_context
+  G, N = c.shuffle_groups, c.batch_size
+  M = N // (c.micro_batch or N)
+  key = jax.random.fold_in(jax.random.key(c.seed), 1)
+  keys_G = jax.random.split(jax.random.fold_in(key, chunk), G)
+  order_GR = jax.vmap(lambda key: jax.random.permutation(key, R // G))(keys_G)
+  order_GSMn = order_GR.reshape(G, R // N, M, N // M // G)
+  return order_GSMn.transpose(1, 2, 0, 3)
+
+
+def harvest(
+  c: settings.Stream,
+  forward: Callable[..., jax.Array],
+  lm,
+  tokens_CT: jax.Array,
+  context_C: jax.Array,
+  epoch_C: jax.Array,
+  dtype: jnp.dtype,
+) -> jax.Array:
+  """Runs the frozen transformer over a chunk's contexts: rows_UGrA.
+
+  Args:
+    c: the stream's settings.
+    forward: `forward(lm, tokens_BT) -> acts_BTA`.
+    lm: what `forward` needs; passed in, for closed over it would be constants.
+    tokens_CT: int32 token ids.
+    context_C: number of each context in the store.
+    epoch_C: how often the stream has been through the store, for each context.
+    dtype: of the rows.
+  """
+  C, T = tokens_CT.shape
+  G, U = c.shuffle_groups, c.micro_batches
+  position_CP = positions(c, context_C, epoch_C, T)
+
+  def outermost(x_CX):  # groups stay sharded, micro-batches are mapped over
+    x_UGCX = x_CX.reshape(G, U, C // G // U, *x_CX.shape[1:]).swapaxes(0, 1)
+    return constrain(x_UGCX, SPECS.tokens_UGCT)
+
+  def micro_batch(inputs):
+    tokens_GCT, position_GCP = inputs
+    acts_BTA = forward(lm, tokens_GCT.reshape(-1, T)).astype(dtype)
+    position_BP1 = position_GCP.reshape(-1, c.positions_per_context, 1)
+    kept_BPA = jnp.take_along_axis(acts_BTA, position_BP1, axis=1)
+    return kept_BPA.reshape(G, -1, kept_BPA.shape[-1])
+
+  rows_UGrA = jax.lax.map(
+    micro_batch, (outermost(tokens_CT), outermost(position_CP))
+  )
+  return constrain(rows_UGrA, SPECS.rows_UGrA)

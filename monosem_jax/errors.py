@@ -1,0 +1,29 @@
+"""Errors that a user can mend: what is wrong, where, and what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+  """Bad input or a refused request; `main` prints it and exits with code 2."""
+
+
+class Stopped(Exception):
+  """A signal ended the run at a chunk border, after a save.
+
+  Attributes:
+    signum: the signal, so that `main` can exit with 128 + signum as shells do.
+  """
+
+  def __init__(self, message: str, signum: int):
+    super().__init__(message)
+    self.signum = signum
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+  """Returns ` (did you mean X?)`, or the known words where none is near."""
+  known = sorted(known)
+  near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+  if near:
+    return f' (did you mean {near[0]!r}?)'
+  return f' (known: {", ".join(known)})' if known else ''

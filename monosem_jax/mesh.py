@@ -1,0 +1,86 @@
+"""The device mesh, and where every array of the program lives on it.
+
+Two axes: `data` (contexts, activation rows) and `feature` (a dictionary's
+rows). No other module writes an axis name.
+"""
+
+import dataclasses
+
+import jax
+from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
+
+from monosem_jax import settings
+from monosem_jax.errors import UserError
+
+AXES = ('data', 'feature')
+
+
+@dataclasses.dataclass(frozen=True)
+class Specs:
+  """Every PartitionSpec of the program; a field is a tensor plus its axes."""
+
+  replicated: P = P()
+  # Contexts of the transformer spread over the whole mesh.
+  tokens_BT: P = P(AXES)
+  # The tokens of a chunk, groups behind the micro-batches that are mapped over.
+  tokens_UGCT: P = P(None, 'data', 'feature')
+  # Rows of a chunk, by micro-batch and group; rows of a batch.
+  rows_UGrA: P = P(None, 'data')
+  x_NA: P = P('data')
+  f_NF: P = P('data', 'feature')
+  W_enc_AF: P = P(None, 'feature')
+  b_enc_F: P = P('feature')
+  W_dec_FA: P = P('feature')
+  b_dec_A: P = P()
+
+
+SPECS = Specs()
+
+
+def make_mesh(config: settings.Mesh) -> jax.sharding.Mesh:
+  """Builds the `data` x `feature` mesh over all devices.
+
+  Raises:
+    UserError: the axes do not multiply to the number of devices.
+  """
+  n = jax.device_count()
+  data, feature = config.data, config.feature
+  if data == -1 and feature == -1:
+    raise UserError('mesh: only one of mesh.data and mesh.feature may be -1.')
+  if data == -1:
+    data = n // max(feature, 1)
+  if feature == -1:
+    feature = n // max(data, 1)
+  if data < 1 or feature < 1 or data * feature != n:
+    raise UserError(
+      f'mesh: data={config.data} x feature={config.feature} does not fit the '
+      f'{n} devices of this machine; set --config.mesh.data and '
+      '--config.mesh.feature so that their product is the device count.'
+    )
+  # Auto said outright: under Explicit, lax.map over sharded groups raises.
+  return jax.make_mesh((data, feature), AXES, axis_types=(AxisType.Auto,) * 2)
+
+
+def sharding(mesh: jax.sharding.Mesh, spec: P) -> NamedSharding:
+  """The placement of an array on `mesh`."""
+  return NamedSharding(mesh, spec)
+
+
+def constrain(x: jax.Array, spec: P) -> jax.Array:
+  """Pins `x` to `spec` on the mesh in force; no mesh, no constraint."""
+  if jax.sharding.get_abstract_mesh().empty:
+    return x
+  return jax.lax.with_sharding_constraint(x, spec)
+
+
+def micro_batches(x: jax.Array, n: int) -> jax.Array:
+  """Splits the leading axis into n micro-batches: [N, ...] -> [n, N / n, ...].
+
+  The leading axis is taken to be spread over the whole mesh. Splitting it
+  outermost would map over devices instead of inside each; so each shard is
+  split, and no row moves.
+  """
+  mesh = jax.sharding.get_abstract_mesh()
+  shards = 1 if mesh.empty else mesh.size
+  parts = x.reshape(shards, n, -1, *x.shape[1:]).swapaxes(0, 1)
+  return parts.reshape(n, -1, *x.shape[1:])

@@ -1,0 +1,35 @@
+"""Matrix products in a chosen dtype that accumulate in float32."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+PRECISIONS = ('auto', 'float32', 'bfloat16')
+
+
+def compute_dtype(precision: str) -> jnp.dtype:
+  """The dtype of matrix products: bfloat16 on accelerators under `auto`."""
+  if precision == 'auto':
+    on_cpu = jax.default_backend() == 'cpu'
+    return jnp.dtype(jnp.float32 if on_cpu else jnp.bfloat16)
+  return jnp.dtype(precision)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dot:
+  """An einsum that casts its operands to `dtype`; the result is at least f32.
+
+  Under float64 operands (tests of exactness) nothing is cast down.
+  """
+
+  dtype: jnp.dtype
+
+  def __call__(self, spec: str, *operands: jax.Array) -> jax.Array:
+    wide = jnp.result_type(jnp.float32, *operands)
+    dtype = wide if wide == jnp.float64 else self.dtype
+    return jnp.einsum(
+      spec,
+      *(x.astype(dtype) for x in operands),
+      preferred_element_type=wide,
+    )

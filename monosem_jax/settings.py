@@ -1,0 +1,262 @@
+"""Every setting of the program: what it means, in which unit, and its default.
+
+Frozen dataclasses, one per part of the flow. A config file (configs/*.py) names
+only what differs from here. `config.py` turns one into a `Config` and checks it.
+
+A field marked `free` does not change a stage's result, or extends it (more
+steps): it may differ between a run and its continuation. All others make up a
+stage's identity.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+
+def free(default):
+  """A field that may change between a run and its continuation."""
+  return dataclasses.field(default=default, metadata={'free': True})
+
+
+@dataclasses.dataclass(frozen=True)
+class Text:
+  """Where documents come from and how they become contexts.
+
+  Policy, the same for every source: documents are joined by a separator token
+  and the joined tokens are cut every `context` tokens. A context may begin in
+  the middle of a document; nothing is prepended, so position 0 holds an
+  ordinary token. `Transformer.attend_across_documents` says whether attention
+  crosses a separator.
+  """
+
+  # installed | jsonl | text | tfds | array_record | parquet
+  source: str = 'installed'
+  # jsonl, array_record, parquet: globs; text: folders; tfds: data set names.
+  paths: tuple[str, ...] = ()
+  # The field that holds a record's text, and the (dotted) one that names its
+  # subset; The Pile's names by default.
+  text_field: str = 'text'
+  subset_field: str = 'meta.pile_set_name'
+  # tfds only: the split read, where it lives, and whether to prepare it.
+  tfds_split: str = 'train'
+  tfds_dir: str = ''
+  tfds_prepare: bool = False
+  # Fraction of the documents kept per subset, by a hash of the text; '*' is
+  # the fraction for subsets not named.
+  keep: Mapping[str, float] = dataclasses.field(default_factory=dict)
+  # Shorter documents are skipped; longer ones are cut at the last line end.
+  min_document_chars: int = 200
+  max_document_chars: int = 100_000
+  # Fraction of documents held out for validation, by a hash of the text, so
+  # that a duplicate never stands on both sides.
+  val_fraction: float = 0.05
+  # A corrupt line or a truncated file is an error instead of a counted skip.
+  strict: bool = False
+  # T: tokens of a context.
+  context: int = 256
+  # Contexts stored together, the unit of shuffled reading.
+  contexts_per_record: int = 64
+  # Order in which contexts are stored.
+  seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokenizer:
+  """A byte-level BPE, trained on a sample or taken from a file."""
+
+  # An existing tokenizer.json; empty: train one.
+  path: str = ''
+  # V, the separator token included; at most 65,536.
+  vocab_size: int = 4096
+  # Characters of training documents the BPE is trained on.
+  sample_chars: int = 20_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Transformer:
+  """The language model (paper.md 1) and its training.
+
+  The paper publishes the widths, the layer, ReLU, Adam and the token count. Our
+  choices where it is silent: 4 heads, learned positions added to the residual
+  stream, attention before MLP, biases everywhere but in the unembedding, which
+  is not tied to the embedding.
+  """
+
+  n_layers: int = 1
+  d_model: int = 128
+  d_mlp: int = 512
+  n_heads: int = 4
+  activation: str = 'relu'  # relu | gelu
+  # What a dictionary decomposes: `mlp` (after the non-linearity) or `resid`
+  # (the residual stream after a layer), of which layer.
+  site: str = 'mlp'
+  site_layer: int = 0
+  attend_across_documents: bool = False
+  # Seed of the weights and of the order of the training contexts.
+  seed: int = 0
+  data_seed: int = 0
+  steps: int = free(1_000)
+  # Contexts of a step, and of one pass inside it (0: all of them at once).
+  batch_size: int = 64
+  micro_batch: int = 0
+  # Linear warm-up to `lr`, then a cosine to `lr * lr_final` at `steps`.
+  lr: float = 1e-3
+  lr_final: float = 0.1
+  warmup_steps: int = 100
+  beta1: float = 0.9
+  beta2: float = 0.95
+  weight_decay: float = 0.1
+  clip_norm: float = 1.0
+  # Steps of one dispatch, one chunk of the loop.
+  steps_per_chunk: int = 10
+  # auto: bfloat16 matrix products on accelerators, float32 on CPU. Weights and
+  # moments are float32 always.
+  precision: str = 'auto'
+  # Held-out contexts of the final evaluation, at most.
+  eval_contexts: int = free(512)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+  """How tokens become shuffled activation rows, and how many (paper.md 2.4)."""
+
+  # C: contexts of a chunk.
+  contexts_per_chunk: int = 4_096
+  # P: positions sampled from each context, without replacement. Epoch e takes
+  # the e-th slice of one fixed permutation of positions per context.
+  positions_per_context: int = 250
+  # G: rows are shuffled inside each of G groups of contexts; a multiple of the
+  # `data` axis. Part of the result, so that the mesh is not.
+  shuffle_groups: int = 8
+  # U: micro-batches of the forward pass over a chunk.
+  micro_batches: int = 16
+  # N: rows of a training batch, and how many of them are encoded at once (0:
+  # all). Fewer bound the memory of f_NF and keep it in a CPU's cache.
+  batch_size: int = 8_192
+  micro_batch: int = 0
+  # Training steps of every dictionary on this stream.
+  steps: int = free(1_000_000)
+  seed: int = 0
+  # As for the transformer; activations are held in this dtype too.
+  precision: str = 'auto'
+
+
+@dataclasses.dataclass(frozen=True)
+class Resampling:
+  """Neuron resampling (paper.md 2.5)."""
+
+  # Steps after which dead features are re-drawn; empty: never.
+  steps: tuple[int, ...] = (25_000, 50_000, 75_000, 100_000)
+  # Steps without firing after which a feature counts as dead.
+  window: int = 12_500
+  # Inputs whose loss is measured; whole batches of the chunk.
+  candidates: int = 819_200
+  # Our choice where the paper is silent: the loss that is squared is the whole
+  # loss, L1 term included (`total`), or the reconstruction error alone (`mse`).
+  loss: str = 'total'
+  # Our choice where the paper is silent: the new decoder row is the input
+  # itself (`none`), or the input minus the decoder bias (`decoder_bias`).
+  subtract: str = 'none'
+  # Norm of the new encoder column, in mean norms of living features.
+  encoder_scale: float = 0.2
+
+
+@dataclasses.dataclass(frozen=True)
+class Dictionary:
+  """A sparse autoencoder (paper.md 2.1 to 2.3) and its training.
+
+  Loss: mean over the batch of [mean over the A elements of the squared error
+  + l1 * sum over the F features of f]. `l1` therefore scales with the
+  activations: doubling them asks for twice the `l1` at the same sparsity.
+  """
+
+  # F.
+  features: int = 4_096
+  l1: float = 0.004
+  # Wanted mean number of active features. 0: use `l1`; otherwise a trial run
+  # before step 0 fixes the coefficient, and `l1` is only where it starts.
+  l1_target_l0: float = 0.0
+  # Steps of that trial run.
+  calibration_steps: int = 200
+  # none: activations as they are (the paper). unit: times one constant so that
+  # E||x|| = sqrt(A), and `l1` refers to those; folded into the exported
+  # weights.
+  normalize: str = 'none'
+  # Unpublished; see paper.md 2.4.
+  lr: float = 1e-4
+  beta1: float = 0.9
+  beta2: float = 0.999
+  seed: int = 0
+  resampling: Resampling = Resampling()
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+  """What is measured of a finished dictionary, on held-out documents."""
+
+  # Contexts at most; all positions of each are used.
+  contexts: int = 512
+  # Contexts of one device call.
+  batch_size: int = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+  """The feature table (paper.md 5.2)."""
+
+  # Documents the examples come from: train | val.
+  split: str = 'train'
+  # Contexts read, at most; all positions of each are used.
+  contexts: int = 4_096
+  # Contexts of one device call.
+  batch_size: int = 32
+  # Share of the contexts that the pass before it reads, to learn densities.
+  sample_fraction: float = 0.0625
+  # L: the most active features of a token that are kept; tokens with more are
+  # counted and reported.
+  active_per_token: int = 64
+  # Random activations of each feature behind its histogram and intervals.
+  activations: int = 1_000
+  # Examples kept: the top, each of the 11 intervals, and silent ones.
+  top: int = 20
+  per_interval: int = 5
+  bottom: int = 20
+  # Tokens of an example before and after its own.
+  before: int = 8
+  after: int = 8
+  seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+  """How often a run saves; a kill costs at most this much work."""
+
+  every_chunks: int = free(10)
+  keep: int = free(2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mesh:
+  """Devices along each axis; -1 takes what is left."""
+
+  data: int = free(-1)
+  feature: int = free(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """One run: all stages, all models, all dictionaries.
+
+  `models` and `dictionaries` hold complete settings: `lm` and `sae` with each
+  entry's own changes. The key `A1` is the dictionary the paper calls A/1: run 1
+  on model A.
+  """
+
+  text: Text
+  tokenizer: Tokenizer
+  models: Mapping[str, Transformer]
+  stream: Stream
+  dictionaries: Mapping[str, Dictionary]
+  evaluation: Evaluation
+  features: Features
+  checkpoint: Checkpoint
+  mesh: Mesh

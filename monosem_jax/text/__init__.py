@@ -1,0 +1,1 @@
+"""Documents to tokens: sources, tokenizer, packed token store, batches."""

@@ -1,0 +1,97 @@
+"""One document, and what becomes of a record that holds none."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from monosem_jax import settings
+from monosem_jax.errors import UserError
+
+UNKNOWN_SUBSET = 'unknown'
+
+
+@dataclasses.dataclass(frozen=True)
+class Document:
+  """A text that can be encoded as UTF-8, and where it comes from.
+
+  Attributes:
+    text: the whole document.
+    subset: name of the part of the corpus, `unknown` where none is given.
+    origin: file and line or the like, relative to the source's paths.
+  """
+
+  text: str
+  subset: str
+  origin: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Skips:
+  """Counts what is skipped, by reason, or refuses it."""
+
+  counts: Counter[str]
+  strict: bool
+
+  def bad(self, reason: str, where: str) -> None:
+    """Counts one unusable record or file.
+
+    Raises:
+      UserError: under `text.strict`, naming `where`.
+    """
+    if self.strict:
+      raise UserError(
+        f'{where}: {reason}. Mend it, or set text.strict=False to skip and '
+        'count such records.'
+      )
+    self.counts[reason] += 1
+
+
+def field(record: Any, dotted: str) -> Any:
+  """Returns the value at a dotted path of nested mappings, or None."""
+  for name in dotted.split('.'):
+    if not isinstance(record, Mapping):
+      return None
+    record = record.get(name)
+  return record
+
+
+def subset_name(value: Any) -> str:
+  """Returns a printable subset name for whatever the subset field held."""
+  if isinstance(value, bytes):
+    value = value.decode('utf-8', 'backslashreplace')
+  if isinstance(value, int):
+    value = str(value)
+  if not isinstance(value, str) or not value:
+    return UNKNOWN_SUBSET
+  return value.encode('utf-8', 'backslashreplace').decode('utf-8')
+
+
+def checked_text(value: Any, where: str, skips: Skips) -> str | None:
+  """Returns `value` as text that UTF-8 can hold, or None and counts why not."""
+  if isinstance(value, bytes):
+    try:
+      return value.decode('utf-8')
+    except UnicodeDecodeError:
+      skips.bad('undecodable', where)
+      return None
+  if not isinstance(value, str):
+    skips.bad('no text field', where)
+    return None
+  try:
+    value.encode('utf-8')
+  except UnicodeEncodeError:
+    skips.bad('lone surrogate', where)
+    return None
+  return value
+
+
+def from_record(
+  record: Any, origin: str, where: str, text: settings.Text, skips: Skips
+) -> Document | None:
+  """Returns the document a record holds, or None where it holds none."""
+  value = checked_text(field(record, text.text_field), where, skips)
+  if value is None:
+    return None
+  subset = subset_name(field(record, text.subset_field))
+  return Document(value, subset, origin)

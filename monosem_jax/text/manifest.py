@@ -1,0 +1,160 @@
+"""What a store holds, as JSON that is the same wherever it is written."""
+
+import dataclasses
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monosem_jax import settings
+from monosem_jax.errors import UserError
+from monosem_jax.text import sources
+from monosem_jax.text.table import DocumentTable, TableBuilder
+from monosem_jax.text.tokenizer import Tokenizer
+
+FORMAT = 1
+SPLITS = ('train', 'val')
+MANIFEST, TOKENIZER, DOCUMENTS = (
+  'manifest.json',
+  'tokenizer.json',
+  'documents.npz',
+)
+# Settings that name places of one machine, or do not change what is stored.
+_LEFT_OUT = ('paths', 'tfds_dir', 'tfds_prepare', 'strict')
+
+
+def finish(
+  scratch: Path,
+  text: settings.Text,
+  tok: Tokenizer,
+  builders: dict[str, TableBuilder],
+  subsets: list[str],
+  skipped: Counter[str],
+) -> dict[str, Any]:
+  """Writes the documents' table, then the manifest; returns the manifest."""
+  tables = {split: builder.build() for split, builder in builders.items()}
+  columns = {
+    name: array
+    for split, table in tables.items()
+    for name, array in table.columns(split).items()
+  }
+  np.savez(scratch / DOCUMENTS, allow_pickle=False, **columns)
+  splits = {
+    split: _split(scratch, split, table, text)
+    for split, table in tables.items()
+  }
+  identity = {
+    'format': FORMAT,
+    'context': text.context,
+    'contexts_per_record': text.contexts_per_record,
+    'tokenizer': {
+      'sha256': tok.sha256,
+      'vocab_size': tok.vocab_size,
+      'separator': tok.separator,
+    },
+    'documents': _file(scratch / DOCUMENTS),
+    'subset_names': subsets,
+    'splits': splits,
+  }
+  chosen = dataclasses.asdict(text)
+  source = sources.description(text)
+  if text.source == 'installed':
+    source['files'] = sum(len(table.digest) for table in tables.values())
+  manifest = {
+    'sha256': _digest(identity),
+    **identity,
+    'subsets': _subsets(tables, subsets),
+    'skipped': dict(sorted(skipped.items())),
+    'settings': {k: v for k, v in chosen.items() if k not in _LEFT_OUT},
+    'source': source,
+  }
+  path = scratch / MANIFEST
+  path.write_text(json.dumps(manifest, indent=2) + '\n', 'utf-8')
+  return manifest
+
+
+def load(directory: Path) -> dict[str, Any]:
+  """Returns the manifest of a complete store.
+
+  Raises:
+    UserError: there is none, it is corrupt, or a file is missing or has
+      another size than the manifest says.
+  """
+  again = 'Remove the folder and run the text stage again.'
+  path = directory / MANIFEST
+  if not path.is_file():
+    raise UserError(
+      f'{directory} holds no token store ({MANIFEST} is missing). Run the text '
+      'stage first.'
+    )
+  try:
+    manifest = json.loads(path.read_text('utf-8'))
+    version = manifest['format']
+    files = [manifest['documents']]
+    for split in SPLITS:
+      files += manifest['splits'][split]['files']
+    sizes = {file['name']: file['bytes'] for file in files}
+  except (ValueError, KeyError, TypeError) as e:
+    raise UserError(f'{path} is corrupt. {again}') from e
+  if version != FORMAT:
+    raise UserError(
+      f'{path} has format {version}; this program reads {FORMAT}. {again}'
+    )
+  for name, size in sizes.items():
+    file = directory / name
+    if not file.is_file():
+      raise UserError(f'{file} is missing. {again}')
+    if file.stat().st_size != size:
+      raise UserError(
+        f'{file} has {file.stat().st_size:,} bytes instead of {size:,}. {again}'
+      )
+  return manifest
+
+
+def _split(
+  scratch: Path, split: str, table: DocumentTable, text: settings.Text
+) -> dict[str, Any]:
+  each = text.contexts_per_record
+  tokens = int(table.start[-1])
+  n_records = tokens // text.context // each
+  paths = sorted(scratch.glob(f'{split}-*.array_record'))
+  files = [_file(path) for path in paths]
+  return {
+    'documents': len(table.digest),
+    'tokens': tokens,
+    'records': n_records,
+    'contexts': n_records * each,
+    'dropped_tokens': tokens - n_records * each * text.context,
+    'files': files,
+  }
+
+
+def _subsets(
+  tables: dict[str, DocumentTable], names: list[str]
+) -> dict[str, dict[str, dict[str, int]]]:
+  """Returns subset -> split -> {documents, tokens}."""
+  counts: dict[str, dict[str, dict[str, int]]] = {name: {} for name in names}
+  for split, table in tables.items():
+    documents = np.bincount(table.subset, minlength=len(names))
+    tokens = np.zeros(len(names), np.int64)
+    np.add.at(tokens, table.subset, table.lengths)
+    for i, name in enumerate(names):
+      counts[name][split] = {
+        'documents': int(documents[i]),
+        'tokens': int(tokens[i]),
+      }
+  return counts
+
+
+def _file(path: Path) -> dict[str, Any]:
+  with open(path, 'rb') as file:
+    digest = hashlib.file_digest(file, 'sha256').hexdigest()
+  return {'name': path.name, 'bytes': path.stat().st_size, 'sha256': digest}
+
+
+def _digest(value: Any) -> str:
+  canonical = json.dumps(value, sort_keys=True).encode('utf-8')
+  return hashlib.sha256(canonical).hexdigest()

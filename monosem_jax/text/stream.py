@@ -1,0 +1,114 @@
+"""Batches of contexts in an order that any process can enter anywhere.
+
+The order is one of groups of contexts that lie in one record. Everything about
+batch number i is computed from i, so a position in the stream is i alone.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import grain
+import numpy as np
+
+from monosem_jax.errors import UserError
+from monosem_jax.text.store import TokenStore
+
+# Two threads read and unpack while the program trains; four batches wait.
+_READ_OPTIONS = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
+
+
+class Batch(NamedTuple):
+  """Contexts and what they are.
+
+  Attributes:
+    tokens_BT: int32 token ids.
+    context_B: int32 number of each context in the store: record * K + slot.
+    epoch_B: int32 epoch each context belongs to, from 0.
+  """
+
+  tokens_BT: np.ndarray
+  context_B: np.ndarray
+  epoch_B: np.ndarray
+
+
+def batches(
+  store: TokenStore,
+  split: str,
+  batch_size: int,
+  *,
+  seed: int | None,
+  start: int,
+  process_index: int = 0,
+  process_count: int = 1,
+  epochs: int | None = None,
+) -> Iterator[Batch]:
+  """Yields a split's batches from number `start` on, read ahead in threads.
+
+  Every epoch holds each context once, in an order of its own; a batch may span
+  two epochs. The rows of all processes, joined in order, are the batch that
+  one process would get.
+
+  Args:
+    store: the store to read.
+    split: train | val.
+    batch_size: contexts of a batch, of all processes together.
+    seed: of the order; None for the stored order.
+    start: number of the first batch.
+    process_index: which part of each batch is yielded.
+    process_count: the parts of each batch.
+    epochs: None never ends; otherwise the last batch may be smaller.
+
+  Returns:
+    An iterator with `close()`, which stops its threads.
+
+  Raises:
+    UserError: `batch_size` cannot be shared out; while reading, a file that is
+      gone, cut short or corrupt.
+  """
+  if batch_size % process_count:
+    raise UserError(
+      f'A batch of {batch_size} contexts cannot be shared out evenly to '
+      f'{process_count} processes. Choose a multiple.'
+    )
+  per_record = store.contexts_per_record
+  # Groups as large as fit both a record and a batch: fewest reads.
+  group = math.gcd(batch_size, per_record)
+  n_groups = store.n_contexts(split) // group
+
+  def read(groups: tuple[np.ndarray, np.ndarray]) -> Batch:
+    group_index, epoch = groups
+    context = (group_index[:, None] * group + np.arange(group)).ravel()
+    share = slice(
+      len(context) * process_index // process_count,
+      len(context) * (process_index + 1) // process_count,
+    )
+    context = context[share]
+    return Batch(
+      _tokens(store, split, context),
+      context.astype(np.int32),
+      np.repeat(epoch, group)[share].astype(np.int32),
+    )
+
+  order = grain.MapDataset.range(n_groups)
+  if seed is not None:
+    # grain's epoch e of seed s is epoch e - 1 of s + 1: neighbouring seeds
+    # would give the same orders.
+    order = order.shuffle(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+  order = order.repeat(epochs)
+  # The index is the one over all epochs.
+  order = order.map_with_index(lambda i, group: (group, i // n_groups))
+  order = order.batch(batch_size // group, drop_remainder=False)
+  return iter(order[start:].map(read).to_iter_dataset(_READ_OPTIONS))
+
+
+def _tokens(store: TokenStore, split: str, context: np.ndarray) -> np.ndarray:
+  """Returns int32 [len(context), T]; each record is read once a run of it."""
+  tokens = np.empty((len(context), store.context), np.int32)
+  record, slot = np.divmod(context, store.contexts_per_record)
+  borders = np.flatnonzero(np.diff(record)) + 1
+  for rows in np.split(np.arange(len(context)), borders):
+    if len(rows):
+      found, _ = store.read(split, int(record[rows[0]]))
+      tokens[rows] = found[slot[rows]]
+  return tokens

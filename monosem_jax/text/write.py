@@ -1,0 +1,191 @@
+"""Writes the packed token store: encode once, permute, pack.
+
+Pass 0 trains the tokenizer on a sample (or loads one), pass 1 encodes every
+document into one stream per split, pass 2 cuts the streams into contexts and
+stores these in a random order.
+"""
+
+import dataclasses
+import heapq
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from monosem_jax import settings
+from monosem_jax.errors import UserError
+from monosem_jax.text import manifest as manifests
+from monosem_jax.text import publish, records, sources
+from monosem_jax.text.document import Document
+from monosem_jax.text.table import TableBuilder
+from monosem_jax.text.tokenizer import Tokenizer
+
+# Characters encoded at once: enough for all cores, some 100 MB of encodings.
+_BATCH_CHARS = 1_000_000
+_PROGRESS_SECONDS = 10.0
+
+Progress = Callable[[str], None]
+
+
+def write_store(
+  directory: str | Path,
+  text: settings.Text,
+  tokenizer: settings.Tokenizer,
+  progress: Progress | None = None,
+) -> dict[str, Any]:
+  """Writes a store and returns its manifest.
+
+  The store is written beside `directory` and renamed to it when it is whole;
+  what a killed run left there is removed first.
+
+  Args:
+    directory: absent or empty.
+    text: source, filter and packing.
+    tokenizer: the tokenizer to train or load.
+    progress: takes a line now and then.
+
+  Raises:
+    UserError: anything the settings, the text or a full disk can cause.
+  """
+  report = progress or (lambda line: None)
+  with publish.whole_or_nothing(Path(directory)) as scratch:
+    skipped: Counter[str] = Counter()
+    tok = _tokenizer(text, tokenizer, report)
+    tok.save(scratch / manifests.TOKENIZER)
+    streams = {split: scratch / f'{split}.tokens' for split in manifests.SPLITS}
+    tables, subsets = _encode(text, tok, streams, skipped, report)
+    _require_contexts(text, tables, skipped)
+    publish.require_space(scratch, sum(2 * t.tokens for t in tables.values()))
+    for split, stream in streams.items():
+      report(f'packing {split}: {tables[split].tokens:,} tokens')
+      _pack(scratch, split, stream, text)
+      stream.unlink()
+    return manifests.finish(scratch, text, tok, tables, subsets, skipped)
+
+
+def _tokenizer(
+  text: settings.Text, config: settings.Tokenizer, report: Progress
+) -> Tokenizer:
+  if config.path:
+    return Tokenizer.load(config.path)
+  report('reading a sample for the tokenizer')
+  sample = _sample(text, config.sample_chars)
+  report(f'training the tokenizer on {sum(map(len, sample)):,} characters')
+  return Tokenizer.train(sample, config.vocab_size)
+
+
+def _sample(text: settings.Text, chars: int) -> list[str]:
+  """Returns the training documents of lowest hash, `chars` together.
+
+  So it is spread over the whole corpus, does not depend on the order of
+  files, and is never larger in memory.
+  """
+  # A heap gives back its smallest; we want to drop the largest.
+  kept: list[tuple[int, str]] = []
+  total = 0
+  for document in sources.documents(text, Counter()):
+    digest = sources.text_hash(document.text)
+    if sources.is_validation(digest, text.val_fraction):
+      continue
+    heapq.heappush(kept, (-sources.hash_word(digest, 2), document.text))
+    total += len(document.text)
+    while total - len(kept[0][1]) >= chars:
+      total -= len(heapq.heappop(kept)[1])
+  return [sample for _, sample in sorted(kept, reverse=True)]
+
+
+def _batches(found: Iterator[Document]) -> Iterator[list[Document]]:
+  batch: list[Document] = []
+  chars = 0
+  for document in found:
+    batch.append(document)
+    chars += len(document.text)
+    if chars >= _BATCH_CHARS:
+      yield batch
+      batch, chars = [], 0
+  if batch:
+    yield batch
+
+
+def _encode(
+  text: settings.Text,
+  tok: Tokenizer,
+  streams: dict[str, Path],
+  skipped: Counter[str],
+  report: Progress,
+) -> tuple[dict[str, TableBuilder], list[str]]:
+  """Writes each split's token stream; returns its documents and the subsets."""
+  tables = {split: TableBuilder() for split in streams}
+  files: dict[str, BinaryIO] = {}
+  subsets: dict[str, int] = {}
+  separator = np.array([tok.separator], '<u2').tobytes()
+  started = said = time.monotonic()
+  try:
+    for split, path in streams.items():
+      files[split] = open(path, 'wb')  # noqa: SIM115, closed below
+    for batch in _batches(sources.documents(text, skipped)):
+      encoded = tok.encode_batch([document.text for document in batch])
+      for document, ids in zip(batch, encoded, strict=True):
+        digest = sources.text_hash(document.text)
+        held_out = sources.is_validation(digest, text.val_fraction)
+        split = 'val' if held_out else 'train'
+        files[split].write(ids.astype('<u2').tobytes() + separator)
+        tables[split].add(
+          len(ids) + 1,
+          subsets.setdefault(document.subset, len(subsets)),
+          sources.hash_word(digest, 0),
+          document.origin,
+        )
+      now = time.monotonic()
+      if now - said >= _PROGRESS_SECONDS:
+        said = now
+        documents = sum(table.documents for table in tables.values())
+        tokens = sum(table.tokens for table in tables.values())
+        rate = tokens / (now - started)
+        report(f'{documents:,} documents, {tokens:,} tokens, {rate:,.0f}/s')
+  finally:
+    for file in files.values():
+      file.close()
+  return tables, list(subsets)
+
+
+def _require_contexts(
+  text: settings.Text, tables: dict[str, TableBuilder], skipped: Counter[str]
+) -> None:
+  """Raises UserError where a split does not fill one record."""
+  need = text.context * text.contexts_per_record
+  for split, table in tables.items():
+    if table.tokens < need:
+      reasons = ', '.join(f'{n} {why}' for why, n in sorted(skipped.items()))
+      raise UserError(
+        f'The {split} split has {table.documents:,} documents with '
+        f'{table.tokens:,} tokens; one record needs {need:,} (text.context='
+        f'{text.context} x text.contexts_per_record='
+        f'{text.contexts_per_record}). Left out: {reasons or "nothing"}. '
+        'Lower either, change text.val_fraction, or give more text.'
+      )
+
+
+def _pack(
+  scratch: Path, split: str, stream: Path, text: settings.Text
+) -> None:
+  """Writes the files of one split from its token stream."""
+  # Read only: a write to mapped memory on a full disk kills the process.
+  tokens = np.memmap(stream, '<u2', 'r')
+  contexts = len(tokens) // text.context
+  tokens_MT = tokens[: contexts * text.context].reshape(-1, text.context)
+  rng = np.random.default_rng([text.seed, manifests.SPLITS.index(split)])
+  each = text.contexts_per_record
+  order = rng.permutation(contexts)[: contexts // each * each]
+  size = records.record_bytes(each, text.context)
+  per_shard = max(1, records.SHARD_BYTES // size) * each
+  shards = [
+    order[i : i + per_shard] for i in range(0, len(order), per_shard)
+  ]
+  for number, rows in enumerate(shards):
+    name = f'{split}-{number:05d}-of-{len(shards):05d}.array_record'
+    packed = records.packed(tokens_MT, rows, each)
+    records.write_shard(scratch / name, packed)

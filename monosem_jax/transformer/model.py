@@ -1,0 +1,160 @@
+"""The transformer: tokens in; logits and the activations to decompose out."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from monosem_jax import settings
+from monosem_jax.precision import Dot, compute_dtype
+
+_ACTIVATIONS = {'relu': jax.nn.relu, 'gelu': jax.nn.gelu}
+
+
+def _normal(rngs: nnx.Rngs, shape: tuple[int, ...], std: float) -> nnx.Param:
+  return nnx.Param(std * jax.random.normal(rngs.params(), shape))
+
+
+class LayerNorm(nnx.Module):
+  """x minus its mean, over its standard deviation, times w plus b."""
+
+  def __init__(self, width: int):
+    self.w_D = nnx.Param(jnp.ones(width))
+    self.b_D = nnx.Param(jnp.zeros(width))
+
+  def __call__(self, x_BTD: jax.Array) -> jax.Array:
+    x_BTD = x_BTD - x_BTD.mean(-1, keepdims=True)
+    var = jnp.square(x_BTD).mean(-1, keepdims=True)
+    return x_BTD * jax.lax.rsqrt(var + 1e-5) * self.w_D[...] + self.b_D[...]
+
+
+class Attention(nnx.Module):
+  """Causal self-attention, inside a document unless told otherwise."""
+
+  def __init__(self, c: settings.Transformer, rngs: nnx.Rngs, dot: Dot):
+    d, h = c.d_model, c.n_heads
+    k = d // h
+    self.W_Q_DHK = _normal(rngs, (d, h, k), d**-0.5)
+    self.W_K_DHK = _normal(rngs, (d, h, k), d**-0.5)
+    self.W_V_DHK = _normal(rngs, (d, h, k), d**-0.5)
+    self.W_O_HKD = _normal(rngs, (h, k, d), (2 * c.n_layers * d) ** -0.5)
+    self.b_O_D = nnx.Param(jnp.zeros(d))
+    self.dot = dot
+
+  def __call__(self, x_BTD: jax.Array, mask_B1TT: jax.Array) -> jax.Array:
+    dot = self.dot
+    q, k, v = (
+      dot('btd,dhk->bthk', x_BTD, W[...]).astype(dot.dtype)
+      for W in (self.W_Q_DHK, self.W_K_DHK, self.W_V_DHK)
+    )
+    z_BTHK = jax.nn.dot_product_attention(q, k, v, mask=mask_B1TT)
+    return dot('bthk,hkd->btd', z_BTHK, self.W_O_HKD[...]) + self.b_O_D[...]
+
+
+class MLP(nnx.Module):
+  """Two matrices around a non-linearity, whose output a dictionary explains."""
+
+  def __init__(self, c: settings.Transformer, rngs: nnx.Rngs, dot: Dot):
+    d, a = c.d_model, c.d_mlp
+    self.W_in_DA = _normal(rngs, (d, a), d**-0.5)
+    self.b_in_A = nnx.Param(jnp.zeros(a))
+    self.W_out_AD = _normal(rngs, (a, d), (2 * c.n_layers * a) ** -0.5)
+    self.b_out_D = nnx.Param(jnp.zeros(d))
+    self.dot = dot
+    self.act = _ACTIVATIONS[c.activation]
+
+  def hidden(self, x_BTD: jax.Array) -> jax.Array:
+    pre_BTA = self.dot('btd,da->bta', x_BTD, self.W_in_DA[...])
+    return self.act(pre_BTA + self.b_in_A[...])
+
+  def out(self, acts_BTA: jax.Array) -> jax.Array:
+    out_BTD = self.dot('bta,ad->btd', acts_BTA, self.W_out_AD[...])
+    return out_BTD + self.b_out_D[...]
+
+
+class Block(nnx.Module):
+  """Attention, then MLP, each behind a layer norm and added to the stream."""
+
+  def __init__(self, c: settings.Transformer, rngs: nnx.Rngs, dot: Dot):
+    self.ln1 = LayerNorm(c.d_model)
+    self.attn = Attention(c, rngs, dot)
+    self.ln2 = LayerNorm(c.d_model)
+    self.mlp = MLP(c, rngs, dot)
+
+
+class Transformer(nnx.Module):
+  """A decoder-only transformer (paper.md 1).
+
+  `precision` of the settings is the dtype of matrix products; weights, norms,
+  residual stream and logits are float32.
+  """
+
+  def __init__(
+    self,
+    c: settings.Transformer,
+    *,
+    vocab_size: int,
+    context: int,
+    separator: int,
+    rngs: nnx.Rngs,
+  ):
+    dot = Dot(compute_dtype(c.precision))
+    self.W_E_VD = _normal(rngs, (vocab_size, c.d_model), 0.02)
+    self.W_pos_TD = _normal(rngs, (context, c.d_model), 0.02)
+    self.blocks = nnx.List([Block(c, rngs, dot) for _ in range(c.n_layers)])
+    self.ln_f = LayerNorm(c.d_model)
+    self.W_U_DV = _normal(rngs, (c.d_model, vocab_size), c.d_model**-0.5)
+    self.dot = dot
+    self.separator = separator
+    self.site = (c.site, c.site_layer)
+    self.attend_across_documents = c.attend_across_documents
+
+  def __call__(
+    self,
+    tokens_BT: jax.Array,
+    patch: Callable[[jax.Array], jax.Array] | None = None,
+  ) -> tuple[jax.Array, jax.Array]:
+    """Runs the whole pass.
+
+    Args:
+      tokens_BT: int32 token ids, T at most the context length.
+      patch: takes the activations of the decomposition site, returns what the
+        rest of the pass uses in their place.
+
+    Returns:
+      logits_BTV, float32, and the site's own activations acts_BTA (before the
+      patch).
+    """
+    x_BTD = self.W_E_VD[...][tokens_BT] + self.W_pos_TD[: tokens_BT.shape[1]]
+    mask_B1TT = self._mask(tokens_BT)
+    acts_BTA = None
+    for layer, block in enumerate(self.blocks):
+      x_BTD = x_BTD + block.attn(block.ln1(x_BTD), mask_B1TT)
+      hidden_BTA = block.mlp.hidden(block.ln2(x_BTD))
+      if self.site == ('mlp', layer):
+        acts_BTA = hidden_BTA
+        hidden_BTA = patch(hidden_BTA) if patch else hidden_BTA
+      x_BTD = x_BTD + block.mlp.out(hidden_BTA)
+      if self.site == ('resid', layer):
+        acts_BTA = x_BTD
+        x_BTD = patch(x_BTD) if patch else x_BTD
+    return self.dot('btd,dv->btv', self.ln_f(x_BTD), self.W_U_DV[...]), acts_BTA
+
+  def _mask(self, tokens_BT: jax.Array) -> jax.Array:
+    T = tokens_BT.shape[1]
+    causal_TT = jnp.tril(jnp.ones((T, T), bool))
+    if self.attend_across_documents:
+      return causal_TT[None, None]
+    # A separator opens the document behind it, whose tokens may attend to it.
+    document_BT = jnp.cumsum(tokens_BT == self.separator, axis=1)
+    same_BTT = document_BT[:, :, None] == document_BT[:, None, :]
+    return (causal_TT & same_BTT)[:, None]
+
+
+def next_token_loss(logits_BTV: jax.Array, tokens_BT: jax.Array) -> jax.Array:
+  """Negative log-likelihood, in nats, of each token but the first: loss_BT'."""
+  log_p_BTV = jax.nn.log_softmax(logits_BTV[:, :-1])
+  return -jnp.take_along_axis(log_p_BTV, tokens_BT[:, 1:, None], axis=-1)[
+    ..., 0
+  ]

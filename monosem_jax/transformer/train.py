@@ -1,0 +1,125 @@
+"""Training the transformer: several steps in one compiled, donated call."""
+
+from collections.abc import Callable
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from monosem_jax import settings
+from monosem_jax.mesh import SPECS, constrain, micro_batches
+from monosem_jax.transformer.model import Transformer, next_token_loss
+
+
+@flax.struct.dataclass
+class TrainState:
+  """Everything a training step changes."""
+
+  step: jax.Array
+  model: Transformer
+  opt_state: optax.OptState
+
+
+def learning_rate(c: settings.Transformer) -> optax.Schedule:
+  """Linear warm-up to `lr`, then a cosine down to `lr * lr_final`."""
+  return optax.warmup_cosine_decay_schedule(
+    init_value=0.0,
+    peak_value=c.lr,
+    warmup_steps=c.warmup_steps,
+    decay_steps=max(c.steps, c.warmup_steps + 1),
+    end_value=c.lr * c.lr_final,
+  )
+
+
+def optimizer(c: settings.Transformer) -> optax.GradientTransformation:
+  """AdamW behind a clip of the gradient's norm; matrices alone decay."""
+  return optax.chain(
+    optax.clip_by_global_norm(c.clip_norm),
+    optax.adamw(
+      learning_rate(c),
+      b1=c.beta1,
+      b2=c.beta2,
+      weight_decay=c.weight_decay,
+      mask=lambda params: jax.tree.map(lambda x: x.ndim > 1, params),
+    ),
+  )
+
+
+def init(
+  c: settings.Transformer, *, vocab_size: int, context: int, separator: int
+) -> TrainState:
+  """A fresh state; run it under jit to have it made where it will live."""
+  model = Transformer(
+    c,
+    vocab_size=vocab_size,
+    context=context,
+    separator=separator,
+    rngs=nnx.Rngs(c.seed),
+  )
+  return TrainState(
+    step=jnp.zeros((), jnp.int32),
+    model=model,
+    opt_state=optimizer(c).init(model),
+  )
+
+
+def mean_loss(model: Transformer, tokens_BT: jax.Array) -> jax.Array:
+  """Mean next-token loss in nats."""
+  logits_BTV, _ = model(tokens_BT)
+  return next_token_loss(logits_BTV, tokens_BT).mean()
+
+
+def make_chunk(c: settings.Transformer) -> Callable:
+  """Compiles `chunk(state, tokens_SBT) -> (state, stats_S)`: S steps in one.
+
+  The state is donated. stats holds float32 arrays over the S steps: `loss`
+  (nats per token), `grad_norm`, `lr`, and `finite`, bool.
+  """
+  tx, schedule = optimizer(c), learning_rate(c)
+  micro = c.batch_size // (c.micro_batch or c.batch_size)
+
+  def loss_and_grads(model, tokens_BT):
+    # Micro-batches keep the logits in cache on a CPU (2x there), and bound
+    # their memory everywhere.
+    def add(total, tokens_bT):
+      part = jax.value_and_grad(mean_loss)(model, tokens_bT)
+      return jax.tree.map(jnp.add, total, part), None
+
+    zero = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), model))
+    total, _ = jax.lax.scan(add, zero, micro_batches(tokens_BT, micro))
+    return jax.tree.map(lambda x: x / micro, total)
+
+  def step(state, tokens_BT):
+    loss, grads = loss_and_grads(
+      state.model, constrain(tokens_BT, SPECS.tokens_BT)
+    )
+    grad_norm = optax.tree.norm(grads)
+    with jax.numpy_dtype_promotion('standard'):  # optax mixes its counters in
+      updates, opt_state = tx.update(grads, state.opt_state, state.model)
+    stats = {
+      'loss': loss,
+      'grad_norm': grad_norm,
+      'lr': jnp.asarray(schedule(state.step), jnp.float32),
+      'finite': jnp.isfinite(loss) & jnp.isfinite(grad_norm),
+    }
+    state = TrainState(
+      step=state.step + 1,
+      model=optax.apply_updates(state.model, updates),
+      opt_state=opt_state,
+    )
+    return state, stats
+
+  @jax.jit(donate_argnums=0)
+  def chunk(state: TrainState, tokens_SBT: jax.Array):
+    return jax.lax.scan(step, state, tokens_SBT)
+
+  return chunk
+
+
+@jax.jit
+def total_loss(model: Transformer, tokens_BT: jax.Array) -> jax.Array:
+  """Sum of the next-token losses of a batch, in nats."""
+  logits_BTV, _ = model(tokens_BT)
+  return next_token_loss(logits_BTV, tokens_BT).sum()
