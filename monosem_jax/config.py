@@ -10,7 +10,6 @@ import difflib
 import importlib.util
 import json
 import pathlib
-import types
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -123,14 +122,12 @@ def _build(kind: type, values: Mapping, where: str):
   fields = {f.name: f.type for f in dataclasses.fields(kind)}
   for key in values:
     if key not in fields:
-      raise UserError(f'config: unknown key {where}.{key}{_near(key, fields)}.')
+      raise UserError(
+        f'config: unknown key {where}.{key}{nearest(key, fields)}.'
+      )
   return kind(
     **{key: _typed(fields[key], v, f'{where}.{key}') for key, v in values.items()}
   )
-
-
-def _near(key: str, fields: Mapping) -> str:
-  return nearest(key, fields)
 
 
 def _typed(kind, value, where: str):
@@ -144,7 +141,7 @@ def _typed(kind, value, where: str):
     (item, _) = typing.get_args(kind)
     if isinstance(value, list | tuple):
       return tuple(_typed(item, v, where) for v in value)
-  elif origin is Mapping or origin is types.MappingProxyType:
+  elif origin is Mapping:
     item = typing.get_args(kind)[1]
     if isinstance(value, Mapping):
       return {k: _typed(item, v, f'{where}.{k}') for k, v in value.items()}

@@ -1,6 +1,7 @@
 """Errors that a user can mend: what is wrong, where, and what to do."""
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -27,3 +28,15 @@ def nearest(word: str, known: Iterable[str]) -> str:
   if near:
     return f' (did you mean {near[0]!r}?)'
   return f' (known: {", ".join(known)})' if known else ''
+
+
+def full_disk(error: BaseException | None) -> bool:
+  """Whether an error, or one behind it, says that the disk is full."""
+  while error is not None:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+      return True
+    # TensorStore reports by text alone.
+    if 'No space left on device' in str(error):
+      return True
+    error = error.__cause__ or error.__context__
+  return False

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,19 @@ def finish(
   builders: dict[str, TableBuilder],
   subsets: list[str],
   skipped: Counter[str],
+  shards: dict[str, list[tuple[str, int]]],
 ) -> dict[str, Any]:
-  """Writes the documents' table, then the manifest; returns the manifest."""
+  """Writes the documents' table, then the manifest, and returns the latter.
+
+  Args:
+    scratch: the store's folder, its record files written.
+    text: the settings they were written by.
+    tok: their tokenizer, saved already.
+    builders: the documents of each split.
+    subsets: subset names, by the numbers the documents have.
+    skipped: documents left out, by reason.
+    shards: (file name, records) of each split.
+  """
   tables = {split: builder.build() for split, builder in builders.items()}
   columns = {
     name: array
@@ -43,7 +55,7 @@ def finish(
   }
   np.savez(scratch / DOCUMENTS, allow_pickle=False, **columns)
   splits = {
-    split: _split(scratch, split, table, text)
+    split: _split(scratch, shards[split], table, text)
     for split, table in tables.items()
   }
   identity = {
@@ -55,8 +67,6 @@ def finish(
       'vocab_size': tok.vocab_size,
       'separator': tok.separator,
     },
-    'documents': _file(scratch / DOCUMENTS),
-    'subset_names': subsets,
     'splits': splits,
   }
   chosen = dataclasses.asdict(text)
@@ -66,6 +76,8 @@ def finish(
   manifest = {
     'sha256': _digest(identity),
     **identity,
+    'documents': _file(scratch / DOCUMENTS),
+    'subset_names': subsets,
     'subsets': _subsets(tables, subsets),
     'skipped': dict(sorted(skipped.items())),
     'settings': {k: v for k, v in chosen.items() if k not in _LEFT_OUT},
@@ -114,21 +126,40 @@ def load(directory: Path) -> dict[str, Any]:
   return manifest
 
 
+def load_tables(directory: Path) -> dict[str, DocumentTable]:
+  """Returns the documents of each split.
+
+  Raises:
+    UserError: the file is corrupt.
+  """
+  path = directory / DOCUMENTS
+  try:
+    with np.load(path, allow_pickle=False) as columns:
+      return {
+        split: DocumentTable.from_columns(columns, split) for split in SPLITS
+      }
+  except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
+    raise UserError(
+      f'{path} is corrupt. Remove the folder and run the text stage again.'
+    ) from e
+
+
 def _split(
-  scratch: Path, split: str, table: DocumentTable, text: settings.Text
+  scratch: Path,
+  shards: list[tuple[str, int]],
+  table: DocumentTable,
+  text: settings.Text,
 ) -> dict[str, Any]:
-  each = text.contexts_per_record
   tokens = int(table.start[-1])
-  n_records = tokens // text.context // each
-  paths = sorted(scratch.glob(f'{split}-*.array_record'))
-  files = [_file(path) for path in paths]
+  contexts = sum(records for _, records in shards) * text.contexts_per_record
   return {
     'documents': len(table.digest),
     'tokens': tokens,
-    'records': n_records,
-    'contexts': n_records * each,
-    'dropped_tokens': tokens - n_records * each * text.context,
-    'files': files,
+    'contexts': contexts,
+    'dropped_tokens': tokens - contexts * text.context,
+    'files': [
+      _file(scratch / name) | {'records': records} for name, records in shards
+    ],
   }
 
 

@@ -110,6 +110,16 @@ class TokenStore:
     """
     return self.readers[split].read(record)
 
+  def stream_index(self, split: str, context: np.ndarray) -> np.ndarray:
+    """Returns int64, the number in the stream of each context of the store.
+
+    Reads every record that holds one of them.
+    """
+    record, slot = np.divmod(context, self.contexts_per_record)
+    needed, inverse = np.unique(record, return_inverse=True)
+    found = np.stack([self.read(split, int(index))[1] for index in needed])
+    return found[inverse.reshape(slot.shape), slot]
+
   def document_of(
     self, split: str, stream_index: np.ndarray, position: np.ndarray
   ) -> np.ndarray:

@@ -94,11 +94,15 @@ def batches(
   if seed is not None:
     # grain's epoch e of seed s is epoch e - 1 of s + 1: neighbouring seeds
     # would give the same orders.
-    order = order.shuffle(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+    order = order.shuffle(
+      int(np.random.SeedSequence(seed).generate_state(1)[0])
+    )
   order = order.repeat(epochs)
   # The index is the one over all epochs.
   order = order.map_with_index(lambda i, group: (group, i // n_groups))
-  order = order.batch(batch_size // group, drop_remainder=False)
+  # An endless order's length, sys.maxsize, must not be rounded up.
+  endless = epochs is None
+  order = order.batch(batch_size // group, drop_remainder=endless)
   return iter(order[start:].map(read).to_iter_dataset(_READ_OPTIONS))
 
 

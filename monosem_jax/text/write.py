@@ -5,7 +5,6 @@ document into one stream per split, pass 2 cuts the streams into contexts and
 stores these in a random order.
 """
 
-import dataclasses
 import heapq
 import time
 from collections import Counter
@@ -59,11 +58,14 @@ def write_store(
     tables, subsets = _encode(text, tok, streams, skipped, report)
     _require_contexts(text, tables, skipped)
     publish.require_space(scratch, sum(2 * t.tokens for t in tables.values()))
+    shards: dict[str, list[tuple[str, int]]] = {}
     for split, stream in streams.items():
       report(f'packing {split}: {tables[split].tokens:,} tokens')
-      _pack(scratch, split, stream, text)
+      shards[split] = _pack(scratch, split, stream, text)
       stream.unlink()
-    return manifests.finish(scratch, text, tok, tables, subsets, skipped)
+    return manifests.finish(
+      scratch, text, tok, tables, subsets, skipped, shards
+    )
 
 
 def _tokenizer(
@@ -171,8 +173,8 @@ def _require_contexts(
 
 def _pack(
   scratch: Path, split: str, stream: Path, text: settings.Text
-) -> None:
-  """Writes the files of one split from its token stream."""
+) -> list[tuple[str, int]]:
+  """Writes a split's files; returns each one's name and number of records."""
   # Read only: a write to mapped memory on a full disk kills the process.
   tokens = np.memmap(stream, '<u2', 'r')
   contexts = len(tokens) // text.context
@@ -182,10 +184,11 @@ def _pack(
   order = rng.permutation(contexts)[: contexts // each * each]
   size = records.record_bytes(each, text.context)
   per_shard = max(1, records.SHARD_BYTES // size) * each
-  shards = [
-    order[i : i + per_shard] for i in range(0, len(order), per_shard)
-  ]
+  shards = [order[i : i + per_shard] for i in range(0, len(order), per_shard)]
+  written = []
   for number, rows in enumerate(shards):
     name = f'{split}-{number:05d}-of-{len(shards):05d}.array_record'
     packed = records.packed(tokens_MT, rows, each)
     records.write_shard(scratch / name, packed)
+    written.append((name, len(rows) // each))
+  return written

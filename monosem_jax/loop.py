@@ -1,0 +1,92 @@
+"""The host's loop over chunks, ignorant of what they train."""
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+
+from monosem_jax.checkpoint import Checkpoints
+from monosem_jax.errors import Stopped
+
+
+class Signals:
+  """Notes SIGTERM and Ctrl-C, so that the chunk under way is finished.
+
+  A second Ctrl-C is Python's own and ends the program at once.
+  """
+
+  def __init__(self):
+    self.caught: int | None = None
+
+  def __enter__(self) -> 'Signals':
+    self._before = {
+      s: signal.signal(s, self._note) for s in (signal.SIGTERM, signal.SIGINT)
+    }
+    return self
+
+  def __exit__(self, *unused) -> None:
+    for s, handler in self._before.items():
+      signal.signal(s, handler)
+
+  def _note(self, signum: int, frame) -> None:
+    self.caught = signum
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def run(
+  chunk: Callable[..., tuple[Any, Any]],
+  state: Any,
+  batches: Iterator[tuple],
+  *,
+  start: int,
+  stop: int,
+  report: Callable[[int, Any], None],
+  checkpoints: Checkpoints,
+  every: int,
+) -> Any:
+  """Runs chunks `start` to `stop`, saving at every `every`-th and at the end.
+
+  Args:
+    chunk: `chunk(state, *batch) -> (state, stats)`, compiled, state donated.
+    state: the state after `start` chunks.
+    batches: the arguments of chunk `start` and of those behind it.
+    start: chunks done.
+    stop: chunks wanted.
+    report: `report(chunks_done, stats)` is called in order, with numbers on the
+      host; it raises if they are not finite. Called for a chunk only after the
+      next one is dispatched, so that the device never waits for the host; but
+      before a save, so that a poisoned state is never saved.
+    checkpoints: where the state goes.
+    every: chunks between saves.
+
+  Returns:
+    The state after `stop` chunks.
+
+  Raises:
+    Stopped: a signal came; the state is saved.
+  """
+  waiting = None
+
+  def settle():
+    nonlocal waiting
+    if waiting is not None:
+      done, stats = waiting
+      waiting = None
+      report(done, jax.device_get(stats))
+
+  with Signals() as signals, contextlib.closing(checkpoints):
+    for done in range(start + 1, stop + 1):
+      state, stats = chunk(state, *next(batches))
+      settle()
+      waiting = done, stats
+      if done % every == 0 or done == stop or signals.caught:
+        settle()
+        checkpoints.save(done, state)
+      if signals.caught and done < stop:
+        checkpoints.wait()
+        name = signal.Signals(signals.caught).name
+        raise Stopped(f'{name}: saved after chunk {done} of {stop}.',
+                      signals.caught)
+  return state
