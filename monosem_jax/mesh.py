@@ -32,6 +32,7 @@ class Specs:
   b_enc_F: P = P('feature')
   W_dec_FA: P = P('feature')
   b_dec_A: P = P()
+  silent_F: P = P('feature')
 
 
 SPECS = Specs()
@@ -61,9 +62,39 @@ def make_mesh(config: settings.Mesh) -> jax.sharding.Mesh:
   return jax.make_mesh((data, feature), AXES, axis_types=(AxisType.Auto,) * 2)
 
 
-def sharding(mesh: jax.sharding.Mesh, spec: P) -> NamedSharding:
-  """The placement of an array on `mesh`."""
-  return NamedSharding(mesh, spec)
+def shardings(mesh: jax.sharding.Mesh, tree):
+  """The placement of every array of a state, by the name of its field.
+
+  Adam's moments have the fields of what they are moments of, and so lie beside
+  it. What `Specs` does not name is replicated.
+  """
+
+  def of_leaf(path, _):
+    name = getattr(path[-1], 'name', '') if path else ''
+    return NamedSharding(mesh, getattr(SPECS, name, SPECS.replicated))
+
+  return jax.tree_util.tree_map_with_path(of_leaf, tree)
+
+
+def made_in_place(mesh: jax.sharding.Mesh, init):
+  """Runs `init()` so that every array is made where it will live."""
+  like = jax.eval_shape(init)
+  return jax.jit(init, out_shardings=shardings(mesh, like))()
+
+
+def like(mesh: jax.sharding.Mesh, init):
+  """The shapes of `init()` with their placement, for a restore."""
+  shapes = jax.eval_shape(init)
+  return jax.tree.map(
+    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+    shapes,
+    shardings(mesh, shapes),
+  )
+
+
+def put(mesh: jax.sharding.Mesh, x, spec: P) -> jax.Array:
+  """Sends a host array to its place on the mesh."""
+  return jax.device_put(x, NamedSharding(mesh, spec))
 
 
 def constrain(x: jax.Array, spec: P) -> jax.Array:

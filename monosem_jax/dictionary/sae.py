@@ -74,3 +74,12 @@ def row_losses(
   f_NF = encode(sae, x_NA, dot)
   error_NA = decode(sae, f_NF, dot) - x_NA
   return jnp.square(error_NA).mean(-1), f_NF.sum(-1), f_NF
+
+
+def fold_scale(sae: SAE, scale: jax.Array) -> SAE:
+  """The same dictionary for activations that are not scaled first.
+
+  Trained on scale * x, used on x: features come out divided by `scale`, decoder
+  rows stay at norm 1.
+  """
+  return sae.replace(b_enc_F=sae.b_enc_F / scale, b_dec_A=sae.b_dec_A / scale)

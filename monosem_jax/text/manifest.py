@@ -53,7 +53,7 @@ def finish(
     for split, table in tables.items()
     for name, array in table.columns(split).items()
   }
-  np.savez(scratch / DOCUMENTS, allow_pickle=False, **columns)
+  np.savez(scratch / DOCUMENTS, **columns)
   splits = {
     split: _split(scratch, shards[split], table, text)
     for split, table in tables.items()

@@ -123,3 +123,13 @@ def total_loss(model: Transformer, tokens_BT: jax.Array) -> jax.Array:
   """Sum of the next-token losses of a batch, in nats."""
   logits_BTV, _ = model(tokens_BT)
   return next_token_loss(logits_BTV, tokens_BT).sum()
+
+
+def patched_loss(
+  model: Transformer,
+  tokens_BT: jax.Array,
+  patch: Callable[[jax.Array], jax.Array] | None,
+) -> tuple[jax.Array, jax.Array]:
+  """Sum of the losses with the activations patched, and those activations."""
+  logits_BTV, acts_BTA = model(tokens_BT, patch)
+  return next_token_loss(logits_BTV, tokens_BT).sum(), acts_BTA

@@ -1,0 +1,127 @@
+"""What a dictionary preserves, on held-out text (paper.md 4.1)."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from monosem_jax.dictionary.sae import SAE, decode, encode
+from monosem_jax.precision import Dot
+
+# Below this many sampled tokens a density of 1e-6 cannot be told from 0.
+ULTRALOW_DENSITY = 1e-6
+ULTRALOW_TOKENS = 10_000_000
+
+
+def make_sums(patched_loss: Callable, dot: Dot) -> Callable:
+  """Compiles `sums(lm, dictionaries, tokens_BT)`: one batch's contributions.
+
+  Args:
+    patched_loss: `patched_loss(lm, tokens_BT, patch) -> (loss, acts_BTA)`, the
+      summed next-token loss with the activations patched.
+    dot: the matrix product.
+
+  Returns:
+    A function to a dict of sums over the batch: shared ones, and under each
+    dictionary's name its own.
+  """
+
+  @jax.jit
+  def sums(lm, dictionaries: Mapping[str, SAE], tokens_BT: jax.Array):
+    clean, acts_BTA = patched_loss(lm, tokens_BT, None)
+    zeroed, _ = patched_loss(lm, tokens_BT, jnp.zeros_like)
+    x_NA = acts_BTA.reshape(-1, acts_BTA.shape[-1]).astype(jnp.float32)
+    total = {
+      'clean': clean,
+      'zeroed': zeroed,
+      'x_A': x_NA.sum(0),
+      'x_squared': jnp.square(x_NA).sum(),
+    }
+    for name, sae in dictionaries.items():
+
+      def reconstruct(acts_BTA, sae=sae):
+        x_NA = acts_BTA.reshape(-1, acts_BTA.shape[-1])
+        return decode(sae, encode(sae, x_NA, dot), dot).reshape(acts_BTA.shape)
+
+      f_NF = encode(sae, x_NA, dot)
+      error_NA = decode(sae, f_NF, dot) - x_NA
+      total[name] = {
+        'reconstructed': patched_loss(lm, tokens_BT, reconstruct)[0],
+        'squared_error': jnp.square(error_NA).sum(),
+        'l1_norm': f_NF.sum(),
+        'fired_F': (f_NF > 0).sum(0, dtype=jnp.int32),
+      }
+    return total
+
+  return sums
+
+
+def evaluate(
+  sums: Callable,
+  lm,
+  dictionaries: Mapping[str, SAE],
+  batches: Iterable[np.ndarray],
+) -> dict[str, dict]:
+  """Measures dictionaries of one model over batches of held-out contexts.
+
+  Returns:
+    For each dictionary the numbers of report.json that it takes no training to
+    know. Losses are nats per predicted token. `loss_recovered` = (zero -
+    reconstructed) / (zero - clean); `explained_variance` is about the mean;
+    `mse` is the mean over tokens and elements. `dead`: silent on the sample.
+    `ultralow`: density below 1e-6, None where the sample is too small to tell.
+  """
+  total, tokens, predicted = None, 0, 0
+  for tokens_BT in batches:
+    part = jax.tree.map(
+      lambda x: np.asarray(x, np.float64), sums(lm, dictionaries, tokens_BT)
+    )
+    total = part if total is None else jax.tree.map(np.add, total, part)
+    tokens += tokens_BT.size
+    predicted += tokens_BT.shape[0] * (tokens_BT.shape[1] - 1)
+  variance = total['x_squared'] - (total['x_A'] ** 2).sum() / tokens
+  clean, zero = total['clean'] / predicted, total['zeroed'] / predicted
+  results = {}
+  for name, sae in dictionaries.items():
+    own = total[name]
+    reconstructed = own['reconstructed'] / predicted
+    width, features = sae.W_enc_AF.shape
+    results[name] = {
+      'l0': own['fired_F'].sum() / tokens,
+      'l1_norm': own['l1_norm'] / tokens,
+      'mse': own['squared_error'] / tokens / width,
+      'explained_variance': 1 - own['squared_error'] / variance,
+      'loss_clean': clean,
+      'loss_zero_ablated': zero,
+      'loss_reconstructed': reconstructed,
+      'loss_recovered': (zero - reconstructed) / (zero - clean),
+      'sample_tokens': tokens,
+      **census(own['fired_F'], tokens),
+    }
+    results[name] = {
+      k: float(v) if isinstance(v, np.floating) else v
+      for k, v in results[name].items()
+    }
+  return results
+
+
+def census(fired_F: np.ndarray, tokens: int) -> dict[str, int | str | None]:
+  """Counts dead, ultralow and live features from firings over `tokens`."""
+  dead = int((fired_F == 0).sum())
+  if tokens < ULTRALOW_TOKENS:
+    return {
+      'dead': dead,
+      'ultralow': None,
+      'ultralow_reason': (
+        f'{tokens:,} sampled tokens cannot tell a density below '
+        f'{ULTRALOW_DENSITY:g}; {ULTRALOW_TOKENS:,} can'
+      ),
+      'live': fired_F.size - dead,
+    }
+  ultralow = int(((fired_F > 0) & (fired_F < ULTRALOW_DENSITY * tokens)).sum())
+  return {
+    'dead': dead,
+    'ultralow': ultralow,
+    'live': fired_F.size - dead - ultralow,
+  }

@@ -1,0 +1,88 @@
+"""Files that are there whole or not at all."""
+
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import safetensors.numpy
+
+from monosem_jax.errors import UserError, full_disk
+
+
+def write_file(path: pathlib.Path, data: bytes) -> None:
+  """Writes a file atomically: it is there whole, or the one before it is.
+
+  Raises:
+    UserError: the disk is full.
+  """
+  path.parent.mkdir(parents=True, exist_ok=True)
+  temporary = path.with_name(path.name + '.tmp')
+  try:
+    with temporary.open('wb') as f:
+      f.write(data)
+      f.flush()
+      os.fsync(f.fileno())
+    temporary.replace(path)
+  except OSError as e:
+    temporary.unlink(missing_ok=True)
+    if full_disk(e):
+      raise UserError(
+        f'disk full: {path} could not be written. Make room and start again '
+        'with the same command.'
+      ) from e
+    raise
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+  """Writes JSON, indented for people, without NaN (which is not JSON)."""
+  text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False)
+  write_file(path, (text + '\n').encode())
+
+
+def write_tensors(path: pathlib.Path, tensors: Mapping[str, Any]) -> None:
+  """Writes arrays as safetensors; device arrays are fetched."""
+  host = {
+    name: np.ascontiguousarray(jax.device_get(x)) for name, x in tensors.items()
+  }
+  write_file(path, safetensors.numpy.save(host))
+
+
+def read_tensors(path: pathlib.Path) -> dict[str, np.ndarray]:
+  """Reads safetensors.
+
+  Raises:
+    UserError: the file is missing or is not whole.
+  """
+  try:
+    return safetensors.numpy.load(path.read_bytes())
+  except FileNotFoundError:
+    raise UserError(
+      f"no weights at {path}; run the stage that makes them."
+    ) from None
+  except Exception as e:  # safetensors raises several kinds of its own
+    raise UserError(f'{path} is not a whole safetensors file: {e}.') from e
+
+
+def read_json(path: pathlib.Path) -> Any:
+  """Reads JSON.
+
+  Raises:
+    UserError: the file is missing or is not JSON.
+  """
+  try:
+    return json.loads(path.read_text(encoding='utf-8'))
+  except FileNotFoundError:
+    raise UserError(f'no file {path}; run the stage that makes it.') from None
+  except ValueError as e:
+    raise UserError(f'{path} is not whole JSON: {e}.') from e
+
+
+def sha256(path: pathlib.Path) -> str:
+  """The hash of a file, in hexadecimal."""
+  with path.open('rb') as f:
+    return hashlib.file_digest(f, 'sha256').hexdigest()

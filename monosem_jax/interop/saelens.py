@@ -1,0 +1,73 @@
+"""Dictionaries in SAELens' format (version 6): two files in a folder."""
+
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from monosem_jax.dictionary.sae import SAE
+from monosem_jax.errors import UserError
+from monosem_jax.files import read_json, read_tensors, write_json, write_tensors
+
+WEIGHTS = 'sae_weights.safetensors'
+CONFIG = 'cfg.json'
+
+
+def save(directory: pathlib.Path, sae: SAE, metadata: dict[str, Any]) -> None:
+  """Writes `cfg.json` and `sae_weights.safetensors`, the weights last.
+
+  Input scaling is expected to be folded in already: `normalize_activations` is
+  `none`. `metadata` goes into the cfg's own field of that name.
+  """
+  width, features = sae.W_enc_AF.shape
+  config = {
+    'architecture': 'standard',
+    'd_in': width,
+    'd_sae': features,
+    'dtype': 'float32',
+    'device': 'cpu',
+    'apply_b_dec_to_input': True,  # the paper's tied pre-encoder bias
+    'normalize_activations': 'none',
+    'reshape_activations': 'none',
+    # SAELens takes files that name no version for its older format.
+    'metadata': {'sae_lens_version': '6.0.0', **metadata},
+  }
+  write_json(directory / CONFIG, config)
+  write_tensors(
+    directory / WEIGHTS,
+    {
+      'W_enc': sae.W_enc_AF,
+      'b_enc': sae.b_enc_F,
+      'W_dec': sae.W_dec_FA,
+      'b_dec': sae.b_dec_A,
+    },
+  )
+
+
+def load(directory: pathlib.Path) -> SAE:
+  """Reads a dictionary in SAELens' `standard` architecture.
+
+  Raises:
+    UserError: no such files, another architecture, or shapes that disagree.
+  """
+  config = read_json(directory / CONFIG)
+  if config.get('architecture') != 'standard':
+    raise UserError(
+      f'{directory}: a dictionary of the architecture '
+      f'{config.get("architecture")!r}; only `standard` is read.'
+    )
+  tensors = read_tensors(directory / WEIGHTS)
+  width, features = config['d_in'], config['d_sae']
+  shapes = {
+    'W_enc': (width, features),
+    'b_enc': (features,),
+    'W_dec': (features, width),
+    'b_dec': (width,),
+  }
+  for name, shape in shapes.items():
+    found = tensors.get(name, np.zeros(0)).shape
+    if found != shape:
+      raise UserError(
+        f'{directory / WEIGHTS}: {name} has the shape {found}, not {shape}.'
+      )
+  return SAE(*(tensors[name] for name in shapes))

@@ -1,0 +1,47 @@
+"""A model's weights by name, for the safetensors file."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from monosem_jax.errors import UserError
+from monosem_jax.transformer.model import Transformer
+
+
+def _name(path) -> str:
+  """`blocks.0.attn.W_Q_DHK` for a weight's path in the module."""
+  parts = [str(getattr(k, 'name', getattr(k, 'idx', ''))) for k in path]
+  # Lists and parameters hold their content in a field of their own.
+  return '.'.join(p for p in parts if p not in ('value', '_pytree__nodes'))
+
+
+def tensors(model: Transformer) -> dict[str, jax.Array]:
+  """Every weight by its dotted name."""
+  leaves, _ = jax.tree_util.tree_flatten_with_path(model)
+  return {_name(path): leaf for path, leaf in leaves}
+
+
+def load(like: Transformer, found: Mapping[str, np.ndarray]) -> Transformer:
+  """Puts tensors into a model of the same shapes.
+
+  Args:
+    like: the model, or its abstract form from jax.eval_shape.
+    found: tensors by name, as `tensors` names them.
+
+  Raises:
+    UserError: a tensor is missing or has another shape.
+  """
+
+  def fill(path, leaf):
+    name = _name(path)
+    shape = getattr(found.get(name), 'shape', None)
+    if shape != leaf.shape:
+      raise UserError(
+        f'model weights: {name} has the shape {shape}, and the config asks for '
+        f'{leaf.shape}.'
+      )
+    return jnp.asarray(found[name])
+
+  return jax.tree_util.tree_map_with_path(fill, like)

@@ -1,0 +1,92 @@
+"""The work directory: where everything lies and what it was made from."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+
+from monosem_jax import settings
+from monosem_jax.check import entries
+from monosem_jax.files import sha256
+from monosem_jax.stamp import Stamp, identity
+
+STAGES = ('tokens', 'lm', 'sae', 'features', 'site')
+
+
+@dataclasses.dataclass(frozen=True)
+class Workdir:
+  """One run's files.
+
+  Attributes:
+    root: the directory.
+    config: the run's settings.
+    log: where lines for a person go.
+  """
+
+  root: pathlib.Path
+  config: settings.Config
+  log: Callable[[str], None] = print
+
+  @property
+  def tokens(self) -> pathlib.Path:
+    return self.root / 'tokens'
+
+  @property
+  def site(self) -> pathlib.Path:
+    return self.root / 'site'
+
+  def model(self, name: str) -> pathlib.Path:
+    return self.root / 'models' / name
+
+  def weights(self, model: str) -> pathlib.Path:
+    return self.model(model) / 'model.safetensors'
+
+  def stream(self, model: str) -> pathlib.Path:
+    """The training of all dictionaries of a model, which share a stream."""
+    return self.root / 'dictionaries' / f'stream_{model}'
+
+  def dictionary(self, name: str) -> pathlib.Path:
+    return self.root / 'dictionaries' / name
+
+  def features(self, dictionary: str) -> pathlib.Path:
+    return self.root / 'features' / dictionary
+
+  def tokens_stamp(self) -> Stamp:
+    c = self.config
+    return Stamp(
+      identity(c.text, 'text') | identity(c.tokenizer, 'tokenizer'), {}
+    )
+
+  def model_stamp(self, name: str, tokens: str) -> Stamp:
+    """Of a transformer, trained on the token store of that hash."""
+    settings_ = identity(self.config.models[name], f'models.{name}')
+    return Stamp(settings_, {'tokens': tokens})
+
+  def stream_stamp(self, model: str, tokens: str) -> Stamp:
+    """Of all dictionaries of a model."""
+    found = identity(self.config.stream, 'stream')
+    for name in entries(self.config)[model]:
+      found |= identity(
+        self.config.dictionaries[name], f'dictionaries.{name}'
+      )
+    return Stamp(found, {'tokens': tokens, **self._model_input(model)})
+
+  def evaluation_stamp(self, name: str, model: str) -> Stamp:
+    """Of the numbers on held-out text of one dictionary."""
+    return Stamp(
+      identity(self.config.evaluation, 'evaluation'),
+      self._model_input(model) | self._dictionary_input(name),
+    )
+
+  def features_stamp(self, name: str, model: str) -> Stamp:
+    """Of the feature table of one dictionary."""
+    return Stamp(
+      identity(self.config.features, 'features'),
+      self._model_input(model) | self._dictionary_input(name),
+    )
+
+  def _model_input(self, model: str) -> dict[str, str]:
+    return {f'models/{model}': sha256(self.weights(model))}
+
+  def _dictionary_input(self, name: str) -> dict[str, str]:
+    path = self.dictionary(name) / 'sae_weights.safetensors'
+    return {f'dictionaries/{name}': sha256(path)}
