@@ -45,6 +45,7 @@ def run(
   report: Callable[[int, Any], None],
   checkpoints: Checkpoints,
   every: int,
+  observe: Callable[[int, Any], None] = lambda done, state: None,
 ) -> Any:
   """Runs chunks `start` to `stop`, saving at every `every`-th and at the end.
 
@@ -60,6 +61,8 @@ def run(
       before a save, so that a poisoned state is never saved.
     checkpoints: where the state goes.
     every: chunks between saves.
+    observe: `observe(chunks_done, state)` is called while the state is at hand;
+      it must not wait for it at every chunk.
 
   Returns:
     The state after `stop` chunks.
@@ -81,6 +84,7 @@ def run(
       state, stats = chunk(state, *next(batches))
       settle()
       waiting = done, stats
+      observe(done, state)
       if done % every == 0 or done == stop or signals.caught:
         settle()
         checkpoints.save(done, state)

@@ -22,6 +22,9 @@ class Specs:
   replicated: P = P()
   # Contexts of the transformer spread over the whole mesh.
   tokens_BT: P = P(AXES)
+  tokens_SBT: P = P(None, AXES)
+  # A chunk's contexts as they come from the host: groups lie on `data`.
+  tokens_CT: P = P(AXES)
   # The tokens of a chunk, groups behind the micro-batches that are mapped over.
   tokens_UGCT: P = P(None, 'data', 'feature')
   # Rows of a chunk, by micro-batch and group; rows of a batch.

@@ -3,10 +3,14 @@
 import json
 import pathlib
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import tqdm
+
+from monosem_jax.errors import UserError
 
 
 class Metrics:
@@ -41,6 +45,12 @@ class Metrics:
     self._events.close()
 
 
+def read(workdir: pathlib.Path, run: str) -> list[dict[str, Any]]:
+  """The records of a run, in order."""
+  lines = (workdir / 'metrics.jsonl').read_text(encoding='utf-8').splitlines()
+  return [r for r in map(json.loads, lines) if r['run'] == run]
+
+
 def _drop_beyond(path: pathlib.Path, run: str, start: int) -> None:
   if not path.exists():
     return
@@ -71,3 +81,79 @@ def progress(name: str, *, total: int, unit: str, start: int = 0) -> tqdm.tqdm:
     maxinterval=15,
     file=sys.stderr,
   )
+
+
+class Reporter:
+  """Takes the numbers of each chunk in turn: checks, writes, shows them."""
+
+  def __init__(
+    self,
+    workdir: pathlib.Path,
+    run: str,
+    *,
+    start: int,
+    stop: int,
+    steps_per_chunk: int,
+    units_per_chunk: int,
+    unit: str,
+    summarise: Callable[[Any], tuple[dict[str, Any], np.ndarray]],
+  ):
+    """Opens the writers.
+
+    Args:
+      workdir: where metrics.jsonl is.
+      run: its name there, such as `lm/A`.
+      start: chunks done before.
+      stop: chunks wanted.
+      steps_per_chunk: training steps of a chunk.
+      units_per_chunk: what the progress line counts (tokens, activations).
+      unit: its name.
+      summarise: a chunk's stats, on the host, to numbers worth writing and
+        finite_S, whether each step's were finite.
+    """
+    self._run, self._steps, self._units = run, steps_per_chunk, units_per_chunk
+    self._summarise = summarise
+    self._metrics = Metrics(workdir, run, start * steps_per_chunk)
+    self._bar = progress(
+      run,
+      total=stop * units_per_chunk,
+      start=start * units_per_chunk,
+      unit=unit,
+    )
+    self._first: tuple[int, float] | None = None
+    self._last: tuple[int, float] | None = None
+
+  def __call__(self, done: int, stats: Any) -> None:
+    """Takes the stats of chunk number `done`, counted from 1.
+
+    Raises:
+      UserError: a step was not finite.
+    """
+    numbers, finite_S = self._summarise(stats)
+    if not finite_S.all():
+      step = (done - 1) * self._steps + int(np.argmin(finite_S)) + 1
+      raise UserError(
+        f'{self._run}: the numbers of step {step} are not finite. Nothing of '
+        'it was saved; the last checkpoint stands. Lower the learning rate, or '
+        'look at the data of that step, and start again.'
+      )
+    self._metrics.write(done * self._steps, numbers)
+    self._last = done, time.perf_counter()
+    self._first = self._first or self._last
+    if 'loss' in numbers:
+      self._bar.set_postfix_str(f'loss {numbers["loss"]:.4g}', refresh=False)
+    self._bar.update(self._units)
+
+  def rate(self) -> float | None:
+    """Units per second of this session behind its first chunk, which compiles.
+
+    None if there was only one chunk.
+    """
+    if self._first == self._last:
+      return None
+    (first, since), (last, until) = self._first, self._last
+    return (last - first) * self._units / (until - since)
+
+  def close(self) -> None:
+    self._bar.close()
+    self._metrics.close()

@@ -177,6 +177,8 @@ class Dictionary:
   l1_target_l0: float = 0.0
   # Steps of that trial run.
   calibration_steps: int = 200
+  # Rows of the sample whose geometric median the decoder bias starts at.
+  median_rows: int = 16_384
   # none: activations as they are (the paper). unit: times one constant so that
   # E||x|| = sqrt(A), and `l1` refers to those; folded into the exported
   # weights.

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from monosem_jax import settings
 from monosem_jax.check import entries
-from monosem_jax.files import sha256
+from monosem_jax.errors import UserError
+from monosem_jax.files import read_json, sha256, write_json
 from monosem_jax.stamp import Stamp, identity
 
 STAGES = ('tokens', 'lm', 'sae', 'features', 'site')
@@ -40,6 +41,9 @@ class Workdir:
   def weights(self, model: str) -> pathlib.Path:
     return self.model(model) / 'model.safetensors'
 
+  def model_result(self, name: str) -> pathlib.Path:
+    return self.model(name) / 'result.json'
+
   def stream(self, model: str) -> pathlib.Path:
     """The training of all dictionaries of a model, which share a stream."""
     return self.root / 'dictionaries' / f'stream_{model}'
@@ -47,8 +51,37 @@ class Workdir:
   def dictionary(self, name: str) -> pathlib.Path:
     return self.root / 'dictionaries' / name
 
+  def training(self, dictionary: str) -> pathlib.Path:
+    """What only training could know of a dictionary."""
+    return self.dictionary(dictionary) / 'training.json'
+
+  def evaluation(self, dictionary: str) -> pathlib.Path:
+    """What a dictionary preserves of held-out text."""
+    return self.dictionary(dictionary) / 'evaluation'
+
   def features(self, dictionary: str) -> pathlib.Path:
     return self.root / 'features' / dictionary
+
+  def complete(self, run: str, result: pathlib.Path, steps: int) -> bool:
+    """Whether a training of so many steps is finished; says so.
+
+    Raises:
+      UserError: it went further than it is now asked to.
+    """
+    done = read_json(result)['steps'] if result.exists() else 0
+    if done > steps:
+      raise UserError(
+        f'{run}: was trained for {done:,} steps already, and {steps:,} are '
+        f'asked for; a training can only be made longer. Delete '
+        f'{result.parent} to make it anew, or use another --workdir.'
+      )
+    if done == steps:
+      self.log(f'{run}: complete')
+    return done == steps
+
+  def write_config(self) -> None:
+    """Keeps the resolved settings beside what they make."""
+    write_json(self.root / 'config.json', dataclasses.asdict(self.config))
 
   def tokens_stamp(self) -> Stamp:
     c = self.config

@@ -78,7 +78,7 @@ def test_jsonl_files_in_sorted_order_once_each(jsonl, tmp_path):
   paths = (str(tmp_path / 'b/*.jsonl'), str(tmp_path / '**/*.jsonl'))
   found, _ = read(source='jsonl', paths=paths)
   assert [d.text for d in found] == ['a/1.jsonl', 'a/2.jsonl', 'b/1.jsonl']
-  assert [d.origin for d in found][0] == 'a/1.jsonl:1'
+  assert found[0].origin == 'a/1.jsonl:1'
 
 
 @pytest.mark.parametrize(
@@ -213,6 +213,9 @@ def test_globs_that_match_nothing_are_named(tmp_path, source):
   pattern = str(tmp_path / 'absent-*.x')
   with pytest.raises(UserError, match=re.escape('absent-*.x')):
     read(source=source, paths=(pattern,))
+  # Nor does a folder.
+  with pytest.raises(UserError, match='no file matches'):
+    read(source=source, paths=(str(tmp_path),))
   with pytest.raises(UserError, match=r'needs text\.paths'):
     read(source=source)
 
@@ -228,7 +231,14 @@ def test_jsonl_refuses_other_suffixes(tmp_path):
 
 def test_text_folders(tmp_path):
   root = tmp_path / 'books'
-  for name in ('z.txt', 'en/a.txt', 'en/deep/b.md', 'de/c.txt', 'de/d.pdf'):
+  for name in (
+    'z.txt',
+    'en/a.txt',
+    'en/deep/b.md',
+    'de/c.txt',
+    'de/d.pdf',
+    'site-packages/e.txt',
+  ):
     (root / name).parent.mkdir(parents=True, exist_ok=True)
     (root / name).write_text(name)
   (root / 'bad.txt').write_bytes(b'\xff')
@@ -243,6 +253,7 @@ def test_text_folders(tmp_path):
     ('de/c.txt', 'de', 'books/de/c.txt'),
     ('en/a.txt', 'en', 'books/en/a.txt'),
     ('en/deep/b.md', 'en', 'books/en/deep/b.md'),
+    ('site-packages/e.txt', 'site-packages', 'books/site-packages/e.txt'),
   ]
   assert skipped == {'undecodable': 1}
   with pytest.raises(UserError, match=r'bad\.txt: undecodable'):

@@ -13,14 +13,15 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 from monosem_jax.errors import UserError
 from monosem_jax.text.tokenizer import Tokenizer
 
-WORDS = (
-  'the cat sat on a mat and def return x = 1 für עברית 中文字 שלום 😀'.split()
-)
+WORDS = ['the', 'cat', 'für', 'עברית', '中文字', 'return', '=', '😀']
+LETTERS = 'etaoin shrdlu'
 
 
 def corpus(seed: int = 0, n: int = 200) -> list[str]:
   rng = random.Random(seed)
-  return [' '.join(rng.choices(WORDS, k=30)) + '\n' for _ in range(n)]
+  nonsense = [''.join(rng.choices(LETTERS, k=6)) for _ in range(90)]
+  words = WORDS * 4 + nonsense
+  return [' '.join(rng.choices(words, k=30)) + '\n' for _ in range(n)]
 
 
 def random_text(rng: random.Random) -> str:
@@ -161,6 +162,8 @@ def test_a_foreign_tokenizer_brings_its_separator(tmp_path, special, separator):
   if not special:
     assert tokenizer.separator == tokenizer.vocab_size - 1 == 400
   assert_round_trips(tokenizer, [f'a {separator} b', *special, *corpus(3, 5)])
+  tokenizer.save(tmp_path / 'again.json')
+  assert Tokenizer.load(tmp_path / 'again.json').sha256 == tokenizer.sha256
 
 
 def test_a_foreign_tokenizer_may_add_plain_tokens(tmp_path):

@@ -109,17 +109,21 @@ def lines(path: Path, skips: Skips) -> Iterator[tuple[int, bytes]]:
   Raises:
     UserError: the file cannot be opened, or breaks off under `text.strict`.
   """
-  number, rest = 0, b''
+  number = 0
+  # Pieces of the line that has not ended yet.
+  rest: list[bytes] = []
   try:
     for chunk in _chunks(path):
-      *whole, rest = (rest + chunk).split(b'\n')
-      for line in whole:
+      end, *starts = chunk.split(b'\n')
+      rest.append(end)
+      for start in starts:
         number += 1
-        yield number, line
+        yield number, b''.join(rest)
+        rest = [start]
   except _BrokenFileError as e:
     skips.bad(str(e), f'{path}, after line {number}')
     return
   except OSError as e:
     raise UserError(f'{path} cannot be read: {e.strerror}.') from e
-  if rest:
-    yield number + 1, rest
+  if any(rest):
+    yield number + 1, b''.join(rest)

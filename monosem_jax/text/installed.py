@@ -15,9 +15,10 @@ from monosem_jax.text.document import Document, Skips, checked_text
 _SUFFIXES = frozenset(
   ('.py', '.pyi', '.md', '.rst', '.txt', '.html', '.json', '.c', '.h')
 )
+_CACHES = frozenset(('__pycache__',))
 # The standard library's folder may hold the installed packages, which have a
 # root of their own.
-_NOT_ENTERED = frozenset(('__pycache__', 'site-packages', 'dist-packages'))
+_PACKAGES = frozenset(('site-packages', 'dist-packages'))
 
 
 def _roots() -> list[tuple[str, Path]]:
@@ -31,13 +32,18 @@ def _roots() -> list[tuple[str, Path]]:
   return roots + [('site-packages', Path(folder)) for folder in packages]
 
 
-def walk(root: Path, suffixes: frozenset[str]) -> Iterator[tuple[Path, str]]:
+def walk(
+  root: Path,
+  suffixes: frozenset[str],
+  not_entered: frozenset[str] = frozenset(),
+) -> Iterator[tuple[Path, str]]:
   """Yields (path, path relative to root) of regular files in sorted order.
 
-  No symbolic link is followed, so nothing outside `root` is read.
+  No symbolic link is followed, so nothing outside `root` is read; nor is a
+  folder of a name in `not_entered`.
   """
   for folder, names, files in os.walk(root):
-    names[:] = sorted(name for name in names if name not in _NOT_ENTERED)
+    names[:] = sorted(name for name in names if name not in not_entered)
     for name in sorted(files):
       path = Path(folder, name)
       if path.suffix in suffixes and stat.S_ISREG(path.lstat().st_mode):
@@ -50,7 +56,8 @@ def installed(text: settings.Text, skips: Skips) -> Iterator[Document]:
   # Nobody can mend an installation's files: they are skipped, never refused.
   skips = Skips(skips.counts, strict=False)
   for label, root in _roots():
-    for path, name in walk(root, _SUFFIXES):
+    not_entered = _CACHES | _PACKAGES if label == 'stdlib' else _CACHES
+    for path, name in walk(root, _SUFFIXES, not_entered):
       try:
         data = path.read_bytes()
       except OSError:

@@ -15,8 +15,11 @@ def whole_or_nothing(directory: Path) -> Iterator[Path]:
   """Gives a scratch folder that becomes `directory` when the block succeeds.
 
   Raises:
-    UserError: `directory` holds files already, or the disk is full.
+    UserError: `directory` holds files already or cannot be made, or the disk
+      is full.
   """
+  if directory.exists() and not directory.is_dir():
+    raise UserError(f'{directory} is no folder. Write elsewhere.')
   if directory.exists() and any(directory.iterdir()):
     raise UserError(
       f'{directory} already holds files. Remove it, or write elsewhere.'
@@ -27,6 +30,9 @@ def whole_or_nothing(directory: Path) -> Iterator[Path]:
   shutil.rmtree(scratch, ignore_errors=True)
   try:
     scratch.mkdir(parents=True)
+  except OSError as e:
+    raise UserError(f'{scratch} cannot be made: {e.strerror}.') from e
+  try:
     yield scratch
     for path in sorted(scratch.iterdir()):
       _sync(path)

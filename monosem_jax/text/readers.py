@@ -80,6 +80,9 @@ def array_record(text: settings.Text, skips: Skips) -> Iterator[Document]:
   for file in matched(text.paths, 'array_record'):
     try:
       reader = array_record_module.ArrayRecordReader(str(file.path))
+      # A file without its end may open without an exception.
+      if not reader.ok():
+        raise RuntimeError(f'{file.path} does not open')
       count = reader.num_records()
       for start in range(0, count, _BATCH):
         records = reader.read(start, min(start + _BATCH, count))
@@ -90,8 +93,6 @@ def array_record(text: settings.Text, skips: Skips) -> Iterator[Document]:
           document = from_record(record, origin, where, text, skips)
           if document:
             yield document
-      if not reader.ok():
-        skips.bad('corrupt file', str(file.path))
       reader.close()
     except (RuntimeError, IndexError):
       skips.bad('corrupt file', str(file.path))

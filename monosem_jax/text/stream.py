@@ -8,14 +8,10 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import grain
 import numpy as np
 
 from monosem_jax.errors import UserError
 from monosem_jax.text.store import TokenStore
-
-# Two threads read and unpack while the program trains; four batches wait.
-_READ_OPTIONS = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
 
 
 class Batch(NamedTuple):
@@ -66,6 +62,9 @@ def batches(
     UserError: `batch_size` cannot be shared out; while reading, a file that is
       gone, cut short or corrupt.
   """
+  # Imports jax, which a program may want to configure first.
+  import grain
+
   if batch_size % process_count:
     raise UserError(
       f'A batch of {batch_size} contexts cannot be shared out evenly to '
@@ -103,7 +102,9 @@ def batches(
   # An endless order's length, sys.maxsize, must not be rounded up.
   endless = epochs is None
   order = order.batch(batch_size // group, drop_remainder=endless)
-  return iter(order[start:].map(read).to_iter_dataset(_READ_OPTIONS))
+  # Two threads read and unpack while the program trains; four batches wait.
+  ahead = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
+  return iter(order[start:].map(read).to_iter_dataset(ahead))
 
 
 def _tokens(store: TokenStore, split: str, context: np.ndarray) -> np.ndarray:

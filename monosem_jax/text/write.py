@@ -5,19 +5,19 @@ document into one stream per split, pass 2 cuts the streams into contexts and
 stores these in a random order.
 """
 
+import contextlib
 import heapq
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from monosem_jax import settings
 from monosem_jax.errors import UserError
-from monosem_jax.text import manifest as manifests
-from monosem_jax.text import publish, records, sources
+from monosem_jax.text import manifest as manifests, publish, records, sources
 from monosem_jax.text.document import Document
 from monosem_jax.text.table import TableBuilder
 from monosem_jax.text.tokenizer import Tokenizer
@@ -57,7 +57,7 @@ def write_store(
     streams = {split: scratch / f'{split}.tokens' for split in manifests.SPLITS}
     tables, subsets = _encode(text, tok, streams, skipped, report)
     _require_contexts(text, tables, skipped)
-    publish.require_space(scratch, sum(2 * t.tokens for t in tables.values()))
+    publish.require_space(scratch, _packed_bytes(text, tables))
     shards: dict[str, list[tuple[str, int]]] = {}
     for split, stream in streams.items():
       report(f'packing {split}: {tables[split].tokens:,} tokens')
@@ -121,13 +121,14 @@ def _encode(
 ) -> tuple[dict[str, TableBuilder], list[str]]:
   """Writes each split's token stream; returns its documents and the subsets."""
   tables = {split: TableBuilder() for split in streams}
-  files: dict[str, BinaryIO] = {}
   subsets: dict[str, int] = {}
   separator = np.array([tok.separator], '<u2').tobytes()
   started = said = time.monotonic()
-  try:
-    for split, path in streams.items():
-      files[split] = open(path, 'wb')  # noqa: SIM115, closed below
+  with contextlib.ExitStack() as stack:
+    files = {
+      split: stack.enter_context(open(path, 'wb'))
+      for split, path in streams.items()
+    }
     for batch in _batches(sources.documents(text, skipped)):
       encoded = tok.encode_batch([document.text for document in batch])
       for document, ids in zip(batch, encoded, strict=True):
@@ -148,9 +149,6 @@ def _encode(
         tokens = sum(table.tokens for table in tables.values())
         rate = tokens / (now - started)
         report(f'{documents:,} documents, {tokens:,} tokens, {rate:,.0f}/s')
-  finally:
-    for file in files.values():
-      file.close()
   return tables, list(subsets)
 
 
@@ -169,6 +167,12 @@ def _require_contexts(
         f'{text.contexts_per_record}). Left out: {reasons or "nothing"}. '
         'Lower either, change text.val_fraction, or give more text.'
       )
+
+
+def _packed_bytes(text: settings.Text, tables: dict[str, TableBuilder]) -> int:
+  """Returns roughly the size of all record files."""
+  contexts = sum(table.tokens for table in tables.values()) // text.context
+  return records.record_bytes(contexts, text.context)
 
 
 def _pack(

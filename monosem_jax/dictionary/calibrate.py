@@ -1,0 +1,2 @@
+"""placeholder"""
+def l1(*a): raise SystemExit

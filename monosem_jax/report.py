@@ -1,0 +1,87 @@
+"""report.json and report.md, made from what the stages have left."""
+
+from typing import Any
+
+from monosem_jax.check import run_name
+from monosem_jax.files import read_json, write_file, write_json
+from monosem_jax.workdir import Workdir
+
+
+def write(w: Workdir) -> None:
+  """Writes both reports from the results there are so far."""
+  report: dict[str, Any] = {'models': {}, 'dictionaries': {}}
+  for name in w.config.models:
+    if w.model_result(name).exists():
+      report['models'][name] = read_json(w.model_result(name))
+  for name in w.config.dictionaries:
+    numbers = w.evaluation(name) / 'numbers.json'
+    if w.training(name).exists() and numbers.exists():
+      report['dictionaries'][run_name(name)] = read_json(
+        w.training(name)
+      ) | read_json(numbers)
+  write_json(w.root / 'report.json', report)
+  write_file(w.root / 'report.md', _markdown(report).encode())
+
+
+# What a row of the table says, and how it is written.
+_ROWS = (
+  ('features', 'features', ','),
+  ('l1', 'L1 coefficient', '.3g'),
+  ('l0', 'L0: active features per token', '.2f'),
+  ('l1_norm', 'sum of activations per token', '.2f'),
+  ('mse', 'mean squared error per element', '.3g'),
+  ('explained_variance', 'explained variance', '.1%'),
+  ('loss_recovered', 'loss recovered', '.1%'),
+  ('loss_clean', 'loss, clean (nats)', '.3f'),
+  ('loss_zero_ablated', 'loss, zero-ablated', '.3f'),
+  ('loss_reconstructed', 'loss, reconstructed', '.3f'),
+  ('dead', 'dead on the sample', ','),
+  ('dead_in_training', 'dead at the end of training', ','),
+  ('dead_window', '... over the last so many steps', ','),
+  ('ultralow', 'ultralow density', ','),
+  ('live', 'live', ','),
+  ('sample_tokens', 'tokens of the sample', ','),
+  ('activations_seen', 'activations trained on', ','),
+  ('unique_activations', '... of them unique', ','),
+  ('epochs', '... epochs of the text', '.3g'),
+  ('contexts_per_batch', 'contexts mixed in a batch', ',.0f'),
+  ('resampling_candidates', 'inputs a resampling chooses from', ','),
+  ('activations_per_second', 'activations per second', ',.0f'),
+)
+
+
+def _markdown(report: dict[str, Any]) -> str:
+  lines = ['# Report', '']
+  for name, model in report['models'].items():
+    rate = model['tokens_per_second']
+    lines += [
+      f'## Transformer {name}',
+      '',
+      f'Held-out loss {model["val_loss"]:.3f} nats per token (perplexity '
+      f'{model["perplexity"]:.1f}) after {model["tokens"]:,} tokens'
+      + (f', {rate:,.0f} tokens/s.' if rate else '.'),
+      '',
+    ]
+  runs = report['dictionaries']
+  if runs:
+    lines += [
+      '## Dictionaries',
+      '',
+      '| | ' + ' | '.join(runs) + ' |',
+      '|---|' + '---:|' * len(runs),
+    ]
+    for key, label, form in _ROWS:
+      cells = [_cell(numbers.get(key), form) for numbers in runs.values()]
+      lines.append(f'| {label} | ' + ' | '.join(cells) + ' |')
+    lines.append('')
+    for run, numbers in runs.items():
+      for step, count in numbers['resampled']:
+        lines.append(f'- {run}: {count:,} features resampled at step {step:,}')
+      if numbers['ultralow'] is None:
+        lines.append(f'- {run}: ultralow: {numbers["ultralow_reason"]}')
+    lines.append('')
+  return '\n'.join(lines)
+
+
+def _cell(value: Any, form: str) -> str:
+  return '-' if value is None else format(value, form)

@@ -1,0 +1,149 @@
+"""Stage `lm`: trains every transformer of the config."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from monosem_jax import loop, mesh as meshes, report
+from monosem_jax.checkpoint import Checkpoints
+from monosem_jax.files import read_json, read_tensors, write_json, write_tensors
+from monosem_jax.mesh import SPECS
+from monosem_jax.metrics import Reporter
+from monosem_jax.settings import Transformer as Settings
+from monosem_jax.text import stream
+from monosem_jax.text.store import TokenStore
+from monosem_jax.transformer import train, weights
+from monosem_jax.transformer.model import Transformer
+from monosem_jax.transformer.sample import sample
+from monosem_jax.workdir import Workdir
+
+_SAMPLES, _SAMPLE_TOKENS = 3, 48
+
+
+def run(w: Workdir) -> None:
+  store = TokenStore.open(w.tokens)
+  for name in w.config.models:
+    _fit(w, store, name)
+  report.write(w)
+
+
+def load(w: Workdir, store: TokenStore, name: str) -> Transformer:
+  """A finished transformer.
+
+  Raises:
+    UserError: it is not there, or is not what the config describes.
+  """
+  like = jax.eval_shape(_init(w.config.models[name], store)).model
+  return weights.load(like, read_tensors(w.weights(name)))
+
+
+def _init(c: Settings, store: TokenStore):
+  return functools.partial(
+    train.init,
+    c,
+    vocab_size=store.tokenizer.vocab_size,
+    context=store.context,
+    separator=store.tokenizer.separator,
+  )
+
+
+def _fit(w: Workdir, store: TokenStore, name: str) -> None:
+  c, run = w.config.models[name], f'lm/{name}'
+  w.model_stamp(name, store.manifest['sha256']).admit(
+    w.model(name), 'lm', ['sae', 'features', 'site']
+  )
+  if w.complete(run, w.model_result(name), c.steps):
+    return
+  S, B, T = c.steps_per_chunk, c.batch_size, store.context
+  mesh = meshes.make_mesh(w.config.mesh)
+  with jax.set_mesh(mesh):
+    init = _init(c, store)
+    checkpoints = Checkpoints(
+      w.model(name) / 'checkpoints', w.config.checkpoint.keep
+    )
+    start, state = checkpoints.restore(meshes.like(mesh, init), w.log) or (
+      0,
+      meshes.made_in_place(mesh, init),
+    )
+    parameters = sum(x.size for x in jax.tree.leaves(state.model))
+    w.log(f'{run}: {parameters:,} parameters; {start * S:,} steps are done')
+    reporter = Reporter(
+      w.root,
+      run,
+      start=start,
+      stop=c.steps // S,
+      steps_per_chunk=S,
+      units_per_chunk=S * B * T,
+      unit='tok',
+      summarise=_summarise,
+    )
+    batches = stream.batches(
+      store, 'train', S * B, seed=c.data_seed, start=start
+    )
+    state = loop.run(
+      train.make_chunk(c),
+      state,
+      (
+        (meshes.put(mesh, b.tokens_BT.reshape(S, B, T), SPECS.tokens_SBT),)
+        for b in batches
+      ),
+      start=start,
+      stop=c.steps // S,
+      report=reporter,
+      checkpoints=checkpoints,
+      every=w.config.checkpoint.every_chunks,
+    )
+    batches.close()
+    reporter.close()
+    write_tensors(w.weights(name), weights.tensors(state.model))
+    val_loss = _val_loss(state.model, store, c.eval_contexts)
+    samples = _samples(state.model, store)
+  write_json(
+    w.model_result(name),
+    {
+      'steps': c.steps,
+      'val_loss': val_loss,
+      'perplexity': float(np.exp(val_loss)),
+      'tokens': c.steps * B * T,
+      'tokens_per_second': reporter.rate(),
+      'parameters': parameters,
+      'samples': samples,
+    },
+  )
+  w.log(
+    f'{run}: held-out loss {val_loss:.3f} nats per token, perplexity '
+    f'{np.exp(val_loss):.1f}'
+  )
+  for text in samples:
+    w.log(f'{run}: sample: {text!r}')
+
+
+def _summarise(stats) -> tuple[dict, np.ndarray]:
+  finite_S = stats.pop('finite')
+  return {key: float(x_S.mean()) for key, x_S in stats.items()}, finite_S
+
+
+def _val_loss(model: Transformer, store: TokenStore, contexts: int) -> float:
+  """Mean held-out loss, nats per predicted token."""
+  contexts = min(contexts, store.n_contexts('val'))
+  total = predicted = 0
+  batches = stream.batches(store, 'val', 16, seed=None, start=0, epochs=1)
+  for batch in batches:
+    tokens_BT = batch.tokens_BT[: contexts - predicted // (store.context - 1)]
+    total += float(train.total_loss(model, jnp.asarray(tokens_BT)))
+    predicted += tokens_BT.shape[0] * (store.context - 1)
+    if predicted >= contexts * (store.context - 1):
+      break
+  batches.close()
+  return total / predicted
+
+
+def _samples(model: Transformer, store: TokenStore) -> list[str]:
+  """Texts the model writes behind a separator: the beginning of a document."""
+  tokenizer = store.tokenizer
+  length = min(_SAMPLE_TOKENS, store.context - 1)
+  prompt_B1 = jnp.full((_SAMPLES, 1), tokenizer.separator, jnp.int32)
+  tokens_BT = sample(model, prompt_B1, jax.random.key(0), length=length)
+  return [tokenizer.decode(row[1:]) for row in np.asarray(tokens_BT).tolist()]

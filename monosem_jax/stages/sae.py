@@ -1,0 +1,322 @@
+"""Stage `sae`: trains all dictionaries of a model on one stream."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from monosem_jax import loop, mesh as meshes, metrics, report
+from monosem_jax.check import entries, run_name, width
+from monosem_jax.checkpoint import Checkpoints
+from monosem_jax.dictionary import (
+  calibrate,
+  evaluate,
+  init as dictionary_init,
+  stream as rows_stream,
+  train,
+)
+from monosem_jax.dictionary.sae import SAE, fold_scale
+from monosem_jax.dictionary.train import StreamState
+from monosem_jax.files import read_json, write_json
+from monosem_jax.interop import saelens
+from monosem_jax.mesh import SPECS
+from monosem_jax.precision import Dot, compute_dtype
+from monosem_jax.stages import lm as lm_stage
+from monosem_jax.text import stream
+from monosem_jax.text.store import TokenStore
+from monosem_jax.transformer.model import Transformer
+from monosem_jax.transformer.train import patched_loss
+from monosem_jax.workdir import Workdir
+
+
+def run(w: Workdir) -> None:
+  store = TokenStore.open(w.tokens)
+  for model, names in entries(w.config).items():
+    if names:
+      lm = lm_stage.load(w, store, model)
+      _fit(w, store, model, lm, names)
+      _evaluate(w, store, model, lm, names)
+  report.write(w)
+
+
+def forward(lm: Transformer, tokens_BT: jax.Array) -> jax.Array:
+  """The activations of the decomposition site; XLA drops what follows it."""
+  return lm(tokens_BT)[1]
+
+
+def load(w: Workdir, name: str) -> SAE:
+  """A finished dictionary, for unscaled activations."""
+  return jax.tree.map(jnp.asarray, saelens.load(w.dictionary(name)))
+
+
+def _fit(
+  w: Workdir,
+  store: TokenStore,
+  model: str,
+  lm: Transformer,
+  names: list[str],
+) -> None:
+  c, run = w.config.stream, f'sae/{model}'
+  w.stream_stamp(model, store.manifest['sha256']).admit(
+    w.stream(model), 'sae', ['features', 'site']
+  )
+  if all(w.complete(f'sae/{n}', w.training(n), c.steps) for n in names):
+    return
+  dictionaries = {n: w.config.dictionaries[n] for n in names}
+  A = width(w.config.models[model])
+  C, T = c.contexts_per_chunk, store.context
+  R = C * c.positions_per_context
+  S = R // c.batch_size
+  w.log(
+    f'{run}: {", ".join(run_name(n) for n in names)}: chunks of {C:,} contexts '
+    f'make {R:,} activations, {S} steps; a batch mixes '
+    f'{contexts_per_batch(c):,.0f} contexts'
+  )
+  mesh = meshes.make_mesh(w.config.mesh)
+  with jax.set_mesh(mesh):
+    lm = jax.device_put(lm, meshes.shardings(mesh, lm))
+
+    def place(batch: stream.Batch):
+      return tuple(meshes.put(mesh, x, SPECS.tokens_CT) for x in batch)
+
+    def batches(start):
+      return stream.batches(store, 'train', C, seed=c.seed, start=start)
+
+    def init():
+      return StreamState(
+        step=jnp.zeros((), jnp.int32),
+        dictionaries={n: train.init(d, A) for n, d in dictionaries.items()},
+      )
+
+    checkpoints = Checkpoints(
+      w.stream(model) / 'checkpoints', w.config.checkpoint.keep
+    )
+    restored = checkpoints.restore(meshes.like(mesh, init), w.log)
+    if restored is None:
+      start, state = 0, meshes.made_in_place(mesh, init)
+      first = batches(0)
+      state = _start(w, dictionaries, state, lm, place(next(first)))
+      first.close()
+    else:
+      start, state = restored
+    w.log(f'{run}: {start * S:,} of {c.steps:,} steps are done')
+    reporter = metrics.Reporter(
+      w.root,
+      run,
+      start=start,
+      stop=c.steps // S,
+      steps_per_chunk=S,
+      units_per_chunk=R,
+      unit='act',
+      summarise=_summarise,
+    )
+    tokens = batches(start)
+    state = loop.run(
+      functools.partial(_chunk, train.make_chunk(c, dictionaries, forward), lm),
+      state,
+      map(place, tokens),
+      start=start,
+      stop=c.steps // S,
+      report=reporter,
+      checkpoints=checkpoints,
+      every=w.config.checkpoint.every_chunks,
+      observe=functools.partial(_snapshot, w, S),
+    )
+    tokens.close()
+    reporter.close()
+  resampled = _resampled(w, run)
+  for name, d in state.dictionaries.items():
+    _export(w, store, model, name, d)
+    write_json(
+      w.training(name),
+      {
+        'steps': c.steps,
+        'features': d.silent_F.size,
+        'l1': float(d.l1),
+        'input_scale': float(d.scale),
+        'dead_in_training': int(
+          (d.silent_F >= dictionaries[name].resampling.window).sum()
+        ),
+        'dead_window': dictionaries[name].resampling.window,
+        'activations_seen': c.steps * c.batch_size,
+        **_repetition(c, store),
+        'contexts_per_batch': contexts_per_batch(c),
+        'resampling_candidates': dictionaries[name].resampling.candidates,
+        'resampled': resampled.get(name, []),
+        'activations_per_second': reporter.rate(),
+      },
+    )
+
+
+def _chunk(chunk, lm, state, *batch):
+  return chunk(state, lm, *batch)
+
+
+def _start(w: Workdir, dictionaries, state, lm, batch) -> StreamState:
+  """Fixes what data fixes, on the first chunk's rows; they are trained on too,
+  later and once, like all others."""
+  c = w.config.stream
+  harvest = jax.jit(
+    functools.partial(
+      rows_stream.harvest, c, forward, dtype=compute_dtype(c.precision)
+    )
+  )
+  rows = rows_stream.Rows(
+    rows_UGrA=harvest(lm, *batch),
+    index_SMGn=rows_stream.shuffled_index(c, jnp.int32(0)),
+  )
+  started = {}
+  for name, d in dictionaries.items():
+    x_NA = rows.pick(jnp.arange(min(d.median_rows, rows.index_SMGn.size)))
+    fresh = jax.jit(functools.partial(dictionary_init.start, d))(
+      state.dictionaries[name], x_NA
+    )
+    if d.l1_target_l0:
+      fresh = fresh.replace(l1=calibrate.l1(d, fresh, rows, c))
+      w.log(
+        f'sae/{name}: l1 = {float(fresh.l1):.4g} for an L0 of '
+        f'{d.l1_target_l0:g}'
+      )
+    started[name] = fresh
+  return state.replace(dictionaries=started)
+
+
+def _summarise(stats) -> tuple[dict, np.ndarray]:
+  """A chunk's means, its resamplings, and its density histogram."""
+  numbers, finite_S = {}, True
+  for name, own in stats.items():
+    finite_S = finite_S & own.pop('finite')
+    numbers[f'{name}/density'] = own.pop('density').tolist()
+    numbers[f'{name}/resampled'] = own.pop('resampled').tolist()
+    numbers |= {f'{name}/{k}': float(x_S.mean()) for k, x_S in own.items()}
+  return numbers, finite_S
+
+
+def _resampled(w: Workdir, run: str) -> dict[str, list[list[int]]]:
+  """[step, count] of every resampling, from the metrics of the whole run."""
+  found: dict[str, list[list[int]]] = {}
+  before = 0
+  for record in metrics.read(w.root, run):
+    for key, counts in record.items():
+      if not key.endswith('/resampled'):
+        continue
+      segment = (record['step'] - before) // len(counts)
+      found.setdefault(key.partition('/')[0], []).extend(
+        [before + i * segment, n] for i, n in enumerate(counts) if n
+      )
+    before = record['step']
+  return found
+
+
+def contexts_per_batch(c) -> float:
+  """The number of distinct contexts behind a batch, on average.
+
+  Of R / G rows of a group, N / G are drawn: a context with P rows stays out
+  with the hypergeometric probability of drawing none of them.
+  """
+  rows = c.contexts_per_chunk * c.positions_per_context // c.shuffle_groups
+  drawn, own = c.batch_size // c.shuffle_groups, c.positions_per_context
+  if rows - own < drawn:
+    return float(c.contexts_per_chunk)
+  log_none = (
+    math.lgamma(rows - own + 1)
+    - math.lgamma(rows - own - drawn + 1)
+    - math.lgamma(rows + 1)
+    + math.lgamma(rows - drawn + 1)
+  )
+  return c.contexts_per_chunk * -math.expm1(log_none)
+
+
+def _repetition(c, store: TokenStore) -> dict[str, float | int]:
+  """Epochs of the text, and how many of the rows differ."""
+  contexts = c.steps * c.batch_size // c.positions_per_context
+  n = store.n_contexts('train')
+  slices = store.context // c.positions_per_context
+  return {
+    'epochs': contexts / n,
+    'unique_activations': min(contexts, n * slices) * c.positions_per_context,
+  }
+
+
+def _snapshot(w: Workdir, S: int, done: int, state: StreamState) -> None:
+  """Keeps the dictionaries of chunks 1, 2, 4, 8, ..., for their history."""
+  if done & (done - 1) == 0:
+    for name, d in state.dictionaries.items():
+      saelens.save(
+        w.dictionary(name) / 'snapshots' / f'step_{done * S:09d}',
+        fold_scale(d.sae, d.scale),
+        {'step': done * S},
+      )
+
+
+def _export(w, store: TokenStore, model: str, name: str, d) -> None:
+  layer = w.config.models[model].site_layer
+  site = w.config.models[model].site
+  hook = 'mlp.hook_post' if site == 'mlp' else 'hook_resid_post'
+  saelens.save(
+    w.dictionary(name),
+    fold_scale(d.sae, d.scale),
+    {
+      'model_name': f'monosem_jax/{model}',
+      'hook_name': f'blocks.{layer}.{hook}',
+      'hook_head_index': None,
+      'context_size': store.context,
+      'prepend_bos': False,
+      'dataset_path': w.config.text.source,
+      'run': run_name(name),
+    },
+  )
+
+
+def _evaluate(
+  w: Workdir,
+  store: TokenStore,
+  model: str,
+  lm: Transformer,
+  names: list[str],
+) -> None:
+  """Measures what is not measured yet on held-out text, all in one pass."""
+  wanted = [
+    n
+    for n in names
+    if not w.evaluation_stamp(n, model).matches(w.evaluation(n))
+    or not (w.evaluation(n) / 'numbers.json').exists()
+  ]
+  if not wanted:
+    return
+  c = w.config.evaluation
+  contexts = min(c.contexts, store.n_contexts('val'))
+  bar = metrics.progress(f'evaluate/{model}', total=contexts, unit='ctx')
+  batches = stream.batches(
+    store, 'val', c.batch_size, seed=None, start=0, epochs=1
+  )
+
+  def until_enough():
+    left = contexts
+    for batch in batches:
+      yield batch.tokens_BT[:left]
+      bar.update(min(left, len(batch.tokens_BT)))
+      left -= len(batch.tokens_BT)
+      if left <= 0:
+        return
+
+  dot = Dot(compute_dtype(w.config.stream.precision))
+  results = evaluate.evaluate(
+    evaluate.make_sums(patched_loss, dot),
+    lm,
+    {n: load(w, n) for n in wanted},
+    until_enough(),
+  )
+  batches.close()
+  bar.close()
+  for name, numbers in results.items():
+    write_json(w.evaluation(name) / 'numbers.json', numbers)
+    w.evaluation_stamp(name, model).write(w.evaluation(name))
+    w.log(
+      f'sae/{name}: L0 {numbers["l0"]:.1f}, loss recovered '
+      f'{numbers["loss_recovered"]:.1%}, explained variance '
+      f'{numbers["explained_variance"]:.1%}, {numbers["dead"]:,} dead on '
+      f'{numbers["sample_tokens"]:,} held-out tokens'
+    )

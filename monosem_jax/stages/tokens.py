@@ -1,0 +1,21 @@
+"""Stage `tokens`: documents to packed token ids, once."""
+
+from monosem_jax.text.store import write_store
+from monosem_jax.workdir import Workdir
+
+
+def run(w: Workdir) -> None:
+  stamp = w.tokens_stamp()
+  if (w.tokens / 'manifest.json').exists():
+    stamp.admit(w.tokens, 'tokens', ['lm', 'sae', 'features', 'site'])
+    w.log('tokens: complete')
+    return
+  w.log(f'tokens: reading the source {w.config.text.source!r}')
+  manifest = write_store(w.tokens, w.config.text, w.config.tokenizer, w.log)
+  stamp.write(w.tokens)
+  for name, split in manifest['splits'].items():
+    w.log(
+      f'tokens: {name}: {split["tokens"]:,} tokens of {split["documents"]:,} '
+      f'documents, {split["contexts"]:,} contexts'
+    )
+  w.log(f'tokens: manifest {manifest["sha256"][:16]}')

@@ -1,0 +1,390 @@
+"""What a store says about its tokens is true, and it is whole or absent."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from absl import flags
+
+from monosem_jax.errors import UserError
+from monosem_jax.settings import Text, Tokenizer
+from monosem_jax.text.store import TokenStore, write_store
+
+flags.FLAGS.mark_as_parsed()
+
+PILE_LIKE = Path(__file__).parents[2] / 'shared/data/pile_like'
+TOKENIZER = Tokenizer(vocab_size=320, sample_chars=20_000)
+
+
+def random_texts(n: int, seed: int = 0) -> list[str]:
+  rng = random.Random(seed)
+  words = [''.join(rng.choices('abcdeé ü中', k=5)) for _ in range(300)]
+  return [' '.join(rng.choices(words, k=rng.randint(1, 80))) for _ in range(n)]
+
+
+def settings_for(folder: Path, texts: list[str], **changes) -> Text:
+  folder.mkdir(parents=True, exist_ok=True)
+  with open(folder / 'x.jsonl', 'w', encoding='utf-8') as file:
+    for i, text in enumerate(texts):
+      record = {'text': text, 'meta': {'pile_set_name': f's{i % 3}'}}
+      file.write(json.dumps(record) + '\n')
+  defaults = {
+    'source': 'jsonl',
+    'paths': (str(folder / '*.jsonl'),),
+    'min_document_chars': 0,
+    'val_fraction': 0.2,
+    'context': 16,
+    'contexts_per_record': 4,
+  }
+  return Text(**defaults | changes)
+
+
+@pytest.fixture(scope='module')
+def texts() -> list[str]:
+  texts = random_texts(500)
+  # Duplicates, also of what is said of a separator.
+  return [*texts, 'a <|sep|> b', *texts[:50]]
+
+
+@pytest.fixture(scope='module')
+def store(tmp_path_factory, texts) -> TokenStore:
+  folder = tmp_path_factory.mktemp('store')
+  said: list[str] = []
+  text = settings_for(folder / 'corpus', texts)
+  manifest = write_store(folder / 'deep/store', text, TOKENIZER, said.append)
+  assert said
+  opened = TokenStore.open(folder / 'deep/store')
+  assert opened.manifest == manifest
+  return opened
+
+
+def contexts(store: TokenStore, split: str):
+  """Yields (stream index, tokens) of every stored context."""
+  each = store.contexts_per_record
+  for record in range(store.n_contexts(split) // each):
+    tokens, stream_index = store.read(split, record)
+    assert tokens.shape == (each, store.context)
+    assert (tokens.dtype, stream_index.dtype) == (np.uint16, np.int64)
+    yield from zip(stream_index, tokens, strict=True)
+
+
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_every_token_is_where_the_store_says(store, texts, split):
+  found: dict[int, dict[int, int]] = defaultdict(dict)
+  places = {}
+  for index, tokens in contexts(store, split):
+    documents = store.document_of(split, index, np.arange(store.context))
+    for position, token in enumerate(tokens):
+      place = store.locate(split, index, position)
+      assert place.document == documents[position]
+      assert place.offset not in found[place.document]
+      found[place.document][place.offset] = int(token)
+      places[place.document] = place
+  whole = 0
+  for document, by_offset in found.items():
+    place = places[document]
+    name, line = place.origin.split(':')
+    assert name == 'x.jsonl'
+    text = texts[int(line) - 1]
+    assert place.subset == f's{(int(line) - 1) % 3}'
+    digest = hashlib.sha256(text.encode()).digest()[:8]
+    assert place.digest == int.from_bytes(digest, 'big')
+    ids = [*store.tokenizer.encode_batch([text])[0], store.tokenizer.separator]
+    assert by_offset == {offset: ids[offset] for offset in by_offset}
+    if len(by_offset) == len(ids):
+      whole += 1
+      tokens = [by_offset[offset] for offset in range(len(ids) - 1)]
+      assert store.tokenizer.decode(tokens) == text
+  # Only what was dropped to fill contexts and records is missing.
+  assert whole >= store.manifest['splits'][split]['documents'] - 6
+
+
+def test_splits_share_no_text_and_duplicates_stay_together(store):
+  train, val = store.tables['train'].digest, store.tables['val'].digest
+  assert not set(train) & set(val)
+  assert len(train) + len(val) == 551
+  assert len(set(train)) + len(set(val)) == 501
+  assert abs(len(val) / 551 - 0.2) < 0.06
+
+
+def test_manifest_adds_up(store):
+  manifest = store.manifest
+  for split, entry in manifest['splits'].items():
+    by_subset = [counts[split] for counts in manifest['subsets'].values()]
+    for what in ('documents', 'tokens'):
+      assert sum(counts[what] for counts in by_subset) == entry[what]
+    stored = entry['contexts'] * store.context
+    assert entry['tokens'] == stored + entry['dropped_tokens']
+    assert entry['dropped_tokens'] < 5 * store.context
+    assert entry['contexts'] == store.n_contexts(split)
+    for file in entry['files']:
+      data = (store.directory / file['name']).read_bytes()
+      assert file['bytes'] == len(data)
+      assert file['sha256'] == hashlib.sha256(data).hexdigest()
+  assert sorted(store.subset_names) == ['s0', 's1', 's2']
+  assert manifest['tokenizer']['vocab_size'] == 320
+  assert str(store.directory.parents[1]) not in json.dumps(manifest)
+
+
+def test_contexts_are_permuted_and_found_again(store):
+  order = [int(index) for index, _ in contexts(store, 'train')]
+  assert len(set(order)) == len(order)
+  assert order != sorted(order)
+  some = np.array([[5, 0], [len(order) - 1, 5]])
+  expected = np.array(order)[some]
+  np.testing.assert_array_equal(store.stream_index('train', some), expected)
+
+
+def test_document_subset_names_the_subset(store):
+  subset = store.document_subset('train')
+  place = store.locate('train', 3, 2)
+  assert store.subset_names[subset[place.document]] == place.subset
+
+
+def content(directory: Path) -> dict[str, bytes]:
+  return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def test_the_same_text_gives_the_same_bytes(store, texts, tmp_path):
+  text = settings_for(tmp_path / 'elsewhere', texts)
+  (tmp_path / 'store').mkdir()
+  write_store(tmp_path / 'store', text, TOKENIZER)
+  assert content(tmp_path / 'store') == content(store.directory)
+  assert sorted(path.name for path in tmp_path.iterdir()) == [
+    'elsewhere',
+    'store',
+  ]
+
+
+def test_what_changes_the_tokens_changes_the_hash(store, texts, tmp_path):
+  text = settings_for(tmp_path / 'corpus', texts)
+  hashes = {store.manifest['sha256']}
+  for i, change in enumerate(
+    [{'seed': 1}, {'context': 8}, {'val_fraction': 0.3}, {'keep': {'s0': 0.5}}]
+  ):
+    changed = dataclasses.replace(text, **change)
+    manifest = write_store(tmp_path / f'{i}', changed, TOKENIZER)
+    hashes.add(manifest['sha256'])
+  assert len(hashes) == 5
+
+
+def test_an_existing_tokenizer_is_used(store, texts, tmp_path):
+  path = str(store.directory / 'tokenizer.json')
+  text = settings_for(tmp_path / 'corpus', texts)
+  manifest = write_store(tmp_path / 'store', text, Tokenizer(path=path))
+  assert manifest['sha256'] == store.manifest['sha256']
+
+
+def test_skipped_documents_are_reported(tmp_path, texts):
+  text = settings_for(
+    tmp_path / 'corpus', texts, min_document_chars=20, keep={'s1': 0.5}
+  )
+  skipped = write_store(tmp_path / 'store', text, TOKENIZER)['skipped']
+  assert skipped['short'] == sum(len(text) < 20 for text in texts)
+  assert 0 < skipped['keep'] < 200
+
+
+# --- refusals
+
+
+@pytest.mark.parametrize(
+  'changes, split',
+  [
+    ({'val_fraction': 0.0}, 'val'),
+    ({'min_document_chars': 10_000}, 'train'),
+    ({'contexts_per_record': 10_000}, 'train'),
+  ],
+)
+def test_too_little_text(tmp_path, texts, changes, split):
+  text = settings_for(tmp_path / 'corpus', texts, **changes)
+  advice = r'contexts_per_record=.*val_fraction, or give more text'
+  with pytest.raises(UserError, match=rf'The {split} split.*tokens.*{advice}'):
+    write_store(tmp_path / 'store', text, TOKENIZER)
+  assert [path.name for path in tmp_path.iterdir()] == ['corpus']
+
+
+def test_a_folder_in_use_is_not_overwritten(store, texts, tmp_path):
+  text = settings_for(tmp_path / 'corpus', texts)
+  with pytest.raises(UserError, match='already holds files'):
+    write_store(store.directory, text, TOKENIZER)
+  with pytest.raises(UserError, match='is no folder'):
+    write_store(tmp_path / 'corpus/x.jsonl', text, TOKENIZER)
+  with pytest.raises(UserError, match='cannot be made'):
+    write_store(tmp_path / 'corpus/x.jsonl/store', text, TOKENIZER)
+
+
+def test_incomplete_and_corrupt_stores_are_refused(store, tmp_path):
+  with pytest.raises(UserError, match='holds no token store'):
+    TokenStore.open(tmp_path / 'absent')
+
+  @contextlib.contextmanager
+  def broken(name: str, message: str):
+    copy = tmp_path / 'copy'
+    shutil.copytree(store.directory, copy)
+    yield copy / name
+    with pytest.raises(UserError, match=message):
+      TokenStore.open(copy)
+    shutil.rmtree(copy)
+
+  record_file = store.manifest['splits']['val']['files'][0]['name']
+  for name in (record_file, 'documents.npz', 'tokenizer.json'):
+    with broken(name, name) as path:
+      path.unlink()
+  for name in (record_file, 'documents.npz'):
+    with broken(name, f'{name} has .* bytes instead of') as path:
+      path.write_bytes(path.read_bytes()[:-1])
+  for data in (b'', b'{"format": 1}', b'\xff', b'[]'):
+    with broken('manifest.json', 'corrupt') as path:
+      path.write_bytes(data)
+  with broken('manifest.json', 'format 99') as path:
+    path.write_text(path.read_text().replace('"format": 1', '"format": 99'))
+  with broken('documents.npz', r'documents\.npz is corrupt') as path:
+    path.write_bytes(bytes(len(path.read_bytes())))
+  with broken('tokenizer.json', 'not the tokenizer') as path:
+    store.tokenizer.train(['other'], 300).save(path)
+
+
+# --- kills and full disks
+
+# A process that kills itself with SIGKILL at the moment it is told.
+KILLED = """
+import os, signal, sys
+from monosem_jax.settings import Text, Tokenizer
+from monosem_jax.text.store import write_store
+from monosem_jax.text.tokenizer import Tokenizer as Encoder
+
+moment, text, directory = sys.argv[1], eval(sys.argv[2]), sys.argv[3]
+
+def die(*args, **kwargs):
+  os.kill(os.getpid(), signal.SIGKILL)
+
+def progress(line):
+  if line.startswith(moment):
+    die()
+
+calls = 0
+encode = Encoder.encode_batch
+def encode_batch(self, texts):
+  global calls
+  calls += moment == 'second batch' and len(texts) > 1
+  return die() if calls == 2 else encode(self, texts)
+Encoder.encode_batch = encode_batch
+
+if moment == 'rename':
+  os.replace = die
+write_store(directory, text, Tokenizer(vocab_size=320, sample_chars=20_000),
+  progress)
+"""
+
+
+def test_after_a_kill_nothing_half_done_is_mistaken_for_a_store(tmp_path):
+  # Several batches of encoding.
+  text = settings_for(tmp_path / 'corpus', random_texts(9_000))
+  write_store(tmp_path / 'whole', text, TOKENIZER)
+  whole = content(tmp_path / 'whole')
+  target = tmp_path / 'store'
+  moments = ['reading', 'training', 'second batch', 'packing val', 'rename']
+  for moment in moments:
+    done = subprocess.run(
+      [sys.executable, '-c', KILLED, moment, repr(text), str(target)],
+      env={**os.environ, 'PYTHONPATH': str(Path(__file__).parents[1])},
+      check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, moment
+    assert not target.exists(), moment
+    assert list(tmp_path.glob('.store*')), moment
+    with pytest.raises(UserError, match='holds no token store'):
+      TokenStore.open(target)
+  write_store(target, text, TOKENIZER)
+  assert content(target) == whole
+  assert not list(tmp_path.glob('.store*'))
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+  """A file system of 1 MB."""
+  folder = tmp_path / 'disk'
+  folder.mkdir()
+  command = ['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', str(folder)]
+  try:
+    subprocess.run(command, check=True, capture_output=True)
+  except (OSError, subprocess.CalledProcessError):
+    pytest.skip('mounting a small file system needs root')
+  yield folder
+  # Lazily: a caught exception may still hold the file it failed on.
+  subprocess.run(['umount', '-l', str(folder)], check=True)
+
+
+@pytest.mark.parametrize('n', [9_000, 2_500])
+def test_a_full_disk_is_said_and_cleaned_up(tmp_path, tiny_disk, n):
+  """Full while encoding; or known, before packing, not to suffice."""
+  text = settings_for(tmp_path / 'corpus', random_texts(n))
+  with pytest.raises(UserError, match=rf'{tiny_disk} is full.*needs .* MB'):
+    write_store(tiny_disk / 'store', text, TOKENIZER)
+  assert list(tiny_disk.iterdir()) == []
+
+
+def test_a_disk_that_another_fills_while_packing(tmp_path, tiny_disk):
+  text = settings_for(tmp_path / 'corpus', random_texts(1_500))
+
+  def fill(line: str) -> None:
+    if line.startswith('packing train'):
+      other = tiny_disk / 'other'
+      with open(other, 'wb', 0) as file, contextlib.suppress(OSError):
+        while True:
+          file.write(bytes(4096))
+
+  with pytest.raises(UserError, match=f'{tiny_disk} is full'):
+    write_store(tiny_disk / 'store', text, TOKENIZER, fill)
+  assert [path.name for path in tiny_disk.iterdir()] == ['other']
+
+
+# --- other sources end to end
+
+
+def test_installed_says_what_it_read(tmp_path, monkeypatch):
+  import sysconfig
+
+  folder = tmp_path / 'lib'
+  folder.mkdir()
+  for i, text in enumerate(random_texts(200)):
+    (folder / f'{i}.py').write_text(text)
+  packages = tmp_path / 'packages'
+  packages.mkdir()
+  paths = {'stdlib': folder, 'purelib': packages, 'platlib': packages}
+  paths = {name: str(path) for name, path in paths.items()}
+  monkeypatch.setattr(sysconfig, 'get_paths', lambda: paths)
+  text = Text(
+    min_document_chars=0, context=16, contexts_per_record=2, val_fraction=0.2
+  )
+  manifest = write_store(tmp_path / 'store', text, TOKENIZER)
+  source = manifest['source']
+  assert source['files'] == 200
+  assert source['python'].count('.') == 2
+  assert f'numpy=={np.__version__}' in source['distributions']
+  place = TokenStore.open(tmp_path / 'store').locate('train', 0, 0)
+  assert place.origin.startswith('stdlib/')
+  assert place.subset == 'py'
+
+
+def test_pile_like(tmp_path):
+  if not (PILE_LIKE / 'val.jsonl.zst').is_file():
+    pytest.skip('the pile_like data is not beside this checkout')
+  text = Text('jsonl', (str(PILE_LIKE / 'val*.jsonl.zst'),))
+  tokenizer = Tokenizer(vocab_size=512, sample_chars=300_000)
+  manifest = write_store(tmp_path / 'store', text, tokenizer)
+  assert len(manifest['subsets']) == 25
+  store = TokenStore.open(tmp_path / 'store')
+  tokens, _ = store.read('val', 0)
+  assert len(set(store.tokenizer.decode(tokens.ravel()))) > 50
