@@ -20,7 +20,7 @@ def describe(w: Workdir) -> str:
   compiler's temporaries.
   """
   mesh = make_mesh(w.config.mesh)
-  store = w.tokens / 'manifest.json'
+  store = w.store / 'manifest.json'
   contexts = (
     read_json(store)['splits']['train']['contexts'] if store.exists() else None
   )

@@ -32,6 +32,11 @@ class Workdir:
     return self.root / 'tokens'
 
   @property
+  def store(self) -> pathlib.Path:
+    """The token store."""
+    return self.tokens / 'store'
+
+  @property
   def site(self) -> pathlib.Path:
     return self.root / 'site'
 

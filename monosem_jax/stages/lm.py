@@ -23,7 +23,7 @@ _SAMPLES, _SAMPLE_TOKENS = 3, 48
 
 
 def run(w: Workdir) -> None:
-  store = TokenStore.open(w.tokens)
+  store = TokenStore.open(w.store)
   for name in w.config.models:
     _fit(w, store, name)
   report.write(w)

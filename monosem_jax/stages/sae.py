@@ -32,7 +32,7 @@ from monosem_jax.workdir import Workdir
 
 
 def run(w: Workdir) -> None:
-  store = TokenStore.open(w.tokens)
+  store = TokenStore.open(w.store)
   for model, names in entries(w.config).items():
     if names:
       lm = lm_stage.load(w, store, model)

@@ -6,13 +6,13 @@ from monosem_jax.workdir import Workdir
 
 def run(w: Workdir) -> None:
   stamp = w.tokens_stamp()
-  if (w.tokens / 'manifest.json').exists():
+  if (w.store / 'manifest.json').exists():
     stamp.admit(w.tokens, 'tokens', ['lm', 'sae', 'features', 'site'])
     w.log('tokens: complete')
     return
   w.log(f'tokens: reading the source {w.config.text.source!r}')
-  manifest = write_store(w.tokens, w.config.text, w.config.tokenizer, w.log)
   stamp.write(w.tokens)
+  manifest = write_store(w.store, w.config.text, w.config.tokenizer, w.log)
   for name, split in manifest['splits'].items():
     w.log(
       f'tokens: {name}: {split["tokens"]:,} tokens of {split["documents"]:,} '

@@ -1,0 +1,45 @@
+"""The main job on two CPU cores, on the text of this Python installation.
+
+  launch/quickstart.sh
+  monosem all --config=configs/quickstart.py --workdir=runs/quickstart
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+  c = ConfigDict()
+  c.text = dict(source='installed', keep={'*': 0.25}, context=128)
+  c.tokenizer = dict(vocab_size=4_096, sample_chars=5_000_000)
+  c.lm = dict(
+    steps=800,
+    batch_size=32,
+    micro_batch=4,
+    lr=4e-3,
+    warmup_steps=80,
+    steps_per_chunk=10,
+    eval_contexts=256,
+  )
+  c.models = dict(A=dict(seed=0))
+  c.stream = dict(
+    contexts_per_chunk=256,
+    positions_per_context=64,
+    shuffle_groups=8,
+    micro_batches=4,
+    batch_size=1_024,
+    micro_batch=1_024,
+    steps=3_200,
+  )
+  c.sae = dict(
+    lr=1e-3,
+    normalize='unit',
+    l1_target_l0=12,
+    resampling=dict(
+      steps=(640, 1_280, 1_920), window=320, candidates=16_384
+    ),
+  )
+  c.dictionaries = dict(A1=dict(features=1_024))
+  c.evaluation = dict(contexts=512)
+  c.features = dict(contexts=8_192)
+  c.checkpoint = dict(every_chunks=20)
+  return c.lock()
