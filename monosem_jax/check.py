@@ -177,7 +177,8 @@ def _dictionary(
   where: str, c: settings.Dictionary, stream: settings.Stream
 ) -> None:
   rows = stream.contexts_per_chunk * stream.positions_per_context
-  _positive(where, c, 'features', 'lr', 'calibration_steps')
+  _positive(where, c, 'features', 'lr', 'median_rows')
+  _positive(where, c, 'calibration_steps', 'calibration_lr')
   _not_negative(where, c, 'l1', 'l1_target_l0')
   _betas(where, c)
   _one_of(f'{where}.normalize', c.normalize, ('none', 'unit'))

@@ -172,11 +172,12 @@ class Dictionary:
   # F.
   features: int = 4_096
   l1: float = 0.004
-  # Wanted mean number of active features. 0: use `l1`; otherwise a trial run
-  # before step 0 fixes the coefficient, and `l1` is only where it starts.
+  # Wanted mean number of active features. 0: use `l1`; otherwise trial
+  # runs before step 0 fix the coefficient, and `l1` is only where it starts.
   l1_target_l0: float = 0.0
-  # Steps of that trial run.
+  # Steps of a trial, and its learning rate in multiples of `lr`.
   calibration_steps: int = 200
+  calibration_lr: float = 3.0
   # Rows of the sample whose geometric median the decoder bias starts at.
   median_rows: int = 16_384
   # none: activations as they are (the paper). unit: times one constant so that

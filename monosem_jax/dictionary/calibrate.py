@@ -1,2 +1,109 @@
-"""placeholder"""
-def l1(*a): raise SystemExit
+"""The L1 coefficient that leads to a wanted L0, found before step 0.
+
+The coefficient depends on the scale of the activations (paper.md 2.1), so that
+none can be carried from one model to another; the wanted sparsity can. The
+paper gives no procedure; this one is ours. Short trial trainings on the first
+chunk's rows measure the L0 that a coefficient leads to, and a search in
+logarithms closes in on the wanted one.
+
+L0 goes on falling long after the reconstruction has settled, so a trial must
+stand in for a training many times its length: its learning rate is
+`calibration_lr` times the real one, and Adam's second moments forget within ten
+steps, which keeps the steps of rarely firing features long. What it predicts is
+where a training at the real rate ends up, not where it is after as many steps.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from monosem_jax import settings
+from monosem_jax.dictionary import train
+from monosem_jax.dictionary.stream import Rows
+from monosem_jax.precision import Dot, compute_dtype
+
+_TRIALS = 8
+# Good enough: within this factor of the wanted L0.
+_CLOSE = 1.05
+
+
+def l1_for_l0(
+  c: settings.Dictionary,
+  state: train.DictionaryState,
+  rows: Rows,
+  precision: str,
+  log: Callable[[str], None],
+) -> jax.Array:
+  """Finds the L1 coefficient whose trial ends at `c.l1_target_l0`.
+
+  Args:
+    c: the dictionary's settings; the search starts at `c.l1`.
+    state: as training will start.
+    rows: the first chunk's; trials go round them as often as they need.
+    precision: of the matrix products.
+    log: told of every trial.
+
+  Returns:
+    The coefficient, a scalar.
+  """
+  trial = _make_trial(c, precision)
+
+  def l0_at(log_l1: float) -> float:
+    l1 = jnp.full_like(state.l1, math.exp(log_l1))
+    l0 = float(trial(state.replace(l1=l1), rows))
+    log(f'trial of {c.calibration_steps} steps: l1 {float(l1):.4g}, L0 {l0:.3g}')
+    return l0
+
+  log_l1 = search(l0_at, math.log(c.l1), c.l1_target_l0)
+  return jnp.full_like(state.l1, math.exp(log_l1))
+
+
+def search(
+  l0_at: Callable[[float], float], start: float, wanted: float
+) -> float:
+  """Finds x with l0_at(x) near `wanted`, for an l0_at that falls with x.
+
+  A secant in log L0, kept inside the bracket once there is one, which halves it
+  where it would leave. Returns the best of all trials.
+  """
+  low, high = -math.inf, math.inf  # too dense there, too sparse there
+  tried: list[tuple[float, float]] = []
+  x = start
+  for _ in range(_TRIALS):
+    # An L0 of 0 has no logarithm; the floor keeps a step finite.
+    gap = math.log(max(l0_at(x), 1e-3) / wanted)
+    tried.append((x, gap))
+    if abs(gap) < math.log(_CLOSE):
+      break
+    low, high = (x, high) if gap > 0 else (low, x)
+    slope = -1.0
+    if len(tried) > 1:
+      (x0, gap0), (x1, gap1) = tried[-2:]
+      if x0 != x1:
+        slope = min((gap1 - gap0) / (x1 - x0), -0.5)
+    # At most a factor of 10: far from the answer the secant means little.
+    guess = x + max(-2.3, min(2.3, -gap / slope))
+    inside = low < guess < high
+    x = guess if inside else (low + high) / 2
+  return min(tried, key=lambda t: abs(t[1]))[0]
+
+
+def _make_trial(c: settings.Dictionary, precision: str) -> Callable:
+  """Compiles `trial(state, rows) -> L0` over the trial's last steps."""
+  hasty = dataclasses.replace(c, lr=c.lr * c.calibration_lr, beta2=0.9)
+  dot = Dot(compute_dtype(precision))
+
+  @jax.jit
+  def trial(state: train.DictionaryState, rows: Rows) -> jax.Array:
+    def step(state, i):
+      index_MGn = rows.index_SMGn[i % rows.index_SMGn.shape[0]]
+      state, numbers, _ = train.train_step(hasty, state, rows, index_MGn, dot)
+      return state, numbers['l0']
+
+    _, l0_S = jax.lax.scan(step, state, jnp.arange(c.calibration_steps))
+    return l0_S[-max(1, c.calibration_steps // 10) :].mean()
+
+  return trial

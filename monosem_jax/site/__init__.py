@@ -1,0 +1,1 @@
+"""The page that shows every feature: static files, read without a server."""

@@ -174,11 +174,11 @@ def _start(w: Workdir, dictionaries, state, lm, batch) -> StreamState:
       state.dictionaries[name], x_NA
     )
     if d.l1_target_l0:
-      fresh = fresh.replace(l1=calibrate.l1(d, fresh, rows, c))
-      w.log(
-        f'sae/{name}: l1 = {float(fresh.l1):.4g} for an L0 of '
-        f'{d.l1_target_l0:g}'
+      log = lambda line, name=name: w.log(f'sae/{name}: {line}')
+      fresh = fresh.replace(
+        l1=calibrate.l1_for_l0(d, fresh, rows, c.precision, log)
       )
+      log(f'l1 = {float(fresh.l1):.4g} for an L0 of {d.l1_target_l0:g}')
     started[name] = fresh
   return state.replace(dictionaries=started)
 
