@@ -83,6 +83,12 @@ def progress(name: str, *, total: int, unit: str, start: int = 0) -> tqdm.tqdm:
   )
 
 
+def advance(bar: tqdm.tqdm, done: int, total: int) -> None:
+  """Moves a bar whose total was not known when it was made."""
+  bar.total = total
+  bar.update(done - bar.n)
+
+
 class Reporter:
   """Takes the numbers of each chunk in turn: checks, writes, shows them."""
 

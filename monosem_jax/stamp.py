@@ -6,6 +6,7 @@ would make the same thing; fields marked `free` in `settings` do not count.
 
 import dataclasses
 import pathlib
+import shutil
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -52,6 +53,17 @@ class Stamp:
   def write(self, directory: pathlib.Path) -> None:
     write_json(directory / NAME, dataclasses.asdict(self))
 
+  def renew(
+    self, directory: pathlib.Path, stage: str, later: Iterable[str]
+  ) -> None:
+    """As `admit`, for a result that takes minutes: made anew if only its inputs
+    changed, such as a dictionary that was trained for longer."""
+    if (directory / NAME).exists():
+      there = Stamp(**read_json(directory / NAME))
+      if there.settings == self.settings and there.inputs != self.inputs:
+        shutil.rmtree(directory)
+    self.admit(directory, stage, later)
+
   def admit(
     self, directory: pathlib.Path, stage: str, later: Iterable[str]
   ) -> None:
@@ -61,11 +73,10 @@ class Stamp:
       UserError: what is there was made otherwise; the message names the keys
         and the later stages that a new result would make stale.
     """
-    path = directory / NAME
-    if not path.exists():
+    if not (directory / NAME).exists():
       self.write(directory)
       return
-    there = Stamp(**read_json(path))
+    there = Stamp(**read_json(directory / NAME))
     lines = [
       f'  {key}: {there.settings.get(key)!r} there, '
       f'{self.settings.get(key)!r} now'

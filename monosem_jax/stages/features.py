@@ -1,1 +1,99 @@
-def run(w): pass
+"""Stage `features`: where every feature fires, and what it predicts."""
+
+import jax
+import numpy as np
+
+from monosem_jax import metrics
+from monosem_jax.check import entries, run_name
+from monosem_jax.features import collect, examples, logits
+from monosem_jax.features.table import META, FeatureTable
+from monosem_jax.precision import Dot, compute_dtype
+from monosem_jax.stages import lm as lm_stage, sae as sae_stage
+from monosem_jax.text import stream
+from monosem_jax.text.store import TokenStore
+from monosem_jax.transformer.model import Transformer
+from monosem_jax.workdir import Workdir
+
+
+def run(w: Workdir) -> None:
+  store = TokenStore.open(w.store)
+  for model, names in entries(w.config).items():
+    lm = lm_stage.load(w, store, model) if names else None
+    for name in names:
+      _describe(w, store, model, lm, name)
+
+
+def _describe(
+  w: Workdir, store: TokenStore, model: str, lm: Transformer, name: str
+) -> None:
+  stamp, directory = w.features_stamp(name, model), w.features(name)
+  stamp.renew(directory, 'features', ['site'])
+  if (directory / META).exists():
+    w.log(f'features/{name}: complete')
+    return
+  c, sae = w.config.features, sae_stage.load(w, name)
+  dot = Dot(compute_dtype(w.config.stream.precision))
+  contexts = min(c.contexts, store.n_contexts(c.split))
+  contexts -= contexts % c.batch_size
+  tokens = contexts * store.context
+
+  def batches():
+    opened = stream.batches(
+      store, c.split, c.batch_size, seed=None, start=0, epochs=1
+    )
+    for _, batch in zip(range(contexts // c.batch_size), opened, strict=False):
+      yield batch.tokens_BT, batch.context_B
+    opened.close()
+
+  bar = metrics.progress(f'features/{name}', total=tokens, unit='tok')
+  forward = sae_stage.forward
+  found = collect.collect(
+    c, forward, dot, lm, sae, batches, tokens, bar.update
+  )
+  bar.close()
+  sampled_F, edge_F, histogram_FH = examples.histograms(found)
+  context_FX, position_FX = examples.candidates(
+    c, found, edge_F, contexts, store.context
+  )
+  bar = metrics.progress(f'examples/{name}', total=1, unit='ctx')
+  seen = examples.look(
+    c,
+    forward,
+    dot,
+    lm,
+    sae,
+    lambda context_B: store.tokens(c.split, context_B),
+    context_FX,
+    position_FX,
+    lambda done, rows: metrics.advance(bar, done, rows),
+  )
+  bar.close()
+  columns, shown = examples.choose(c, seen, context_FX)
+  FeatureTable(
+    fired_F=found.fired_F,
+    max_F=found.top_FE[:, 0],
+    sampled_F=sampled_F.astype(np.int32),
+    sample_max_F=edge_F,
+    histogram_FH=histogram_FH.astype(np.int32),
+    **columns,
+    **logits.logit_columns(jax.jit(lm.logit_weights), sae.W_dec_FA),
+    meta={
+      'run': run_name(name),
+      'model': model,
+      'features': int(sae.b_enc_F.size),
+      'tokens': tokens,
+      'split': c.split,
+      'manifest': store.manifest['sha256'],
+      'before': c.before,
+      'after': c.after,
+      'groups': shown,
+      'active_per_token': c.active_per_token,
+      'overflowing_tokens': found.overflowing,
+      'lost_samples': found.lost,
+    },
+  ).save(directory)
+  w.log(
+    f'features/{name}: {int((found.fired_F > 0).sum()):,} features fired on '
+    f'{tokens:,} tokens; {found.overflowing:,} tokens had more than '
+    f'{c.active_per_token} active features, of which the strongest were sampled'
+  )

@@ -110,6 +110,24 @@ class TokenStore:
     """
     return self.readers[split].read(record)
 
+  def tokens(self, split: str, context: np.ndarray) -> np.ndarray:
+    """Returns int32 [len(context), T], contexts by their number in the store.
+
+    A run of contexts of one record is read at once.
+
+    Raises:
+      IndexError: no such context.
+      UserError: a file is gone, cut short or corrupt.
+    """
+    tokens = np.empty((len(context), self.context), np.int32)
+    record, slot = np.divmod(context, self.contexts_per_record)
+    borders = np.flatnonzero(np.diff(record)) + 1
+    for rows in np.split(np.arange(len(context)), borders):
+      if len(rows):
+        found, _ = self.read(split, int(record[rows[0]]))
+        tokens[rows] = found[slot[rows]]
+    return tokens
+
   def stream_index(self, split: str, context: np.ndarray) -> np.ndarray:
     """Returns int64, the number in the stream of each context of the store.
 

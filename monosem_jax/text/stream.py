@@ -84,7 +84,7 @@ def batches(
     )
     context = context[share]
     return Batch(
-      _tokens(store, split, context),
+      store.tokens(split, context),
       context.astype(np.int32),
       np.repeat(epoch, group)[share].astype(np.int32),
     )
@@ -105,15 +105,3 @@ def batches(
   # Two threads read and unpack while the program trains; four batches wait.
   ahead = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
   return iter(order[start:].map(read).to_iter_dataset(ahead))
-
-
-def _tokens(store: TokenStore, split: str, context: np.ndarray) -> np.ndarray:
-  """Returns int32 [len(context), T]; each record is read once a run of it."""
-  tokens = np.empty((len(context), store.context), np.int32)
-  record, slot = np.divmod(context, store.contexts_per_record)
-  borders = np.flatnonzero(np.diff(record)) + 1
-  for rows in np.split(np.arange(len(context)), borders):
-    if len(rows):
-      found, _ = store.read(split, int(record[rows[0]]))
-      tokens[rows] = found[slot[rows]]
-  return tokens

@@ -141,6 +141,24 @@ class Transformer(nnx.Module):
         x_BTD = patch(x_BTD) if patch else x_BTD
     return self.dot('btd,dv->btv', self.ln_f(x_BTD), self.W_U_DV[...]), acts_BTA
 
+  def logit_weights(self, rows_FA: jax.Array) -> jax.Array:
+    """Effect of directions at the site on the logits, by the direct path: v_FV.
+
+    rows W_out, minus the mean over the stream, times the final norm's gain,
+    times W_U (paper.md 4.2). The norm's division by the standard deviation is
+    left out: it is one number per token, the same for all logits. Layers behind
+    the site are passed by.
+    """
+    kind, layer = self.site
+    rows_FD = rows_FA
+    if kind == 'mlp':
+      W_out_AD = self.blocks[layer].mlp.W_out_AD[...]
+      rows_FD = self.dot('fa,ad->fd', rows_FA, W_out_AD)
+    rows_FD = rows_FD - rows_FD.mean(-1, keepdims=True)
+    return self.dot(
+      'fd,dv->fv', rows_FD * self.ln_f.w_D[...], self.W_U_DV[...]
+    )
+
   def _mask(self, tokens_BT: jax.Array) -> jax.Array:
     T = tokens_BT.shape[1]
     causal_TT = jnp.tril(jnp.ones((T, T), bool))

@@ -15,7 +15,7 @@ monosem.feature = (() => {
     ]);
 
   function statistics(fired, max, tokens) {
-    return element('dl', 'statistics', [
+    return element('dl', '', [
       entry('density', `1 in ${count(Math.round(tokens / fired))} tokens`),
       entry('log₁₀ density', fixed(Math.log10(fired / tokens))),
       entry('fired on', `${count(fired)} of ${count(tokens)} tokens`),
@@ -76,7 +76,7 @@ monosem.feature = (() => {
     const { tokens } = meta;
     const fired = columns.fired[number];
     const max = columns.max[number];
-    const silent = `Dead: it never fired in the ${count(tokens)} tokens.`;
+    const silent = `Dead: it never fired in the ${count(tokens)} tokens read.`;
     byId('feature').replaceChildren(
       element('h2', '', `${meta.run}/${number}`),
       fired ? statistics(fired, max, tokens) : element('p', 'silent', silent),

@@ -5,7 +5,7 @@ monosem.format = (() => {
   const MINUS = '\u2212';
   const known = (show) => (x) => {
     if (x === null || x === undefined) return '–';
-    return show(x).replace('-', MINUS);
+    return show(x).replaceAll('-', MINUS);
   };
 
   const count = known((x) => x.toLocaleString('en'));

@@ -124,6 +124,8 @@ monosem.list = (() => {
     view.addEventListener('scroll', draw, { passive: true });
     view.addEventListener('keydown', press);
     window.addEventListener('resize', draw);
+    // The arrows work before anything is clicked.
+    view.focus();
   }
 
   return { show, start };

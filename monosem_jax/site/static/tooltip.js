@@ -2,7 +2,7 @@
 
 // Shows a token's activation under the pointer or the keyboard's focus.
 (() => {
-  const { byId } = monosem.dom;
+  const { byId, element } = monosem.dom;
   const tooltip = byId('tooltip');
   const GAP = 6;
 
@@ -11,8 +11,10 @@
     tooltip.hidden = !token;
     if (!token) return;
     const { id, activation } = token.dataset;
-    const text = monosem.tokens.text(id);
-    tooltip.textContent = `“${text}” · activation ${activation} · id ${id}`;
+    tooltip.replaceChildren(
+      element('bdi', '', monosem.tokens.text(id)),
+      element('span', '', ` · activation ${activation} · id ${id}`),
+    );
     const at = token.getBoundingClientRect();
     const right = document.documentElement.clientWidth - tooltip.offsetWidth;
     const above = at.top - tooltip.offsetHeight - GAP;

@@ -1,0 +1,246 @@
+"""One streaming pass over tokens: where and how strongly every feature fires.
+
+What makes it cheap: the exact statistics take the dense f_NF in three
+reductions; the maximum over a context's positions leaves one candidate per
+context for the top examples; and everything else takes the L most active
+features of each token, which a top_k finds at a fraction of the encoder's cost.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from monosem_jax import settings
+from monosem_jax.dictionary.sae import SAE, encode
+from monosem_jax.mesh import SPECS, constrain
+from monosem_jax.precision import Dot
+
+
+@flax.struct.dataclass
+class Totals:
+  """What a pass adds up on the device.
+
+  Attributes:
+    fired_F: tokens each feature fired on.
+    top_FE: the largest context maxima so far, falling; 0 where there is none.
+    top_context_FE: the contexts they are from.
+    overflowing: tokens with more than L active features.
+    lost: sampled activations that found no room.
+  """
+
+  fired_F: jax.Array
+  top_FE: jax.Array
+  top_context_FE: jax.Array
+  overflowing: jax.Array
+  lost: jax.Array
+
+
+@flax.struct.dataclass
+class Sampled:
+  """Randomly chosen activations of a batch; the first `count` entries."""
+
+  feature_M: jax.Array
+  value_M: jax.Array
+  context_M: jax.Array
+  position_M: jax.Array
+  count: jax.Array
+
+
+def fresh(features: int, kept: int) -> Totals:
+  """Totals before the first batch, with room for `kept` top contexts."""
+  return Totals(
+    fired_F=jnp.zeros(features, jnp.int32),
+    top_FE=jnp.zeros((features, kept)),
+    top_context_FE=jnp.full((features, kept), -1, jnp.int32),
+    overflowing=jnp.zeros((), jnp.int32),
+    lost=jnp.zeros((), jnp.int32),
+  )
+
+
+def make_step(
+  forward: Callable[..., jax.Array], dot: Dot, active: int, room: int
+) -> Callable:
+  """Compiles one batch of the pass.
+
+  Args:
+    forward: `forward(lm, tokens_BT) -> acts_BTA`.
+    dot: the matrix product.
+    active: L.
+    room: sampled activations that a batch can hold.
+
+  Returns:
+    `step(totals, lm, sae, keep_F, key, tokens_BT, context_B) -> (totals,
+    Sampled)`, the totals donated. An activation of feature i is sampled with
+    probability keep_F[i].
+  """
+
+  @jax.jit(donate_argnums=0)
+  def step(
+    totals: Totals, lm, sae: SAE, keep_F, key, tokens_BT, context_B
+  ) -> tuple[Totals, Sampled]:
+    B, T = tokens_BT.shape
+    acts_BTA = forward(lm, tokens_BT)
+    x_NA = acts_BTA.reshape(B * T, -1).astype(sae.b_enc_F.dtype)
+    f_NF = constrain(encode(sae, x_NA, dot), SPECS.f_NF)
+    active_NF = f_NF > 0
+
+    best_FB = f_NF.reshape(B, T, -1).max(1).T
+    top_FE, top_context_FE = _merge(totals, best_FB, context_B)
+
+    value_NL, feature_NL = jax.lax.top_k(f_NF, min(active, f_NF.shape[1]))
+    chance_NL = jax.random.uniform(key, value_NL.shape)
+    chosen_NL = (value_NL > 0) & (chance_NL < keep_F[feature_NL])
+    (at_M,) = jnp.nonzero(chosen_NL.reshape(-1), size=room, fill_value=0)
+    count = chosen_NL.sum(dtype=jnp.int32)
+    token_M = at_M // value_NL.shape[1]
+    sampled = Sampled(
+      feature_M=feature_NL.reshape(-1)[at_M],
+      value_M=value_NL.reshape(-1)[at_M],
+      context_M=context_B[token_M // T],
+      position_M=token_M % T,
+      count=jnp.minimum(count, room),
+    )
+    too_many_N = active_NF.sum(1, dtype=jnp.int32) > active
+    totals = Totals(
+      fired_F=totals.fired_F + active_NF.sum(0, dtype=jnp.int32),
+      top_FE=top_FE,
+      top_context_FE=top_context_FE,
+      overflowing=totals.overflowing + too_many_N.sum(dtype=jnp.int32),
+      lost=totals.lost + jnp.maximum(count - room, 0),
+    )
+    return totals, sampled
+
+  return step
+
+
+def _merge(
+  totals: Totals, best_FB: jax.Array, context_B: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """The largest of the top so far and a batch's context maxima."""
+  kept = totals.top_FE.shape[1]
+  both = jnp.concatenate([totals.top_FE, best_FB], 1)
+  contexts = jnp.concatenate(
+    [
+      totals.top_context_FE,
+      jnp.broadcast_to(context_B.astype(jnp.int32), best_FB.shape),
+    ],
+    1,
+  )
+  top_FE, at_FE = jax.lax.top_k(both, kept)
+  return top_FE, jnp.take_along_axis(contexts, at_FE, 1)
+
+
+@flax.struct.dataclass
+class Found:
+  """What the pass knows, on the host; see `Totals` and `Sampled`.
+
+  The samples are sorted by feature, then by value, and hold at most
+  `settings.Features.activations` of each feature.
+  """
+
+  tokens: int
+  fired_F: np.ndarray
+  top_FE: np.ndarray
+  top_context_FE: np.ndarray
+  overflowing: int
+  lost: int
+  feature_M: np.ndarray
+  value_M: np.ndarray
+  context_M: np.ndarray
+  position_M: np.ndarray
+
+
+def collect(
+  c: settings.Features,
+  forward: Callable[..., jax.Array],
+  dot: Dot,
+  lm,
+  sae: SAE,
+  batches: Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]],
+  tokens: int,
+  progress: Callable[[int], None],
+) -> Found:
+  """Runs the pass, behind a short one that learns the densities.
+
+  Args:
+    c: settings.
+    forward: `forward(lm, tokens_BT) -> acts_BTA`.
+    dot: the matrix product.
+    lm: what `forward` needs.
+    sae: the dictionary.
+    batches: opens the stream of (tokens_BT, context_B).
+    tokens: how many it has in all.
+    progress: told of the tokens of each batch of the pass.
+  """
+  F = sae.b_enc_F.size
+  key = jax.random.key(c.seed)
+  first = next(batches())[0].size
+  # Twice what is expected, for batches are uneven.
+  room = int(2 * F * c.activations * first / tokens) + 4_096
+  room = min(room, first * min(c.active_per_token, F))
+  step = make_step(forward, dot, c.active_per_token, room)
+
+  def run(keep_F, limit: int, told) -> Iterator[Totals | Sampled]:
+    totals, seen, waiting = fresh(F, 2 * c.top), 0, None
+    for i, (tokens_BT, context_B) in enumerate(batches()):
+      if seen >= limit:
+        break
+      totals, sampled = step(
+        totals,
+        lm,
+        sae,
+        keep_F,
+        jax.random.fold_in(key, i),
+        jnp.asarray(tokens_BT),
+        jnp.asarray(context_B),
+      )
+      # The batch before is read only now, so that the device never waits.
+      if waiting is not None:
+        yield waiting
+      waiting = sampled
+      seen += tokens_BT.size
+      told(tokens_BT.size)
+    if waiting is not None:
+      yield waiting
+    yield totals
+
+  *_, totals = run(
+    jnp.zeros(F), max(1, int(tokens * c.sample_fraction)), lambda n: None
+  )
+  sample_tokens = max(1, int(tokens * c.sample_fraction))
+  expected_F = jnp.maximum(totals.fired_F, 1) / sample_tokens * tokens
+  # A little more than wanted: what is too much is dropped below.
+  keep_F = jnp.minimum(1.0, 1.2 * c.activations / expected_F)
+  *parts, totals = run(keep_F, tokens, progress)
+  return _on_host(c, tokens, parts, totals)
+
+
+def _on_host(
+  c: settings.Features, tokens: int, parts: Iterable[Sampled], totals: Totals
+) -> Found:
+  totals = jax.device_get(totals)
+  parts = [jax.device_get(p) for p in parts]
+  columns = [
+    np.concatenate([getattr(p, name)[: p.count] for p in parts])
+    for name in ('feature_M', 'value_M', 'context_M', 'position_M')
+  ]
+  feature_M = columns[0]
+  # A random order inside each feature; the first so many of it are kept.
+  rng = np.random.default_rng(c.seed)
+  order_M = np.lexsort((rng.random(feature_M.size), feature_M))
+  start_F = np.searchsorted(feature_M[order_M], np.arange(totals.fired_F.size))
+  rank_M = np.arange(order_M.size) - start_F[feature_M[order_M]]
+  order_M = order_M[rank_M < c.activations]
+  order_M = order_M[np.lexsort((columns[1][order_M], feature_M[order_M]))]
+  return Found(
+    tokens,
+    totals.fired_F.astype(np.int64),
+    totals.top_FE,
+    totals.top_context_FE,
+    int(totals.overflowing),
+    int(totals.lost),
+    *(column[order_M] for column in columns),
+  )

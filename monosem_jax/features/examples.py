@@ -1,0 +1,279 @@
+"""Which examples of each feature are shown, and the windows around them."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from monosem_jax import settings
+from monosem_jax.dictionary.sae import SAE, encode
+from monosem_jax.features.collect import Found
+from monosem_jax.features.table import BINS, INTERVALS, groups
+from monosem_jax.precision import Dot
+
+# Contexts that silent examples are drawn from, shared by all features.
+_SILENT_CONTEXTS = 256
+# Features looked at in one row of the windows' pass.
+_PER_ROW = 64
+
+
+def histograms(found: Found) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """The histogram of each feature's sample (paper.md 7): 40 bins from 0.
+
+  Returns:
+    sampled_F, sample_max_F (the right edge), histogram_FH.
+  """
+  F = found.fired_F.size
+  sampled_F = np.bincount(found.feature_M, minlength=F)
+  edge_F = np.zeros(F, np.float32)
+  np.maximum.at(edge_F, found.feature_M, found.value_M)
+  bin_M = found.value_M / edge_F[found.feature_M] * BINS
+  bin_M = np.minimum(bin_M.astype(np.int64), BINS - 1)
+  flat = np.bincount(found.feature_M * BINS + bin_M, minlength=F * BINS)
+  return sampled_F, edge_F, flat.reshape(F, BINS)
+
+
+def intervals(
+  found: Found, edge_F: np.ndarray, per_interval: int
+) -> np.ndarray:
+  """The samples closest to each interval's target: numbers into the sample.
+
+  Interval k aims at (10 - k) / 10 of the sample's maximum (paper.md 5.2). A
+  feature with too few samples to fill all intervals gets none, as the paper's
+  do: -1.
+
+  Returns:
+    sample_FKE, [F, 11, per_interval].
+  """
+  F = edge_F.size
+  if not (per_interval and found.feature_M.size):
+    return np.full((F, INTERVALS, per_interval), -1)
+  begin_F = np.searchsorted(found.feature_M, np.arange(F))
+  end_F = np.searchsorted(found.feature_M, np.arange(F), side='right')
+  target_FK = edge_F[:, None] * (np.arange(INTERVALS)[::-1] / (INTERVALS - 1))
+  # Samples are sorted by value inside a feature: the closest ones are a run
+  # around the place where the target would stand.
+  key_M = found.feature_M + found.value_M / (edge_F[found.feature_M] * 1.001)
+  key_FK = np.arange(F)[:, None] + target_FK / np.where(
+    edge_F > 0, edge_F * 1.001, 1
+  )[:, None]
+  place_FK = np.searchsorted(key_M, key_FK)
+  near_FKC = place_FK[..., None] + np.arange(-per_interval, per_interval)
+  inside_FKC = (near_FKC >= begin_F[:, None, None]) & (
+    near_FKC < end_F[:, None, None]
+  )
+  near_FKC = np.clip(near_FKC, 0, found.value_M.size - 1)
+  far_FKC = np.abs(found.value_M[near_FKC] - target_FK[..., None])
+  far_FKC[~inside_FKC] = np.inf
+  nearest = np.argsort(far_FKC, axis=-1, kind='stable')[..., :per_interval]
+  sample_FKE = np.take_along_axis(near_FKC, nearest, -1)
+  enough_F = end_F - begin_F >= INTERVALS * per_interval
+  return np.where(enough_F[:, None, None], sample_FKE, -1)
+
+
+def candidates(
+  c: settings.Features, found: Found, edge_F: np.ndarray, n_contexts: int, T: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """Contexts and positions of all examples to look at, -1 where there is none.
+
+  Returns:
+    context_FX and position_FX: first 2 x `top` top contexts, whose position is
+    -1 for "its maximum"; the intervals; 2 x `bottom` random tokens, of which
+    the silent ones will be kept.
+  """
+  F = edge_F.size
+  rng = np.random.default_rng(c.seed)
+  top_context = np.where(found.top_FE > 0, found.top_context_FE, -1)
+  sample = intervals(found, edge_F, c.per_interval).reshape(F, -1)
+  none = sample < 0
+  if found.feature_M.size:
+    mid_context = np.where(none, -1, found.context_M[sample])
+    mid_position = np.where(none, -1, found.position_M[sample])
+  else:
+    mid_context = mid_position = sample
+  pool = rng.choice(n_contexts, min(_SILENT_CONTEXTS, n_contexts), replace=False)
+  low_context = rng.choice(pool, (F, 2 * c.bottom))
+  low_position = rng.integers(T, size=(F, 2 * c.bottom))
+  return (
+    np.concatenate([top_context, mid_context, low_context], 1),
+    np.concatenate(
+      [np.full_like(top_context, -1), mid_position, low_position], 1
+    ),
+  )
+
+
+def make_windows(
+  forward: Callable[..., jax.Array], dot: Dot, before: int, after: int
+) -> Callable:
+  """Compiles `windows(lm, sae, tokens_BT, feature_Bn, position_Bn)`.
+
+  Row b is a context in which n features are looked at, each at a position, or
+  at -1 for the position of its maximum.
+
+  Returns:
+    position_Bn as found, acts_BnW; entries beyond the context's ends are 0.
+  """
+
+  @jax.jit
+  def windows(lm, sae: SAE, tokens_BT, feature_Bn, position_Bn):
+    acts_BTA = forward(lm, tokens_BT).astype(sae.b_enc_F.dtype)
+
+    def of_row(x_TA, feature_n, position_n):
+      own = sae.replace(
+        W_enc_AF=sae.W_enc_AF[:, feature_n], b_enc_F=sae.b_enc_F[feature_n]
+      )
+      f_Tn = encode(own, x_TA, dot)
+      at_n = jnp.where(position_n < 0, f_Tn.argmax(0), position_n)
+      padded_Tn = jnp.pad(f_Tn, ((before, after), (0, 0)))
+      w_nW = at_n[:, None] + jnp.arange(before + 1 + after)
+      return at_n, jnp.take_along_axis(padded_Tn.T, w_nW, 1)
+
+    return jax.vmap(of_row)(acts_BTA, feature_Bn, position_Bn)
+
+  return windows
+
+
+def look(
+  c: settings.Features,
+  forward: Callable[..., jax.Array],
+  dot: Dot,
+  lm,
+  sae: SAE,
+  fetch: Callable[[np.ndarray], np.ndarray],
+  context_FX: np.ndarray,
+  position_FX: np.ndarray,
+  progress: Callable[[int, int], None],
+) -> dict[str, np.ndarray]:
+  """Fetches the windows of all candidates, context by context.
+
+  Args:
+    c: settings.
+    forward, dot, lm, sae: as for `collect`.
+    fetch: `fetch(context_B) -> tokens_BT`.
+    context_FX, position_FX: see `candidates`.
+    progress: told of rows done and rows in all.
+
+  Returns:
+    `position` [F, X], `acts` float16 [F, X, W], `tokens` uint16 [F, X, W],
+    `start` and `stop` uint8 [F, X].
+  """
+  F, X = context_FX.shape
+  W = c.before + 1 + c.after
+  windows = make_windows(forward, dot, c.before, c.after)
+  wanted = np.flatnonzero(context_FX.reshape(-1) >= 0)
+  wanted = wanted[np.argsort(context_FX.reshape(-1)[wanted], kind='stable')]
+  rows = _rows(context_FX.reshape(-1)[wanted])
+  out = {
+    'position': np.zeros((F * X,), np.int32),
+    'acts': np.zeros((F * X, W), np.float16),
+    'tokens': np.zeros((F * X, W), np.uint16),
+    'start': np.zeros((F * X,), np.uint8),
+    'stop': np.zeros((F * X,), np.uint8),
+  }
+  B, waiting = c.batch_size, None
+
+  def store(which_Bn, tokens_BT, result):
+    position_Bn, acts_BnW = jax.device_get(result)
+    valid_Bn = which_Bn >= 0
+    which = wanted[which_Bn[valid_Bn]]
+    position = position_Bn[valid_Bn]
+    T = tokens_BT.shape[1]
+    padded_BT = np.pad(tokens_BT, ((0, 0), (c.before, c.after)))
+    row = np.nonzero(valid_Bn)[0]
+    w = position[:, None] + np.arange(W)
+    out['position'][which] = position
+    out['acts'][which] = acts_BnW[valid_Bn]
+    out['tokens'][which] = padded_BT[row[:, None], w]
+    out['start'][which] = np.maximum(c.before - position, 0)
+    out['stop'][which] = np.minimum(W, T - position + c.before)
+
+  for first in range(0, len(rows), B):
+    which_Bn = np.full((B, _PER_ROW), -1)
+    for b, (begin, end) in enumerate(rows[first : first + B]):
+      which_Bn[b, : end - begin] = np.arange(begin, end)
+    example_Bn = wanted[np.maximum(which_Bn, 0)]
+    context_B = context_FX.reshape(-1)[example_Bn[:, 0]]
+    tokens_BT = fetch(context_B)
+    result = windows(
+      lm,
+      sae,
+      jnp.asarray(tokens_BT),
+      jnp.asarray(example_Bn // X, jnp.int32),
+      jnp.asarray(position_FX.reshape(-1)[example_Bn], jnp.int32),
+    )
+    if waiting is not None:
+      store(*waiting)
+    waiting = which_Bn, tokens_BT, result
+    progress(min(first + B, len(rows)), len(rows))
+  if waiting is not None:
+    store(*waiting)
+  return {name: x.reshape(F, X, *x.shape[1:]) for name, x in out.items()}
+
+
+def _rows(context: np.ndarray) -> list[tuple[int, int]]:
+  """Cuts sorted contexts into runs of one context, at most _PER_ROW long."""
+  borders = np.flatnonzero(np.diff(context, prepend=-1))
+  rows = []
+  for begin, end in zip(borders, [*borders[1:], context.size], strict=True):
+    rows += [
+      (i, min(i + _PER_ROW, end)) for i in range(begin, end, _PER_ROW)
+    ]
+  return rows
+
+
+def choose(
+  c: settings.Features,
+  seen: dict[str, np.ndarray],
+  context_FX: np.ndarray,
+) -> tuple[dict[str, np.ndarray], list[dict]]:
+  """Keeps of the candidates what is shown, in groups.
+
+  Of the top, those whose visible text was not there before, by falling
+  activation; all of the intervals; of the bottom, those that are silent.
+
+  Returns:
+    The `example_*` arrays of the feature table, and its groups.
+  """
+  F, X = context_FX.shape
+  there_FX = context_FX >= 0
+  shown = groups(c.top, c.per_interval, c.bottom)
+  keep_FE = np.full((F, sum(g['count'] for g in shown)), -1)
+  middle = slice(2 * c.top, X - 2 * c.bottom)
+  own_FX = seen['acts'][:, :, c.before]
+  keep_FE[:, c.top : keep_FE.shape[1] - c.bottom] = np.where(
+    there_FX[:, middle], np.arange(X)[middle], -1
+  )
+  for i in range(F):
+    texts = set()
+    fresh = []
+    order = np.argsort(-own_FX[i, : 2 * c.top], kind='stable')
+    for x in order[there_FX[i, order]]:
+      span = slice(seen['start'][i, x], seen['stop'][i, x])
+      text = seen['tokens'][i, x, span].tobytes()
+      if text not in texts:
+        texts.add(text)
+        fresh.append(x)
+    fresh = fresh[: c.top]
+    keep_FE[i, : len(fresh)] = fresh
+    silent = np.flatnonzero(own_FX[i, middle.stop :] == 0)[: c.bottom]
+    if c.bottom:
+      keep_FE[i, keep_FE.shape[1] - c.bottom :][: silent.size] = (
+        middle.stop + silent
+      )
+  none_FE = keep_FE < 0
+  at_FE = np.maximum(keep_FE, 0)
+  pick = lambda x: np.take_along_axis(
+    x, at_FE.reshape(at_FE.shape + (1,) * (x.ndim - 2)), 1
+  )
+  stop_FE = np.where(none_FE, 0, pick(seen['stop'])).astype(np.uint8)
+  return {
+    'example_tokens_FEW': pick(seen['tokens']),
+    'example_acts_FEW': pick(seen['acts']),
+    'example_start_FE': np.where(none_FE, 0, pick(seen['start'])).astype(
+      np.uint8
+    ),
+    'example_stop_FE': stop_FE,
+    'example_context_FE': pick(context_FX).astype(np.int32),
+    'example_position_FE': pick(seen['position']).astype(np.uint16),
+  }, shown
