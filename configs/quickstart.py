@@ -1,7 +1,7 @@
 """The main job on two CPU cores, on the text of this Python installation.
 
-  launch/quickstart.sh
-  monosem all --config=configs/quickstart.py --workdir=runs/quickstart
+launch/quickstart.sh
+monosem all --config=configs/quickstart.py --workdir=runs/quickstart
 """
 
 from ml_collections import ConfigDict
@@ -34,9 +34,7 @@ def get_config() -> ConfigDict:
     lr=1e-3,
     normalize='unit',
     l1_target_l0=12,
-    resampling=dict(
-      steps=(640, 1_280, 1_920), window=320, candidates=16_384
-    ),
+    resampling=dict(steps=(640, 1_280, 1_920), window=320, candidates=16_384),
   )
   c.dictionaries = dict(A1=dict(features=1_024))
   c.evaluation = dict(contexts=512)

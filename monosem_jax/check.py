@@ -81,7 +81,9 @@ def _divides(where: str, small: int, of: str, large: int) -> None:
 def _betas(where: str, part) -> None:
   for name in ('beta1', 'beta2'):
     value = getattr(part, name)
-    _need(0 <= value < 1, f'{where}.{name}', f'must lie in [0, 1), not {value}.')
+    _need(
+      0 <= value < 1, f'{where}.{name}', f'must lie in [0, 1), not {value}.'
+    )
 
 
 def _text(text: settings.Text, tokenizer: settings.Tokenizer) -> None:
@@ -201,8 +203,9 @@ def _dictionary(
     f'{where}.candidates',
     f'{r.candidates} inputs are more than the {rows} rows of a chunk.',
   )
-  _divides(f'{where}: stream.batch_size', stream.batch_size, 'candidates',
-           r.candidates)
+  _divides(
+    f'{where}: stream.batch_size', stream.batch_size, 'candidates', r.candidates
+  )
   _need(
     c.features <= r.candidates,
     f'{where}.candidates',

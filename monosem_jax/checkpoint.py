@@ -79,8 +79,10 @@ class Checkpoints:
       # Orbax raises anything from ValueError to its own NoEntryError.
       except Exception as e:
         reason = str(e).partition('\n')[0][:200]
-        log(f'checkpoint {self._directory / str(chunk)} cannot be read, and '
-            f'is passed over: {reason}')
+        log(
+          f'checkpoint {self._directory / str(chunk)} cannot be read, and '
+          f'is passed over: {reason}'
+        )
         continue
       for broken in found[found.index(chunk) + 1 :]:
         self._checkpointer.delete(broken)  # its number will be written again

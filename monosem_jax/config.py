@@ -110,9 +110,7 @@ def _read(path: str) -> dict[str, Any]:
 def _merge(shared: Mapping, own: Mapping) -> dict[str, Any]:
   merged = dict(shared)
   for key, value in own.items():
-    nested = isinstance(value, Mapping) and isinstance(
-      merged.get(key), Mapping
-    )
+    nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
     merged[key] = _merge(merged[key], value) if nested else value
   return merged
 
@@ -126,7 +124,9 @@ def _build(kind: type, values: Mapping, where: str):
         f'config: unknown key {where}.{key}{nearest(key, fields)}.'
       )
   return kind(
-    **{key: _typed(fields[key], v, f'{where}.{key}') for key, v in values.items()}
+    **{
+      key: _typed(fields[key], v, f'{where}.{key}') for key, v in values.items()
+    }
   )
 
 
@@ -155,9 +155,7 @@ def _typed(kind, value, where: str):
       return int(value)
   elif isinstance(value, kind):
     return value
-  raise UserError(
-    f'config: {where} must be {_kind_name(kind)}, not {value!r}.'
-  )
+  raise UserError(f'config: {where} must be {_kind_name(kind)}, not {value!r}.')
 
 
 def _kind_name(kind) -> str:
@@ -179,9 +177,7 @@ def _apply(tree: dict[str, Any], key: str, text: str) -> None:
   for depth, name in enumerate([*path, last]):
     kind, known = _child(kind, name, node, depth)
     if kind is None:
-      raise UserError(
-        f'--{where}.{name}: unknown key{nearest(name, known)}.'
-      )
+      raise UserError(f'--{where}.{name}: unknown key{nearest(name, known)}.')
     where = f'{where}.{name}'
     if depth < len(path):
       node = node.setdefault(name, {})

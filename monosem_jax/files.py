@@ -62,7 +62,7 @@ def read_tensors(path: pathlib.Path) -> dict[str, np.ndarray]:
     return safetensors.numpy.load(path.read_bytes())
   except FileNotFoundError:
     raise UserError(
-      f"no weights at {path}; run the stage that makes them."
+      f'no weights at {path}; run the stage that makes them.'
     ) from None
   except Exception as e:  # safetensors raises several kinds of its own
     raise UserError(f'{path} is not a whole safetensors file: {e}.') from e

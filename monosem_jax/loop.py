@@ -91,6 +91,7 @@ def run(
       if signals.caught and done < stop:
         checkpoints.wait()
         name = signal.Signals(signals.caught).name
-        raise Stopped(f'{name}: saved after chunk {done} of {stop}.',
-                      signals.caught)
+        raise Stopped(
+          f'{name}: saved after chunk {done} of {stop}.', signals.caught
+        )
   return state

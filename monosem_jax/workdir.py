@@ -103,9 +103,7 @@ class Workdir:
     """Of all dictionaries of a model."""
     found = identity(self.config.stream, 'stream')
     for name in entries(self.config)[model]:
-      found |= identity(
-        self.config.dictionaries[name], f'dictionaries.{name}'
-      )
+      found |= identity(self.config.dictionaries[name], f'dictionaries.{name}')
     return Stamp(found, {'tokens': tokens, **self._model_input(model)})
 
   def evaluation_stamp(self, name: str, model: str) -> Stamp:

@@ -54,7 +54,9 @@ def l1_for_l0(
   def l0_at(log_l1: float) -> float:
     l1 = jnp.full_like(state.l1, math.exp(log_l1))
     l0 = float(trial(state.replace(l1=l1), rows))
-    log(f'trial of {c.calibration_steps} steps: l1 {float(l1):.4g}, L0 {l0:.3g}')
+    log(
+      f'trial of {c.calibration_steps} steps: l1 {float(l1):.4g}, L0 {l0:.3g}'
+    )
     return l0
 
   log_l1 = search(l0_at, math.log(c.l1), c.l1_target_l0)

@@ -199,9 +199,9 @@ def make_chunk(
 
     def redraw(state):
       loss_R = candidate_losses(d, state, rows, c.batch_size, dot)
-      pick = lambda flat_F: rows.pick(flat_F).astype(
-        state.scale.dtype
-      ) * state.scale
+      pick = lambda flat_F: (
+        rows.pick(flat_F).astype(state.scale.dtype) * state.scale
+      )
       return resample(d.resampling, optimizer(d), state, loss_R, pick, key)
 
     def keep(state):  # the false branch: the other way round XLA copies

@@ -55,9 +55,10 @@ def intervals(
   # Samples are sorted by value inside a feature: the closest ones are a run
   # around the place where the target would stand.
   key_M = found.feature_M + found.value_M / (edge_F[found.feature_M] * 1.001)
-  key_FK = np.arange(F)[:, None] + target_FK / np.where(
-    edge_F > 0, edge_F * 1.001, 1
-  )[:, None]
+  key_FK = (
+    np.arange(F)[:, None]
+    + target_FK / np.where(edge_F > 0, edge_F * 1.001, 1)[:, None]
+  )
   place_FK = np.searchsorted(key_M, key_FK)
   near_FKC = place_FK[..., None] + np.arange(-per_interval, per_interval)
   inside_FKC = (near_FKC >= begin_F[:, None, None]) & (
@@ -73,7 +74,11 @@ def intervals(
 
 
 def candidates(
-  c: settings.Features, found: Found, edge_F: np.ndarray, n_contexts: int, T: int
+  c: settings.Features,
+  found: Found,
+  edge_F: np.ndarray,
+  n_contexts: int,
+  T: int,
 ) -> tuple[np.ndarray, np.ndarray]:
   """Contexts and positions of all examples to look at, -1 where there is none.
 
@@ -92,7 +97,9 @@ def candidates(
     mid_position = np.where(none, -1, found.position_M[sample])
   else:
     mid_context = mid_position = sample
-  pool = rng.choice(n_contexts, min(_SILENT_CONTEXTS, n_contexts), replace=False)
+  pool = rng.choice(
+    n_contexts, min(_SILENT_CONTEXTS, n_contexts), replace=False
+  )
   low_context = rng.choice(pool, (F, 2 * c.bottom))
   low_position = rng.integers(T, size=(F, 2 * c.bottom))
   return (
@@ -216,9 +223,7 @@ def _rows(context: np.ndarray) -> list[tuple[int, int]]:
   borders = np.flatnonzero(np.diff(context, prepend=-1))
   rows = []
   for begin, end in zip(borders, [*borders[1:], context.size], strict=True):
-    rows += [
-      (i, min(i + _PER_ROW, end)) for i in range(begin, end, _PER_ROW)
-    ]
+    rows += [(i, min(i + _PER_ROW, end)) for i in range(begin, end, _PER_ROW)]
   return rows
 
 

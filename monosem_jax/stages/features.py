@@ -47,9 +47,7 @@ def _describe(
 
   bar = metrics.progress(f'features/{name}', total=tokens, unit='tok')
   forward = sae_stage.forward
-  found = collect.collect(
-    c, forward, dot, lm, sae, batches, tokens, bar.update
-  )
+  found = collect.collect(c, forward, dot, lm, sae, batches, tokens, bar.update)
   bar.close()
   sampled_F, edge_F, histogram_FH = examples.histograms(found)
   context_FX, position_FX = examples.candidates(

@@ -155,9 +155,7 @@ class Transformer(nnx.Module):
       W_out_AD = self.blocks[layer].mlp.W_out_AD[...]
       rows_FD = self.dot('fa,ad->fd', rows_FA, W_out_AD)
     rows_FD = rows_FD - rows_FD.mean(-1, keepdims=True)
-    return self.dot(
-      'fd,dv->fv', rows_FD * self.ln_f.w_D[...], self.W_U_DV[...]
-    )
+    return self.dot('fd,dv->fv', rows_FD * self.ln_f.w_D[...], self.W_U_DV[...])
 
   def _mask(self, tokens_BT: jax.Array) -> jax.Array:
     T = tokens_BT.shape[1]
