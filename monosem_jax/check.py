@@ -1,4 +1,4 @@
-"""What a config may not say: every impossible value or combination, up front."""
+"""What a config may not say: impossible values and combinations, up front."""
 
 import re
 from collections.abc import Mapping

@@ -7,7 +7,6 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 import safetensors.numpy
 
@@ -46,9 +45,7 @@ def write_json(path: pathlib.Path, value: Any) -> None:
 
 def write_tensors(path: pathlib.Path, tensors: Mapping[str, Any]) -> None:
   """Writes arrays as safetensors; device arrays are fetched."""
-  host = {
-    name: np.ascontiguousarray(jax.device_get(x)) for name, x in tensors.items()
-  }
+  host = {name: np.ascontiguousarray(x) for name, x in tensors.items()}
   write_file(path, safetensors.numpy.save(host))
 
 

@@ -14,7 +14,6 @@ Example:
   monosem all --config=configs/tiny.py --workdir=runs/tiny --config.sae.l1=4e-3
 """
 
-import os
 import pathlib
 import sys
 

@@ -86,7 +86,7 @@ def evaluate(
   for name, sae in dictionaries.items():
     own = total[name]
     reconstructed = own['reconstructed'] / predicted
-    width, features = sae.W_enc_AF.shape
+    width = sae.b_dec_A.size
     results[name] = {
       'l0': own['fired_F'].sum() / tokens,
       'l1_norm': own['l1_norm'] / tokens,

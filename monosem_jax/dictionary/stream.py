@@ -38,7 +38,7 @@ class Rows:
 
   def pick(self, flat_F: jax.Array) -> jax.Array:
     """Gathers rows by their number in the order of training, as x_FA."""
-    S, M, G, n = self.index_SMGn.shape
+    G, n = self.index_SMGn.shape[2:]
     index_F = self.index_SMGn.reshape(-1)[flat_F]
     group_F = flat_F // n % G
     u, r = jnp.divmod(index_F, self.rows_UGrA.shape[2])

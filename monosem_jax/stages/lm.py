@@ -8,7 +8,7 @@ import numpy as np
 
 from monosem_jax import loop, mesh as meshes, report
 from monosem_jax.checkpoint import Checkpoints
-from monosem_jax.files import read_json, read_tensors, write_json, write_tensors
+from monosem_jax.files import read_tensors, write_json, write_tensors
 from monosem_jax.mesh import SPECS
 from monosem_jax.metrics import Reporter
 from monosem_jax.settings import Transformer as Settings

@@ -19,7 +19,7 @@ from monosem_jax.dictionary import (
 )
 from monosem_jax.dictionary.sae import SAE, fold_scale
 from monosem_jax.dictionary.train import StreamState
-from monosem_jax.files import read_json, write_json
+from monosem_jax.files import write_json
 from monosem_jax.interop import saelens
 from monosem_jax.mesh import SPECS
 from monosem_jax.precision import Dot, compute_dtype
@@ -66,7 +66,7 @@ def _fit(
     return
   dictionaries = {n: w.config.dictionaries[n] for n in names}
   A = width(w.config.models[model])
-  C, T = c.contexts_per_chunk, store.context
+  C = c.contexts_per_chunk
   R = C * c.positions_per_context
   S = R // c.batch_size
   w.log(
