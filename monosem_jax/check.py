@@ -223,6 +223,12 @@ def _passes(config: settings.Config) -> None:
   _not_negative('features', f, 'per_interval', 'bottom', 'before', 'after')
   _one_of('features.split', f.split, ('train', 'val'))
   _fraction('features.sample_fraction', f.sample_fraction)
+  _need(
+    f.batch_size <= f.contexts,
+    'features.batch_size',
+    f'{f.batch_size} contexts of a call are more than the {f.contexts} that '
+    'are read (features.contexts).',
+  )
   _positive('checkpoint', config.checkpoint, 'every_chunks', 'keep')
 
 

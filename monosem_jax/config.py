@@ -7,9 +7,10 @@ A config file defines `get_config()`, a ConfigDict with the parts of
 
 import dataclasses
 import difflib
-import importlib.util
 import json
 import pathlib
+import runpy
+import sys
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -50,22 +51,27 @@ def load(path: str, overrides: Sequence[str] = ()) -> settings.Config:
         f'--config.{key}: no value given; write --config.{key}=VALUE.'
       )
     _apply(tree, key, value)
+  for override in overrides:
+    _must_matter(tree, override.partition('=')[0])
   return resolve(tree)
 
 
 def resolve(tree: Mapping[str, Any]) -> settings.Config:
   """Turns nested dicts of a config file's form into checked settings."""
   parts = {
-    name: _build(kind, tree.get(name, {}), name)
+    name: _build(kind, _group(tree, name), name)
     for name, kind in _PARTS.items()
     if name not in ('lm', 'sae')
   }
   for family, (shared, kind) in _FAMILIES.items():
+    entries = _group(tree, family)
     parts[family] = {
       name: _build(
-        kind, _merge(tree.get(shared, {}), entry), f'{family}.{name}'
+        kind,
+        _merge(_group(tree, shared), _group(entries, name, f'{family}.')),
+        f'{family}.{name}',
       )
-      for name, entry in tree.get(family, {}).items()
+      for name in entries
     }
   unknown = set(tree) - set(_PARTS) - set(_FAMILIES)
   if unknown:
@@ -90,21 +96,32 @@ def _read(path: str) -> dict[str, Any]:
     near = difflib.get_close_matches(path, known, n=1)
     hint = f' (did you mean {near[0]}?)' if near else ''
     raise UserError(f'--config: no file {path}{hint}.')
-  spec = importlib.util.spec_from_file_location('monosem_jax_config', file)
-  module = importlib.util.module_from_spec(spec)
+  sys.path.insert(0, str(file.parent))  # a config may start from its neighbour
   try:
-    spec.loader.exec_module(module)
-    tree = module.get_config()
+    # Not an import: an import leaves a compiled copy, which goes stale.
+    found = runpy.run_path(path)
+    tree = found['get_config']() if 'get_config' in found else None
   except Exception as e:
     raise UserError(
       f'--config: {path} does not run: {type(e).__name__}: {e}.'
     ) from e
+  finally:
+    sys.path.remove(str(file.parent))
   if not isinstance(tree, ml_collections.ConfigDict):
     raise UserError(
-      f'--config: get_config() of {path} returns a {type(tree).__name__}, '
-      'not a ml_collections.ConfigDict.'
+      f'--config: {path} must define get_config(), which returns an '
+      'ml_collections.ConfigDict.'
     )
   return tree.to_dict()
+
+
+def _group(tree: Mapping, name: str, where: str = '') -> Mapping[str, Any]:
+  value = tree.get(name, {})
+  if not isinstance(value, Mapping):
+    raise UserError(
+      f'config: {where}{name} is a group of keys, not {value!r}.'
+    )
+  return value
 
 
 def _merge(shared: Mapping, own: Mapping) -> dict[str, Any]:
@@ -166,6 +183,7 @@ def _kind_name(kind) -> str:
     str: 'a text',
     tuple[int, ...]: 'whole numbers with commas between',
     tuple[str, ...]: 'texts with commas between',
+    Mapping[str, float]: 'a group of numbers',
   }
   return names.get(kind, str(kind))
 
@@ -184,6 +202,30 @@ def _apply(tree: dict[str, Any], key: str, text: str) -> None:
   if dataclasses.is_dataclass(kind) or kind in _FAMILIES.values():
     raise UserError(f'--{where}: is a group of keys; name one of them.')
   node[last] = _parse(kind, text, f'--{where}')
+
+
+def _must_matter(tree: Mapping[str, Any], key: str) -> None:
+  """Refuses an override of a shared key that no entry takes over."""
+  part, _, below = key.partition('.')
+  for family, (shared, _) in _FAMILIES.items():
+    entries = _group(tree, family)
+    if part != shared or not entries:
+      continue
+    if all(_has(entry, below.split('.')) for entry in entries.values()):
+      raise UserError(
+        f'--config.{key}: would change nothing, for every entry of {family} '
+        f'sets its own {below}; write '
+        + ' and '.join(f'--config.{family}.{name}.{below}' for name in entries)
+        + ' instead.'
+      )
+
+
+def _has(tree: Any, path: Sequence[str]) -> bool:
+  for name in path:
+    if not isinstance(tree, Mapping) or name not in tree:
+      return False
+    tree = tree[name]
+  return True
 
 
 def _child(kind, name: str, node: Mapping, depth: int):

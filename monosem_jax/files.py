@@ -19,9 +19,9 @@ def write_file(path: pathlib.Path, data: bytes) -> None:
   Raises:
     UserError: the disk is full.
   """
-  path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.with_name(path.name + '.tmp')
   try:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with temporary.open('wb') as f:
       f.write(data)
       f.flush()
@@ -80,6 +80,12 @@ def read_json(path: pathlib.Path) -> Any:
 
 
 def sha256(path: pathlib.Path) -> str:
-  """The hash of a file, in hexadecimal."""
+  """The hash of a file, in hexadecimal.
+
+  Raises:
+    UserError: the file is missing.
+  """
+  if not path.exists():
+    raise UserError(f'no file {path}; run the stage that makes it.')
   with path.open('rb') as f:
     return hashlib.file_digest(f, 'sha256').hexdigest()

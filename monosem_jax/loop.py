@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from monosem_jax.checkpoint import Checkpoints
 from monosem_jax.errors import Stopped
@@ -35,6 +36,14 @@ class Signals:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@jax.jit
+def finite(state: Any) -> jax.Array:
+  """Whether every number of a state is finite. A loss may not show it yet:
+  the last step of a chunk can spoil the weights behind a finite loss."""
+  leaves = [x for x in jax.tree.leaves(state) if jnp.isdtype(x.dtype, 'real floating')]
+  return jnp.stack([jnp.isfinite(x).all() for x in leaves]).all()
+
+
 def run(
   chunk: Callable[..., tuple[Any, Any]],
   state: Any,
@@ -42,7 +51,7 @@ def run(
   *,
   start: int,
   stop: int,
-  report: Callable[[int, Any], None],
+  report: Callable[[int, Any, Any], None],
   checkpoints: Checkpoints,
   every: int,
   observe: Callable[[int, Any], None] = lambda done, state: None,
@@ -55,8 +64,9 @@ def run(
     batches: the arguments of chunk `start` and of those behind it.
     start: chunks done.
     stop: chunks wanted.
-    report: `report(chunks_done, stats)` is called in order, with numbers on the
-      host; it raises if they are not finite. Called for a chunk only after the
+    report: `report(chunks_done, stats, finite)` is called in order, with
+      numbers on the host, and whether all of the state behind the chunk is
+      finite; it raises if they are not. Called for a chunk only after the
       next one is dispatched, so that the device never waits for the host; but
       before a save, so that a poisoned state is never saved.
     checkpoints: where the state goes.
@@ -75,23 +85,27 @@ def run(
   def settle():
     nonlocal waiting
     if waiting is not None:
-      done, stats = waiting
+      done, stats, whole = waiting
       waiting = None
-      report(done, jax.device_get(stats))
+      report(done, *jax.device_get((stats, whole)))
 
   with Signals() as signals, contextlib.closing(checkpoints):
     for done in range(start + 1, stop + 1):
       state, stats = chunk(state, *next(batches))
       settle()
-      waiting = done, stats
+      waiting = done, stats, finite(state)
       observe(done, state)
-      if done % every == 0 or done == stop or signals.caught:
+      stopping = signals.caught is not None
+      if done % every == 0 or done == stop or stopping:
         settle()
         checkpoints.save(done, state)
-      if signals.caught and done < stop:
-        checkpoints.wait()
-        name = signal.Signals(signals.caught).name
-        raise Stopped(
-          f'{name}: saved after chunk {done} of {stop}.', signals.caught
-        )
+      if stopping:
+        break
+    checkpoints.wait()
+  # Also where it came too late to stop a chunk: what follows takes long, too.
+  if signals.caught:
+    name = signal.Signals(signals.caught).name
+    raise Stopped(
+      f'{name}: saved after chunk {done} of {stop}.', signals.caught
+    )
   return state

@@ -15,11 +15,12 @@ Example:
 """
 
 import pathlib
+import signal
 import sys
 
 from absl import flags
 
-from monosem_jax.errors import Stopped, UserError, nearest
+from monosem_jax.errors import Stopped, UserError, full_disk, nearest
 
 _FLAGS = flags.FlagValues()
 flags.DEFINE_string('config', None, 'Config file.', flag_values=_FLAGS)
@@ -36,17 +37,19 @@ def main(argv: list[str]) -> None:
   try:
     rest = _FLAGS([a for a in argv if not a.startswith('--config.')])
   except flags.Error as e:
-    raise UserError(str(e).partition('\n')[0]) from e
-  if _FLAGS.help or len(rest) == 1:
+    raise UserError(_one_line(e)) from e
+  if _FLAGS.help or len(argv) == 1:
     print(__doc__ + _FLAGS.main_module_help())
     return
   from monosem_jax import config, dry_run, stages
   from monosem_jax.workdir import STAGES, Workdir
 
-  stage, *more = rest[1:]
-  if stage not in (*STAGES, 'all') or more:
-    word = more[0] if stage in (*STAGES, 'all') else stage
-    raise UserError(f'unknown stage {word!r}{nearest(word, (*STAGES, "all"))}.')
+  known = (*STAGES, 'all')
+  for word in rest[1:]:
+    if word not in known:
+      raise UserError(f'unknown stage {word!r}{nearest(word, known)}.')
+  if len(rest) != 2:
+    raise UserError(f'one stage is needed, not {len(rest) - 1}; see --help.')
   if not _FLAGS.config or not (_FLAGS.workdir or _FLAGS.dry_run):
     raise UserError('--config=FILE and --workdir=DIR are needed; see --help.')
   settings = config.load(_FLAGS.config, overrides)
@@ -54,12 +57,29 @@ def main(argv: list[str]) -> None:
   if _FLAGS.dry_run:
     print(dry_run.describe(w))
     return
-  w.write_config()
-  stages.run(stage, w)
+  if w.root.exists() and not w.root.is_dir():
+    raise UserError(f'--workdir: {w.root} is a file, not a folder.')
+  if not w.settings.exists():
+    w.write_config()
+  stages.run(rest[1], w)
+  w.write_config()  # only now: a run that is refused changes nothing
+
+
+def _one_line(error: flags.Error) -> str:
+  line = str(error).partition('\n')[0]
+  if isinstance(error, flags.UnrecognizedFlagError) and 'mean' not in line:
+    line += nearest(error.flagname, _FLAGS)
+  return line
+
+
+def _interrupt(signum, frame) -> None:
+  raise KeyboardInterrupt(signum)
 
 
 def run() -> None:
   """The console script: errors to one message and an exit code."""
+  # Where no chunk can be finished first: as Ctrl-C, but another exit code.
+  signal.signal(signal.SIGTERM, _interrupt)
   try:
     main(sys.argv)
   except UserError as e:
@@ -67,6 +87,16 @@ def run() -> None:
   except Stopped as e:
     code = 128 + e.signum
     message = f'{e}\nThe same command goes on from here.'
+  except KeyboardInterrupt as e:
+    code = 128 + (e.args or (signal.SIGINT,))[0]
+    message = 'Stopped.\nThe same command goes on from here.'
+  except Exception as e:
+    if not full_disk(e):
+      raise
+    code = 2
+    message = (
+      f'error: disk full: {e}. Make room and start again with the same command.'
+    )
   else:
     return
   print(message, file=sys.stderr, flush=True)

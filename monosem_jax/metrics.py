@@ -129,13 +129,20 @@ class Reporter:
     self._first: tuple[int, float] | None = None
     self._last: tuple[int, float] | None = None
 
-  def __call__(self, done: int, stats: Any) -> None:
+  def __call__(self, done: int, stats: Any, finite: bool = True) -> None:
     """Takes the stats of chunk number `done`, counted from 1.
+
+    Args:
+      done: the number.
+      stats: what `summarise` takes.
+      finite: whether the state behind the chunk is.
 
     Raises:
       UserError: a step was not finite.
     """
     numbers, finite_S = self._summarise(stats)
+    if finite_S.all() and not finite:
+      finite_S = np.arange(self._steps) < self._steps - 1
     if not finite_S.all():
       step = (done - 1) * self._steps + int(np.argmin(finite_S)) + 1
       raise UserError(

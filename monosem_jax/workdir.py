@@ -28,6 +28,11 @@ class Workdir:
   log: Callable[[str], None] = print
 
   @property
+  def settings(self) -> pathlib.Path:
+    """The resolved config of the last run that was not refused."""
+    return self.root / 'config.json'
+
+  @property
   def tokens(self) -> pathlib.Path:
     return self.root / 'tokens'
 
@@ -86,7 +91,7 @@ class Workdir:
 
   def write_config(self) -> None:
     """Keeps the resolved settings beside what they make."""
-    write_json(self.root / 'config.json', dataclasses.asdict(self.config))
+    write_json(self.settings, dataclasses.asdict(self.config))
 
   def tokens_stamp(self) -> Stamp:
     c = self.config

@@ -242,7 +242,7 @@ def _repetition(c, store: TokenStore) -> dict[str, float | int]:
 
 def _snapshot(w: Workdir, S: int, done: int, state: StreamState) -> None:
   """Keeps the dictionaries of chunks 1, 2, 4, 8, ..., for their history."""
-  if done & (done - 1) == 0:
+  if done & (done - 1) == 0 and loop.finite(state):
     for name, d in state.dictionaries.items():
       saelens.save(
         w.dictionary(name) / 'snapshots' / f'step_{done * S:09d}',
