@@ -33,7 +33,7 @@ def get_config() -> ConfigDict:
   c.sae = dict(
     lr=1e-3,
     normalize='unit',
-    l1_target_l0=12,
+    l1_target_l0=12.0,
     resampling=dict(steps=(640, 1_280, 1_920), window=320, candidates=16_384),
   )
   c.dictionaries = dict(A1=dict(features=1_024))

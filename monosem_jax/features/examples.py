@@ -15,7 +15,7 @@ from monosem_jax.precision import Dot
 # Contexts that silent examples are drawn from, shared by all features.
 _SILENT_CONTEXTS = 256
 # Features looked at in one row of the windows' pass.
-_PER_ROW = 64
+_PER_ROW = 128
 
 
 def histograms(found: Found) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -113,7 +113,9 @@ def candidates(
 def make_windows(
   forward: Callable[..., jax.Array], dot: Dot, before: int, after: int
 ) -> Callable:
-  """Compiles `windows(lm, sae, tokens_BT, feature_Bn, position_Bn)`.
+  """Compiles `windows(lm, sae, W_enc_FA, tokens_BT, feature_Bn, position_Bn)`.
+
+  W_enc_FA is the encoder transposed: gathering its rows is quick.
 
   Row b is a context in which n features are looked at, each at a position, or
   at -1 for the position of its maximum.
@@ -123,12 +125,12 @@ def make_windows(
   """
 
   @jax.jit
-  def windows(lm, sae: SAE, tokens_BT, feature_Bn, position_Bn):
+  def windows(lm, sae: SAE, W_enc_FA, tokens_BT, feature_Bn, position_Bn):
     acts_BTA = forward(lm, tokens_BT).astype(sae.b_enc_F.dtype)
 
     def of_row(x_TA, feature_n, position_n):
       own = sae.replace(
-        W_enc_AF=sae.W_enc_AF[:, feature_n], b_enc_F=sae.b_enc_F[feature_n]
+        W_enc_AF=W_enc_FA[feature_n].T, b_enc_F=sae.b_enc_F[feature_n]
       )
       f_Tn = encode(own, x_TA, dot)
       at_n = jnp.where(position_n < 0, f_Tn.argmax(0), position_n)
@@ -168,6 +170,7 @@ def look(
   F, X = context_FX.shape
   W = c.before + 1 + c.after
   windows = make_windows(forward, dot, c.before, c.after)
+  W_enc_FA = jax.jit(jnp.transpose)(sae.W_enc_AF)
   wanted = np.flatnonzero(context_FX.reshape(-1) >= 0)
   wanted = wanted[np.argsort(context_FX.reshape(-1)[wanted], kind='stable')]
   rows = _rows(context_FX.reshape(-1)[wanted])
@@ -205,6 +208,7 @@ def look(
     result = windows(
       lm,
       sae,
+      W_enc_FA,
       jnp.asarray(tokens_BT),
       jnp.asarray(example_Bn // X, jnp.int32),
       jnp.asarray(position_FX.reshape(-1)[example_Bn], jnp.int32),
