@@ -9,7 +9,6 @@ monosem.format = (() => {
   };
 
   const count = known((x) => x.toLocaleString('en'));
-  const exact = known(String);
   const fixed = known((x) => x.toFixed(2));
   const digits = known((x) => {
     if (x === 0) return '0';
@@ -25,5 +24,5 @@ monosem.format = (() => {
     return `${shown.toLocaleString('en', { maximumSignificantDigits: 3 })}%`;
   });
 
-  return { count, digits, exact, fixed, percent };
+  return { count, digits, fixed, percent };
 })();

@@ -15,8 +15,8 @@ monosem.list = (() => {
   const rows = byId('rows');
   let dictionary = null;
   let order = [];
-  let sortKey = 'number';
-  let descending = false;
+  let sortKey = 'max';
+  let descending = true;
   let cursor = 0;
   let selected = null;
   let open = () => {};

@@ -10,10 +10,17 @@
     location.hash = `#${to}/${number}`;
   };
 
+  // Where a visit begins: the feature that fires most strongly, for many of
+  // the others may hardly fire at all.
+  function strongest(of) {
+    const { max } = dictionaries[of];
+    return max.reduce((best, x, i) => (x > max[best] ? i : best), 0);
+  }
+
   function route() {
     const { hash } = location;
     if (hash.length < 2) {
-      location.replace(`#${key}/0`);
+      location.replace(`#${key}/${strongest(key)}`);
       return;
     }
     const [, asked, digits] = hash.match(/^#(\w+)\/(\d+)$/) ?? [];
@@ -29,7 +36,7 @@
     monosem.feature.show(key, number, () => location.hash === hash);
   }
 
-  monosem.scoreboard.start((chosen) => go(chosen, 0));
+  monosem.scoreboard.start((chosen) => go(chosen, strongest(chosen)));
   monosem.list.start((number) => go(key, number));
   window.addEventListener('hashchange', route);
   route();

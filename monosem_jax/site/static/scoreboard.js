@@ -3,7 +3,7 @@
 // The header: which run this is, and what its dictionary preserves.
 monosem.scoreboard = (() => {
   const { byId, element, entry } = monosem.dom;
-  const { count, exact, fixed, percent } = monosem.format;
+  const { count, digits, fixed, percent } = monosem.format;
 
   const ROWS = [
     ['L0', 'l0', fixed],
@@ -12,7 +12,7 @@ monosem.scoreboard = (() => {
     ['live', 'live', count],
     ['dead', 'dead', count],
     ['ultralow', 'ultralow', count],
-    ['L1 coefficient', 'l1', exact],
+    ['L1 coefficient', 'l1', digits],
   ];
 
   function show(key) {
