@@ -12,11 +12,11 @@ def get_config() -> ConfigDict:
   c.text = dict(source='installed', keep={'*': 0.25}, context=128)
   c.tokenizer = dict(vocab_size=4_096, sample_chars=5_000_000)
   c.lm = dict(
-    steps=800,
+    steps=640,
     batch_size=32,
     micro_batch=4,
     lr=4e-3,
-    warmup_steps=80,
+    warmup_steps=64,
     steps_per_chunk=10,
     eval_contexts=256,
   )
@@ -28,7 +28,7 @@ def get_config() -> ConfigDict:
     micro_batches=4,
     batch_size=1_024,
     micro_batch=1_024,
-    steps=3_200,
+    steps=2_400,
   )
   c.sae = dict(
     lr=1e-3,
@@ -38,6 +38,6 @@ def get_config() -> ConfigDict:
   )
   c.dictionaries = dict(A1=dict(features=1_024))
   c.evaluation = dict(contexts=512)
-  c.features = dict(contexts=8_192)
+  c.features = dict(contexts=6_144)
   c.checkpoint = dict(every_chunks=20)
   return c.lock()
