@@ -6,7 +6,11 @@ a checkpoint is read.
 """
 
 import contextlib
+import gc
+import logging
 import pathlib
+import sys
+import warnings
 from typing import Any
 
 import jax
@@ -17,6 +21,11 @@ try:  # orbax moved its v1 API out of `experimental` between releases
   import orbax.checkpoint.v1 as ocp
 except ImportError:
   import orbax.checkpoint.experimental.v1 as ocp
+
+# What fails is raised to us, and said in words; the tracebacks that are logged
+# besides, from several threads, would bury it.
+for _name in ('absl', 'asyncio'):
+  logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
 def _flat(tree) -> dict[str, Any]:
@@ -72,13 +81,9 @@ class Checkpoints:
     wanted = _flat(like)
     found = sorted((c.step for c in self._checkpointer.checkpoints), key=int)
     for chunk in reversed(found):
-      try:
-        loaded = self._checkpointer.load_checkpointables(
-          chunk, {'state': wanted}
-        )['state']
-      # Orbax raises anything from ValueError to its own NoEntryError.
-      except Exception as e:
-        reason = str(e).partition('\n')[0][:200]
+      with _coroutines_dropped():
+        loaded, reason = self._load(chunk, wanted)
+      if loaded is None:
         log(
           f'checkpoint {self._directory / str(chunk)} cannot be read, and '
           f'is passed over: {reason}'
@@ -94,6 +99,15 @@ class Checkpoints:
         'folder to start this stage again.'
       )
     return None
+
+  def _load(self, chunk, wanted: dict[str, Any]):
+    """A checkpoint's arrays and '', or None and the reason."""
+    try:
+      state = {'state': wanted}
+      return self._checkpointer.load_checkpointables(chunk, state)['state'], ''
+    # Orbax raises anything from ValueError to its own NoEntryError.
+    except Exception as e:
+      return None, str(e).partition('\n')[0][:200]
 
   def close(self) -> None:
     """Waits for the last write and lets go of the directory."""
@@ -115,3 +129,17 @@ class Checkpoints:
           'from the checkpoint before.'
         ) from e
       raise
+
+
+@contextlib.contextmanager
+def _coroutines_dropped():
+  """A load that fails leaves coroutines behind; Python complains of each."""
+  before = sys.unraisablehook
+  sys.unraisablehook = lambda unraisable: None
+  try:
+    with warnings.catch_warnings():
+      warnings.simplefilter('ignore', RuntimeWarning)
+      yield
+      gc.collect()
+  finally:
+    sys.unraisablehook = before

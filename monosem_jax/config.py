@@ -118,9 +118,7 @@ def _read(path: str) -> dict[str, Any]:
 def _group(tree: Mapping, name: str, where: str = '') -> Mapping[str, Any]:
   value = tree.get(name, {})
   if not isinstance(value, Mapping):
-    raise UserError(
-      f'config: {where}{name} is a group of keys, not {value!r}.'
-    )
+    raise UserError(f'config: {where}{name} is a group of keys, not {value!r}.')
   return value
 
 

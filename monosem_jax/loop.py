@@ -40,8 +40,10 @@ class Signals:
 def finite(state: Any) -> jax.Array:
   """Whether every number of a state is finite. A loss may not show it yet:
   the last step of a chunk can spoil the weights behind a finite loss."""
-  leaves = [x for x in jax.tree.leaves(state) if jnp.isdtype(x.dtype, 'real floating')]
-  return jnp.stack([jnp.isfinite(x).all() for x in leaves]).all()
+  found = jnp.ones((), bool)
+  for x in jax.tree.leaves(state):
+    found &= jnp.isfinite(x).all()
+  return found
 
 
 def run(
@@ -80,14 +82,14 @@ def run(
   Raises:
     Stopped: a signal came; the state is saved.
   """
-  waiting = None
+  waiting, done = None, start
 
   def settle():
     nonlocal waiting
     if waiting is not None:
-      done, stats, whole = waiting
+      number, *numbers = waiting
       waiting = None
-      report(done, *jax.device_get((stats, whole)))
+      report(number, *jax.device_get(numbers))
 
   with Signals() as signals, contextlib.closing(checkpoints):
     for done in range(start + 1, stop + 1):
@@ -101,7 +103,6 @@ def run(
         checkpoints.save(done, state)
       if stopping:
         break
-    checkpoints.wait()
   # Also where it came too late to stop a chunk: what follows takes long, too.
   if signals.caught:
     name = signal.Signals(signals.caught).name

@@ -9,6 +9,14 @@ Stages, each using what the ones before it left in the work directory:
   site      writes the page: DIR/site/index.html
   all       all of these; skips what is complete, resumes what is half done
 
+Flags:
+
+  --config=FILE         a config file, such as configs/tiny.py
+  --workdir=DIR         where everything is kept
+  --config.KEY=VALUE    another value for one of the config's keys
+  --dry_run             print what would be done, and leave
+  --help                print this
+
 Example:
 
   monosem all --config=configs/tiny.py --workdir=runs/tiny --config.sae.l1=4e-3
@@ -39,7 +47,7 @@ def main(argv: list[str]) -> None:
   except flags.Error as e:
     raise UserError(_one_line(e)) from e
   if _FLAGS.help or len(argv) == 1:
-    print(__doc__ + _FLAGS.main_module_help())
+    print(__doc__)
     return
   from monosem_jax import config, dry_run, stages
   from monosem_jax.workdir import STAGES, Workdir

@@ -21,14 +21,12 @@ class Metrics:
   """
 
   def __init__(self, workdir: pathlib.Path, run: str, start: int):
-    from tensorboardX import SummaryWriter  # slow to import
-
     self._run = run
     path = workdir / 'metrics.jsonl'
     _drop_beyond(path, run, start)
     self._file = path.open('a', encoding='utf-8')
-    self._events = SummaryWriter(
-      str(workdir / 'tensorboard' / run.replace('/', '-')), purge_step=start
+    self._events = _Events(
+      workdir / 'tensorboard' / run.replace('/', '-'), start
     )
 
   def write(self, step: int, numbers: Mapping[str, Any]) -> None:
@@ -36,13 +34,48 @@ class Metrics:
     line = {'run': self._run, 'step': step, **numbers}
     self._file.write(json.dumps(line) + '\n')
     self._file.flush()
-    for name, value in numbers.items():
-      if isinstance(value, int | float):
-        self._events.add_scalar(name, value, step)
+    self._events.write(
+      step, {k: v for k, v in numbers.items() if isinstance(v, int | float)}
+    )
 
   def close(self) -> None:
     self._file.close()
     self._events.close()
+
+
+class _Events:
+  """TensorBoard's events, written where we are.
+
+  tensorboardX's own SummaryWriter hands them to a thread, which dies of a full
+  disk unheard; the next writes then wait for it for ever.
+  """
+
+  def __init__(self, directory: pathlib.Path, start: int):
+    from tensorboardX import event_file_writer, summary  # slow to import
+    from tensorboardX.proto import event_pb2
+
+    self._event, self._scalar = event_pb2.Event, summary.scalar
+    directory.mkdir(parents=True, exist_ok=True)
+    self._writer = event_file_writer.EventsWriter(str(directory / 'events'))
+    # TensorBoard forgets what an earlier session said of later steps.
+    session = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+    self._flushed = time.time()
+    self._writer.write_event(
+      self._event(wall_time=self._flushed, step=start + 1, session_log=session)
+    )
+
+  def write(self, step: int, numbers: Mapping[str, float]) -> None:
+    now = time.time()
+    for name, value in numbers.items():
+      self._writer.write_event(
+        self._event(wall_time=now, step=step, summary=self._scalar(name, value))
+      )
+    if now - self._flushed > 30:
+      self._flushed = now
+      self._writer.flush()
+
+  def close(self) -> None:
+    self._writer.close()
 
 
 def read(workdir: pathlib.Path, run: str) -> list[dict[str, Any]]:

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from monosem_jax import settings
-from monosem_jax.dictionary import init as dictionary_init, sae as sae_lib, train
+from monosem_jax.dictionary import (
+  init as dictionary_init,
+  sae as sae_lib,
+  train,
+)
 from monosem_jax.dictionary.init import geometric_median
 from monosem_jax.precision import Dot
 
@@ -14,7 +18,9 @@ DOT = Dot(jnp.dtype(jnp.float32))
 
 
 def distances(at_A, x_NA) -> float:
-  return float(np.linalg.norm(np.asarray(x_NA) - np.asarray(at_A), axis=1).sum())
+  return float(
+    np.linalg.norm(np.asarray(x_NA) - np.asarray(at_A), axis=1).sum()
+  )
 
 
 def minimiser(x_NA: np.ndarray) -> np.ndarray:
@@ -46,7 +52,8 @@ def test_geometric_median_minimises_the_sum_of_distances():
 
 def test_geometric_median_of_points_in_symmetry_is_their_centre():
   offsets_NA = np.random.default_rng(1).normal(size=(20, 3))
-  x_NA = np.concatenate([offsets_NA, -offsets_NA]) + [5.0, -2.0, 1.0]
+  x_NA = np.concatenate([offsets_NA, -offsets_NA])
+  x_NA = x_NA + np.array([5.0, -2.0, 1.0])
   got_A = geometric_median(jnp.asarray(x_NA, jnp.float32))
   np.testing.assert_allclose(got_A, [5.0, -2.0, 1.0], atol=1e-5)
 
@@ -79,7 +86,9 @@ def test_geometric_median_may_be_a_row():
 
 def rows(scale: float = 3.0) -> jax.Array:
   rng = np.random.default_rng(4)
-  return jnp.asarray(scale * np.maximum(rng.normal(size=(512, 8)), 0), jnp.float32)
+  return jnp.asarray(
+    scale * np.maximum(rng.normal(size=(512, 8)), 0), jnp.float32
+  )
 
 
 def test_decoder_bias_starts_at_the_geometric_median_of_the_rows_as_they_are():

@@ -1,8 +1,5 @@
 """Neuron resampling (paper.md 2.5), entry by entry and in the chunk."""
 
-import dataclasses
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,9 +38,7 @@ def mid_training(c: settings.Dictionary, dead_F: np.ndarray):
   rng = np.random.default_rng(0)
   noise = lambda x: jnp.asarray(rng.normal(size=x.shape), x.dtype)
   state = train.init(c, A)
-  opt_state = optax.tree.map_params(
-    train.optimizer(c), noise, state.opt_state
-  )
+  opt_state = optax.tree.map_params(train.optimizer(c), noise, state.opt_state)
   # On the border: exactly the window is dead, one step less is not.
   silent_F = np.where(dead_F, WINDOW + np.arange(F) % 2 * 7, WINDOW - 1)
   return state.replace(
@@ -123,7 +118,9 @@ def test_resampling_writes_what_the_paper_says_and_nothing_else(
     np.testing.assert_array_equal(
       old['W_enc_AF'][:, ~dead_F], new['W_enc_AF'][:, ~dead_F]
     )
-    np.testing.assert_array_equal(old['b_enc_F'][~dead_F], new['b_enc_F'][~dead_F])
+    np.testing.assert_array_equal(
+      old['b_enc_F'][~dead_F], new['b_enc_F'][~dead_F]
+    )
     np.testing.assert_array_equal(
       old['W_dec_FA'][~dead_F], new['W_dec_FA'][~dead_F]
     )
@@ -230,23 +227,41 @@ def table() -> jax.Array:
 ALIVE = 7
 
 
-def kill(state):
-  """Features from ALIVE on fall silent; the others always fire."""
+def kill(state, silent: int):
+  """Features from ALIVE on are silent since then; the others always fire."""
   alive_F = jnp.arange(F) < ALIVE
-  sae = state.dictionaries['d'].sae
-  sae = sae.replace(
-    W_enc_AF=jnp.zeros((A, F)).at[0].set(jnp.where(alive_F, 1e-3, 0)),
-    b_enc_F=jnp.where(alive_F, 1.0, -1.0),
-  )
-  d = state.dictionaries['d'].replace(sae=sae)
-  return state.replace(dictionaries={'d': d})
+  changed = {}
+  for name, d in state.dictionaries.items():
+    sae = d.sae.replace(
+      W_enc_AF=jnp.zeros((A, F)).at[0].set(jnp.where(alive_F, 1e-3, 0)),
+      b_enc_F=jnp.where(alive_F, 1.0, -1.0),
+    )
+    silent_F = jnp.where(alive_F, 0, silent).astype(jnp.int32)
+    changed[name] = d.replace(sae=sae, silent_F=silent_F)
+  return state.replace(dictionaries=changed)
+
+
+@pytest.fixture
+def compiled():
+  """Grows by one whenever XLA compiles something."""
+  times = []
+
+  def note(event, seconds, **unused):
+    if event.endswith('backend_compile_duration'):
+      times.append(seconds)
+
+  jax.monitoring.register_event_duration_secs_listener(note)
+  yield times
+  jax.monitoring.unregister_event_duration_listener(note)
 
 
 @pytest.mark.parametrize(
   ('due', 'segments'),
-  [((4, 9, 12), 6), ((4, 8, 14), 3), ((6, 12), 1), ((), 1)],
+  [((4, 9, 12), 6), ((4, 8, 14), 3), ((6, 12), 1)],
 )
-def test_chunks_resample_before_exactly_the_scheduled_steps(due, segments):
+def test_chunks_resample_before_exactly_the_scheduled_steps(
+  due, segments, compiled
+):
   # At rate 0 nothing but resampling can wake a silent feature; as inputs are
   # positive and the new bias is 0, a re-drawn one fires on every row.
   c = settings.Dictionary(
@@ -259,8 +274,11 @@ def test_chunks_resample_before_exactly_the_scheduled_steps(due, segments):
     step=jnp.zeros((), jnp.int32), dictionaries={'d': train.init(c, A)}
   )
   for k in range(3):
-    given = kill(state)
-    state, stats = chunk(given, table(), *chunk_inputs(k))
+    given, lm, inputs = kill(state, 3), table(), chunk_inputs(k)
+    before = len(compiled)
+    state, stats = chunk(given, lm, *inputs)
+    if k > 0:
+      assert len(compiled) == before, 'compiled anew for a chunk'
     here = [s - k * S for s in due if k * S <= s < (k + 1) * S]
     resampled, l0_S = np.asarray(stats['d']['resampled']), stats['d']['l0']
     assert resampled.shape == (segments,)
@@ -276,50 +294,27 @@ def test_chunks_resample_before_exactly_the_scheduled_steps(due, segments):
     # Donated: the old weights are gone, not copied.
     assert given.dictionaries['d'].sae.W_enc_AF.is_deleted()
     assert given.dictionaries['d'].silent_F.is_deleted()
-  assert chunk._cache_size() == 1, 'compiled anew for a chunk'
 
 
-def test_a_feature_silent_for_less_than_the_window_is_left_alone():
-  resampling = settings.Resampling(steps=(4,), window=5, candidates=16)
-  c = settings.Dictionary(features=F, lr=0.0, resampling=resampling)
-  for window, count in ((5, 0), (4, F - ALIVE)):
-    c = dataclasses.replace(
-      c, resampling=dataclasses.replace(resampling, window=window)
-    )
-    chunk = train.make_chunk(STREAM, {'d': c}, forward)
-    state = train.StreamState(
-      step=jnp.zeros((), jnp.int32), dictionaries={'d': train.init(c, A)}
-    )
-    _, stats = chunk(kill(state), table(), *chunk_inputs(0))
-    assert np.asarray(stats['d']['resampled']).sum() == count
+def test_a_chunk_redraws_who_was_silent_for_the_window_from_its_own_rows():
+  # Silent since step 0, asked at step 4: 4 steps are a window, 5 are not.
+  def dictionary(window):
+    resampling = settings.Resampling(steps=(4,), window=window, candidates=16)
+    return settings.Dictionary(features=F, lr=0.0, resampling=resampling)
 
-
-@functools.cache
-def resampled_in_a_chunk(loss: str, scale: float):
-  """Decoder rows that a chunk draws, the rows it could draw, their losses."""
-  c = settings.Dictionary(
-    features=F,
-    lr=0.0,
-    l1=0.0 if loss == 'mse' else 50.0,
-    resampling=settings.Resampling(
-      steps=(2,), window=2, candidates=16, loss=loss
-    ),
-  )
-  chunk = train.make_chunk(STREAM, {'d': c}, forward)
-  d = train.init(c, A).replace(scale=jnp.float32(scale))
+  dictionaries = {'d': dictionary(4), 'patient': dictionary(5)}
+  chunk = train.make_chunk(STREAM, dictionaries, forward)
   state = train.StreamState(
-    step=jnp.zeros((), jnp.int32), dictionaries={'d': d}
+    step=jnp.zeros((), jnp.int32),
+    dictionaries={n: train.init(d, A) for n, d in dictionaries.items()},
   )
-  state, _ = chunk(kill(state), table(), *chunk_inputs(0))
-  return np.asarray(state.dictionaries['d'].sae.W_dec_FA)[ALIVE:]
-
-
-@pytest.mark.parametrize('loss', ['mse', 'total'])
-def test_a_chunk_redraws_features_as_distinct_rows_of_its_own(loss):
-  drawn = resampled_in_a_chunk(loss, 2.0)
+  state, stats = chunk(kill(state, 0), table(), *chunk_inputs(0))
+  assert np.asarray(stats['d']['resampled']).sum() == F - ALIVE
+  assert np.asarray(stats['patient']['resampled']).sum() == 0
   tokens_CT, _, _ = chunk_inputs(0)
   own = np.asarray(table())[np.unique(tokens_CT)]
   own /= np.linalg.norm(own, axis=1, keepdims=True)
+  drawn = np.asarray(state.dictionaries['d'].sae.W_dec_FA)[ALIVE:]
   cosine = drawn @ own.T
   np.testing.assert_allclose(cosine.max(1), 1, rtol=1e-5)
   assert len(set(cosine.argmax(1))) == len(drawn)

@@ -8,6 +8,7 @@ trained on which activation.
 
 import contextlib
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -67,7 +68,7 @@ def place_state(mesh, state):
 
 
 def chunks(n: int, C: int = C):
-  """(tokens, context, epoch) of n chunks over a store in a new order an epoch."""
+  """n chunks over a store, each epoch of it in an order of its own."""
   epochs = -(-n * C // STORE)
   rng = np.random.default_rng(0)
   context = np.concatenate([rng.permutation(STORE) for _ in range(epochs)])
@@ -95,6 +96,7 @@ def counting_state(c: settings.Dictionary, ids: int) -> train.StreamState:
   )
 
 
+@functools.cache
 def trained_on(c: settings.Stream, n: int, shape=None) -> np.ndarray:
   """step_KI: in chunk k, the step that trained on activation i, or -1."""
   ids = STORE * T
@@ -116,8 +118,7 @@ def trained_on(c: settings.Stream, n: int, shape=None) -> np.ndarray:
   return np.stack(found)
 
 
-@pytest.mark.parametrize('micro', [0, 16])
-@pytest.mark.parametrize('P', [4, 3])
+@pytest.mark.parametrize(('P', 'micro'), [(4, 16), (3, 0)])
 def test_each_activation_is_trained_on_once_over_an_epoch_border(P, micro):
   # 3 chunks of 64 are 2 epochs of the 96 contexts; T // P = 2 slices.
   c = stream(positions_per_context=P, micro_batch=micro)
@@ -138,7 +139,7 @@ def test_after_all_slices_the_first_one_comes_again():
 @pytest.mark.parametrize('shape', MESHES)
 def test_batches_hold_the_same_activations_on_every_mesh(shape):
   c = stream(micro_batch=16)
-  np.testing.assert_array_equal(trained_on(c, 2, shape), trained_on(c, 2))
+  np.testing.assert_array_equal(trained_on(c, 1, shape), trained_on(c, 3)[:1])
 
 
 def test_chunks_have_orders_of_their_own():
@@ -149,8 +150,8 @@ def test_chunks_have_orders_of_their_own():
 
 
 def test_a_batch_mixes_as_many_contexts_as_the_run_says():
-  c = stream()
-  step_KI = trained_on(c, 6)
+  c = stream(micro_batch=16)
+  step_KI = trained_on(c, 3)
   mixed = [
     len(np.unique(np.flatnonzero(step_I == s) // T))
     for step_I in step_KI
@@ -163,7 +164,7 @@ def test_a_batch_mixes_as_many_contexts_as_the_run_says():
     for _ in range(2_000)
   ]
   assert contexts_per_batch(c) == pytest.approx(np.mean(simulated), rel=0.005)
-  assert np.mean(mixed) == pytest.approx(contexts_per_batch(c), rel=0.05)
+  assert np.mean(mixed) == pytest.approx(contexts_per_batch(c), rel=0.06)
 
 
 @pytest.mark.parametrize('shape', [None, *MESHES])
@@ -213,7 +214,21 @@ def test_groups_never_exchange_rows():
   assert not np.array_equal(index_SMGn[:, :, 0], index_SMGn[:, :, 1])
 
 
-def two_dictionaries(shape):
+@pytest.fixture
+def compiled():
+  """Grows by one whenever XLA compiles something."""
+  times = []
+
+  def note(event, seconds, **unused):
+    if event.endswith('backend_compile_duration'):
+      times.append(seconds)
+
+  jax.monitoring.register_event_duration_secs_listener(note)
+  yield times
+  jax.monitoring.unregister_event_duration_listener(note)
+
+
+def two_dictionaries(shape, compiled):
   """Two dictionaries after 2 chunks with a resampling in each, and stats."""
   c = stream(batch_size=32, micro_batch=16)  # 8 steps a chunk
   resampling = settings.Resampling(steps=(5, 10), window=3, candidates=128)
@@ -231,37 +246,42 @@ def two_dictionaries(shape):
       ),
     ),
   }
-  lm = jnp.asarray(np.random.default_rng(3).random((STORE * T, 12)), jnp.float32)
+  lm = jnp.asarray(
+    np.random.default_rng(3).random((STORE * T, 12)), jnp.float32
+  )
 
   def forward(lm, tokens_BT):
     return jax.nn.relu(lm[tokens_BT] - 0.3)
 
   def started(c):
     d = train.init(c, 12)
-    low_F = jnp.where(jnp.arange(c.features) % 3 == 0, -100.0, 0.0)
+    low_F = -100 * (jnp.arange(c.features) % 3 == 0).astype(jnp.float32)
     return d.replace(sae=d.sae.replace(b_enc_F=low_F))
 
-  state = train.StreamState(
-    step=jnp.zeros((), jnp.int32),
-    dictionaries={n: started(d) for n, d in dictionaries.items()},
-  )
+  def init():
+    return train.StreamState(
+      step=jnp.zeros((), jnp.int32),
+      dictionaries={n: started(d) for n, d in dictionaries.items()},
+    )
+
   seen = []
   with on_mesh(shape) as mesh:
     chunk = train.make_chunk(c, dictionaries, forward)
-    state = place_state(mesh, state)
-    for inputs in chunks(2):
-      state, stats = chunk(state, lm, *place(mesh, *inputs))
+    state = meshes.made_in_place(mesh, init) if mesh else init()
+    for k, inputs in enumerate(chunks(2)):
+      inputs, before = place(mesh, *inputs), len(compiled)
+      state, stats = chunk(state, lm, *inputs)
+      assert k == 0 or len(compiled) == before, 'compiled anew for a chunk'
       seen.append(jax.device_get(stats))
-    if mesh is not None:
-      W_dec_FA = state.dictionaries['big'].sae.W_dec_FA
-      assert len(W_dec_FA.sharding.device_set) == 8
-      assert chunk._cache_size() == 1, 'the state came back in other places'
+    if mesh:
+      shards = state.dictionaries['big'].sae.W_dec_FA.addressable_shards
+      assert [x.data.shape for x in shards] == [(32 // shape[1], 12)] * 8
   return jax.device_get(state), seen
 
 
 @pytest.fixture(scope='module')
 def unsharded():
-  state, seen = two_dictionaries(None)
+  state, seen = two_dictionaries(None, [])
   big = [int(n) for stats in seen for n in stats['big']['resampled']]
   # 8 segments of 1 step each chunk: 5 in the first, 10 in the second.
   assert big[5] >= 11 and sum(big) == big[5] + big[10]
@@ -271,8 +291,10 @@ def unsharded():
 
 
 @pytest.mark.parametrize('shape', MESHES)
-def test_dictionaries_train_and_resample_alike_on_every_mesh(shape, unsharded):
-  state, seen = two_dictionaries(shape)
+def test_dictionaries_train_and_resample_alike_on_every_mesh(
+  shape, unsharded, compiled
+):
+  state, seen = two_dictionaries(shape, compiled)
   want_state, want_seen = unsharded
   for got, want in zip(seen, want_seen, strict=True):
     for name in want:

@@ -207,11 +207,11 @@ def collect(
       yield waiting
     yield totals
 
+  read: list[int] = []  # whole batches, which may be more than was asked for
   *_, totals = run(
-    jnp.zeros(F), max(1, int(tokens * c.sample_fraction)), lambda n: None
+    jnp.zeros(F), max(1, int(tokens * c.sample_fraction)), read.append
   )
-  sample_tokens = max(1, int(tokens * c.sample_fraction))
-  expected_F = jnp.maximum(totals.fired_F, 1) / sample_tokens * tokens
+  expected_F = jnp.maximum(totals.fired_F, 1) / sum(read) * tokens
   # A little more than wanted: what is too much is dropped below.
   keep_F = jnp.minimum(1.0, 1.2 * c.activations / expected_F)
   *parts, totals = run(keep_F, tokens, progress)

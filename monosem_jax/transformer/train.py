@@ -98,10 +98,11 @@ def make_chunk(c: settings.Transformer) -> Callable:
     grad_norm = optax.tree.norm(grads)
     with jax.numpy_dtype_promotion('standard'):  # optax mixes its counters in
       updates, opt_state = tx.update(grads, state.opt_state, state.model)
+      lr = schedule(state.step)
     stats = {
       'loss': loss,
       'grad_norm': grad_norm,
-      'lr': jnp.asarray(schedule(state.step), jnp.float32),
+      'lr': jnp.asarray(lr, jnp.float32),
       'finite': jnp.isfinite(loss) & jnp.isfinite(grad_norm),
     }
     state = TrainState(

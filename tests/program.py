@@ -1,0 +1,211 @@
+"""Runs the program as a user does, on a text and a config of some seconds."""
+
+import contextlib
+import functools
+import importlib
+import io
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from unittest import mock
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+CONFIG = """
+from ml_collections import ConfigDict
+
+
+def get_config():
+  c = ConfigDict()
+  c.text = dict(
+    source='text', paths=({text!r},), context=16, contexts_per_record=16,
+    min_document_chars=1, val_fraction=0.2,
+  )
+  c.tokenizer = dict(vocab_size=300, sample_chars=20_000)
+  c.lm = dict(
+    d_model=16, d_mlp=32, n_heads=2, steps=12, batch_size=8, lr=3e-3,
+    warmup_steps=2, steps_per_chunk=1, eval_contexts=16,
+  )
+  c.models = dict(A=dict(seed=0))
+  c.stream = dict(
+    contexts_per_chunk=16, positions_per_context=8, shuffle_groups=4,
+    micro_batches=2, batch_size=32, micro_batch=16, steps=48,
+  )
+  c.sae = dict(
+    lr=1e-2, l1=0.05,
+    resampling=dict(steps=(10, 24), window=3, candidates=64),
+  )
+  c.dictionaries = dict(A1=dict(features=48))
+  c.evaluation = dict(contexts=16)
+  c.features = dict(contexts=64)
+  c.checkpoint = dict(every_chunks=1)
+  return c.lock()
+"""
+LM, SAE = (
+  'models/A/model.safetensors',
+  'dictionaries/A1/sae_weights.safetensors',
+)
+
+
+@functools.cache
+def _folder() -> pathlib.Path:
+  # Kept for the session; compiled programs are shared by all runs of it.
+  folder = tempfile.TemporaryDirectory(prefix='monosem_test_')
+  _folder.kept = folder
+  path = pathlib.Path(folder.name)
+  draw = random.Random(0)
+  words = [
+    ''.join(draw.choices('abcdefghijklmnop', k=draw.randint(2, 7)))
+    for _ in range(300)
+  ]
+  (path / 'text').mkdir()
+  for i in range(60):
+    lines = [' '.join(draw.choices(words, k=12)) for _ in range(10)]
+    (path / 'text' / f'{i:03d}.txt').write_text('\n'.join(lines))
+  (path / 'config.py').write_text(CONFIG.format(text=str(path / 'text')))
+  return path
+
+
+def config() -> pathlib.Path:
+  return _folder() / 'config.py'
+
+
+def text() -> pathlib.Path:
+  return _folder() / 'text'
+
+
+def environment() -> dict[str, str]:
+  return os.environ | {
+    'PYTHONPATH': str(ROOT),
+    'JAX_PLATFORMS': 'cpu',
+    'XLA_FLAGS': '',
+    'JAX_COMPILATION_CACHE_DIR': str(_folder() / 'compiled'),
+    'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
+    'JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES': '-1',
+  }
+
+
+def command(stage: str, workdir: pathlib.Path, *more: str) -> list[str]:
+  return [
+    *(sys.executable, '-m', 'monosem_jax.main', stage),
+    *(f'--config={config()}', f'--workdir={workdir}', *more),
+  ]
+
+
+def run(
+  stage: str, workdir: pathlib.Path, *more: str, code: int = 0
+) -> subprocess.CompletedProcess:
+  """Runs a stage to its end, which must be of that exit code."""
+  done = subprocess.run(
+    command(stage, workdir, *more),
+    env=environment(),
+    capture_output=True,
+    text=True,
+    timeout=120,
+  )
+  assert done.returncode == code, done.stdout + done.stderr
+  assert 'Traceback' not in done.stderr, done.stderr
+  return done
+
+
+def interrupt(
+  signum: int,
+  when: Callable[[], bool],
+  stage: str,
+  workdir: pathlib.Path,
+  *more: str,
+) -> tuple[int, str]:
+  """Starts a stage and sends it a signal when `when()` says so."""
+  with tempfile.TemporaryFile('w+') as out:
+    process = subprocess.Popen(
+      command(stage, workdir, *more),
+      env=environment(),
+      stdout=out,
+      stderr=subprocess.STDOUT,
+    )
+    until = time.monotonic() + 60
+    while not when() and process.poll() is None:
+      assert time.monotonic() < until, 'the moment to interrupt never came'
+      time.sleep(0.002)
+    if process.poll() is None:
+      process.send_signal(signum)
+    code = process.wait(timeout=60)
+    out.seek(0)
+    return code, out.read()
+
+
+@functools.cache
+def finished() -> pathlib.Path:
+  """A work directory with every stage done in one `all`. Copy; do not change."""
+  workdir = _folder() / 'finished'
+  (_folder() / 'finished.log').write_text(run('all', workdir).stdout)
+  return workdir
+
+
+def log_of_finished() -> str:
+  finished()
+  return (_folder() / 'finished.log').read_text()
+
+
+def records(workdir: pathlib.Path, run: str) -> list[dict]:
+  """The lines of metrics.jsonl of one run."""
+  path = workdir / 'metrics.jsonl'
+  lines = path.read_text().splitlines() if path.exists() else []
+  found = []
+  for line in lines:
+    try:
+      found.append(json.loads(line))
+    except ValueError:
+      assert line is lines[-1], f'a broken line amid metrics.jsonl: {line}'
+  return [r for r in found if r['run'] == run]
+
+
+def report(workdir: pathlib.Path) -> dict:
+  return json.loads((workdir / 'report.json').read_text())
+
+
+def files(workdir: pathlib.Path) -> dict[str, bytes]:
+  """Every file below, by its path."""
+  return {
+    str(p.relative_to(workdir)): p.read_bytes()
+    for p in sorted(workdir.rglob('*'))
+    if p.is_file()
+  }
+
+
+def call(*argv: str) -> tuple[int, str]:
+  """The console script in this process: exit code and standard error.
+
+  For what is refused or answered before any stage runs.
+  """
+  err = io.StringIO()
+  before = signal.getsignal(signal.SIGTERM)
+  with (
+    mock.patch.object(sys, 'argv', ['monosem', *argv]),
+    contextlib.redirect_stderr(err),
+  ):
+    # Anew, as in a process of its own: absl's flags keep their values.
+    main = importlib.reload(importlib.import_module('monosem_jax.main'))
+    try:
+      main.run()
+      code = 0
+    except SystemExit as e:
+      code = e.code
+    finally:
+      signal.signal(signal.SIGTERM, before)
+  return code, err.getvalue()
+
+
+def refusal(*argv: str) -> str:
+  """What a refused call says: exit code 2 and one line."""
+  code, err = call(*argv)
+  assert code == 2, err
+  assert err.count('\n') == 1, f'not one line: {err}'
+  return err

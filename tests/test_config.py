@@ -1,0 +1,301 @@
+"""Config files and overrides: what is read, what is refused, and dry runs."""
+
+import json
+import re
+
+import jax
+import program
+import pytest
+
+from monosem_jax import config as configs
+from monosem_jax.errors import UserError
+
+
+def _load(*overrides):
+  return configs.load(str(program.config()), overrides)
+
+
+@pytest.mark.parametrize(
+  ('override', 'part', 'key', 'value'),
+  [
+    ('stream.steps=1e6', 'stream', 'steps', 1_000_000),
+    ('stream.steps=4_800', 'stream', 'steps', 4_800),
+    ('stream.seed=9007199254740993', 'stream', 'seed', 2**53 + 1),
+    ('text.strict=true', 'text', 'strict', True),
+    ('text.strict=0', 'text', 'strict', False),
+    ('text.paths=a,b c', 'text', 'paths', ('a', 'b c')),
+    ("text.paths=('a', 'b')", 'text', 'paths', ('a', 'b')),
+    ('text.keep.Pile-CC=0.5', 'text', 'keep', {'Pile-CC': 0.5}),
+    ('text.keep.*=1', 'text', 'keep', {'*': 1.0}),
+  ],
+)
+def test_an_override_is_read_as_its_keys_type(override, part, key, value):
+  found = getattr(getattr(_load(override), part), key)
+  assert found == value
+  assert type(found) is type(value)
+
+
+def test_overrides_of_shared_groups_reach_every_entry_but_its_own_keys():
+  c = _load('lm.lr=2', 'sae.l1=3', 'sae.resampling.steps=()')
+  assert c.models['A'].lr == 2.0
+  assert c.dictionaries['A1'].l1 == 3.0
+  assert c.dictionaries['A1'].resampling.steps == ()
+  # The rest of the nested group stays as the file has it.
+  assert c.dictionaries['A1'].resampling.window == 3
+  assert _load('dictionaries.A1.l1=4').dictionaries['A1'].l1 == 4.0
+  assert _load('sae.l1=3', 'sae.l1=5').dictionaries['A1'].l1 == 5.0
+
+
+@pytest.mark.parametrize(
+  ('override', 'instead'),
+  [
+    ('sae.features=64', '--config.dictionaries.A1.features'),
+    ('lm.seed=3', '--config.models.A.seed'),
+  ],
+)
+def test_a_shared_override_that_no_entry_would_take_is_refused(
+  override, instead
+):
+  with pytest.raises(UserError, match='change nothing') as e:
+    _load(override)
+  assert instead in str(e.value)
+
+
+def test_a_shared_override_that_one_entry_takes_is_accepted(tmp_path):
+  path = tmp_path / 'two.py'
+  path.write_text(
+    program.config()
+    .read_text()
+    .replace('A1=dict(features=48)', 'A1=dict(l1=.5), A2=dict()')
+  )
+  c = configs.load(str(path), ['sae.l1=3', 'sae.features=64'])
+  assert [d.l1 for d in c.dictionaries.values()] == [0.5, 3.0]
+  assert [d.features for d in c.dictionaries.values()] == [64, 64]
+
+
+@pytest.mark.parametrize(
+  ('override', 'must_be'),
+  [
+    ('lm.steps=1.5', 'a whole number'),
+    ('lm.steps=many', 'a whole number'),
+    ('lm.steps=nan', 'a whole number'),
+    ('lm.steps=inf', 'a whole number'),
+    ('lm.steps=', 'a whole number'),
+    ('lm.steps=true', 'a whole number'),
+    ('lm.lr=fast', 'a number'),
+    ('text.strict=maybe', 'true or false'),
+    ('sae.resampling.steps=10,2.5', 'a whole number'),
+  ],
+)
+def test_a_value_of_another_type_is_refused_by_name(override, must_be):
+  with pytest.raises(UserError, match=must_be) as e:
+    _load(override)
+  key, _, value = override.partition('=')
+  assert f'--config.{key}' in str(e.value)
+  assert value.rpartition(',')[2] in str(e.value)
+
+
+@pytest.mark.parametrize(
+  ('body', 'said'),
+  [
+    ('c.lm = 3', 'lm is a group of keys'),
+    ('c.text = None', 'text is a group of keys'),
+    ('c.models = dict(A=None)', 'models.A is a group of keys'),
+    ('c.dictionaries = dict(A1=3)', 'dictionaries.A1 is a group of keys'),
+    ('c.sae = dict(resampling=4)', 'resampling is a group of keys'),
+    ('c.text = dict(keep=3)', 'text.keep must be a group of numbers'),
+    ('c.text = dict(paths="x")', 'text.paths must be texts'),
+    ('c.lm = dict(steps=1.5)', 'steps must be a whole number'),
+    ('c.lm = dict(steps=True)', 'steps must be a whole number'),
+    ('c.lm = dict(lr="3")', 'lr must be a number'),
+    ('c.lm = dict(step=10)', "step (did you mean 'steps'?)"),
+    ('c.lmm = dict()', "'lmm' (did you mean 'lm'?)"),
+    ('c.models = dict()', 'models names no model'),
+    ('c.lm = dict(', 'line 4'),
+    ('return {}', 'ConfigDict'),
+    ('1 / 0', 'ZeroDivisionError'),
+    ('c.lock().x = 1', 'x'),
+  ],
+)
+def test_a_wrong_config_file_is_refused_with_its_mistake_named(
+  tmp_path, body, said
+):
+  (tmp_path / 'c.py').write_text(
+    'from ml_collections import ConfigDict\ndef get_config():\n'
+    '  c = ConfigDict(dict(models=dict(A=dict()), dictionaries=dict(A1={})))\n'
+    f'  {body}\n  return c\n'
+  )
+  code, err = program.call('all', f'--config={tmp_path}/c.py', '--dry_run')
+  assert code == 2
+  assert 'Traceback' not in err
+  assert said in err
+
+
+def test_a_config_file_without_get_config_or_py_in_its_name(tmp_path):
+  (tmp_path / 'c.cfg').write_text('x = 1\n')
+  assert 'get_config()' in program.refusal(
+    'all', f'--config={tmp_path}/c.cfg', '--dry_run'
+  )
+  (tmp_path / 'c.cfg').write_text(program.config().read_text())
+  assert configs.load(f'{tmp_path}/c.cfg') == _load()
+
+
+def test_a_config_file_changed_within_a_second_is_read_anew(tmp_path):
+  path = tmp_path / 'c.py'
+  for seed in (3, 4, 5):
+    path.write_text(
+      program.config()
+      .read_text()
+      .replace('A=dict(seed=0)', f'A=dict(seed={seed})')
+    )
+    assert configs.load(str(path)).models['A'].seed == seed
+  assert [p.name for p in tmp_path.iterdir()] == ['c.py']
+
+
+IMPOSSIBLE = [
+  (['models.A.n_heads=3'], 'n_heads', 'd_model'),
+  (['models.A.steps=7', 'models.A.steps_per_chunk=2'], 'steps_per_chunk', '7'),
+  (['models.A.micro_batch=3'], 'micro_batch', 'batch_size'),
+  (['models.A.site_layer=1'], 'site_layer', '1'),
+  (['models.A.site=mpl'], 'mlp', 'mpl'),
+  (['models.A.activation=rleu'], 'relu', 'rleu'),
+  (['models.A.precision=float16'], 'precision', 'float16'),
+  (['models.A.lr=0'], 'lr', 'above 0'),
+  (['models.A.lr=nan'], 'lr', 'nan'),
+  (['models.A.beta2=1'], 'beta2', '1'),
+  (['models.A.batch_size=0'], 'batch_size', '0'),
+  (['stream.batch_size=48'], 'batch_size', '128'),
+  (['stream.positions_per_context=17'], 'positions', '16'),
+  (['stream.steps=50'], 'steps', '50'),
+  (['stream.shuffle_groups=3'], 'shuffle_groups', '16'),
+  (['stream.micro_batches=8'], 'micro_batches', '16'),
+  (['stream.micro_batch=12'], 'micro_batch', '32'),
+  (['stream.micro_batch=2'], 'shuffle_groups', 'micro-batch'),
+  (['dictionaries.A1.features=0'], 'features', '0'),
+  (['dictionaries.A1.features=65'], 'candidates', '65'),
+  (['sae.resampling.candidates=256'], 'candidates', '128'),
+  (['sae.resampling.candidates=80'], 'candidates', '80'),
+  (['sae.resampling.steps=0,8'], 'steps', 'above 0'),
+  (['sae.resampling.loss=totla'], 'total', 'totla'),
+  (['sae.l1=-1'], 'l1', '-1'),
+  (['sae.l1_target_l0=48'], 'l1_target_l0', 'features'),
+  (['sae.normalize=units'], 'unit', 'units'),
+  (['text.source=pile'], 'source', 'pile'),
+  (['text.paths='], 'paths', 'text'),
+  (['text.val_fraction=0'], 'val_fraction', '0'),
+  (['text.keep.x=1.5'], 'keep.x', '1.5'),
+  (['text.context=1'], 'context', '2'),
+  (['tokenizer.vocab_size=256'], 'vocab_size', '257'),
+  (['tokenizer.vocab_size=65537'], 'vocab_size', '65,536'),
+  (['evaluation.contexts=0'], 'evaluation.contexts', '0'),
+  (['features.contexts=16'], 'features', '16'),
+  (['features.split=test'], 'split', 'test'),
+  (['checkpoint.every_chunks=0'], 'every_chunks', '0'),
+  (['checkpoint.keep=0'], 'keep', '0'),
+]
+
+
+@pytest.mark.parametrize(
+  ('overrides', 'where', 'why'), IMPOSSIBLE, ids=lambda x: str(x)[:40]
+)
+def test_an_impossible_combination_is_refused_before_anything_is_written(
+  tmp_path, overrides, where, why
+):
+  message = program.refusal(
+    'all',
+    f'--config={program.config()}',
+    f'--workdir={tmp_path / "run"}',
+    *(f'--config.{o}' for o in overrides),
+  )
+  assert where in message
+  assert why in message
+  assert not (tmp_path / 'run').exists()
+
+
+def _dry_run(capsys, config, *more):
+  code, err = program.call('all', f'--config={config}', '--dry_run', *more)
+  assert code == 0, err
+  return capsys.readouterr().out
+
+
+def _parameters(out, line):
+  found = re.search(rf'^ *{line}: .*?([\d,]+) parameters', out, re.M)
+  return int(found[1].replace(',', ''))
+
+
+@pytest.mark.parametrize(
+  'path', sorted((program.ROOT / 'configs').glob('*.py')), ids=lambda p: p.stem
+)
+def test_every_config_of_ours_loads_and_runs_dry(path, capsys):
+  out = _dry_run(capsys, path, '--config.text.paths=x')
+  c = configs.load(str(path), ['text.paths=x'])
+  assert json.loads(out[: out.index('\n}\n') + 2]) == configs.as_dict(c)
+  assert out.count('activations to be seen') == 1
+  for name in c.dictionaries:
+    assert f'{name[:-1]}/{name[-1]}: ' in out
+
+
+def test_a_dry_run_says_what_a_run_would_be_and_writes_nothing(
+  tmp_path, capsys
+):
+  out = _dry_run(
+    capsys,
+    program.config(),
+    f'--workdir={tmp_path / "run"}',
+    '--config.models.A.n_layers=2',
+  )
+  assert list(tmp_path.iterdir()) == []
+  assert '"n_layers": 2' in out
+  assert 'tokens to be seen: 1,536' in out
+  assert 'activations to be seen: 1,536' in out
+  assert '12 steps' in out
+  assert '48 steps' in out
+  assert 'memory per device' in out
+  assert 'not made yet' in out
+  assert 'unique' not in out
+
+
+def test_a_dry_run_counts_the_parameters_that_a_run_has(capsys):
+  from monosem_jax.dictionary import sae
+  from monosem_jax.transformer import train
+
+  overrides = ['models.A.n_layers=2', 'models.A.d_mlp=40']
+  out = _dry_run(
+    capsys, program.config(), *(f'--config.{o}' for o in overrides)
+  )
+  model = configs.load(str(program.config()), overrides).models['A']
+  lm = jax.eval_shape(
+    lambda: train.init(model, vocab_size=300, context=16, separator=0).model
+  )
+  size = lambda tree: sum(x.size for x in jax.tree.leaves(tree))
+  assert _parameters(out, 'lm/A') == size(lm)
+  dictionary = jax.eval_shape(lambda: sae.init(jax.random.key(0), 40, 48))
+  assert _parameters(out, 'A/1') == size(dictionary)
+
+
+def test_a_dry_run_over_made_tokens_counts_epochs_and_unique_activations(
+  capsys,
+):
+  workdir = program.finished()
+  before = program.files(workdir)
+  out = _dry_run(capsys, program.config(), f'--workdir={workdir}')
+  contexts = json.loads((workdir / 'tokens/store/manifest.json').read_text())[
+    'splits'
+  ]['train']['contexts']
+  assert f'tokens: {contexts:,} training contexts' in out
+  run = program.report(workdir)['dictionaries']['A/1']
+  assert f'unique activations: {run["unique_activations"]:,}' in out
+  assert f'{run["epochs"]:.3g} epochs' in out
+  assert program.files(workdir) == before
+
+
+def test_epochs_beyond_the_positions_of_a_context_repeat_activations(capsys):
+  # 16 positions are two slices of 8: 1,312 contexts hold 20,992 activations.
+  out = _dry_run(
+    capsys,
+    program.config(),
+    f'--workdir={program.finished()}',
+    '--config.stream.steps=1200',
+  )
+  assert 'activations to be seen: 38,400' in out
+  assert 'unique activations: 20,992' in out

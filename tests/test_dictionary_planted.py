@@ -1,0 +1,73 @@
+"""Planted directions, twice as many as dimensions, are found again."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from monosem_jax import settings
+from monosem_jax.dictionary import init as dictionary_init, train
+
+A, TRUE, F, ALIVE = 32, 64, 96, 12
+SAMPLES, T = 32_768, 32
+STREAM = settings.Stream(
+  contexts_per_chunk=SAMPLES // T,
+  positions_per_context=T,
+  shuffle_groups=2,
+  micro_batches=4,
+  batch_size=256,
+  precision='float32',
+)
+S = SAMPLES // STREAM.batch_size
+
+
+def truth() -> tuple[np.ndarray, np.ndarray]:
+  """Unit directions, and samples in which few of them are active."""
+  rng = np.random.default_rng(0)
+  directions = rng.normal(size=(TRUE, A))
+  directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+  active = rng.random((SAMPLES, TRUE)) < 2 / TRUE
+  weights = active * rng.uniform(0.5, 1.5, size=active.shape)
+  return directions, (weights @ directions).astype(np.float32)
+
+
+def recovered(directions: np.ndarray, resample_at: tuple[int, ...]) -> float:
+  """Mean over true directions of the cosine with the nearest decoder row.
+
+  The transformer's stand-in is a table of samples, which tokens index. At the
+  start, all features but ALIVE are too negative to ever fire.
+  """
+  _, samples = truth()
+  c = settings.Dictionary(
+    features=F,
+    l1=0.003,
+    lr=3e-3,
+    resampling=settings.Resampling(
+      steps=resample_at, window=S // 2, candidates=4_096
+    ),
+  )
+  d = dictionary_init.start(c, train.init(c, A), jnp.asarray(samples[:2_000]))
+  bias_F = jnp.where(jnp.arange(F) < ALIVE, 0, -100).astype(jnp.float32)
+  d = d.replace(sae=d.sae.replace(b_enc_F=bias_F))
+  state = train.StreamState(
+    step=jnp.zeros((), jnp.int32), dictionaries={'d': d}
+  )
+  chunk = train.make_chunk(STREAM, {'d': c}, lambda lm, tokens: lm[tokens])
+  tokens_CT = np.arange(SAMPLES, dtype=np.int32).reshape(-1, T)
+  context_C = np.arange(SAMPLES // T, dtype=np.int32)
+  redrawn = 0
+  for _ in range(16):
+    state, stats = chunk(
+      state, jnp.asarray(samples), tokens_CT, context_C, 0 * context_C
+    )
+    redrawn += int(stats['d']['resampled'].sum())
+  if resample_at:
+    assert redrawn >= F - ALIVE
+  W_dec_FA = np.asarray(state.dictionaries['d'].sae.W_dec_FA)
+  return float((directions @ W_dec_FA.T).max(1).mean())
+
+
+def test_resampling_recovers_the_planted_directions():
+  directions, _ = truth()
+  with_resampling = recovered(directions, (2 * S, 4 * S, 6 * S))
+  without = recovered(directions, ())
+  assert with_resampling > 0.95
+  assert without < 0.8

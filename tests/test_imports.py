@@ -1,0 +1,197 @@
+"""The rules of who imports whom, as data."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import program
+import pytest
+
+PACKAGE = program.ROOT / 'monosem_jax'
+MODULES = {
+  p.relative_to(PACKAGE).as_posix(): ast.parse(p.read_text('utf-8'))
+  for p in sorted(PACKAGE.rglob('*.py'))
+}
+
+# A library -> the only places that may import it (a folder ends in /).
+DOORS = {
+  'grain': ['text/'],
+  'tensorflow_datasets': ['text/'],
+  'array_record': ['text/'],
+  'tokenizers': ['text/'],
+  'orbax': ['checkpoint.py'],
+  'absl': ['main.py'],
+  'ml_collections': ['config.py'],
+  'tensorboardX': ['metrics.py'],
+  'tqdm': ['metrics.py'],
+  'safetensors': ['files.py'],
+  'tensorflow': [],
+  'torch': [],
+  'pickle': [],
+  'sae_lens': [],
+}
+# A folder -> the parts of the program that it must not import.
+PARTS = (
+  'text',
+  'transformer',
+  'dictionary',
+  'features',
+  'site',
+  'stages',
+  'interop',
+)
+STRANGERS = {
+  'text/': ('transformer', 'dictionary', 'features', 'site', 'stages'),
+  'transformer/': ('text', 'dictionary', 'features', 'site', 'stages'),
+  'dictionary/': ('text', 'transformer', 'features', 'site', 'stages'),
+  'features/': ('text', 'transformer', 'site', 'stages'),
+  'site/': ('text', 'transformer', 'dictionary', 'stages', 'interop'),
+  'interop/': ('text', 'transformer', 'features', 'site', 'stages'),
+}
+# What serves every part knows none of them (main starts the stages).
+SERVANTS = (
+  *('check.py', 'checkpoint.py', 'config.py', 'dry_run.py', 'errors.py'),
+  *('files.py', 'loop.py', 'mesh.py', 'metrics.py', 'precision.py'),
+  *('report.py', 'settings.py', 'stamp.py', 'workdir.py'),
+)
+
+
+def _imports(tree: ast.AST) -> set[str]:
+  """Every module that is imported anywhere, dotted, `from a import b` as a.b
+  and a."""
+  found = set()
+  for node in ast.walk(tree):
+    if isinstance(node, ast.Import):
+      found |= {name.name for name in node.names}
+    elif isinstance(node, ast.ImportFrom):
+      assert node.level == 0, 'relative imports hide from these rules'
+      found |= {node.module} | {f'{node.module}.{n.name}' for n in node.names}
+  return found
+
+
+def _top(tree: ast.AST) -> set[str]:
+  return {name.partition('.')[0] for name in _imports(tree)}
+
+
+def _own(tree: ast.AST) -> set[str]:
+  """The parts of ours that are imported."""
+  names = [n.split('.') for n in _imports(tree)]
+  return {n[1] for n in names if n[0] == 'monosem_jax' and len(n) > 1}
+
+
+def _inside(path: str, places: list[str]) -> bool:
+  return any(
+    path.startswith(place) if place.endswith('/') else path == place
+    for place in places
+  )
+
+
+def test_the_rules_speak_of_what_exists():
+  places = [p for doors in DOORS.values() for p in doors]
+  for place in (*places, *STRANGERS, *SERVANTS):
+    assert (PACKAGE / place).exists(), place
+  for library, doors in DOORS.items():
+    for door in doors:
+      users = [p for p, t in MODULES.items() if _inside(p, [door])]
+      assert any(library in _top(MODULES[p]) for p in users), (library, door)
+
+
+@pytest.mark.parametrize('library', DOORS)
+def test_a_library_comes_in_by_one_door(library):
+  users = [p for p, tree in MODULES.items() if library in _top(tree)]
+  assert [p for p in users if not _inside(p, DOORS[library])] == []
+
+
+@pytest.mark.parametrize('folder', STRANGERS)
+def test_only_the_stages_join_a_producer_to_a_consumer(folder):
+  for path, tree in MODULES.items():
+    if path.startswith(folder):
+      assert _own(tree) & set(STRANGERS[folder]) == set(), path
+
+
+def test_what_serves_all_parts_knows_none():
+  for path in SERVANTS:
+    assert _own(MODULES[path]) & set(PARTS) == set(), path
+
+
+def test_axis_names_are_written_in_one_module():
+  def axis_names(tree):
+    """String constants given to what takes mesh axes."""
+    takers = {
+      *('P', 'PartitionSpec', 'make_mesh', 'Mesh', 'psum', 'pmean'),
+      *('axis_index', 'all_gather', 'ppermute', 'axis_size', 'pmax'),
+    }
+    for node in ast.walk(tree):
+      if isinstance(node, ast.Call):
+        name = getattr(node.func, 'attr', getattr(node.func, 'id', ''))
+        if name in takers:
+          for part in ast.walk(node):
+            if isinstance(part, ast.Constant) and part.value in AXES:
+              yield part.value
+      elif isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith(
+        'shape'
+      ):
+        part = node.slice
+        if isinstance(part, ast.Constant) and part.value in AXES:
+          yield part.value
+
+  from monosem_jax.mesh import AXES
+
+  assert set(axis_names(MODULES['mesh.py'])) == set(AXES)
+  users = [p for p, tree in MODULES.items() if [*axis_names(tree)]]
+  # dry_run.py prints them.
+  assert set(users) <= {'mesh.py', 'dry_run.py'}
+
+
+def test_nothing_runs_text_as_code_or_reads_pickles():
+  for path, tree in MODULES.items():
+    for node in ast.walk(tree):
+      if isinstance(node, ast.Call):
+        name = ast.unparse(node.func)
+        assert name not in ('eval', 'exec', 'compile', '__import__'), path
+        for keyword in node.keywords:
+          if keyword.arg == 'allow_pickle':
+            assert ast.literal_eval(keyword.value) is False, path
+        if name in ('np.load', 'numpy.load'):
+          assert any(k.arg == 'allow_pickle' for k in node.keywords), path
+
+
+def test_no_module_grows_too_long():
+  for path in PACKAGE.rglob('*.py'):
+    assert len(path.read_text('utf-8').splitlines()) <= 330, path
+
+
+@pytest.mark.parametrize(
+  ('module', 'without'),
+  [
+    ('monosem_jax.site.export', 'jax'),
+    ('monosem_jax.main', 'jax'),
+    ('monosem_jax.text.store', 'jax'),
+    ('monosem_jax.stages.tokens', 'flax'),
+    ('monosem_jax.dictionary.train', 'grain'),
+    ('monosem_jax.transformer.train', 'orbax'),
+    ('monosem_jax.stages.sae', 'tensorflow'),
+    ('monosem_jax.stages.features', 'tensorflow_datasets'),
+  ],
+)
+def test_a_module_brings_in_no_heavy_library_of_another(module, without):
+  done = subprocess.run(
+    [
+      sys.executable,
+      '-c',
+      f'import sys, {module}; print({without!r} in sys.modules)',
+    ],
+    env=program.environment(),
+    capture_output=True,
+    text=True,
+    timeout=60,
+  )
+  assert done.stdout == 'False\n', done.stderr
+
+
+def test_config_files_know_nothing_of_the_program():
+  for path in (program.ROOT / 'configs').glob('*.py'):
+    names = _top(ast.parse(path.read_text('utf-8')))
+    neighbours = {p.stem for p in pathlib.Path(path).parent.glob('*.py')}
+    assert names <= {'ml_collections', *neighbours}, path

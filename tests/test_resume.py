@@ -1,0 +1,321 @@
+"""Runs that are killed, stopped, short of disk or poisoned, and go on.
+
+The yardstick is the finished run of `program.finished`: whatever happened on
+the way, the weights are the same, bit for bit.
+"""
+
+import contextlib
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import time
+import warnings
+
+import jax
+import numpy as np
+import program
+import pytest
+import safetensors.numpy
+
+STAGES = {
+  'lm': ('lm/A', 'models/A', program.LM, 'tokens'),
+  'sae': ('sae/A', 'dictionaries/stream_A', program.SAE, 'tokens models'),
+}
+
+
+@pytest.fixture(params=STAGES)
+def stage(request) -> str:
+  return request.param
+
+
+def _prepare(stage: str, workdir: pathlib.Path) -> pathlib.Path:
+  """Copies what the stages before have left."""
+  for folder in STAGES[stage][3].split():
+    shutil.copytree(program.finished() / folder, workdir / folder)
+  return workdir
+
+
+def _as_undisturbed(stage: str, workdir: pathlib.Path) -> None:
+  """The weights, the numbers on the way, and the report are the same."""
+  run, _, weights, _ = STAGES[stage]
+  wanted = program.finished()
+  assert (workdir / weights).read_bytes() == (wanted / weights).read_bytes()
+  assert program.records(workdir, run) == program.records(wanted, run)
+  part = 'models' if stage == 'lm' else 'dictionaries'
+  found, wanted = program.report(workdir)[part], program.report(wanted)[part]
+  for name, numbers in wanted.items():
+    for key, value in numbers.items():
+      if 'per_second' not in key:
+        assert found[name][key] == value, key
+
+
+def _when_behind(workdir: pathlib.Path, run: str, chunks: int, wait: float = 0):
+  """Says when a run has reported so many chunks more, and `wait` s passed."""
+  path = workdir / 'metrics.jsonl'
+
+  def lines() -> int:
+    return path.read_text().count(f'"{run}"') if path.exists() else 0
+
+  before, reached = lines(), []
+
+  def now() -> bool:
+    # A run that goes on takes lines back first; so nothing is counted before
+    # there are more of them than there were.
+    if not reached and lines() >= before + chunks:
+      reached.append(time.monotonic())
+    return bool(reached) and time.monotonic() >= reached[0] + wait
+
+  return now
+
+
+def test_a_training_killed_at_random_moments_ends_on_the_same_bits(
+  stage, tmp_path
+):
+  workdir, run = _prepare(stage, tmp_path), STAGES[stage][0]
+  draw = random.Random(stage)
+  killed = 0
+  for _ in range(3):
+    when = _when_behind(workdir, run, draw.randint(1, 3), draw.uniform(0, 0.1))
+    code, out = program.interrupt(signal.SIGKILL, when, stage, workdir)
+    assert code in (-9, 0), out
+    killed += code == -9
+  assert killed >= 2, 'the run was over before it could be killed'
+  program.run(stage, workdir)
+  _as_undisturbed(stage, workdir)
+
+
+def test_tokens_killed_at_random_moments_end_on_the_same_bytes(tmp_path):
+  draw = random.Random(0)
+  started = time.monotonic()
+  program.run('tokens', tmp_path / 'timed')
+  length = time.monotonic() - started
+  workdir, killed = tmp_path / 'run', 0
+  for _ in range(4):
+    until = time.monotonic() + draw.uniform(0.4, 1.0) * length
+    code, out = program.interrupt(
+      signal.SIGKILL, lambda: time.monotonic() > until, 'tokens', workdir
+    )
+    assert code in (-9, 0), out
+    killed += code == -9
+    if code == -9 and not (workdir / 'tokens/store').exists():
+      # Half done, it is not mistaken for done.
+      code, _ = program.call(
+        'lm', f'--config={program.config()}', f'--workdir={workdir}'
+      )
+      assert code == 2
+  assert killed
+  program.run('tokens', workdir)
+  wanted = program.files(program.finished() / 'tokens')
+  assert program.files(workdir / 'tokens') == wanted
+  assert not list((workdir / 'tokens').glob('.*'))
+
+
+def test_tokens_killed_before_the_last_rename_start_again(tmp_path):
+  """A kill where it is most dangerous: everything written, nothing renamed."""
+  killer = tmp_path / 'sitecustomize.py'
+  killer.write_text(
+    'import os, signal\n'
+    'replace = os.replace\n'
+    'def kill(source, target, **more):\n'
+    '  if str(target).endswith("store"): os.kill(os.getpid(), signal.SIGKILL)\n'
+    '  return replace(source, target, **more)\n'
+    'os.replace = kill\n'
+  )
+  workdir = tmp_path / 'run'
+  done = subprocess.run(
+    program.command('tokens', workdir),
+    env=program.environment()
+    | {'PYTHONPATH': f'{tmp_path}{os.pathsep}{program.ROOT}'},
+    capture_output=True,
+  )
+  assert done.returncode == -9, done.stderr
+  assert not (workdir / 'tokens/store').exists()
+  program.run('tokens', workdir)
+  wanted = program.files(program.finished() / 'tokens')
+  assert program.files(workdir / 'tokens') == wanted
+
+
+@pytest.mark.parametrize(
+  ('stage', 'signum', 'name', 'code'),
+  [
+    ('lm', signal.SIGINT, 'SIGINT', 130),
+    ('sae', signal.SIGTERM, 'SIGTERM', 143),
+  ],
+)
+def test_a_signal_saves_says_how_to_go_on_and_loses_nothing(
+  stage, signum, name, code, tmp_path
+):
+  workdir = _prepare(stage, tmp_path)
+  run, folder, weights, _ = STAGES[stage]
+  rare = '--config.checkpoint.every_chunks=1000'
+  found, out = program.interrupt(
+    signum, _when_behind(workdir, run, 3), stage, workdir, rare
+  )
+  assert found == code, out
+  assert 'Traceback' not in out
+  assert f'{name}: saved after chunk ' in out
+  assert 'The same command goes on from here.' in out
+  assert not (workdir / weights).exists()
+  done = int(out.partition('saved after chunk ')[2].split()[0])
+  assert [p.name for p in (workdir / folder / 'checkpoints').iterdir()] == [
+    str(done)
+  ]
+  # What was reported goes to that chunk, no further.
+  assert len(program.records(workdir, run)) == done
+  steps = done * (1 if stage == 'lm' else 4)
+  again = program.run(stage, workdir, rare).stdout
+  assert f'{steps} of 48 steps' in again or f'{steps} steps are done' in again
+  _as_undisturbed(stage, workdir)
+
+
+@pytest.mark.parametrize(
+  ('signum', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_a_signal_where_there_is_no_chunk_ends_without_a_traceback(
+  signum, code, tmp_path
+):
+  # Half a second in, Python still imports or reads the first documents.
+  found, out = program.interrupt(
+    signum, (tmp_path / 'run/tokens/stamp.json').exists, 'all', tmp_path / 'run'
+  )
+  assert found == code, out
+  assert 'Traceback' not in out
+  assert 'The same command goes on from here.' in out
+  assert not (tmp_path / 'run/tokens/store').exists()
+
+
+def test_a_damaged_newest_checkpoint_costs_time_but_no_bit(tmp_path):
+  stage = 'sae'
+  workdir = _prepare(stage, tmp_path)
+  run, folder, _, _ = STAGES[stage]
+  when = _when_behind(workdir, run, 5)
+  program.interrupt(signal.SIGTERM, when, stage, workdir)
+  saved = sorted((workdir / folder / 'checkpoints').iterdir(), key=_number)
+  (arrays,) = (saved[-1] / 'state/d').iterdir()
+  os.truncate(arrays, arrays.stat().st_size // 2)
+  out = program.run(stage, workdir).stdout
+  assert f'{saved[-1]} cannot be read' in out
+  steps = _number(saved[-2]) * (1 if stage == 'lm' else 4)
+  assert f'{steps} of 48 steps' in out or f'{steps} steps are done' in out
+  _as_undisturbed(stage, workdir)
+
+
+def _number(path: pathlib.Path) -> int:
+  return int(path.name)
+
+
+@pytest.mark.parametrize(
+  ('stage', 'overrides'),
+  [
+    ('lm', ['lm.lr=1e30']),
+    ('sae', ['sae.lr=1e30']),
+  ],
+)
+def test_numbers_that_are_not_finite_stop_the_run_and_are_never_saved(
+  stage, overrides, tmp_path
+):
+  workdir = _prepare(stage, tmp_path)
+  run, folder, weights, _ = STAGES[stage]
+  more = [f'--config.{o}' for o in (*overrides, 'checkpoint.keep=99')]
+  err = program.run(stage, workdir, *more, code=2).stderr
+  step = int(err.partition(f'error: {run}: the numbers of step ')[2].split()[0])
+  chunk = step if stage == 'lm' else -(-step // 4)
+  assert not (workdir / weights).exists()
+  assert len(program.records(workdir, run)) == chunk - 1
+  saved = sorted((workdir / folder / 'checkpoints').iterdir(), key=_number)
+  assert [_number(p) for p in saved] == [*range(1, chunk)]
+  for path in saved:
+    for x in jax.tree.leaves(_arrays(path)):
+      assert np.isfinite(np.asarray(x)).all(), path
+  for path in workdir.rglob('snapshots/*/*.safetensors'):
+    for x in safetensors.numpy.load_file(path).values():
+      assert np.isfinite(x).all(), path
+
+
+def _arrays(checkpoint: pathlib.Path):
+  """Everything in a checkpoint, whatever it is."""
+  try:
+    import orbax.checkpoint.v1 as ocp
+  except ImportError:
+    import orbax.checkpoint.experimental.v1 as ocp
+  with warnings.catch_warnings():
+    warnings.simplefilter('ignore')  # no placement was asked for
+    return ocp.load_checkpointables(checkpoint)['state']
+
+
+@contextlib.contextmanager
+def _small_disk(path: pathlib.Path, size: str):
+  path.mkdir()
+  mount = ['mount', '-t', 'tmpfs', '-o', f'size={size}', 'tmpfs', str(path)]
+  done = subprocess.run(mount, capture_output=True, text=True)
+  if done.returncode:
+    pytest.skip(f'no small disk: {done.stderr.strip()}')
+  try:
+    yield path
+  finally:
+    subprocess.run(['umount', '-l', str(path)], check=True)
+
+
+def _fill(disk: pathlib.Path, leave: int) -> pathlib.Path:
+  """Fills a disk up to some bytes."""
+  fill = disk / 'fill'
+  found = os.statvfs(disk)
+  fill.write_bytes(bytes(max(0, found.f_bavail * found.f_frsize - leave)))
+  return fill
+
+
+def test_a_disk_full_of_checkpoints_stops_the_run_and_costs_no_bit(
+  stage, tmp_path
+):
+  run, folder, weights, _ = STAGES[stage]
+  with _small_disk(tmp_path / 'disk', '24m') as disk:
+    workdir = _prepare(stage, disk / 'run')
+    code, out = program.interrupt(
+      signal.SIGTERM, _when_behind(workdir, run, 2), stage, workdir
+    )
+    assert code == 143, out
+    # Room for some chunks' numbers, and for less than one checkpoint each.
+    fill = _fill(disk, 40_000)
+    err = program.run(
+      stage, workdir, '--config.checkpoint.keep=99', code=2
+    ).stderr
+    assert 'disk full' in err
+    assert 'Make room' in err
+    assert not (workdir / weights).exists()
+    fill.unlink()
+    out = program.run(stage, workdir).stdout
+    assert 'cannot be read' not in out
+    _as_undisturbed(stage, workdir)
+
+
+def test_a_disk_with_no_room_for_a_line_of_metrics(tmp_path):
+  stage = 'sae'
+  run, _, weights, _ = STAGES[stage]
+  with _small_disk(tmp_path / 'disk', '24m') as disk:
+    workdir = _prepare(stage, disk / 'run')
+    program.interrupt(
+      signal.SIGTERM, _when_behind(workdir, run, 2), stage, workdir
+    )
+    fill = _fill(disk, 0)
+    err = program.run(stage, workdir, code=2).stderr
+    assert 'disk full' in err
+    fill.unlink()
+    program.run(stage, workdir)
+    _as_undisturbed(stage, workdir)
+
+
+@pytest.mark.parametrize('room', [0, 8_192, 120_000])
+def test_a_full_disk_in_the_tokens_stage(room, tmp_path):
+  with _small_disk(tmp_path / 'disk', '2m') as disk:
+    workdir = disk / 'run'
+    fill = _fill(disk, room)
+    err = program.run('tokens', workdir, code=2).stderr
+    assert 'full' in err
+    assert not (workdir / 'tokens/store').exists()
+    fill.unlink()
+    program.run('tokens', workdir)
+    wanted = program.files(program.finished() / 'tokens')
+    assert program.files(workdir / 'tokens') == wanted
