@@ -34,7 +34,7 @@ def get_config() -> ConfigDict:
     lr=1e-3,
     normalize='unit',
     l1_target_l0=12.0,
-    resampling=dict(steps=(640, 1_280, 1_920), window=320, candidates=16_384),
+    resampling=dict(steps=(560, 880, 1_200), window=240, candidates=16_384),
   )
   c.dictionaries = dict(A1=dict(features=1_024))
   c.evaluation = dict(contexts=512)

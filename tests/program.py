@@ -143,7 +143,7 @@ def interrupt(
 
 @functools.cache
 def finished() -> pathlib.Path:
-  """A work directory with every stage done in one `all`. Copy; do not change."""
+  """A work directory with every stage done in one `all`; to be copied."""
   workdir = _folder() / 'finished'
   (_folder() / 'finished.log').write_text(run('all', workdir).stdout)
   return workdir

@@ -10,7 +10,7 @@ from monosem_jax.dictionary import sae as sae_lib
 from monosem_jax.dictionary.evaluate import census, evaluate, make_sums
 from monosem_jax.dictionary.sae import SAE
 from monosem_jax.precision import Dot
-from monosem_jax.transformer import train as lm_train
+from monosem_jax.transformer import train as lm_train, weights
 
 V, T, A = 40, 12, 24
 DOT = Dot(jnp.dtype(jnp.float32))
@@ -21,14 +21,17 @@ def lm():
   c = settings.Transformer(
     d_model=16, d_mlp=A, n_heads=2, precision='float32', lr=1e-2
   )
-
-  @jax.jit
-  def init():
-    state = lm_train.init(c, vocab_size=V, context=T, separator=0)
-    # Sharper predictions, so that the MLP matters.
-    return jax.tree.map(lambda x: 2 * x, state.model)
-
-  return init()
+  abstract = jax.eval_shape(
+    lambda: lm_train.init(c, vocab_size=V, context=T, separator=0).model
+  )
+  rng = np.random.default_rng(3)
+  return weights.load(
+    abstract,
+    {
+      name: np.float32(0.6 * rng.normal(size=x.shape))
+      for name, x in weights.tensors(abstract).items()
+    },
+  )
 
 
 @pytest.fixture(scope='module')

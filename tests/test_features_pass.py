@@ -14,7 +14,7 @@ from monosem_jax.dictionary import sae as sae_lib
 from monosem_jax.features import collect, examples, logits
 from monosem_jax.features.table import BINS, INTERVALS, FeatureTable
 from monosem_jax.precision import Dot
-from monosem_jax.transformer import train as lm_train
+from monosem_jax.transformer import train as lm_train, weights
 
 V, T, CONTEXTS, A, F = 25, 24, 16, 32, 40
 SILENT, DENSE, RARE = 0, 1, 2
@@ -52,13 +52,17 @@ def model():
   c = settings.Transformer(
     d_model=16, d_mlp=A, n_heads=2, precision='float32', seed=1
   )
-
-  @jax.jit
-  def init():
-    state = lm_train.init(c, vocab_size=V, context=T, separator=0)
-    return jax.tree.map(lambda x: 3 * x, state.model)
-
-  return init()
+  abstract = jax.eval_shape(
+    lambda: lm_train.init(c, vocab_size=V, context=T, separator=0).model
+  )
+  rng = np.random.default_rng(3)
+  return weights.load(
+    abstract,
+    {
+      name: np.float32(x.shape[-1] ** -0.5 * rng.normal(size=x.shape))
+      for name, x in weights.tensors(abstract).items()
+    },
+  )
 
 
 @functools.cache

@@ -29,14 +29,17 @@ KINDS = {
 
 
 def model(c: settings.Transformer = BASE) -> Transformer:
-  made = Transformer(
-    c, vocab_size=V, context=T, separator=SEPARATOR, rngs=nnx.Rngs(c.seed)
+  made = jax.eval_shape(
+    lambda: Transformer(
+      c, vocab_size=V, context=T, separator=SEPARATOR, rngs=nnx.Rngs(0)
+    )
   )
-  # Nothing is left at 0 or 1, so that no term goes untested.
-  rng = np.random.default_rng(0)
-  return jax.tree.map(
-    lambda x: x + jnp.asarray(0.2 * rng.normal(size=x.shape), x.dtype), made
-  )
+  rng = np.random.default_rng(c.seed)
+  found = {}
+  for name, x in weights.tensors(made).items():
+    center = name.rpartition('.')[2].startswith('w_')  # a norm's gain
+    found[name] = np.float32(center + 0.35 * rng.normal(size=x.shape))
+  return weights.load(made, found)
 
 
 def tokens() -> jax.Array:
