@@ -266,8 +266,8 @@ def bench_lm(rounds: int) -> None:
     jax.block_until_ready(stats)
 
   work()
-  rate = S * c.batch_size * T / statistics.median(
-    timed(work) for _ in range(rounds)
+  rate = (
+    S * c.batch_size * T / statistics.median(timed(work) for _ in range(rounds))
   )
   print(f'lm       {rate:,.0f} tokens/s (V=4,096, T={T}, batch {c.batch_size})')
 
@@ -314,9 +314,7 @@ def bench_features(rounds: int) -> None:
       c, forward, dot, lm, sae, batches, tokens_CT.size, lambda n: None
     )
     _, edge_F, _ = examples.histograms(found)
-    context_FX, position_FX = examples.candidates(
-      c, found, edge_F, contexts, T
-    )
+    context_FX, position_FX = examples.candidates(c, found, edge_F, contexts, T)
     seen = examples.look(
       c,
       forward,

@@ -101,10 +101,7 @@ def run() -> None:
   except Exception as e:
     if not full_disk(e):
       raise
-    code = 2
-    message = (
-      f'error: disk full: {e}. Make room and start again with the same command.'
-    )
+    code, message = 2, f'error: disk full: {e}. Make room and start again.'
   else:
     return
   print(message, file=sys.stderr, flush=True)

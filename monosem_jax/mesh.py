@@ -5,6 +5,7 @@ rows). No other module writes an axis name.
 """
 
 import dataclasses
+import math
 
 import jax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
@@ -63,6 +64,18 @@ def make_mesh(config: settings.Mesh) -> jax.sharding.Mesh:
     )
   # Auto said outright: under Explicit, lax.map over sharded groups raises.
   return jax.make_mesh((data, feature), AXES, axis_types=(AxisType.Auto,) * 2)
+
+
+def require_share(
+  mesh: jax.sharding.Mesh, n: int, key: str, axes: tuple[str, ...] = AXES
+) -> None:
+  """Raises UserError unless `n` (the config's `key`) can be spread evenly."""
+  parts = math.prod(mesh.shape[axis] for axis in axes)
+  if n % parts:
+    raise UserError(
+      f'{key}: {n} cannot be spread over {parts} devices evenly; choose a '
+      'multiple, or fewer devices (--config.mesh.data, --config.mesh.feature).'
+    )
 
 
 def shardings(mesh: jax.sharding.Mesh, tree):

@@ -67,14 +67,20 @@ class Stamp:
   def admit(
     self, directory: pathlib.Path, stage: str, later: Iterable[str]
   ) -> None:
-    """Writes the stamp, or checks it against what is there.
+    """Checks the stamp against what is there, and writes it."""
+    self.require(directory, stage, later)
+    self.write(directory)
+
+  def require(
+    self, directory: pathlib.Path, stage: str, later: Iterable[str]
+  ) -> None:
+    """Checks the stamp against what is there, if anything is.
 
     Raises:
       UserError: what is there was made otherwise; the message names the keys
         and the later stages that a new result would make stale.
     """
     if not (directory / NAME).exists():
-      self.write(directory)
       return
     there = Stamp(**read_json(directory / NAME))
     lines = [

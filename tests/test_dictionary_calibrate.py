@@ -79,6 +79,15 @@ def test_leaves_plateaus(start):
   assert factor < 1.5
 
 
+@pytest.mark.parametrize(('dense', 'sparse'), [(100, 1), (4000, 0.01)])
+@pytest.mark.parametrize('start', [1, 3])
+def test_a_step_is_closed_in_on_from_both_sides(dense, sparse, start):
+  # All of the fall lies in a fifth of a unit, where secants shoot past it.
+  l0 = lambda x: sparse + (dense - sparse) / (1 + math.exp(16 * x))
+  _, factor, _ = search(l0, start, 10)
+  assert factor <= CLOSE
+
+
 @pytest.mark.parametrize('seed', range(5))
 def test_noise_costs_trials_but_not_the_answer(seed):
   rng = np.random.default_rng(seed)

@@ -244,3 +244,16 @@ def test_silent_counts_steps_since_a_feature_last_fired():
   np.testing.assert_array_equal(state.silent_F, want)
   np.testing.assert_array_equal(fired_F, np.where(bias_F > 0, N, 0))
   assert float(numbers['l0']) == F // 3
+
+
+def test_density_histogram_counts_features_by_the_log_of_their_density():
+  edges, total = np.asarray(train.DENSITY_EDGES), 10_000
+  fired_F = np.asarray([0, 0, 1, 9, 10, 11, 100, 999, 1_000, 5_000, 10_000])
+  got = train.density_histogram(jnp.asarray(fired_F, jnp.int32), total)
+  want = np.zeros(edges.size + 1)
+  for n in fired_F:
+    # The silent lie in the first bin, one on an edge above it.
+    log = np.log10(n / total) if n else -np.inf
+    want[(edges <= log + 1e-12).sum()] += 1
+  np.testing.assert_array_equal(got, want)
+  assert got[0] == 2 and got[-1] == 1

@@ -217,7 +217,8 @@ def test_the_keyboard_opens_features_in_the_chosen_order(page, tmp_path):
   index.write_text(source.replace('</head>', probe), 'utf-8')
   (tmp_path / 'site/probe.js').write_text(_PROBE, 'utf-8')
   dom = browse(f'{index.as_uri()}#A1/9')
-  # Strongest first (all equal here); densest first; and least dense first, where the dead one leads.
+  # Strongest first (all are equal); densest first; and least dense first, where
+  # the dead one leads.
   assert dom.texts['output'] == ['#A1/1', f'#A1/{FEATURES - 2}', '#A1/0']
   assert dom.texts['h2'] == ['A/1/0']
 

@@ -17,7 +17,7 @@ from monosem_jax.dictionary.stream import Rows, harvest, shuffled_index
 from monosem_jax.mesh import SPECS, constrain
 from monosem_jax.precision import Dot, compute_dtype
 
-# Half-decades of log10 density, from 1e-8 to 1; the first bin holds the rest.
+# Quarter-decades of log10 density from 1e-8 to 1; the first bin has the rest.
 DENSITY_EDGES = tuple(x / 4 for x in range(-32, 1))
 
 

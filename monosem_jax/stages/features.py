@@ -1,5 +1,7 @@
 """Stage `features`: where every feature fires, and what it predicts."""
 
+import dataclasses
+
 import jax
 import numpy as np
 
@@ -34,6 +36,8 @@ def _describe(
   c, sae = w.config.features, sae_stage.load(w, name)
   dot = Dot(compute_dtype(w.config.stream.precision))
   contexts = min(c.contexts, store.n_contexts(c.split))
+  # A small store is read in smaller batches; whole ones, for one shape.
+  c = dataclasses.replace(c, batch_size=min(c.batch_size, contexts))
   contexts -= contexts % c.batch_size
   tokens = contexts * store.context
 

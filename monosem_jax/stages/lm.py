@@ -51,13 +51,16 @@ def _init(c: Settings, store: TokenStore):
 
 def _fit(w: Workdir, store: TokenStore, name: str) -> None:
   c, run = w.config.models[name], f'lm/{name}'
-  w.model_stamp(name, store.manifest['sha256']).admit(
-    w.model(name), 'lm', ['sae', 'features', 'site']
-  )
+  stamp = w.model_stamp(name, store.manifest['sha256'])
+  stamp.require(w.model(name), 'lm', ['sae', 'features', 'site'])
   if w.complete(run, w.model_result(name), c.steps):
     return
-  S, B, T = c.steps_per_chunk, c.batch_size, store.context
   mesh = meshes.make_mesh(w.config.mesh)
+  meshes.require_share(
+    mesh, c.micro_batch or c.batch_size, f'models.{name}.micro_batch'
+  )
+  stamp.write(w.model(name))
+  S, B, T = c.steps_per_chunk, c.batch_size, store.context
   with jax.set_mesh(mesh):
     init = _init(c, store)
     checkpoints = Checkpoints(

@@ -59,11 +59,12 @@ def _fit(
   names: list[str],
 ) -> None:
   c, run = w.config.stream, f'sae/{model}'
-  w.stream_stamp(model, store.manifest['sha256']).admit(
-    w.stream(model), 'sae', ['features', 'site']
-  )
+  stamp = w.stream_stamp(model, store.manifest['sha256'])
+  stamp.require(w.stream(model), 'sae', ['features', 'site'])
   if all(w.complete(f'sae/{n}', w.training(n), c.steps) for n in names):
     return
+  mesh = _mesh(w, names)
+  stamp.write(w.stream(model))
   dictionaries = {n: w.config.dictionaries[n] for n in names}
   A = width(w.config.models[model])
   C = c.contexts_per_chunk
@@ -74,7 +75,6 @@ def _fit(
     f'make {R:,} activations, {S} steps; a batch mixes '
     f'{contexts_per_batch(c):,.0f} contexts'
   )
-  mesh = meshes.make_mesh(w.config.mesh)
   with jax.set_mesh(mesh):
     lm = jax.device_put(lm, meshes.shardings(mesh, lm))
 
@@ -148,6 +148,23 @@ def _fit(
         'activations_per_second': reporter.rate(),
       },
     )
+
+
+def _mesh(w: Workdir, names: list[str]) -> jax.sharding.Mesh:
+  """The mesh, checked for what has to be spread over it evenly."""
+  c, mesh = w.config.stream, meshes.make_mesh(w.config.mesh)
+  data, feature = meshes.AXES[:1], meshes.AXES[1:]
+  micro = c.contexts_per_chunk // c.shuffle_groups // c.micro_batches
+  shares = [
+    (c.shuffle_groups, 'stream.shuffle_groups', data),
+    (micro, 'stream: the contexts of a micro-batch of a group', feature),
+  ]
+  for name in names:
+    features = w.config.dictionaries[name].features
+    shares.append((features, f'dictionaries.{name}.features', feature))
+  for n, key, axes in shares:
+    meshes.require_share(mesh, n, key, axes)
+  return mesh
 
 
 def _chunk(chunk, lm, state, *batch):

@@ -95,7 +95,7 @@ def load(directory: Path) -> dict[str, Any]:
     UserError: there is none, it is corrupt, or a file is missing or has
       another size than the manifest says.
   """
-  again = 'Remove the folder and run the text stage again.'
+  again = 'Remove the folder and run the tokens stage again.'
   path = directory / MANIFEST
   if not path.is_file():
     raise UserError(
@@ -140,7 +140,7 @@ def load_tables(directory: Path) -> dict[str, DocumentTable]:
       }
   except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
     raise UserError(
-      f'{path} is corrupt. Remove the folder and run the text stage again.'
+      f'{path} is corrupt. Remove the folder and run the tokens stage again.'
     ) from e
 
 

@@ -116,5 +116,5 @@ class RecordReader:
 def _damaged(path: Path) -> UserError:
   return UserError(
     f'{path} is missing, cut short or corrupt. Remove its folder and run the '
-    'text stage again.'
+    'tokens stage again.'
   )

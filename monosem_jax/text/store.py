@@ -66,7 +66,7 @@ class TokenStore:
     if tokenizer.sha256 != manifest['tokenizer']['sha256']:
       raise UserError(
         f'{directory / manifests.TOKENIZER} is not the tokenizer the store was '
-        'written with. Remove the folder and run the text stage again.'
+        'written with. Remove the folder and run the tokens stage again.'
       )
     tables = manifests.load_tables(directory)
     readers = {}
