@@ -26,7 +26,8 @@ class Dot:
   dtype: jnp.dtype
 
   def __call__(self, spec: str, *operands: jax.Array) -> jax.Array:
-    wide = jnp.result_type(jnp.float32, *operands)
+    with jax.numpy_dtype_promotion('standard'):  # operands may differ
+      wide = jnp.result_type(jnp.float32, *operands)
     dtype = wide if wide == jnp.float64 else self.dtype
     return jnp.einsum(
       spec,
