@@ -20,11 +20,11 @@ from monosem_jax.dictionary import train
 from monosem_jax.dictionary.sae import SAE
 from monosem_jax.dictionary.stream import (
   Rows,
+  contexts_per_batch,
   harvest,
   positions,
   shuffled_index,
 )
-from monosem_jax.stages.sae import contexts_per_batch
 
 T, C, STORE = 8, 64, 96
 MESHES = [(8, 1), (4, 2), (1, 8)]

@@ -5,6 +5,7 @@ inside each of G groups, and a batch's rows are gathered inside its step. Groups
 lie on the `data` axis, so the shuffle moves no row between its devices.
 """
 
+import math
 from collections.abc import Callable
 
 import flax.struct
@@ -115,3 +116,32 @@ def harvest(
     micro_batch, (outermost(tokens_CT), outermost(position_CP))
   )
   return constrain(rows_UGrA, SPECS.rows_UGrA)
+
+
+def contexts_per_batch(c: settings.Stream) -> float:
+  """The number of distinct contexts behind a batch, on average.
+
+  Of R / G rows of a group, N / G are drawn: a context with P rows stays out
+  with the hypergeometric probability of drawing none of them.
+  """
+  rows = c.contexts_per_chunk * c.positions_per_context // c.shuffle_groups
+  drawn, own = c.batch_size // c.shuffle_groups, c.positions_per_context
+  if rows - own < drawn:
+    return float(c.contexts_per_chunk)
+  log_none = (
+    math.lgamma(rows - own + 1)
+    - math.lgamma(rows - own - drawn + 1)
+    - math.lgamma(rows + 1)
+    + math.lgamma(rows - drawn + 1)
+  )
+  return c.contexts_per_chunk * -math.expm1(log_none)
+
+
+def repetition(c: settings.Stream, n: int, T: int) -> dict[str, float | int]:
+  """Epochs of a text of n contexts, and how many of the rows differ."""
+  contexts = c.steps * c.batch_size // c.positions_per_context
+  slices = T // c.positions_per_context
+  return {
+    'epochs': contexts / n,
+    'unique_activations': min(contexts, n * slices) * c.positions_per_context,
+  }

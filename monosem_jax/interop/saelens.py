@@ -3,6 +3,7 @@
 import pathlib
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from monosem_jax.dictionary.sae import SAE
@@ -70,4 +71,4 @@ def load(directory: pathlib.Path) -> SAE:
       raise UserError(
         f'{directory / WEIGHTS}: {name} has the shape {found}, not {shape}.'
       )
-  return SAE(*(tensors[name] for name in shapes))
+  return SAE(*(jnp.asarray(tensors[name]) for name in shapes))

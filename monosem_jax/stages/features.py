@@ -9,6 +9,7 @@ from monosem_jax import metrics
 from monosem_jax.check import entries, run_name
 from monosem_jax.features import collect, examples, logits
 from monosem_jax.features.table import META, FeatureTable
+from monosem_jax.interop import saelens
 from monosem_jax.precision import Dot, compute_dtype
 from monosem_jax.stages import lm as lm_stage, sae as sae_stage
 from monosem_jax.text import stream
@@ -33,7 +34,7 @@ def _describe(
   if (directory / META).exists():
     w.log(f'features/{name}: complete')
     return
-  c, sae = w.config.features, sae_stage.load(w, name)
+  c, sae = w.config.features, saelens.load(w.dictionary(name))
   dot = Dot(compute_dtype(w.config.stream.precision))
   contexts = min(c.contexts, store.n_contexts(c.split))
   # A small store is read in smaller batches; whole ones, for one shape.

@@ -1,7 +1,6 @@
 """Stage `sae`: trains all dictionaries of a model on one stream."""
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
@@ -12,22 +11,20 @@ from monosem_jax.check import entries, run_name, width
 from monosem_jax.checkpoint import Checkpoints
 from monosem_jax.dictionary import (
   calibrate,
-  evaluate,
   init as dictionary_init,
   stream as rows_stream,
   train,
 )
-from monosem_jax.dictionary.sae import SAE, fold_scale
+from monosem_jax.dictionary.sae import fold_scale
 from monosem_jax.dictionary.train import StreamState
 from monosem_jax.files import write_json
 from monosem_jax.interop import saelens
 from monosem_jax.mesh import SPECS
-from monosem_jax.precision import Dot, compute_dtype
-from monosem_jax.stages import lm as lm_stage
+from monosem_jax.precision import compute_dtype
+from monosem_jax.stages import evaluation, lm as lm_stage
 from monosem_jax.text import stream
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.model import Transformer
-from monosem_jax.transformer.train import patched_loss
 from monosem_jax.workdir import Workdir
 
 
@@ -37,18 +34,13 @@ def run(w: Workdir) -> None:
     if names:
       lm = lm_stage.load(w, store, model)
       _fit(w, store, model, lm, names)
-      _evaluate(w, store, model, lm, names)
+      evaluation.measure(w, store, model, lm, names)
   report.write(w)
 
 
 def forward(lm: Transformer, tokens_BT: jax.Array) -> jax.Array:
   """The activations of the decomposition site; XLA drops what follows it."""
   return lm(tokens_BT)[1]
-
-
-def load(w: Workdir, name: str) -> SAE:
-  """A finished dictionary, for unscaled activations."""
-  return jax.tree.map(jnp.asarray, saelens.load(w.dictionary(name)))
 
 
 def _fit(
@@ -73,7 +65,7 @@ def _fit(
   w.log(
     f'{run}: {", ".join(run_name(n) for n in names)}: chunks of {C:,} contexts '
     f'make {R:,} activations, {S} steps; a batch mixes '
-    f'{contexts_per_batch(c):,.0f} contexts'
+    f'{rows_stream.contexts_per_batch(c):,.0f} contexts'
   )
   with jax.set_mesh(mesh):
     lm = jax.device_put(lm, meshes.shardings(mesh, lm))
@@ -141,8 +133,8 @@ def _fit(
         ),
         'dead_window': dictionaries[name].resampling.window,
         'activations_seen': c.steps * c.batch_size,
-        **_repetition(c, store),
-        'contexts_per_batch': contexts_per_batch(c),
+        **rows_stream.repetition(c, store.n_contexts('train'), store.context),
+        'contexts_per_batch': rows_stream.contexts_per_batch(c),
         'resampling_candidates': dictionaries[name].resampling.candidates,
         'resampled': resampled.get(name, []),
         'activations_per_second': reporter.rate(),
@@ -227,36 +219,6 @@ def _resampled(w: Workdir, run: str) -> dict[str, list[list[int]]]:
   return found
 
 
-def contexts_per_batch(c) -> float:
-  """The number of distinct contexts behind a batch, on average.
-
-  Of R / G rows of a group, N / G are drawn: a context with P rows stays out
-  with the hypergeometric probability of drawing none of them.
-  """
-  rows = c.contexts_per_chunk * c.positions_per_context // c.shuffle_groups
-  drawn, own = c.batch_size // c.shuffle_groups, c.positions_per_context
-  if rows - own < drawn:
-    return float(c.contexts_per_chunk)
-  log_none = (
-    math.lgamma(rows - own + 1)
-    - math.lgamma(rows - own - drawn + 1)
-    - math.lgamma(rows + 1)
-    + math.lgamma(rows - drawn + 1)
-  )
-  return c.contexts_per_chunk * -math.expm1(log_none)
-
-
-def _repetition(c, store: TokenStore) -> dict[str, float | int]:
-  """Epochs of the text, and how many of the rows differ."""
-  contexts = c.steps * c.batch_size // c.positions_per_context
-  n = store.n_contexts('train')
-  slices = store.context // c.positions_per_context
-  return {
-    'epochs': contexts / n,
-    'unique_activations': min(contexts, n * slices) * c.positions_per_context,
-  }
-
-
 def _snapshot(w: Workdir, S: int, done: int, state: StreamState) -> None:
   """Keeps the dictionaries of chunks 1, 2, 4, 8, ..., for their history."""
   if done & (done - 1) == 0 and loop.finite(state):
@@ -285,55 +247,3 @@ def _export(w, store: TokenStore, model: str, name: str, d) -> None:
       'run': run_name(name),
     },
   )
-
-
-def _evaluate(
-  w: Workdir,
-  store: TokenStore,
-  model: str,
-  lm: Transformer,
-  names: list[str],
-) -> None:
-  """Measures what is not measured yet on held-out text, all in one pass."""
-  wanted = [
-    n
-    for n in names
-    if not w.evaluation_stamp(n, model).matches(w.evaluation(n))
-    or not (w.evaluation(n) / 'numbers.json').exists()
-  ]
-  if not wanted:
-    return
-  c = w.config.evaluation
-  contexts = min(c.contexts, store.n_contexts('val'))
-  bar = metrics.progress(f'evaluate/{model}', total=contexts, unit='ctx')
-  batches = stream.batches(
-    store, 'val', c.batch_size, seed=None, start=0, epochs=1
-  )
-
-  def until_enough():
-    left = contexts
-    for batch in batches:
-      yield batch.tokens_BT[:left]
-      bar.update(min(left, len(batch.tokens_BT)))
-      left -= len(batch.tokens_BT)
-      if left <= 0:
-        return
-
-  dot = Dot(compute_dtype(w.config.stream.precision))
-  results = evaluate.evaluate(
-    evaluate.make_sums(patched_loss, dot),
-    lm,
-    {n: load(w, n) for n in wanted},
-    until_enough(),
-  )
-  batches.close()
-  bar.close()
-  for name, numbers in results.items():
-    write_json(w.evaluation(name) / 'numbers.json', numbers)
-    w.evaluation_stamp(name, model).write(w.evaluation(name))
-    w.log(
-      f'sae/{name}: L0 {numbers["l0"]:.1f}, loss recovered '
-      f'{numbers["loss_recovered"]:.1%}, explained variance '
-      f'{numbers["explained_variance"]:.1%}, {numbers["dead"]:,} dead on '
-      f'{numbers["sample_tokens"]:,} held-out tokens'
-    )

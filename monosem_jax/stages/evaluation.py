@@ -1,0 +1,64 @@
+"""What the dictionaries of a model preserve: the end of the stage `sae`."""
+
+from monosem_jax import metrics
+from monosem_jax.dictionary import evaluate
+from monosem_jax.files import write_json
+from monosem_jax.interop import saelens
+from monosem_jax.precision import Dot, compute_dtype
+from monosem_jax.text import stream
+from monosem_jax.text.store import TokenStore
+from monosem_jax.transformer.model import Transformer
+from monosem_jax.transformer.train import patched_loss
+from monosem_jax.workdir import Workdir
+
+
+def measure(
+  w: Workdir,
+  store: TokenStore,
+  model: str,
+  lm: Transformer,
+  names: list[str],
+) -> None:
+  """Measures what is not measured yet on held-out text, all in one pass."""
+  wanted = [
+    n
+    for n in names
+    if not w.evaluation_stamp(n, model).matches(w.evaluation(n))
+    or not (w.evaluation(n) / 'numbers.json').exists()
+  ]
+  if not wanted:
+    return
+  c = w.config.evaluation
+  contexts = min(c.contexts, store.n_contexts('val'))
+  bar = metrics.progress(f'evaluate/{model}', total=contexts, unit='ctx')
+  batches = stream.batches(
+    store, 'val', c.batch_size, seed=None, start=0, epochs=1
+  )
+
+  def until_enough():
+    left = contexts
+    for batch in batches:
+      yield batch.tokens_BT[:left]
+      bar.update(min(left, len(batch.tokens_BT)))
+      left -= len(batch.tokens_BT)
+      if left <= 0:
+        return
+
+  dot = Dot(compute_dtype(w.config.stream.precision))
+  results = evaluate.evaluate(
+    evaluate.make_sums(patched_loss, dot),
+    lm,
+    {n: saelens.load(w.dictionary(n)) for n in wanted},
+    until_enough(),
+  )
+  batches.close()
+  bar.close()
+  for name, numbers in results.items():
+    write_json(w.evaluation(name) / 'numbers.json', numbers)
+    w.evaluation_stamp(name, model).write(w.evaluation(name))
+    w.log(
+      f'sae/{name}: L0 {numbers["l0"]:.1f}, loss recovered '
+      f'{numbers["loss_recovered"]:.1%}, explained variance '
+      f'{numbers["explained_variance"]:.1%}, {numbers["dead"]:,} dead on '
+      f'{numbers["sample_tokens"]:,} held-out tokens'
+    )
