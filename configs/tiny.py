@@ -43,7 +43,7 @@ def get_config() -> ConfigDict:
   )
   c.sae = dict(
     lr=1e-3,
-    l1=2e-3,
+    l1=2e-2,
     resampling=dict(steps=(40, 80), window=20, candidates=2_048),
   )
   c.dictionaries = dict(A1=dict(features=256))
