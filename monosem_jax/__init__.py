@@ -1,5 +1,9 @@
 """Towards Monosemanticity as one JAX program.
 
+"The paper", here and everywhere: Bricken et al., "Towards Monosemanticity:
+Decomposing Language Models With Dictionary Learning", 2023,
+https://transformer-circuits.pub/2023/monosemantic-features.
+
 The flow, and so the folders:
 
   text         documents -> tokens, packed into contexts once
@@ -10,7 +14,7 @@ The flow, and so the folders:
   site         the page that shows them
   interop      the weights in other programs' formats
 
-`stages.py` joins these; nothing else joins a producer to a consumer. `loop.py`,
+`stages/` joins these; nothing else joins a producer to a consumer. `loop.py`,
 `checkpoint.py`, `metrics.py`, `mesh.py` serve them and know no model.
 
 Shapes live in names:

@@ -73,7 +73,7 @@ class Tokenizer:
 
 @dataclasses.dataclass(frozen=True)
 class Transformer:
-  """The language model (paper.md 1) and its training.
+  """The language model and its training.
 
   The paper publishes the widths, the layer, ReLU, Adam and the token count. Our
   choices where it is silent: 4 heads, learned positions added to the residual
@@ -117,7 +117,7 @@ class Transformer:
 
 @dataclasses.dataclass(frozen=True)
 class Stream:
-  """How tokens become shuffled activation rows, and how many (paper.md 2.4)."""
+  """How tokens become shuffled activation rows, and how many."""
 
   # C: contexts of a chunk.
   contexts_per_chunk: int = 4_096
@@ -142,7 +142,7 @@ class Stream:
 
 @dataclasses.dataclass(frozen=True)
 class Resampling:
-  """Neuron resampling (paper.md 2.5)."""
+  """Neuron resampling, with the paper's numbers."""
 
   # Steps after which dead features are re-drawn; empty: never.
   steps: tuple[int, ...] = (25_000, 50_000, 75_000, 100_000)
@@ -162,7 +162,7 @@ class Resampling:
 
 @dataclasses.dataclass(frozen=True)
 class Dictionary:
-  """A sparse autoencoder (paper.md 2.1 to 2.3) and its training.
+  """The paper's sparse autoencoder and its training.
 
   Loss: mean over the batch of [mean over the A elements of the squared error
   + l1 * sum over the F features of f]. `l1` therefore scales with the
@@ -184,7 +184,7 @@ class Dictionary:
   # E||x|| = sqrt(A), and `l1` refers to those; folded into the exported
   # weights.
   normalize: str = 'none'
-  # Unpublished; see paper.md 2.4.
+  # Unpublished in the paper.
   lr: float = 1e-4
   beta1: float = 0.9
   beta2: float = 0.999
@@ -204,7 +204,7 @@ class Evaluation:
 
 @dataclasses.dataclass(frozen=True)
 class Features:
-  """The feature table (paper.md 5.2)."""
+  """The feature table: how many tokens, and which examples of them."""
 
   # Documents the examples come from: train | val.
   split: str = 'train'

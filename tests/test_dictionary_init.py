@@ -1,4 +1,4 @@
-"""What a dictionary starts from (paper.md 2.2)."""
+"""What a dictionary starts from."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Neuron resampling (paper.md 2.5), entry by entry and in the chunk."""
+"""Neuron resampling, entry by entry and in the chunk."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""What a dictionary preserves (paper.md 4.1), against NumPy."""
+"""What a dictionary preserves, against NumPy."""
 
 import jax
 import jax.numpy as jnp

@@ -1,6 +1,6 @@
 """The L1 coefficient that leads to a wanted L0, found before step 0.
 
-The coefficient depends on the scale of the activations (paper.md 2.1), so that
+The coefficient depends on the scale of the activations, so that
 none can be carried from one model to another; the wanted sparsity can. The
 paper gives no procedure; this one is ours. Short trial trainings on the first
 chunk's rows measure the L0 that a coefficient leads to, and a search in

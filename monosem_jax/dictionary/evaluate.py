@@ -1,4 +1,4 @@
-"""What a dictionary preserves, on held-out text (paper.md 4.1)."""
+"""What a dictionary preserves, on held-out text (paper, loss recovered)."""
 
 from collections.abc import Callable, Iterable, Mapping
 

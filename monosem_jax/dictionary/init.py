@@ -1,4 +1,4 @@
-"""What data fixes of a dictionary before its first step (paper.md 2.2)."""
+"""What data fixes of a dictionary before its first step."""
 
 import jax
 import jax.numpy as jnp

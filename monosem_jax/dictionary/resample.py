@@ -1,4 +1,4 @@
-"""Neuron resampling (paper.md 2.5), inside the compiled chunk.
+"""The paper's neuron resampling, inside the compiled chunk.
 
 Dead features become candidates for inputs that the dictionary explains badly.
 Chosen where the paper is silent: inputs are drawn without replacement (two dead

@@ -1,4 +1,7 @@
-"""The sparse autoencoder: four arrays, encode, decode, loss (paper.md 2)."""
+"""The sparse autoencoder: four arrays, encode, decode, loss.
+
+The paper's recipe of 2023 (its appendix on autoencoder training).
+"""
 
 import flax.struct
 import jax
@@ -24,7 +27,7 @@ def unit_rows(x_FA: jax.Array) -> jax.Array:
 
 
 def init(key: jax.Array, width: int, features: int) -> SAE:
-  """PyTorch's default initialisation (paper.md 2.2), decoder rows of norm 1.
+  """PyTorch's default initialisation, as the paper, decoder rows of norm 1.
 
   Kaiming-uniform with a = sqrt(5) is U(-1/sqrt(fan_in), 1/sqrt(fan_in)). The
   encoder bias is not stated; it starts at 0. The decoder bias is set to the

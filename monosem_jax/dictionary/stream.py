@@ -52,7 +52,7 @@ def positions(
   """The P positions of each context that its epoch trains on: position_CP.
 
   Every context has one fixed permutation of its positions; epoch e takes its
-  e-th slice, so that no row repeats before T // P epochs (paper.md 2.4).
+  e-th slice, so that no row repeats before T // P epochs.
   """
   P = c.positions_per_context
   key = jax.random.fold_in(jax.random.key(c.seed), 0)

@@ -19,7 +19,7 @@ _PER_ROW = 128
 
 
 def histograms(found: Found) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """The histogram of each feature's sample (paper.md 7): 40 bins from 0.
+  """The histogram of each feature's sample, as published: 40 bins from 0.
 
   Returns:
     sampled_F, sample_max_F (the right edge), histogram_FH.
@@ -39,7 +39,7 @@ def intervals(
 ) -> np.ndarray:
   """The samples closest to each interval's target: numbers into the sample.
 
-  Interval k aims at (10 - k) / 10 of the sample's maximum (paper.md 5.2). A
+  Interval k aims at (10 - k) / 10 of the sample's maximum (as the paper). A
   feature with too few samples to fill all intervals gets none, as the paper's
   do: -1.
 

@@ -1,4 +1,4 @@
-"""Logit weights: what a feature predicts by its direct path (paper.md 4.2)."""
+"""Logit weights: what a feature predicts by its direct path."""
 
 from collections.abc import Callable
 

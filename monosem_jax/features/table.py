@@ -15,7 +15,7 @@ from monosem_jax.files import read_json, read_tensors, write_json, write_tensors
 
 TABLE, META = 'table.safetensors', 'meta.json'
 
-# Bars of both histograms, and groups between maximum and 0 (paper.md 5.2, 7).
+# Bars of both histograms, and groups between maximum and 0, as published.
 BINS = 40
 INTERVALS = 11
 
@@ -103,7 +103,7 @@ def _arrays() -> list[str]:
 def groups(top: int, per_interval: int, bottom: int) -> list[dict[str, Any]]:
   """The groups of examples in order: name, first example, number of examples.
 
-  The paper's own names (paper.md 5.2): interval k holds activations close to
+  The paper's own names: interval k holds activations close to
   (10 - k) / 10 of the sample's maximum.
   """
   sizes = [('Top Activations', top)]

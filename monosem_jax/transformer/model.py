@@ -84,7 +84,7 @@ class Block(nnx.Module):
 
 
 class Transformer(nnx.Module):
-  """A decoder-only transformer (paper.md 1).
+  """A decoder-only transformer.
 
   `precision` of the settings is the dtype of matrix products; weights, norms,
   residual stream and logits are float32.
@@ -145,9 +145,9 @@ class Transformer(nnx.Module):
     """Effect of directions at the site on the logits, by the direct path: v_FV.
 
     rows W_out, minus the mean over the stream, times the final norm's gain,
-    times W_U (paper.md 4.2). The norm's division by the standard deviation is
-    left out: it is one number per token, the same for all logits. Layers behind
-    the site are passed by.
+    times W_U, as the paper. The norm's division by the standard deviation is
+    left out: it is one number per token, the same for all logits. Layers
+    behind the site are passed by.
     """
     kind, layer = self.site
     rows_FD = rows_FA
