@@ -1,4 +1,4 @@
-"""The paper's run A/1, with all its published numbers (paper sections 1 to 2).
+"""The paper's run A/1, with all its published numbers.
 
   monosem all --config=configs/a1.py --workdir=runs/a1 \
     --config.text.paths='pile/*.jsonl.zst'

@@ -1,4 +1,4 @@
-"""What a dictionary preserves, on held-out text (paper, loss recovered)."""
+"""What a dictionary preserves, on held-out text."""
 
 from collections.abc import Callable, Iterable, Mapping
 
