@@ -42,7 +42,9 @@ def make_ours():
   import jax.numpy as jnp
 
   from monosem_jax import settings
-  from monosem_jax.dictionary import stream, train
+  from monosem_jax.dictionary import stream
+  from monosem_jax.dictionary.state import init
+  from monosem_jax.dictionary.step import train_step
   from monosem_jax.precision import Dot, compute_dtype
 
   c = settings.Dictionary(features=F)
@@ -53,11 +55,9 @@ def make_ours():
     rows_UGrA=x_NA.reshape(1, 1, N, A).astype(dot.dtype),
     index_SMGn=jnp.arange(N).reshape(1, N // micro, 1, micro),
   )
-  state = [jax.jit(lambda: train.init(c, A))()]
+  state = [jax.jit(lambda: init(c, A))()]
   step = jax.jit(
-    lambda state, rows: train.train_step(
-      c, state, rows, rows.index_SMGn[0], dot
-    )[0],
+    lambda state, rows: train_step(c, state, rows, rows.index_SMGn[0], dot)[0],
     donate_argnums=0,
   )
 
@@ -200,6 +200,7 @@ def bench_stream(rounds: int) -> None:
 
   from monosem_jax import settings
   from monosem_jax.dictionary import train
+  from monosem_jax.dictionary.state import init_stream
 
   T, P, C = 256, 128, 256
   on_cpu = jax.default_backend() == 'cpu'
@@ -214,14 +215,7 @@ def bench_stream(rounds: int) -> None:
   lm = _model(T)
   tokens_CT = jax.random.randint(jax.random.key(1), (C, T), 0, 4_096)
   chunk = train.make_chunk(c, d, lambda lm, tokens: lm(tokens)[1])
-  state = [
-    jax.jit(
-      lambda: train.StreamState(
-        step=jnp.zeros((), jnp.int32),
-        dictionaries={'A1': train.init(d['A1'], A)},
-      )
-    )()
-  ]
+  state = [jax.jit(lambda: init_stream(d, A))()]
 
   def run_chunk():
     state[0], stats = chunk(

@@ -145,6 +145,7 @@ def _stream(config: settings.Config) -> None:
   _positive('stream', c, 'steps')
   _not_negative('stream', c, 'micro_batch')
   _one_of('stream.precision', c.precision, PRECISIONS)
+  _one_of('stream.stack', c.stack, ('map', 'vmap'))
   _need(
     c.positions_per_context <= T,
     'stream.positions_per_context',
@@ -184,6 +185,8 @@ def _dictionary(
   _not_negative(where, c, 'l1', 'l1_target_l0')
   _betas(where, c)
   _one_of(f'{where}.normalize', c.normalize, ('none', 'unit'))
+  _one_of(f'{where}.sparse', c.sparse, ('auto', 'always', 'never'))
+  _positive(where, c, 'sparse_active')
   _need(
     c.l1_target_l0 == 0 or (c.l1 > 0 and c.l1_target_l0 < c.features),
     f'{where}.l1_target_l0',
@@ -230,6 +233,8 @@ def _passes(config: settings.Config) -> None:
     'are read (features.contexts).',
   )
   _positive('checkpoint', config.checkpoint, 'every_chunks', 'keep')
+  _not_negative('runtime', config.runtime, 'profile_start', 'profile_chunks')
+  _not_negative('runtime', config.runtime, 'peak_flops')
 
 
 def entries(config: settings.Config) -> Mapping[str, list[str]]:

@@ -6,6 +6,7 @@ rows). No other module writes an axis name.
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import jax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
@@ -25,17 +26,19 @@ class Specs:
   tokens_BT: P = P(AXES)
   tokens_SBT: P = P(None, AXES)
   # A chunk's contexts as they come from the host: groups lie on `data`.
-  tokens_CT: P = P(AXES)
+  tokens_CT: P = P('data')
   # The tokens of a chunk, groups behind the micro-batches that are mapped over.
   tokens_UGCT: P = P(None, 'data', 'feature')
   # Rows of a chunk, by micro-batch and group; rows of a batch.
   rows_UGrA: P = P(None, 'data')
   x_NA: P = P('data')
+  x_MNA: P = P(None, 'data')
   f_NF: P = P('data', 'feature')
+  # As many entries as dimensions: a stack of them has one more in front.
   W_enc_AF: P = P(None, 'feature')
   b_enc_F: P = P('feature')
-  W_dec_FA: P = P('feature')
-  b_dec_A: P = P()
+  W_dec_FA: P = P('feature', None)
+  b_dec_A: P = P(None)
   silent_F: P = P('feature')
 
 
@@ -82,12 +85,14 @@ def shardings(mesh: jax.sharding.Mesh, tree):
   """The placement of every array of a state, by the name of its field.
 
   Adam's moments have the fields of what they are moments of, and so lie beside
-  it. What `Specs` does not name is replicated.
+  it. What `Specs` does not name is replicated, and so is a leading axis by
+  which dictionaries are stacked.
   """
 
-  def of_leaf(path, _):
+  def of_leaf(path, x):
     name = getattr(path[-1], 'name', '') if path else ''
-    return NamedSharding(mesh, getattr(SPECS, name, SPECS.replicated))
+    spec = getattr(SPECS, name, SPECS.replicated)
+    return NamedSharding(mesh, P(*[None] * (x.ndim - len(spec)), *spec))
 
   return jax.tree_util.tree_map_with_path(of_leaf, tree)
 
@@ -108,6 +113,13 @@ def like(mesh: jax.sharding.Mesh, init):
   )
 
 
+def abstract(
+  mesh: jax.sharding.Mesh, shape: tuple[int, ...], dtype, spec: P
+) -> jax.ShapeDtypeStruct:
+  """The shape of an array that `put` places."""
+  return jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(mesh, spec))
+
+
 def put(mesh: jax.sharding.Mesh, x, spec: P) -> jax.Array:
   """Sends a host array to its place on the mesh."""
   return jax.device_put(x, NamedSharding(mesh, spec))
@@ -118,6 +130,37 @@ def constrain(x: jax.Array, spec: P) -> jax.Array:
   if jax.sharding.get_abstract_mesh().empty:
     return x
   return jax.lax.with_sharding_constraint(x, spec)
+
+
+def per_device(f: Callable, in_specs, out_specs) -> Callable:
+  """`f` on each device's own shards; no mesh, no shards: `f` itself."""
+  if jax.sharding.get_abstract_mesh().empty:
+    return f
+  return jax.shard_map(
+    f, in_specs=in_specs, out_specs=out_specs, check_vma=False
+  )
+
+
+def sum_over_rows(tree):
+  """Inside `per_device`: the sum over the shares of the rows."""
+  return _sum(tree, 'data')
+
+
+def sum_over_features(tree):
+  """Inside `per_device`: the sum over the shares of the features."""
+  return _sum(tree, 'feature')
+
+
+def mean_over_devices(total: jax.Array) -> jax.Array:
+  """Inside `per_device`: the mean over all, of what is a sum over rows."""
+  mesh = jax.sharding.get_abstract_mesh()
+  return sum_over_features(total) / (1 if mesh.empty else mesh.size)
+
+
+def _sum(tree, axis: str):
+  if jax.sharding.get_abstract_mesh().empty:
+    return tree
+  return jax.lax.psum(tree, axis)
 
 
 def micro_batches(x: jax.Array, n: int) -> jax.Array:

@@ -136,6 +136,10 @@ class Stream:
   # Training steps of every dictionary on this stream.
   steps: int = free(1_000_000)
   seed: int = 0
+  # Dictionaries of equal shape are trained on a chunk one after another (map),
+  # or each step is taken by all of them at once (vmap: fuller devices, the
+  # memory of a step times their number).
+  stack: str = 'map'
   # As for the transformer; activations are held in this dtype too.
   precision: str = 'auto'
 
@@ -189,6 +193,12 @@ class Dictionary:
   beta1: float = 0.9
   beta2: float = 0.999
   seed: int = 0
+  # The gradient from the active features alone, the same up to rounding:
+  # always | never | auto, where it was measured to be faster; and K, the active
+  # features of a row there is room for (a micro-batch with more in one of its
+  # rows is computed densely, and counted).
+  sparse: str = 'auto'
+  sparse_active: int = 256
   resampling: Resampling = Resampling()
 
 
@@ -246,6 +256,22 @@ class Mesh:
 
 
 @dataclasses.dataclass(frozen=True)
+class Runtime:
+  """How the program runs on a machine, whatever it computes."""
+
+  # Where compiled programs are kept for the next run: a directory; auto:
+  # JAX_COMPILATION_CACHE_DIR, or else the user's cache directory; empty: off.
+  compilation_cache: str = free('auto')
+  # A profile of so many chunks (0: none) behind the first `profile_start` of a
+  # session goes to profile/ in the work directory, for TensorBoard or XProf.
+  profile_start: int = free(2)
+  profile_chunks: int = free(0)
+  # Peak FLOP/s of a device, for the utilisation; 0: that of a device known by
+  # name, and else no utilisation.
+  peak_flops: float = free(0.0)
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
   """One run: all stages, all models, all dictionaries.
 
@@ -263,3 +289,4 @@ class Config:
   features: Features
   checkpoint: Checkpoint
   mesh: Mesh
+  runtime: Runtime

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from monosem_jax import settings
-from monosem_jax.dictionary import calibrate, train
+from monosem_jax.dictionary import calibrate, state as states
+from monosem_jax.dictionary.step import train_step
 from monosem_jax.dictionary.stream import Rows
 
 TRIALS, CLOSE = 8, 1.05
@@ -108,15 +109,15 @@ def test_l1_for_l0_brings_trials_to_the_wanted_l0():
   c = settings.Dictionary(
     features=24, l1=1e-4, lr=1e-3, l1_target_l0=3.0, calibration_steps=150
   )
-  state = train.init(c, 8)
+  state = states.init(c, 8)
   lines = []
   l1 = calibrate.l1_for_l0(c, state, rows, 'float32', lines.append)
   assert l1.shape == () and l1.dtype == state.l1.dtype
   # The same trial, made here of the public step.
-  hasty = dataclasses.replace(c, lr=c.lr * c.calibration_lr, beta2=0.9)
-  state = state.replace(l1=l1)
+  hasty = dataclasses.replace(c, beta2=0.9)
+  state = state.replace(l1=l1, lr=state.lr * c.calibration_lr)
   step = jax.jit(
-    lambda state, index: train.train_step(
+    lambda state, index: train_step(
       hasty, state, rows, index, calibrate.Dot(jnp.dtype(jnp.float32))
     )
   )

@@ -4,7 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from monosem_jax import settings
-from monosem_jax.dictionary import init as dictionary_init, train
+from monosem_jax.dictionary import (
+  init as dictionary_init,
+  state as states,
+  train,
+)
 
 A, TRUE, F, ALIVE = 32, 64, 96, 12
 SAMPLES, T = 32_768, 32
@@ -44,12 +48,10 @@ def recovered(directions: np.ndarray, resample_at: tuple[int, ...]) -> float:
       steps=resample_at, window=S // 2, candidates=4_096
     ),
   )
-  d = dictionary_init.start(c, train.init(c, A), jnp.asarray(samples[:2_000]))
+  d = dictionary_init.start(c, states.init(c, A), jnp.asarray(samples[:2_000]))
   bias_F = jnp.where(jnp.arange(F) < ALIVE, 0, -100).astype(jnp.float32)
   d = d.replace(sae=d.sae.replace(b_enc_F=bias_F))
-  state = train.StreamState(
-    step=jnp.zeros((), jnp.int32), dictionaries={'d': d}
-  )
+  state = states.StreamState.of(jnp.int32(0), {'d': c}, {'d': d})
   chunk = train.make_chunk(STREAM, {'d': c}, lambda lm, tokens: lm[tokens])
   tokens_CT = np.arange(SAMPLES, dtype=np.int32).reshape(-1, T)
   context_C = np.arange(SAMPLES // T, dtype=np.int32)

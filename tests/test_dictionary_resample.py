@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from monosem_jax import settings
-from monosem_jax.dictionary import train
+from monosem_jax.dictionary import state as states, train
 from monosem_jax.dictionary.resample import draw, resample
 from monosem_jax.dictionary.stream import Rows
 from monosem_jax.precision import Dot
@@ -37,8 +37,10 @@ def mid_training(c: settings.Dictionary, dead_F: np.ndarray):
   """A state with no zero anywhere, in which `dead_F` were silent for long."""
   rng = np.random.default_rng(0)
   noise = lambda x: jnp.asarray(rng.normal(size=x.shape), x.dtype)
-  state = train.init(c, A)
-  opt_state = optax.tree.map_params(train.optimizer(c), noise, state.opt_state)
+  state = states.init(c, A)
+  opt_state = optax.tree.map_params(
+    states.optimizer(c, c.lr), noise, state.opt_state
+  )
   # On the border: exactly the window is dead, one step less is not.
   silent_F = np.where(dead_F, WINDOW + np.arange(F) % 2 * 7, WINDOW - 1)
   return state.replace(
@@ -97,7 +99,12 @@ def test_resampling_writes_what_the_paper_says_and_nothing_else(
   loss_R, x_RA = candidates()
   pick = lambda at_F: jnp.asarray(x_RA)[at_F]
   after, count = resample(
-    c.resampling, train.optimizer(c), before, jnp.asarray(loss_R), pick, key
+    c.resampling,
+    states.optimizer(c, c.lr),
+    before,
+    jnp.asarray(loss_R),
+    pick,
+    key,
   )
   w, mu, nu, dead = oracle(c.resampling, before, key)
   assert int(count) == dead.size == dead_F.sum()
@@ -227,7 +234,7 @@ def table() -> jax.Array:
 ALIVE = 7
 
 
-def kill(state, silent: int):
+def kill(state, dictionaries, silent: int):
   """Features from ALIVE on are silent since then; the others always fire."""
   alive_F = jnp.arange(F) < ALIVE
   changed = {}
@@ -238,7 +245,7 @@ def kill(state, silent: int):
     )
     silent_F = jnp.where(alive_F, 0, silent).astype(jnp.int32)
     changed[name] = d.replace(sae=sae, silent_F=silent_F)
-  return state.replace(dictionaries=changed)
+  return states.StreamState.of(state.step, dictionaries, changed)
 
 
 @pytest.fixture
@@ -270,11 +277,9 @@ def test_chunks_resample_before_exactly_the_scheduled_steps(
     resampling=settings.Resampling(steps=due, window=3, candidates=16),
   )
   chunk = train.make_chunk(STREAM, {'d': c}, forward)
-  state = train.StreamState(
-    step=jnp.zeros((), jnp.int32), dictionaries={'d': train.init(c, A)}
-  )
+  state = states.init_stream({'d': c}, A)
   for k in range(3):
-    given, lm, inputs = kill(state, 3), table(), chunk_inputs(k)
+    given, lm, inputs = kill(state, {'d': c}, 3), table(), chunk_inputs(k)
     before = len(compiled)
     state, stats = chunk(given, lm, *inputs)
     if k > 0:
@@ -292,8 +297,8 @@ def test_chunks_resample_before_exactly_the_scheduled_steps(
     )
     assert int(state.step) == (k + 1) * S
     # Donated: the old weights are gone, not copied.
-    assert given.dictionaries['d'].sae.W_enc_AF.is_deleted()
-    assert given.dictionaries['d'].silent_F.is_deleted()
+    assert given.stacks['d'].sae.W_enc_AF.is_deleted()
+    assert given.stacks['d'].silent_F.is_deleted()
 
 
 def test_a_chunk_redraws_who_was_silent_for_the_window_from_its_own_rows():
@@ -304,11 +309,8 @@ def test_a_chunk_redraws_who_was_silent_for_the_window_from_its_own_rows():
 
   dictionaries = {'d': dictionary(4), 'patient': dictionary(5)}
   chunk = train.make_chunk(STREAM, dictionaries, forward)
-  state = train.StreamState(
-    step=jnp.zeros((), jnp.int32),
-    dictionaries={n: train.init(d, A) for n, d in dictionaries.items()},
-  )
-  state, stats = chunk(kill(state, 0), table(), *chunk_inputs(0))
+  state = states.init_stream(dictionaries, A)
+  state, stats = chunk(kill(state, dictionaries, 0), table(), *chunk_inputs(0))
   assert np.asarray(stats['d']['resampled']).sum() == F - ALIVE
   assert np.asarray(stats['patient']['resampled']).sum() == 0
   tokens_CT, _, _ = chunk_inputs(0)

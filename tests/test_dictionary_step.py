@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from monosem_jax import settings
-from monosem_jax.dictionary import sae as sae_lib, train
+from monosem_jax.dictionary import sae as sae_lib, state as states, train
+from monosem_jax.dictionary.step import train_step
 from monosem_jax.dictionary.stream import Rows
 from monosem_jax.precision import Dot
 
@@ -39,7 +40,7 @@ class Oracle:
   count: int = 0
 
   @classmethod
-  def of(cls, state: train.DictionaryState) -> 'Oracle':
+  def of(cls, state: states.DictionaryState) -> 'Oracle':
     w = arrays(state.sae)
     zeros = lambda: {k: np.zeros_like(x) for k, x in w.items()}
     return cls(w, zeros(), zeros(), np.asarray(state.silent_F))
@@ -105,10 +106,10 @@ def moments(state):
   return arrays(adam.mu), arrays(adam.nu)
 
 
-def start() -> train.DictionaryState:
+def start() -> states.DictionaryState:
   """A dictionary with no zero in it, and inputs in another scale."""
   rng = np.random.default_rng(0)
-  state = train.init(CONFIG, A)
+  state = states.init(CONFIG, A)
   assert state.sae.W_enc_AF.dtype == jnp.float64
   return state.replace(
     sae=state.sae.replace(
@@ -141,7 +142,7 @@ def batches(steps: int, micro: int):
 def run(steps: int, micro: int):
   state, (rows, held) = start(), batches(steps, micro)
   step = jax.jit(
-    lambda state, index: train.train_step(CONFIG, state, rows, index, DOT)
+    lambda state, index: train_step(CONFIG, state, rows, index, DOT)
   )
   all_numbers = []
   for s in range(steps):
@@ -237,7 +238,7 @@ def test_silent_counts_steps_since_a_feature_last_fired():
   rows, _ = batches(2, 2)
   c = dataclasses.replace(CONFIG, lr=0.0)
   for s in range(2):
-    state, numbers, fired_F = train.train_step(
+    state, numbers, fired_F = train_step(
       c, state, rows, rows.index_SMGn[s], DOT
     )
   want = np.where(np.arange(F) % 3 == 0, 0, np.arange(F) + 2)

@@ -9,7 +9,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec as P
 
 from monosem_jax import mesh as meshes, settings
-from monosem_jax.dictionary import train
+from monosem_jax.dictionary.state import init as init_state
 from monosem_jax.errors import UserError
 
 
@@ -77,7 +77,7 @@ def test_constrain_without_a_mesh_changes_nothing():
 def test_a_dictionary_is_split_by_features_with_its_moments_beside_it(shape):
   mesh = meshes.make_mesh(settings.Mesh(*shape))
   c = settings.Dictionary(features=16)
-  init = lambda: train.init(c, 6)
+  init = lambda: init_state(c, 6)
   with jax.set_mesh(mesh):
     state = meshes.made_in_place(mesh, init)
   F = 16 // shape[1]
@@ -106,7 +106,7 @@ def test_a_dictionary_is_split_by_features_with_its_moments_beside_it(shape):
 
 def test_the_shapes_for_a_restore_are_those_of_the_state():
   mesh = meshes.make_mesh(settings.Mesh(data=2, feature=4))
-  init = lambda: train.init(settings.Dictionary(features=16), 6)
+  init = lambda: init_state(settings.Dictionary(features=16), 6)
   with jax.set_mesh(mesh):
     state = meshes.made_in_place(mesh, init)
     like = meshes.like(mesh, init)

@@ -21,7 +21,8 @@ import jax
 import jax.numpy as jnp
 
 from monosem_jax import settings
-from monosem_jax.dictionary import train
+from monosem_jax.dictionary.state import DictionaryState
+from monosem_jax.dictionary.step import train_step
 from monosem_jax.dictionary.stream import Rows
 from monosem_jax.precision import Dot, compute_dtype
 
@@ -32,7 +33,7 @@ _CLOSE = 1.05
 
 def l1_for_l0(
   c: settings.Dictionary,
-  state: train.DictionaryState,
+  state: DictionaryState,
   rows: Rows,
   precision: str,
   log: Callable[[str], None],
@@ -49,11 +50,11 @@ def l1_for_l0(
   Returns:
     The coefficient, a scalar.
   """
-  trial = _make_trial(c, precision)
+  trial, lr = _make_trial(c, precision), state.lr * c.calibration_lr
 
   def l0_at(log_l1: float) -> float:
     l1 = jnp.full_like(state.l1, math.exp(log_l1))
-    l0 = float(trial(state.replace(l1=l1), rows))
+    l0 = float(trial(state.replace(l1=l1, lr=lr), rows))
     log(
       f'trial of {c.calibration_steps} steps: l1 {float(l1):.4g}, L0 {l0:.3g}'
     )
@@ -95,14 +96,14 @@ def search(
 
 def _make_trial(c: settings.Dictionary, precision: str) -> Callable:
   """Compiles `trial(state, rows) -> L0` over the trial's last steps."""
-  hasty = dataclasses.replace(c, lr=c.lr * c.calibration_lr, beta2=0.9)
+  hasty = dataclasses.replace(c, beta2=0.9)
   dot = Dot(compute_dtype(precision))
 
   @jax.jit
-  def trial(state: train.DictionaryState, rows: Rows) -> jax.Array:
+  def trial(state: DictionaryState, rows: Rows) -> jax.Array:
     def step(state, i):
       index_MGn = rows.index_SMGn[i % rows.index_SMGn.shape[0]]
-      state, numbers, _ = train.train_step(hasty, state, rows, index_MGn, dot)
+      state, numbers, _ = train_step(hasty, state, rows, index_MGn, dot)
       return state, numbers['l0']
 
     _, l0_S = jax.lax.scan(step, state, jnp.arange(c.calibration_steps))

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from monosem_jax import settings
-from monosem_jax.dictionary.train import DictionaryState
+from monosem_jax.dictionary.state import DictionaryState
 
 
 def geometric_median(x_NA: jax.Array, iterations: int = 100) -> jax.Array:

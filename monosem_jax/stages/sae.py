@@ -16,7 +16,7 @@ from monosem_jax.dictionary import (
   train,
 )
 from monosem_jax.dictionary.sae import fold_scale
-from monosem_jax.dictionary.train import StreamState
+from monosem_jax.dictionary.state import StreamState, init_stream
 from monosem_jax.files import write_json
 from monosem_jax.interop import saelens
 from monosem_jax.mesh import SPECS
@@ -76,12 +76,7 @@ def _fit(
     def batches(start):
       return stream.batches(store, 'train', C, seed=c.seed, start=start)
 
-    def init():
-      return StreamState(
-        step=jnp.zeros((), jnp.int32),
-        dictionaries={n: train.init(d, A) for n, d in dictionaries.items()},
-      )
-
+    init = functools.partial(init_stream, dictionaries, A)
     checkpoints = Checkpoints(
       w.stream(model) / 'checkpoints', w.config.checkpoint.keep
     )
@@ -90,6 +85,7 @@ def _fit(
       start, state = 0, meshes.made_in_place(mesh, init)
       first = batches(0)
       state = _start(w, dictionaries, state, lm, place(next(first)))
+      state = jax.device_put(state, meshes.shardings(mesh, state))
       first.close()
     else:
       start, state = restored
@@ -176,11 +172,11 @@ def _start(w: Workdir, dictionaries, state, lm, batch) -> StreamState:
     rows_UGrA=harvest(lm, *batch),
     index_SMGn=rows_stream.shuffled_index(c, jnp.int32(0)),
   )
-  started = {}
+  states = state.dictionaries
   for name, d in dictionaries.items():
     x_NA = rows.pick(jnp.arange(min(d.median_rows, rows.index_SMGn.size)))
     fresh = jax.jit(functools.partial(dictionary_init.start, d))(
-      state.dictionaries[name], x_NA
+      states[name], x_NA
     )
     if d.l1_target_l0:
       log = lambda line, name=name: w.log(f'sae/{name}: {line}')
@@ -188,8 +184,8 @@ def _start(w: Workdir, dictionaries, state, lm, batch) -> StreamState:
         l1=calibrate.l1_for_l0(d, fresh, rows, c.precision, log)
       )
       log(f'l1 = {float(fresh.l1):.4g} for an L0 of {d.l1_target_l0:g}')
-    started[name] = fresh
-  return state.replace(dictionaries=started)
+    states[name] = fresh
+  return StreamState.of(state.step, dictionaries, states)
 
 
 def _summarise(stats) -> tuple[dict, np.ndarray]:
