@@ -44,11 +44,14 @@ class Attention(nnx.Module):
 
   def __call__(self, x_BTD: jax.Array, mask_B1TT: jax.Array) -> jax.Array:
     dot = self.dot
-    q, k, v = (
-      dot('btd,dhk->bthk', x_BTD, W[...]).astype(dot.dtype)
+    q_BTHK, k_BTHK, v_BTHK = (
+      dot('btd,dhk->bthk', x_BTD, W[...])
       for W in (self.W_Q_DHK, self.W_K_DHK, self.W_V_DHK)
     )
-    z_BTHK = jax.nn.dot_product_attention(q, k, v, mask=mask_B1TT)
+    scores_BHTT = dot('bthk,bshk->bhts', q_BTHK, k_BTHK)
+    scores_BHTT = scores_BHTT * q_BTHK.shape[-1] ** -0.5
+    p_BHTT = jax.nn.softmax(jnp.where(mask_B1TT, scores_BHTT, -jnp.inf))
+    z_BTHK = dot('bhts,bshk->bthk', p_BHTT, v_BTHK)
     return dot('bthk,hkd->btd', z_BTHK, self.W_O_HKD[...]) + self.b_O_D[...]
 
 
