@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 
 from monosem_jax import settings
@@ -40,6 +42,11 @@ class Specs:
   W_dec_FA: P = P('feature', None)
   b_dec_A: P = P(None)
   silent_F: P = P('feature')
+  # What the features pass adds up; rows that cannot be spread evenly.
+  fired_F: P = P('feature')
+  top_FE: P = P('feature', None)
+  top_context_FE: P = P('feature', None)
+  uneven_NF: P = P(None, 'feature')
 
 
 SPECS = Specs()
@@ -121,8 +128,74 @@ def abstract(
 
 
 def put(mesh: jax.sharding.Mesh, x, spec: P) -> jax.Array:
-  """Sends a host array to its place on the mesh."""
-  return jax.device_put(x, NamedSharding(mesh, spec))
+  """Sends a host array, which every process has whole, to its place."""
+  x = np.asarray(x)
+  return jax.make_array_from_callback(
+    x.shape, NamedSharding(mesh, spec), lambda index: x[index]
+  )
+
+
+def place(mesh: jax.sharding.Mesh, tree):
+  """Sends host arrays, which every process has whole, where `shardings` says."""
+  return jax.tree.map(
+    lambda x, s: put(mesh, x, s.spec), tree, shardings(mesh, tree)
+  )
+
+
+def fetch(tree):
+  """The arrays of a tree as numpy arrays, whole, in every process.
+
+  What is spread over several processes is gathered, one array at a time; all of
+  them must call this.
+  """
+
+  def whole(x):
+    if isinstance(x, jax.Array) and not (
+      x.is_fully_addressable or x.is_fully_replicated
+    ):
+      return multihost_utils.process_allgather(x, tiled=True)
+    return x
+
+  return jax.device_get(jax.tree.map(whole, tree))
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+  """What this process holds of arrays that are spread over the mesh.
+
+  Any placement will do: of devices that lie scattered over the mesh, and of
+  axes that repeat an array or cut it across processes.
+
+  Attributes:
+    sharding: of the arrays.
+    shape: of their leading axes, which alone are spread.
+    rows: the entries that are held, by their numbers over the leading axes.
+  """
+
+  sharding: NamedSharding
+  shape: tuple[int, ...]
+  rows: np.ndarray
+
+  def put(self, x: np.ndarray) -> jax.Array:
+    """Makes the global array of the entries that each process holds of it."""
+    number = np.arange(math.prod(self.shape)).reshape(self.shape)
+
+    def part(index):
+      rows = number[index[: len(self.shape)]]
+      return x[np.searchsorted(self.rows, rows)]
+
+    return jax.make_array_from_callback(
+      (*self.shape, *x.shape[1:]), self.sharding, part
+    )
+
+
+def share(mesh: jax.sharding.Mesh, shape: tuple[int, ...], spec: P) -> Share:
+  """The share of this process in arrays whose leading axes have that shape."""
+  sharding = NamedSharding(mesh, spec)
+  number = np.arange(math.prod(shape)).reshape(shape)
+  held = sharding.addressable_devices_indices_map(shape).values()
+  rows = np.unique(np.concatenate([number[index].ravel() for index in held]))
+  return Share(sharding, shape, rows)
 
 
 def constrain(x: jax.Array, spec: P) -> jax.Array:
@@ -130,6 +203,30 @@ def constrain(x: jax.Array, spec: P) -> jax.Array:
   if jax.sharding.get_abstract_mesh().empty:
     return x
   return jax.lax.with_sharding_constraint(x, spec)
+
+
+def in_place(tree):
+  """Pins every array of a tree where `shardings` puts it, by its field's name."""
+  mesh = jax.sharding.get_abstract_mesh()
+  if mesh.empty:
+    return tree
+  return jax.tree.map(
+    lambda x, s: constrain(x, s.spec), tree, shardings(mesh, tree)
+  )
+
+
+def tokens_spec(n: int) -> P:
+  """Where n contexts go: over the mesh in force, or, uneven, everywhere."""
+  mesh = jax.sharding.get_abstract_mesh()
+  even = mesh.empty or n % mesh.size == 0
+  return SPECS.tokens_BT if even else SPECS.replicated
+
+
+def f_spec(n: int) -> P:
+  """Where f_NF of n rows goes on the mesh in force, in equal shares."""
+  mesh = jax.sharding.get_abstract_mesh()
+  even = mesh.empty or n % mesh.shape['data'] == 0
+  return SPECS.f_NF if even else SPECS.uneven_NF
 
 
 def per_device(f: Callable, in_specs, out_specs) -> Callable:
@@ -158,7 +255,8 @@ def mean_over_devices(total: jax.Array) -> jax.Array:
 
 
 def _sum(tree, axis: str):
-  if jax.sharding.get_abstract_mesh().empty:
+  mesh = jax.sharding.get_abstract_mesh()
+  if mesh.empty or mesh.shape[axis] == 1:
     return tree
   return jax.lax.psum(tree, axis)
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from monosem_jax.dictionary.sae import SAE, decode, encode
+from monosem_jax.mesh import SPECS, constrain, f_spec, tokens_spec
 from monosem_jax.precision import Dot
 
 # Below this many sampled tokens a density of 1e-6 cannot be told from 0.
@@ -29,6 +30,7 @@ def make_sums(patched_loss: Callable, dot: Dot) -> Callable:
 
   @jax.jit
   def sums(lm, dictionaries: Mapping[str, SAE], tokens_BT: jax.Array):
+    tokens_BT = constrain(tokens_BT, tokens_spec(len(tokens_BT)))
     clean, acts_BTA = patched_loss(lm, tokens_BT, None)
     zeroed, _ = patched_loss(lm, tokens_BT, jnp.zeros_like)
     x_NA = acts_BTA.reshape(-1, acts_BTA.shape[-1]).astype(jnp.float32)
@@ -42,9 +44,10 @@ def make_sums(patched_loss: Callable, dot: Dot) -> Callable:
 
       def reconstruct(acts_BTA, sae=sae):
         x_NA = acts_BTA.reshape(-1, acts_BTA.shape[-1])
-        return decode(sae, encode(sae, x_NA, dot), dot).reshape(acts_BTA.shape)
+        f_NF = constrain(encode(sae, x_NA, dot), f_spec(len(x_NA)))
+        return decode(sae, f_NF, dot).reshape(acts_BTA.shape)
 
-      f_NF = encode(sae, x_NA, dot)
+      f_NF = constrain(encode(sae, x_NA, dot), f_spec(len(x_NA)))
       error_NA = decode(sae, f_NF, dot) - x_NA
       total[name] = {
         'reconstructed': patched_loss(lm, tokens_BT, reconstruct)[0],
@@ -52,7 +55,7 @@ def make_sums(patched_loss: Callable, dot: Dot) -> Callable:
         'l1_norm': f_NF.sum(),
         'fired_F': (f_NF > 0).sum(0, dtype=jnp.int32),
       }
-    return total
+    return jax.tree.map(lambda x: constrain(x, SPECS.replicated), total)
 
   return sums
 

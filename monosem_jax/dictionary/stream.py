@@ -106,11 +106,14 @@ def harvest(
     return constrain(x_UGCX, SPECS.tokens_UGCT)
 
   def micro_batch(inputs):
+    # Mapped over groups, not joined to one batch: that could not be spread over
+    # both axes, and every device along `feature` would run the same forward.
     tokens_GCT, position_GCP = inputs
-    acts_BTA = forward(lm, tokens_GCT.reshape(-1, T)).astype(dtype)
-    position_BP1 = position_GCP.reshape(-1, c.positions_per_context, 1)
-    kept_BPA = jnp.take_along_axis(acts_BTA, position_BP1, axis=1)
-    return kept_BPA.reshape(G, -1, kept_BPA.shape[-1])
+    acts_GCTA = jax.vmap(lambda tokens_CT: forward(lm, tokens_CT))(tokens_GCT)
+    kept_GCPA = jnp.take_along_axis(
+      acts_GCTA.astype(dtype), position_GCP[..., None], axis=2
+    )
+    return kept_GCPA.reshape(G, -1, kept_GCPA.shape[-1])
 
   rows_UGrA = jax.lax.map(
     micro_batch, (outermost(tokens_CT), outermost(position_CP))
