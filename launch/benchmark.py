@@ -1,293 +1,658 @@
 """How fast the program is: medians and ratios, each pair measured in one run.
 
-  python launch/benchmark.py [step] [stream] [lm] [features] [--peers=PYTHON]
+  python launch/benchmark.py [NAME ...] [--peers=PYTHON] [--device=cpu]
 
-step      one training step of a dictionary, 512 -> 4,096, batch 8,192, float32
-          on CPU; beside SAELens and dictionary_learning where PYTHON, another
-          interpreter, has them: all in turn, round after round.
-stream    tokens to trained activations (forward, shuffle, steps), as a share of
-          the bare step's rate.
-lm        a training step of the transformer.
-features  the pass over tokens, as a multiple of the bare forward and encode.
+step          one training step of a dictionary, 512 -> 4,096, batch 8,192,
+              beside SAELens and dictionary_learning.
+scale         the same by number of features, 512 to 131,072: dense and sparse.
+batch         the same by batch.
+sparse        32,768 and 131,072 features, 50 of them active, batch 1,024: ours
+              sparse and dense, SAELens, dictionary_learning.
+stream        tokens to trained activations (forward, shuffle, steps), as a
+              share of the bare step's rate.
+dictionaries  1 to 8 dictionaries of 512 -> 1,024 on one stream, as a multiple
+              of as many bare steps.
+train         a whole training, 512 -> 4,096, beside SAELens' own on the same
+              transformer and tokens.
+pipeline      the stream in A/1's shape (a smaller one on a CPU), and where its
+              time goes.
+lm            a training step of the transformer.
+features      the pass over tokens, as a multiple of the bare forward and
+              encode.
 
-Every figure is a median over rounds; a machine that is shared drifts, so quote
-the ratios.
+PYTHON, another interpreter, has the other systems; they run on a CPU, all in
+turn, round after round. On a CPU everything is float32; on an accelerator
+matrix products are bfloat16 and batches larger. Every figure is a median over
+rounds; a machine that is shared drifts, so quote the ratios.
 """
 
 import argparse
 import contextlib
 import functools
-import os
+import json
+import math
 import pathlib
 import statistics
-import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Mapping
 
-A, F, N = 512, 4_096, 8_192
+# The scripts lie beside the package, and need no install of it.
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from peers import Work, serve, timed, worker
+
+from monosem_jax import settings
+from monosem_jax.dictionary import (
+  init as dictionary_init,
+  sae as sae_lib,
+  sparse,
+  stream,
+  train as dictionary_train,
+)
+from monosem_jax.dictionary.state import (
+  DictionaryState,
+  StreamState,
+  init,
+  init_stream,
+)
+from monosem_jax.dictionary.step import train_step
+from monosem_jax.features import collect, examples
+from monosem_jax.precision import Dot, compute_dtype
+from monosem_jax.stages.programs import forward
+from monosem_jax.transformer import train as lm_train, weights
+
+A, F, N, V = 512, 4_096, 8_192, 4_096
+# Active features of a row; and the paths of a step that depends on them.
+L0, PATHS = 50, {'never': 'dense', 'always': 'sparse'}
 
 
-def timed(work) -> float:
-  start = time.perf_counter()
-  work()
-  return time.perf_counter() - start
+def on_cpu() -> bool:
+  return jax.default_backend() == 'cpu'
 
 
-# Workers: one system each, in a process of its own; `make` returns a function
-# that trains one step and waits for it.
+def in_turn(works: Mapping, rounds: int) -> dict:
+  """What each work returns, round after round."""
+  found = {name: [] for name in works}
+  for _ in range(rounds):
+    for name, work in works.items():
+      found[name].append(work())
+  return found
 
 
-def make_ours():
-  import jax
-  import jax.numpy as jnp
+def ratio(seconds: list[float], others: list[float]) -> float:
+  """The median ratio of what was measured in the same round."""
+  pairs = zip(seconds, others, strict=True)
+  return statistics.median(a / b for a, b in pairs)
 
-  from monosem_jax import settings
-  from monosem_jax.dictionary import stream
-  from monosem_jax.dictionary.state import init
-  from monosem_jax.dictionary.step import train_step
-  from monosem_jax.precision import Dot, compute_dtype
 
-  c = settings.Dictionary(features=F)
-  dot = Dot(compute_dtype('auto'))
-  micro = 2_048 if jax.default_backend() == 'cpu' else N
-  x_NA = jax.nn.relu(jax.random.normal(jax.random.key(0), (N, A)))
+def rate(units: int, seconds: list[float]) -> str:
+  return f'{units / statistics.median(seconds):,.0f}'
+
+
+def table(title: str, *rows: tuple[str, ...]) -> None:
+  """Prints rows below a title, in columns."""
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  print(title)
+  for row in rows:
+    cells = [x.rjust(w) for x, w in zip(row, widths, strict=True)]
+    print('  ' + '  '.join(cells), flush=True)
+
+
+# Bare steps: a dictionary trained on one and the same batch.
+
+
+def micro_batch(batch: int, features: int) -> int:
+  """Rows encoded at once: on a CPU so few that f_NF stays in its cache."""
+  most = max(512, min(2_048, 2**23 // features)) if on_cpu() else batch
+  return max(n for n in range(1, most + 1) if batch % n == 0)
+
+
+def steps_per_call() -> int:
+  """An accelerator may be done with a step before the host with a call."""
+  return 1 if on_cpu() else 20
+
+
+@functools.cache
+def bare_step(features: int, path: str) -> Callable:
+  """Compiles `call(state, rows) -> (state, numbers)`, one step or more.
+
+  `path`: of `settings.Dictionary.sparse`.
+  """
+  c, dot = settings.Dictionary(features=features, sparse=path), auto_dot()
+
+  @jax.jit(donate_argnums=0)
+  def call(state, rows):
+    def step(state, index_MGn):
+      return train_step(c, state, rows, index_MGn, dot)[:2]
+
+    return jax.lax.scan(step, state, rows.index_SMGn)
+
+  return call
+
+
+def auto_dot() -> Dot:
+  return Dot(compute_dtype('auto'))
+
+
+def random_rows(batch: int) -> jax.Array:
+  return jax.nn.relu(jax.random.normal(jax.random.key(0), (batch, A)))
+
+
+def bias_for(pre_NF: jax.Array, l0: float) -> jax.Array:
+  """The encoder bias that leaves `l0` features of a row active: b_enc_F."""
+  features = pre_NF.shape[1]
+  return jnp.full(features, -jnp.quantile(pre_NF.ravel(), 1 - l0 / features))
+
+
+def sparse_state(features: int, x_NA: jax.Array, l0: float) -> DictionaryState:
+  """A dictionary with `l0` active features, which learns nothing: so it stays.
+
+  As initialised, half of them are.
+  """
+  c = settings.Dictionary(features=features)
+  state = jax.jit(lambda: init(c, A))()
+  x_NA = x_NA[:: len(x_NA) // 64].astype(state.scale.dtype)
+  bias = bias_for(x_NA @ state.sae.W_enc_AF, l0)
+  sae = state.sae.replace(b_enc_F=bias)
+  return state.replace(sae=sae, lr=jnp.zeros_like(state.lr))
+
+
+def bare_steps(
+  x_NA: jax.Array, features: int, paths: tuple[str, ...], l0: float = L0
+) -> Work:
+  """For each path a function to the seconds of a step; they share a state."""
+  N, S, micro = len(x_NA), steps_per_call(), micro_batch(len(x_NA), features)
+  index_MGn = jnp.arange(N).reshape(-1, 1, micro)
   rows = stream.Rows(
-    rows_UGrA=x_NA.reshape(1, 1, N, A).astype(dot.dtype),
-    index_SMGn=jnp.arange(N).reshape(1, N // micro, 1, micro),
+    rows_UGrA=x_NA.reshape(1, 1, N, A).astype(auto_dot().dtype),
+    index_SMGn=jnp.broadcast_to(index_MGn, (S, *index_MGn.shape)),
   )
-  state = [jax.jit(lambda: init(c, A))()]
-  step = jax.jit(
-    lambda state, rows: train_step(c, state, rows, rows.index_SMGn[0], dot)[0],
-    donate_argnums=0,
-  )
+  state = [sparse_state(features, x_NA, l0)]
 
-  def work():
-    state[0] = jax.block_until_ready(step(state[0], rows))
+  def make(path: str) -> Callable[[], float]:
+    call = bare_step(features, path)
 
-  return work
+    def work() -> float:
+      start = time.perf_counter()
+      state[0], numbers = jax.block_until_ready(call(state[0], rows))
+      seconds = time.perf_counter() - start
+      require_room(numbers)
+      return seconds / S
 
-
-def make_saelens():
-  import torch
-  from sae_lens.config import SAETrainerConfig
-  from sae_lens.saes.standard_sae import (
-    StandardTrainingSAE,
-    StandardTrainingSAEConfig,
-  )
-  from sae_lens.training.sae_trainer import SAETrainer
-
-  torch.manual_seed(0)
-  x = torch.relu(torch.randn(N, A))
-  trainer = SAETrainer(
-    cfg=SAETrainerConfig(
-      total_training_samples=N * 10_000,
-      train_batch_size_samples=N,
-      lr=1e-4,
-      lr_end=1e-5,
-    ),
-    sae=StandardTrainingSAE(StandardTrainingSAEConfig(d_in=A, d_sae=F)),
-    data_provider=iter([]),
-  )
-  return lambda: trainer._train_step(trainer.sae, x)
-
-
-def make_dictionary_learning():
-  import torch
-  from dictionary_learning.trainers.standard import StandardTrainer
-
-  torch.manual_seed(0)
-  x = torch.relu(torch.randn(N, A))
-  trainer = StandardTrainer(
-    steps=10_000,
-    activation_dim=A,
-    dict_size=F,
-    layer=0,
-    lm_name='none',
-    device='cpu',
-  )
-  steps = iter(range(1, 10_000))
-  return lambda: trainer.update(next(steps), x)
-
-
-WORKERS = {
-  'ours': make_ours,
-  'SAELens': make_saelens,
-  'dictionary_learning': make_dictionary_learning,
-}
-
-
-def serve(name: str) -> None:
-  """A worker: a step for every line read, its seconds written back."""
-  out = os.dup(1)
-  os.dup2(2, 1)  # libraries that print do not disturb the answers
-  try:
-    work = WORKERS[name]()
     work()
-  except ImportError as e:
-    os.write(out, f'missing {e}\n'.encode())
-    return
-  os.write(out, b'ready\n')
-  for _ in sys.stdin:
-    os.write(out, f'{timed(work)}\n'.encode())
+    return work
+
+  return {path: make(path) for path in paths}
 
 
-@contextlib.contextmanager
-def worker(python: str, name: str):
-  """Yields a function that runs one step elsewhere, or None if it cannot."""
-  process = subprocess.Popen(
-    [python, __file__, '--worker', name],
-    stdin=subprocess.PIPE,
-    stdout=subprocess.PIPE,
-    stderr=subprocess.DEVNULL,
-    text=True,
-  )
+def require_room(*numbers: dict[str, jax.Array]) -> None:
+  """Raises if a sparse step took dense products: its time would mislead."""
+  if any(np.any(own.get('fallbacks', 0)) for own in numbers):
+    raise RuntimeError('rows with more active features than there is room')
 
-  def ask() -> float:
-    process.stdin.write('\n')
-    process.stdin.flush()
-    return float(process.stdout.readline())
 
-  try:
-    ready = process.stdout.readline().strip() == 'ready'
-    yield ask if ready else None
-  finally:
-    process.stdin.close()
-    process.wait(60)
+def worker_steps(features: int, batch: int, l0: float) -> Work:
+  """Bare steps as a worker."""
+  steps = bare_steps(random_rows(batch), features, tuple(PATHS), l0)
+  return {f'ours, {PATHS[path]}': work for path, work in steps.items()}
+
+
+def ours(name: str) -> list[str]:
+  """The command of a worker of our own."""
+  device = jax.config.jax_platforms
+  command = [sys.executable, __file__, *([f'--device={device}'] * bool(device))]
+  return [*command, f'--worker={name}']
+
+
+def theirs(python: str, name: str) -> list[str]:
+  return [python, str(pathlib.Path(__file__).with_name('peers.py')), name]
+
+
+def compared(
+  peers: str | None, rounds: int, features: int, batch: int
+) -> list[tuple[str, ...]]:
+  """Rows of a table: each system's rate, and how much faster each path is."""
+  sizes = {'features': features, 'batch': batch, 'l0': L0}
+  with contextlib.ExitStack() as stack:
+
+    def start(command, **more):
+      return stack.enter_context(worker(command, **sizes, **more))
+
+    works = start(ours('steps'))
+    own = list(works)
+    for system in ('SAELens', 'dictionary_learning') if peers else ():
+      works |= start(theirs(peers, system), width=A)
+    found = in_turn(works, rounds)
+  rows = [('', 'activations/s', 'least', 'most', *(f'{x} is' for x in own))]
+  for name, seconds in found.items():
+    ratios = (f'{ratio(seconds, found[x]):.2f}x' for x in own)
+    extremes = rate(batch, [max(seconds)]), rate(batch, [min(seconds)])
+    rows.append((name, rate(batch, seconds), *extremes, *ratios))
+  return rows
 
 
 def bench_step(rounds: int, peers: str | None) -> None:
-  systems = {'ours': sys.executable}
-  if peers:
-    systems |= {'SAELens': peers, 'dictionary_learning': peers}
-  with contextlib.ExitStack() as stack:
-    asks = {
-      name: stack.enter_context(worker(python, name))
-      for name, python in systems.items()
-    }
-    for name in [n for n, ask in asks.items() if ask is None]:
-      print(f'step     {name}: not installed there')
-      del asks[name]
-    seconds = {name: [] for name in asks}
-    for _ in range(rounds):
-      for name, ask in asks.items():
-        seconds[name].append(ask())
-  for name, own in seconds.items():
-    ratios = [b / a for a, b in zip(seconds['ours'], own, strict=True)]
-    print(
-      f'step     {name:20} {N / statistics.median(own):10,.0f} activations/s, '
-      f'min {N / max(own):,.0f}, max {N / min(own):,.0f}; '
-      f'ours is {statistics.median(ratios):.2f}x'
+  table(
+    f'step: {A} -> {F:,}, batch {N:,}, L0 {L0}',
+    *compared(peers, rounds or 9, F, N),
+  )
+
+
+def bench_sparse(rounds: int, peers: str | None) -> None:
+  for features in (32_768, 131_072):
+    table(
+      f'sparse: {A} -> {features:,}, batch 1,024, L0 {L0} (aim: 2x SAELens)',
+      *compared(peers, rounds or 5, features, 1_024),
     )
 
 
-def _model(T: int):
-  import jax
+def bench_scale(rounds: int, peers: str | None) -> None:
+  """Each size in turn with the dense step at F: what drifts is the machine."""
+  dense, rows, x_NA = [], [], random_rows(N)
+  beside = bare_steps(x_NA, F, ('never',))['never']
+  for features in (512, 2_048, 8_192, 32_768, 131_072):
+    steps = bare_steps(x_NA, features, tuple(PATHS), min(L0, features / 10))
+    found = in_turn({**steps, 'beside': beside}, rounds or 3)
+    nanoseconds = statistics.median(found['never']) / N / features * 1e9
+    cost = [ratio(found[p], found['beside']) * F / features for p in PATHS]
+    dense.append(cost[0])
+    pays = sparse.pays(settings.Dictionary(features=features))
+    rows.append(
+      (
+        f'{features:,}',
+        *(rate(N, found[path]) for path in PATHS),
+        f'{nanoseconds:.2f} ns',
+        *(f'{x:.2f}' for x in cost),
+        'sparse' if pays else 'dense',
+      )
+    )
+  heads = 'features', 'dense act/s', 'sparse act/s', 'dense, per feature'
+  table(
+    f'scale: {A} -> features, batch {N:,}, L0 {L0} (at most a tenth)',
+    (*heads, f'of that at {F:,}', 'sparse, of the same', 'auto takes'),
+    *rows,
+  )
+  spread = max(dense) / min(dense) - 1
+  print(
+    f'  the dense cost per feature is {"" if spread <= 0.25 else "not "}flat '
+    f'within 25%: the dearest is {spread:.0%} above the cheapest'
+  )
 
-  from monosem_jax import settings
-  from monosem_jax.transformer import train
 
-  c = settings.Transformer()
+def bench_batch(rounds: int, peers: str | None) -> None:
+  sizes = [n if on_cpu() else 4 * n for n in (512, 2_048, 8_192, 32_768)]
+  works = {}
+  for n in sizes:
+    steps = bare_steps(random_rows(n), F, tuple(PATHS))
+    works |= {(n, path): work for path, work in steps.items()}
+  found = in_turn(works, rounds or 5)
+  per_row = {key: [x / key[0] for x in found[key]] for key in found}
+  table(
+    f'batch: {A} -> {F:,}, L0 {L0}',
+    ('batch', 'dense act/s', 'sparse act/s', *(2 * [f'of that at {N:,}'])),
+    *(
+      (
+        f'{n:,}',
+        *(rate(1, per_row[n, p]) for p in PATHS),
+        *(f'{ratio(per_row[N, p], per_row[n, p]):.2f}' for p in PATHS),
+      )
+      for n in sizes
+    ),
+  )
+
+
+# Streams: what stands before the steps, and the whole.
+
+
+def transformer(T: int, vocab_size: int = V):
+  """A transformer as initialised; no random token is its separator."""
   init = functools.partial(
-    train.init, c, vocab_size=4_096, context=T, separator=0
+    lm_train.init,
+    settings.Transformer(),
+    vocab_size=vocab_size,
+    context=T,
+    separator=vocab_size - 1,
   )
   return jax.jit(init)().model
 
 
-def bench_stream(rounds: int) -> None:
-  """The whole chunk against the same number of bare steps, in turn."""
-  import jax
-  import jax.numpy as jnp
+def random_tokens(C: int, T: int, vocab_size: int = V) -> np.ndarray:
+  rng = np.random.default_rng(0)
+  return rng.integers(0, vocab_size - 1, (C, T), np.int32)
 
-  from monosem_jax import settings
-  from monosem_jax.dictionary import train
-  from monosem_jax.dictionary.state import init_stream
 
-  T, P, C = 256, 128, 256
-  on_cpu = jax.default_backend() == 'cpu'
-  c = settings.Stream(
+def stream_settings(
+  C: int, P: int, batch: int = N, stack: str = 'map'
+) -> settings.Stream:
+  return settings.Stream(
     contexts_per_chunk=C,
     positions_per_context=P,
-    micro_batches=16,
-    batch_size=N,
-    micro_batch=2_048 if on_cpu else 0,
+    batch_size=batch,
+    micro_batch=micro_batch(batch, F),
+    stack=stack,
   )
-  d = {'A1': settings.Dictionary(features=F)}
-  lm = _model(T)
-  tokens_CT = jax.random.randint(jax.random.key(1), (C, T), 0, 4_096)
-  chunk = train.make_chunk(c, d, lambda lm, tokens: lm(tokens)[1])
-  state = [jax.jit(lambda: init_stream(d, A))()]
 
-  def run_chunk():
-    state[0], stats = chunk(
-      state[0], lm, tokens_CT, jnp.arange(C), jnp.zeros(C, jnp.int32)
-    )
+
+def steps_of(c: settings.Stream) -> int:
+  """S of a chunk."""
+  return c.contexts_per_chunk * c.positions_per_context // c.batch_size
+
+
+def numbered(tokens_CT: np.ndarray) -> tuple[np.ndarray, ...]:
+  """A chunk's arguments: contexts of the first epoch."""
+  C = len(tokens_CT)
+  return tokens_CT, np.arange(C, dtype=np.int32), np.zeros(C, np.int32)
+
+
+def make_chunks(
+  c: settings.Stream,
+  dictionaries: Mapping[str, settings.Dictionary],
+  lm,
+  batch: tuple[np.ndarray, ...],
+  state: StreamState,
+  chunks: int = 1,
+) -> Callable[[], float]:
+  """A function to the seconds of a chunk, among `chunks` one behind another."""
+  chunk = dictionary_train.make_chunk(c, dictionaries, forward)
+  kept = [state]
+
+  def work() -> float:
+    start = time.perf_counter()
+    for _ in range(chunks):
+      kept[0], stats = chunk(kept[0], lm, *batch)
     jax.block_until_ready(stats)
+    seconds = (time.perf_counter() - start) / chunks
+    require_room(*stats.values())
+    return seconds
 
-  bare = make_ours()
-  run_chunk()
-  bare()
-  steps = C * P // N
-  pairs = [
-    (timed(run_chunk), sum(timed(bare) for _ in range(steps)))
-    for _ in range(rounds)
-  ]
-  whole = statistics.median(a for a, _ in pairs)
-  share = statistics.median(b / a for a, b in pairs)
+  work()
+  return work
+
+
+def make_harvest(c: settings.Stream) -> Callable:
+  dtype = compute_dtype(c.precision)
+  return jax.jit(functools.partial(stream.harvest, c, forward, dtype=dtype))
+
+
+def waiting(work: Callable) -> Callable[[], float]:
+  """A function to the seconds until what `work` computes is there."""
+  seconds = lambda: timed(lambda: jax.block_until_ready(work()))
+  seconds()
+  return seconds
+
+
+def many(step: Callable[[], float], steps: int) -> Callable[[], float]:
+  """A function to the seconds of so many steps; an accelerator's are alike."""
+  calls = steps if on_cpu() else math.ceil(steps / steps_per_call())
+  return lambda: sum(step() for _ in range(calls)) / calls * steps
+
+
+def one_dictionary(
+  c: settings.Stream, lm, batch: tuple[np.ndarray, ...], chunks: int = 1
+) -> Work:
+  """The chunk, and its parts: the forward pass, and its steps on one batch."""
+  d = {'A1': settings.Dictionary(features=F)}
+  harvest = make_harvest(c)
+  x_NA = harvest(lm, *batch).reshape(-1, A)[: c.batch_size]
+  step = jnp.zeros((), jnp.int32)
+  state = StreamState.of(step, d, {'A1': sparse_state(F, x_NA, L0)})
+  return {
+    'forward': waiting(lambda: harvest(lm, *batch)),
+    'steps': many(bare_steps(x_NA, F, ('auto',))['auto'], steps_of(c)),
+    'whole': make_chunks(c, d, lm, batch, state, chunks),
+  }
+
+
+def bench_stream(rounds: int, peers: str | None) -> None:
+  T, P, C = 256, 128, 256
+  c = stream_settings(C, P)
+  batch = numbered(random_tokens(C, T))
+  works = one_dictionary(c, transformer(T), batch)
+  found = in_turn({x: works[x] for x in ('whole', 'steps')}, rounds or 9)
   print(
-    f'stream   {C * P / whole:,.0f} activations/s from tokens (T={T}, P={P}); '
-    f'{share:.1%} of the bare step'
+    f'stream: {rate(C * P, found["whole"])} activations/s from tokens '
+    f'(T={T}, P={P}, L0 {L0}); {ratio(found["steps"], found["whole"]):.1%} of '
+    'the bare step'
   )
 
 
-def bench_lm(rounds: int) -> None:
-  import jax
+def bench_dictionaries(rounds: int, peers: str | None) -> None:
+  """All positions are kept: about as many tokens per activation as in A/1."""
+  features, T, C = 1_024, 256, 128 if on_cpu() else 4_096
+  lm, batch = transformer(T), numbered(random_tokens(C, T))
+  how = {x: stream_settings(C, T, stack=x) for x in ('map', 'vmap')}
+  c, counts = how['map'], (1, 2, 4, 8)
+  x_NA, harvest = random_rows(N), make_harvest(c)
+  bare = [bare_steps(x_NA, features, ('auto',))['auto'] for _ in range(8)]
+  works = {(0, 'forward'): waiting(lambda: harvest(lm, *batch))}
+  for Z in counts:
+    d = {
+      f'A{z}': settings.Dictionary(
+        features=features, seed=z, l1=1e-3 * (z + 1), lr=1e-5 * (z + 1)
+      )
+      for z in range(Z)
+    }
+    alone = [many(step, steps_of(c)) for step in bare[:Z]]
+    works[Z, 'bare'] = lambda alone=alone: sum(one() for one in alone)
+    for x in how:
+      state = jax.jit(functools.partial(init_stream, d, A))()
+      works[Z, x] = make_chunks(how[x], d, lm, batch, state)
+  found = in_turn(works, rounds or 5)
+  rows = [
+    (
+      f'{Z}',
+      f'{statistics.median(found[Z, "bare"]):.2f} s',
+      *(f'{ratio(found[Z, x], found[Z, "bare"]):.3f}x' for x in how),
+      f'{ratio(found[0, "forward"], found[Z, "map"]):.1%}',
+      rate(C * T * Z, found[Z, 'map']),
+    )
+    for Z in counts
+  ]
+  table(
+    f'dictionaries: {A} -> {features:,}, batch {N:,}, chunks of {C * T:,} '
+    'activations (aim: 1.05x at 8)',
+    ('', 'bare steps', 'map', 'vmap', 'forward of map', 'activations x Z/s'),
+    *rows,
+  )
 
-  from monosem_jax import settings
-  from monosem_jax.transformer import train
 
+def worker_run(
+  data: str, features: int, batch: int, buffer: int, l1: float, lr: float
+) -> Work:
+  """A whole training of stage `sae`, less what it writes, as a worker.
+
+  Arguments and result as for `peers.saelens_run`.
+  """
+  found = np.load(data)
+  tokens_CT = found['tokens_CT']
+  T = tokens_CT.shape[1]
+  c = stream_settings(buffer // T, T, batch)
+  d = {'A1': settings.Dictionary(features=features, l1=l1, lr=lr)}
+  lm = weights.load(jax.eval_shape(lambda: transformer(T)), found)
+
+  def begin(batch) -> StreamState:
+    rows = stream.Rows(
+      rows_UGrA=make_harvest(c)(lm, *batch),
+      index_SMGn=stream.shuffled_index(c, jnp.int32(0)),
+    )
+    state = jax.jit(lambda: init_stream(d, A))()
+    x_NA = rows.pick(jnp.arange(d['A1'].median_rows))
+    start = jax.jit(functools.partial(dictionary_init.start, d['A1']))
+    fresh = start(state.dictionaries['A1'], x_NA)
+    return StreamState.of(state.step, d, {'A1': fresh})
+
+  def run() -> dict:
+    chunk = dictionary_train.make_chunk(c, d, forward)
+    marks, before, waiting = [], time.perf_counter(), None
+
+    def settle():
+      if waiting is not None:
+        jax.device_get(waiting)
+        marks.append(time.perf_counter() - before)
+
+    state = begin(numbered(tokens_CT[: buffer // T]))
+    for i in range(0, len(tokens_CT), buffer // T):
+      batch = numbered(tokens_CT[i : i + buffer // T])
+      state, stats = chunk(state, lm, *batch)
+      settle()
+      waiting = stats
+    settle()
+    return {'marks': marks, 'per_mark': buffer}
+
+  return {'ours': run}
+
+
+def bench_train(rounds: int, peers: str | None) -> None:
+  """A process of its own for every run, so that each of them compiles."""
+  T, buffer, chunks = 256, 32_768 if on_cpu() else 1_048_576, 8
+  total = buffer * chunks
+  lm = transformer(T)
+  # Noise, or biases and norms would be 0 and 1 and the check not see them.
+  leaves, tree = jax.tree.flatten(lm)
+  keys = jax.random.split(jax.random.key(1), len(leaves))
+  leaves = [
+    x + 0.02 * jax.random.normal(key, x.shape)
+    for key, x in zip(keys, leaves, strict=True)
+  ]
+  lm, tokens_CT = jax.tree.unflatten(tree, leaves), random_tokens(total // T, T)
+  with tempfile.TemporaryDirectory() as directory:
+    arguments = {
+      'data': f'{directory}/data.npz',
+      'features': F,
+      'batch': N,
+      'buffer': buffer,
+      'l1': 0.004,
+      'lr': 1e-4,
+    }
+    np.savez(
+      arguments['data'],
+      tokens_CT=tokens_CT,
+      acts_BTA=jax.jit(forward)(lm, tokens_CT[:8]),
+      **weights.tensors(lm),
+    )
+
+    def start(name: str, command: list[str]):
+      def work():
+        with worker(command, **arguments) as works:
+          return works[name]() if works else None
+
+      return work
+
+    works = {'ours': start('ours', ours('run'))}
+    if peers:
+      works['SAELens'] = start('SAELens', theirs(peers, 'SAELens-run'))
+    found = in_turn(works, rounds or 3)
+  seconds = {}
+  for name, runs in found.items():
+    if None in runs:
+      continue
+    whole = [run['marks'][-1] for run in runs]
+    warm = [
+      run['marks'][-1] - run['marks'][buffer // run['per_mark'] - 1]
+      for run in runs
+    ]
+    seconds[name] = whole, warm
+  rows = [
+    (
+      name,
+      rate(total, whole),
+      f'{ratio(whole, seconds["ours"][0]):.2f}x',
+      rate(total - buffer, warm),
+      f'{ratio(warm, seconds["ours"][1]):.2f}x',
+    )
+    for name, (whole, warm) in seconds.items()
+  ]
+  table(
+    f'train: {A} -> {F:,}, batch {N:,}, {total:,} activations, T={T} (aim: 2x)',
+    ('', 'act/s, whole run', 'ours is', f'behind {buffer:,}', 'ours is'),
+    *rows,
+  )
+  if 'SAELens' in seconds:
+    difference = found['SAELens'][0]['difference']
+    print(f'  the same activations in both, up to {difference:.1g}')
+
+
+def bench_pipeline(rounds: int, peers: str | None) -> None:
+  """A chunk, and its parts each measured apart, in turn."""
+  T, P, vocab_size = 256, 250, 65_536
+  C, batch_size, chunks = (256, 8_000, 1) if on_cpu() else (4_096, N, 5)
+  c = stream_settings(C, P, batch_size)
+  lm = transformer(T, vocab_size)
+  batch = numbered(random_tokens(C, T, vocab_size))
+  shuffle = jax.jit(functools.partial(stream.shuffled_index, c))
+  rows = stream.Rows(make_harvest(c)(lm, *batch), shuffle(jnp.int32(0)))
+
+  @jax.jit
+  def gather(rows):
+    # Carried, so that every batch is written, and none optimised away.
+    take = jax.vmap(rows.take)
+    like = jax.eval_shape(take, rows.index_SMGn[0])
+    return jax.lax.scan(
+      lambda _, index_MGn: (take(index_MGn), None),
+      jnp.zeros(like.shape, like.dtype),
+      rows.index_SMGn,
+    )
+
+  works = one_dictionary(c, lm, batch, chunks)
+  works['shuffle'] = waiting(lambda: shuffle(jnp.int32(0)))
+  works['gather'] = waiting(lambda: gather(rows))
+  names = 'forward', 'shuffle', 'gather', 'steps', 'whole'
+  found = in_turn({name: works[name] for name in names}, rounds or 5)
+  whole = found['whole']
+  parts = zip(whole, *(found[name] for name in names[:-1]), strict=True)
+  found['rest'] = [all_of_it - sum(apart) for all_of_it, *apart in parts]
+  table(
+    f'pipeline: {rate(C * P, whole)} activations/s from tokens, {A} -> {F:,}, '
+    f'batch {batch_size:,}, L0 {L0}, T={T}, P={P}, C={C:,} (aim: 5 million/s '
+    'on an H200)',
+    ('', 'ms of a chunk', 'share'),
+    *(
+      (
+        name,
+        f'{statistics.median(own) * 1e3:,.1f}',
+        f'{ratio(own, whole):.1%}',
+      )
+      for name, own in found.items()
+    ),
+  )
+
+
+def bench_lm(rounds: int, peers: str | None) -> None:
   T, S = 128, 4
-  on_cpu = jax.default_backend() == 'cpu'
-  c = settings.Transformer(micro_batch=4 if on_cpu else 0, steps_per_chunk=S)
+  c = settings.Transformer(micro_batch=4 if on_cpu() else 0, steps_per_chunk=S)
   init = functools.partial(
-    train.init, c, vocab_size=4_096, context=T, separator=0
+    lm_train.init, c, vocab_size=V, context=T, separator=0
   )
-  chunk, state = train.make_chunk(c), [jax.jit(init)()]
-  shape = (S, c.batch_size, T)
-  tokens_SBT = jax.random.randint(jax.random.key(1), shape, 0, 4_096)
+  chunk, state = lm_train.make_chunk(c), [jax.jit(init)()]
+  tokens_SBT = random_tokens(S * c.batch_size, T).reshape(S, -1, T)
 
   def work():
     state[0], stats = chunk(state[0], tokens_SBT)
     jax.block_until_ready(stats)
 
   work()
-  rate = (
-    S * c.batch_size * T / statistics.median(timed(work) for _ in range(rounds))
+  seconds = [timed(work) for _ in range(rounds or 9)]
+  print(
+    f'lm: {rate(tokens_SBT.size, seconds)} tokens/s (V={V:,}, T={T}, batch '
+    f'{c.batch_size})'
   )
-  print(f'lm       {rate:,.0f} tokens/s (V=4,096, T={T}, batch {c.batch_size})')
 
 
-def bench_features(rounds: int) -> None:
+def bench_features(rounds: int, peers: str | None) -> None:
   """The whole pass, windows included, against forward and encode alone."""
-  import jax
-  import jax.numpy as jnp
-  import numpy as np
-
-  from monosem_jax import settings
-  from monosem_jax.dictionary import sae as sae_lib
-  from monosem_jax.features import collect, examples
-  from monosem_jax.precision import Dot, compute_dtype
-
   T, contexts = 128, 8_192
   c = settings.Features(batch_size=32)
-  dot, lm = Dot(compute_dtype('auto')), _model(T)
-  forward = lambda lm, tokens: lm(tokens)[1]
-  tokens_CT = np.random.default_rng(0).integers(0, 4_096, (contexts, T))
-  tokens_CT = tokens_CT.astype(np.int32)
+  dot, lm = auto_dot(), transformer(T)
+  tokens_CT = random_tokens(contexts, T)
   # A bias that leaves some 20 of the features active, as a trained one does.
   sae = sae_lib.init(jax.random.key(0), A, F)
   x_NA = forward(lm, tokens_CT[:8]).reshape(-1, A)
-  bias = -jnp.quantile((x_NA @ sae.W_enc_AF).reshape(-1), 1 - 20 / F)
-  sae = sae.replace(b_enc_F=jnp.full(F, bias))
+  sae = sae.replace(b_enc_F=bias_for(x_NA @ sae.W_enc_AF, 20))
 
   @jax.jit
   def bare_step(lm, sae, tokens_BT):
@@ -301,7 +666,10 @@ def bench_features(rounds: int) -> None:
 
   def batches():
     for i in range(0, contexts, c.batch_size):
-      yield tokens_CT[i : i + c.batch_size], np.arange(i, i + c.batch_size)
+      yield (
+        tokens_CT[i : i + c.batch_size],
+        np.arange(i, i + c.batch_size, dtype=np.int32),
+      )
 
   def whole():
     found = collect.collect(
@@ -323,13 +691,28 @@ def bench_features(rounds: int) -> None:
     examples.choose(c, seen, context_FX)
 
   bare()
-  pairs = [(timed(whole), timed(bare)) for _ in range(rounds)]
-  ratio = statistics.median(a / b for a, b in pairs)
-  rate = tokens_CT.size / statistics.median(a for a, _ in pairs)
+  works = {'whole': lambda: timed(whole), 'bare': lambda: timed(bare)}
+  found = in_turn(works, rounds or 2)
   print(
-    f'features {rate:,.0f} tokens/s for {F:,} features and '
-    f'{tokens_CT.size:,} tokens; {ratio:.2f}x forward and encode'
+    f'features: {rate(tokens_CT.size, found["whole"])} tokens/s for {F:,} '
+    f'features and {tokens_CT.size:,} tokens; '
+    f'{ratio(found["whole"], found["bare"]):.2f}x forward and encode'
   )
+
+
+BENCHES = {
+  'step': bench_step,
+  'scale': bench_scale,
+  'batch': bench_batch,
+  'sparse': bench_sparse,
+  'stream': bench_stream,
+  'dictionaries': bench_dictionaries,
+  'train': bench_train,
+  'pipeline': bench_pipeline,
+  'lm': bench_lm,
+  'features': bench_features,
+}
+WORKERS = {'steps': worker_steps, 'run': worker_run}
 
 
 def main() -> None:
@@ -337,27 +720,27 @@ def main() -> None:
     description=__doc__, formatter_class=argparse.RawTextHelpFormatter
   )
   parser.add_argument('what', nargs='*', help='default: all')
-  parser.add_argument('--peers', help='a Python with the peers')
-  parser.add_argument('--rounds', type=int, default=9)
+  parser.add_argument('--peers', help='a Python with the other systems')
+  parser.add_argument('--rounds', type=int, default=0, help='0: as each needs')
+  parser.add_argument(
+    '--device', help='cpu, cuda, tpu; default: what JAX finds'
+  )
   parser.add_argument('--worker', help=argparse.SUPPRESS)
   args = parser.parse_args()
+  if args.device:
+    jax.config.update('jax_platforms', args.device)
   if args.worker:
-    serve(args.worker)
+    arguments = json.loads(args.what[0])
+    serve(lambda: WORKERS[args.worker](**arguments))
     return
-  benches = {
-    'step': lambda: bench_step(args.rounds, args.peers),
-    'stream': lambda: bench_stream(args.rounds),
-    'lm': lambda: bench_lm(args.rounds),
-    'features': lambda: bench_features(max(1, args.rounds // 4)),
-  }
-  unknown = set(args.what) - set(benches)
+  unknown = set(args.what) - set(BENCHES)
   if unknown:
-    parser.error(f'unknown: {", ".join(unknown)} (known: {", ".join(benches)})')
-  for name in args.what or benches:
-    benches[name]()
+    parser.error(f'unknown: {", ".join(unknown)} (known: {", ".join(BENCHES)})')
+  if args.peers and not on_cpu():
+    parser.error('--peers: the other systems run on a CPU: add --device=cpu')
+  for name in args.what or BENCHES:
+    BENCHES[name](args.rounds, args.peers)
 
 
 if __name__ == '__main__':
-  # The scripts lie beside the package, and need no install of it.
-  sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
   main()

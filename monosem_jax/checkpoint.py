@@ -14,13 +14,29 @@ import warnings
 from typing import Any
 
 import jax
+import tensorstore
 
+from monosem_jax import hosts
 from monosem_jax.errors import UserError, full_disk
 
 try:  # orbax moved its v1 API out of `experimental` between releases
   import orbax.checkpoint.v1 as ocp
 except ImportError:
   import orbax.checkpoint.experimental.v1 as ocp
+
+# At every save Orbax asks twice for counters that nobody reads, and TensorStore
+# (0.1.86) never frees the 8 kB that it answers with.
+tensorstore.experimental_collect_matching_metrics = lambda *unused: []
+
+# Orbax times a save by a clock that can be set; no usual jump shall end one.
+_SAVE_HOURS = 24
+# What a file system that takes nothing says, in Python and in TensorStore.
+_REFUSALS = (
+  'Read-only file system',
+  'Permission denied',
+  'Operation not permitted',
+  'Disk quota exceeded',
+)
 
 # What fails is raised to us, and said in words; the tracebacks that are logged
 # besides, from several threads, would bury it.
@@ -37,20 +53,31 @@ class Checkpoints:
   """The checkpoints of one run, by number of chunks done."""
 
   def __init__(self, directory: pathlib.Path, keep: int):
-    directory.mkdir(parents=True, exist_ok=True)
     self._directory = directory
-    self._checkpointer = ocp.training.Checkpointer(
-      directory.resolve(),
+    with self._disk_errors():
+      directory.mkdir(parents=True, exist_ok=True)
+      self._checkpointer = self._open(keep)
+    self._saving = None
+
+  def _open(self, keep: int) -> ocp.training.Checkpointer:
+    return ocp.training.Checkpointer(
+      self._directory.resolve(),
+      context=ocp.Context(
+        async_options=ocp.options.AsyncOptions(timeout_secs=_SAVE_HOURS * 3_600)
+      ),
+      # The default one asks jax whether a preemption is near; we ask ourselves.
+      save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(
+        1
+      ),
       preservation_policy=ocp.training.preservation_policies.LatestN(keep),
       cleanup_tmp_directories=True,
     )
-    self._saving = None
 
   def save(self, chunk: int, state) -> None:
     """Starts to write `state`; the copy is taken before this returns.
 
     Raises:
-      UserError: this save or the one before it ran out of disk.
+      UserError: this save or the one before it could not be written.
     """
     self.wait()
     with self._disk_errors():
@@ -79,14 +106,16 @@ class Checkpoints:
       UserError: there are checkpoints, but none can be read.
     """
     wanted = _flat(like)
-    found = sorted((c.step for c in self._checkpointer.checkpoints), key=int)
+    found = hosts.by_first(
+      lambda: sorted(int(c.step) for c in self._checkpointer.checkpoints)
+    )
     for chunk in reversed(found):
       with _coroutines_dropped():
         loaded, reason = self._load(chunk, wanted)
-      if loaded is None:
+      if hosts.largest(int(loaded is None)):
         log(
           f'checkpoint {self._directory / str(chunk)} cannot be read, and '
-          f'is passed over: {reason}'
+          f'is passed over: {reason or "not by another process"}'
         )
         continue
       for broken in found[found.index(chunk) + 1 :]:
@@ -128,7 +157,29 @@ class Checkpoints:
           'Make room and start again with the same command; the run goes on '
           'from the checkpoint before.'
         ) from e
+      if isinstance(e, TimeoutError):
+        raise UserError(
+          f'no checkpoint could be written to {self._directory} in '
+          f'{_SAVE_HOURS} hours, or the clock was set forward. Start again '
+          'with the same command; the run goes on from the checkpoint before.'
+        ) from e
+      if reason := _refusal(e):
+        raise UserError(
+          f'no checkpoint could be written to {self._directory}: {reason}. '
+          'Make it writable and start again with the same command; the run '
+          'goes on from the checkpoint before.'
+        ) from e
       raise
+
+
+def _refusal(error: BaseException | None) -> str:
+  """Why a file system took nothing; empty if that is not what is wrong."""
+  while error is not None:
+    for text in _REFUSALS:
+      if text in str(error):
+        return text
+    error = error.__cause__ or error.__context__
+  return ''
 
 
 @contextlib.contextmanager

@@ -1,25 +1,46 @@
-"""What a run would be: sizes, memory and data, from the settings alone."""
+"""What a run would be: sizes, memory and data, before anything is made.
+
+Memory is analytic (`cost`), and XLA's own figure stands beside it: the very
+programs of the stages are compiled for the shapes of their arguments.
+"""
 
 import json
-import math
+import sys
+from collections.abc import Mapping
 
 import jax
+from jax.sharding import Mesh
 
-from monosem_jax import config as configs, settings
-from monosem_jax.check import entries, run_name, width
+from monosem_jax import config as configs, hosts, settings
+from monosem_jax.check import entries, run_name
+from monosem_jax.cost import (
+  Devices,
+  bytes_text,
+  dictionary,
+  flops_text,
+  total,
+  transformer,
+)
 from monosem_jax.files import read_json
 from monosem_jax.mesh import make_mesh
-from monosem_jax.precision import compute_dtype
+from monosem_jax.stages import programs
 from monosem_jax.workdir import Workdir
 
 
 def describe(w: Workdir) -> str:
   """The resolved config, and for every training its size, memory and data.
 
-  Memory is analytic, per device: what the program must hold, without the
-  compiler's temporaries.
+  Memory and FLOPs are those of one device. Says on standard error what it is
+  compiling, which may take a minute.
+
+  Raises:
+    UserError: this machine's devices cannot share the work evenly.
   """
   mesh = make_mesh(w.config.mesh)
+  # All refusals come before the first minute of compiling.
+  for model, names in entries(w.config).items():
+    programs.transformer_mesh(w.config, model)
+    programs.stream_mesh(w.config, names)
   store = w.store / 'manifest.json'
   contexts = (
     read_json(store)['splits']['train']['contexts'] if store.exists() else None
@@ -27,79 +48,114 @@ def describe(w: Workdir) -> str:
   lines = [
     json.dumps(configs.as_dict(w.config), indent=1),
     '',
-    f'mesh: {mesh.shape["data"]} data x {mesh.shape["feature"]} feature, '
+    f'mesh: {" x ".join(f"{n} {axis}" for axis, n in mesh.shape.items())}, '
     f'{jax.default_backend()}',
   ]
   if contexts is None:
     lines.append('tokens: not made yet, so epochs are not known')
   else:
     lines.append(f'tokens: {contexts:,} training contexts')
-  for name, model in w.config.models.items():
-    lines += ['', *_model(w.config, name, model, contexts, mesh.size)]
-    names = entries(w.config)[name]
-    if names:
-      lines += ['', *_stream(w.config, names, model, contexts, mesh)]
+  with jax.set_mesh(mesh):
+    for model, names in entries(w.config).items():
+      lines += ['', *_transformer(w.config, model, contexts, mesh)]
+      if names:
+        lines += ['', *_stream(w.config, names, model, contexts, mesh)]
   return '\n'.join(lines)
 
 
-def _model(config, name, c: settings.Transformer, contexts, devices):
+def _transformer(
+  config: settings.Config, name: str, contexts: int | None, mesh: Mesh
+) -> list[str]:
+  c = config.models[name]
   V, T = config.tokenizer.vocab_size, config.text.context
-  D, A = c.d_model, c.d_mlp
-  block = 4 * D * D + D + 2 * D * A + A + D + 4 * D
-  parameters = 2 * V * D + T * D + c.n_layers * block + 2 * D
-  B = c.micro_batch or c.batch_size
   seen = c.steps * c.batch_size
-  lines = [
-    f'lm/{name}: {parameters:,} parameters, {c.steps:,} steps of '
-    f'{c.batch_size} contexts of {T} tokens',
+  memory = transformer.memory(c, V, T, Devices(**mesh.shape))
+  work = total(programs.transformer_phases(c, mesh, V, T))
+  _say(f'compiling lm/{name}')
+  state = programs.transformer_state(c, mesh, V, T)
+  program = programs.transformer_chunk(c, mesh, state, T)
+  return [
+    f'lm/{name}: {transformer.parameters(c, V, T):,} parameters, {c.steps:,} '
+    f'steps of {c.batch_size} contexts of {T} tokens, '
+    f'{flops_text(work.flops / c.steps_per_chunk)} each',
     f'  tokens to be seen: {seen * T:,}' + _epochs(seen, contexts),
-    '  memory per device: '
-    f'weights {_bytes(4 * parameters)}, moments {_bytes(8 * parameters)}, '
-    f'gradients {_bytes(8 * parameters)}, '
-    f'logits {_bytes(2 * 4 * B * T * V / devices)}',
+    f'  memory per device: {_list(memory)}',
+    f'  all in all: {bytes_text(sum(memory.values()))}; {program.memory()}',
   ]
-  return lines
 
 
-def _stream(config, names, model, contexts, mesh):
-  c = config.stream
-  A, P = width(model), c.positions_per_context
-  R = c.contexts_per_chunk * P
-  S = R // c.batch_size
+def _stream(
+  config: settings.Config,
+  names: list[str],
+  model: str,
+  contexts: int | None,
+  mesh: Mesh,
+) -> list[str]:
+  c, V, T = config.stream, config.tokenizer.vocab_size, config.text.context
+  P = c.positions_per_context
+  sweep = programs.sweep(config, model, names, mesh, V, T)
   seen = c.steps * c.batch_size // P
-  data, feature = mesh.shape['data'], mesh.shape['feature']
-  item = compute_dtype(c.precision).itemsize
+  work = total(dictionary.chunk(sweep))
   lines = [
-    f'sae: {c.steps:,} steps of {c.batch_size:,} activations of width {A}, in '
-    f'{c.steps // S:,} chunks of {S} steps',
-    f'  a chunk: {c.contexts_per_chunk:,} contexts x {P} positions = {R:,} '
-    f'activations, {_bytes(item * R * A / data)} per device',
+    f'sae: {c.steps:,} steps of {c.batch_size:,} activations of width '
+    f'{sweep.A}, in {c.steps // sweep.steps:,} chunks of {sweep.steps} steps',
+    f'  a chunk: {c.contexts_per_chunk:,} contexts x {P} positions = '
+    f'{sweep.rows:,} activations, {flops_text(work.flops)}',
     f'  activations to be seen: {c.steps * c.batch_size:,} from {seen:,} '
     f'contexts' + _epochs(seen, contexts),
   ]
   if contexts is not None:
-    unique = min(seen, contexts * (config.text.context // P)) * P
+    unique = min(seen, contexts * (T // P)) * P
     lines.append(f'  unique activations: {unique:,}')
-  total = item * R * A / data
-  for name in names:
-    F = config.dictionaries[name].features
-    weights = 4 * (2 * A * F / feature + F / feature + A)
-    rows = (c.micro_batch or c.batch_size) / data
-    batch = 3 * 4 * rows * F / feature
-    total += 4 * weights + batch
-    lines.append(
-      f'  {run_name(name)}: {F:,} features, {2 * A * F + F + A:,} parameters; '
-      f'per device: weights {_bytes(weights)}, moments {_bytes(2 * weights)}, '
-      f'gradients {_bytes(weights)}, features of a micro-batch {_bytes(batch)}'
+  _say(f'compiling sae/{model}: {", ".join(map(run_name, names))}')
+  state = programs.stream_state(config, model, names, mesh)
+  lm = programs.transformer_state(config.models[model], mesh, V, T).model
+  program = programs.stream_chunk(config, names, mesh, state, lm, T)
+  return [
+    *lines,
+    f'  memory per device: {_list(dictionary.stream_memory(sweep))}; and of '
+    'every dictionary:',
+    *_table(sweep, {run_name(n): config.dictionaries[n] for n in names}),
+    f'  all in all: {bytes_text(dictionary.chunk_memory(sweep))} (one '
+    f'{"stack" if c.stack == "vmap" else "dictionary"} steps at a time); '
+    f'{program.memory()}',
+  ]
+
+
+def _table(
+  sweep: dictionary.Sweep, dictionaries: Mapping[str, settings.Dictionary]
+) -> list[str]:
+  rows = [('', 'features', 'parameters')]
+  for name, d in dictionaries.items():
+    memory = dictionary.state_memory(sweep, d) | dictionary.step_memory(
+      sweep, d
     )
-  lines.append(f'  memory per device, all in all: {_bytes(total)}')
-  return lines
+    rows[0] = (*rows[0][:3], *memory)
+    size = dictionary.parameters(sweep.A, d.features)
+    rows.append(
+      (
+        f'{name}:',
+        f'{d.features:,}',
+        f'{size:,}',
+        *map(bytes_text, memory.values()),
+      )
+    )
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  return [
+    '    '
+    + '  '.join(cell.rjust(n) for cell, n in zip(row, widths, strict=True))
+    for row in rows
+  ]
+
+
+def _list(memory: Mapping[str, float]) -> str:
+  return ', '.join(f'{name} {bytes_text(n)}' for name, n in memory.items())
 
 
 def _epochs(seen: int, contexts: int | None) -> str:
   return '' if contexts is None else f', {seen / contexts:.3g} epochs'
 
 
-def _bytes(n: float) -> str:
-  unit = min(int(math.log(max(n, 1), 1024)), 4)
-  return f'{n / 1024**unit:.3g} {("B", "KiB", "MiB", "GiB", "TiB")[unit]}'
+def _say(line: str) -> None:
+  if hosts.first():
+    print(f'{line} ...', file=sys.stderr, flush=True)

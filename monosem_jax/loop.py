@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from monosem_jax import hosts, mesh as meshes
 from monosem_jax.checkpoint import Checkpoints
 from monosem_jax.errors import Stopped
 
@@ -19,7 +20,7 @@ class Signals:
   """
 
   def __init__(self):
-    self.caught: int | None = None
+    self.caught = 0
 
   def __enter__(self) -> 'Signals':
     self._before = {
@@ -89,24 +90,25 @@ def run(
     if waiting is not None:
       number, *numbers = waiting
       waiting = None
-      report(number, *jax.device_get(numbers))
+      report(number, *meshes.fetch(numbers))
 
-  with Signals() as signals, contextlib.closing(checkpoints):
-    for done in range(start + 1, stop + 1):
-      state, stats = chunk(state, *next(batches))
-      settle()
-      waiting = done, stats, finite(state)
-      observe(done, state)
-      stopping = signals.caught is not None
-      if done % every == 0 or done == stop or stopping:
+  with Signals() as signals:
+    with contextlib.closing(checkpoints):
+      for done in range(start + 1, stop + 1):
+        state, stats = chunk(state, *next(batches))
         settle()
-        checkpoints.save(done, state)
-      if stopping:
-        break
-  # Also where it came too late to stop a chunk: what follows takes long, too.
-  if signals.caught:
-    name = signal.Signals(signals.caught).name
-    raise Stopped(
-      f'{name}: saved after chunk {done} of {stop}.', signals.caught
-    )
+        waiting = done, stats, finite(state)
+        observe(done, state)
+        # All processes stop if one has to; they agree while the devices work.
+        stopping = hosts.largest(signals.caught)
+        if done % every == 0 or done == stop or stopping:
+          settle()
+          checkpoints.save(done, state)
+        if stopping:
+          break
+    # Also where it came too late to stop a chunk: what follows takes long, too.
+    caught = hosts.largest(signals.caught)
+  if caught:
+    name = signal.Signals(caught).name
+    raise Stopped(f'{name}: saved after chunk {done} of {stop}.', caught)
   return state

@@ -17,6 +17,19 @@ Flags:
   --dry_run             print what would be done, and leave
   --help                print this
 
+On many hosts, or in many processes, each runs the same command, with
+
+  --distributed         where jax finds the others: TPU pods, SLURM, GKE, ...
+
+or, elsewhere, with the three of
+
+  --coordinator=HOST:PORT  where process 0 may listen
+  --num_processes=N        how many there are
+  --process_id=I           which of them this is, from 0
+
+--join_seconds (300) is how long they wait for each other. All must see the same
+--workdir. They end together: with exit code 2 and a line if one of them dies.
+
 Example:
 
   monosem all --config=configs/tiny.py --workdir=runs/tiny --config.sae.l1=4e-3
@@ -25,9 +38,11 @@ Example:
 import pathlib
 import signal
 import sys
+import traceback
 
 from absl import flags
 
+from monosem_jax import hosts
 from monosem_jax.errors import Stopped, UserError, full_disk, nearest
 
 _FLAGS = flags.FlagValues()
@@ -35,6 +50,25 @@ flags.DEFINE_string('config', None, 'Config file.', flag_values=_FLAGS)
 flags.DEFINE_string('workdir', None, 'Work directory.', flag_values=_FLAGS)
 flags.DEFINE_bool(
   'dry_run', False, 'Print what would be done, and leave.', flag_values=_FLAGS
+)
+flags.DEFINE_bool(
+  'distributed', False, 'Many processes, found by jax.', flag_values=_FLAGS
+)
+flags.DEFINE_string(
+  'coordinator', None, 'HOST:PORT of process 0.', flag_values=_FLAGS
+)
+flags.DEFINE_integer(
+  'num_processes', None, 'How many there are.', flag_values=_FLAGS
+)
+flags.DEFINE_integer(
+  'process_id', None, 'Which of them this is.', flag_values=_FLAGS
+)
+flags.DEFINE_integer(
+  'join_seconds',
+  300,
+  'How long to wait for the others.',
+  lower_bound=1,
+  flag_values=_FLAGS,
 )
 flags.DEFINE_bool('help', False, 'Print this.', flag_values=_FLAGS)
 
@@ -62,15 +96,27 @@ def main(argv: list[str]) -> None:
     raise UserError('--config=FILE and --workdir=DIR are needed; see --help.')
   settings = config.load(_FLAGS.config, overrides)
   w = Workdir(pathlib.Path(_FLAGS.workdir or '.'), settings)
-  if _FLAGS.dry_run:
-    print(dry_run.describe(w))
-    return
   if w.root.exists() and not w.root.is_dir():
     raise UserError(f'--workdir: {w.root} is a file, not a folder.')
-  if not w.settings.exists():
-    w.write_config()
-  stages.run(rest[1], w)
-  w.write_config()  # only now: a run that is refused changes nothing
+  with hosts.together(
+    _FLAGS.distributed,
+    _FLAGS.coordinator,
+    _FLAGS.num_processes,
+    _FLAGS.process_id,
+    _FLAGS.join_seconds,
+  ):
+    if _FLAGS.dry_run:
+      w.log(dry_run.describe(w))
+      return
+    hosts.require_same(
+      'the stage, or a key of the config', [rest[1], config.as_dict(settings)]
+    )
+    # A network file system may remember for a minute what was not there.
+    w.require_shared(min(60, _FLAGS.join_seconds))
+    hosts.by_first(lambda: w.settings.exists() or w.write_config())
+    stages.run(rest[1], w)
+    # Only now: a run that is refused changes nothing.
+    hosts.by_first(w.write_config)
 
 
 def _one_line(error: flags.Error) -> str:
@@ -99,11 +145,15 @@ def run() -> None:
     code = 128 + (e.args or (signal.SIGINT,))[0]
     message = 'Stopped.\nThe same command goes on from here.'
   except Exception as e:
-    if not full_disk(e):
+    code, message = 2, hosts.lost(e)
+    if full_disk(e):
+      message = f'error: disk full: {e}. Make room and start again.'
+    if message is None:
+      hosts.abandon(1, f'error: {traceback.format_exc()}')
       raise
-    code, message = 2, f'error: disk full: {e}. Make room and start again.'
   else:
     return
+  hosts.abandon(code, message)
   print(message, file=sys.stderr, flush=True)
   sys.exit(code)
 

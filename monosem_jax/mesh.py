@@ -136,7 +136,7 @@ def put(mesh: jax.sharding.Mesh, x, spec: P) -> jax.Array:
 
 
 def place(mesh: jax.sharding.Mesh, tree):
-  """Sends host arrays, which every process has whole, where `shardings` says."""
+  """Sends host arrays that every process has whole where `shardings` says."""
   return jax.tree.map(
     lambda x, s: put(mesh, x, s.spec), tree, shardings(mesh, tree)
   )
@@ -206,7 +206,7 @@ def constrain(x: jax.Array, spec: P) -> jax.Array:
 
 
 def in_place(tree):
-  """Pins every array of a tree where `shardings` puts it, by its field's name."""
+  """Pins the arrays of a tree where `shardings` puts them."""
   mesh = jax.sharding.get_abstract_mesh()
   if mesh.empty:
     return tree
@@ -220,6 +220,12 @@ def tokens_spec(n: int) -> P:
   mesh = jax.sharding.get_abstract_mesh()
   even = mesh.empty or n % mesh.size == 0
   return SPECS.tokens_BT if even else SPECS.replicated
+
+
+def feature_shards() -> int:
+  """How many devices share the features on the mesh in force."""
+  mesh = jax.sharding.get_abstract_mesh()
+  return 1 if mesh.empty else mesh.shape['feature']
 
 
 def f_spec(n: int) -> P:

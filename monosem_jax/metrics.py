@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import tqdm
 
+from monosem_jax import hosts
+from monosem_jax.cost import flops_text
 from monosem_jax.errors import UserError
 
 
@@ -17,11 +19,14 @@ class Metrics:
   """Writes the numbers of one run of a stage, such as `lm/A`.
 
   Opening it at `start` takes back what was written beyond, so that a run that
-  goes on from a checkpoint never says anything twice.
+  goes on from a checkpoint never says anything twice. Of many processes, one
+  writes.
   """
 
   def __init__(self, workdir: pathlib.Path, run: str, start: int):
-    self._run = run
+    self._run, self._file = run, None
+    if not hosts.first():
+      return
     path = workdir / 'metrics.jsonl'
     _drop_beyond(path, run, start)
     self._file = path.open('a', encoding='utf-8')
@@ -31,6 +36,8 @@ class Metrics:
 
   def write(self, step: int, numbers: Mapping[str, Any]) -> None:
     """Writes numbers (floats, or lists for histograms) as of `step`."""
+    if self._file is None:
+      return
     line = {'run': self._run, 'step': step, **numbers}
     self._file.write(json.dumps(line) + '\n')
     self._file.flush()
@@ -39,8 +46,9 @@ class Metrics:
     )
 
   def close(self) -> None:
-    self._file.close()
-    self._events.close()
+    if self._file is not None:
+      self._file.close()
+      self._events.close()
 
 
 class _Events:
@@ -59,9 +67,9 @@ class _Events:
     self._writer = event_file_writer.EventsWriter(str(directory / 'events'))
     # TensorBoard forgets what an earlier session said of later steps.
     session = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-    self._flushed = time.time()
+    self._flushed = time.monotonic()
     self._writer.write_event(
-      self._event(wall_time=self._flushed, step=start + 1, session_log=session)
+      self._event(wall_time=time.time(), step=start + 1, session_log=session)
     )
 
   def write(self, step: int, numbers: Mapping[str, float]) -> None:
@@ -70,8 +78,8 @@ class _Events:
       self._writer.write_event(
         self._event(wall_time=now, step=step, summary=self._scalar(name, value))
       )
-    if now - self._flushed > 30:
-      self._flushed = now
+    if time.monotonic() - self._flushed > 30:
+      self._flushed = time.monotonic()
       self._writer.flush()
 
   def close(self) -> None:
@@ -101,8 +109,9 @@ def _drop_beyond(path: pathlib.Path, run: str, start: int) -> None:
 
 
 def progress(name: str, *, total: int, unit: str, start: int = 0) -> tqdm.tqdm:
-  """The progress line: share done, rate in `unit`/s, ETA."""
-  return tqdm.tqdm(
+  """The progress line of process 0: share done, rate in `unit`/s, ETA."""
+  live = sys.stderr.isatty()
+  bar = tqdm.tqdm(
     desc=name,
     total=total,
     initial=start,
@@ -110,10 +119,27 @@ def progress(name: str, *, total: int, unit: str, start: int = 0) -> tqdm.tqdm:
     unit_scale=True,
     dynamic_ncols=True,
     # A log file gets a line now and then, a terminal a live one.
-    mininterval=0.2 if sys.stderr.isatty() else 15,
+    mininterval=0.2 if live else 15,
     maxinterval=15,
-    file=sys.stderr,
+    file=sys.stderr if live else _Lines(),
+    disable=not hosts.first(),
   )
+  # tqdm's own clock is one that can be set, and then its times are negative.
+  bar._time = time.monotonic
+  bar.start_t = bar.last_print_t = time.monotonic()
+  return bar
+
+
+class _Lines:
+  """Standard error, a line for each state of a bar: what is said next, such as
+  an error, does not stand behind it."""
+
+  def write(self, text: str) -> None:
+    if text.strip():
+      sys.stderr.write(text.strip() + '\n')
+
+  def flush(self) -> None:
+    sys.stderr.flush()
 
 
 def advance(bar: tqdm.tqdm, done: int, total: int) -> None:
@@ -136,6 +162,8 @@ class Reporter:
     units_per_chunk: int,
     unit: str,
     summarise: Callable[[Any], tuple[dict[str, Any], np.ndarray]],
+    flops_per_chunk: float = 0.0,
+    peak_flops: float = 0.0,
   ):
     """Opens the writers.
 
@@ -149,7 +177,10 @@ class Reporter:
       unit: its name.
       summarise: a chunk's stats, on the host, to numbers worth writing and
         finite_S, whether each step's were finite.
+      flops_per_chunk: that all devices do together; 0: not known.
+      peak_flops: FLOP/s that they could do at best; 0: not known.
     """
+    self._flops, self._peak = flops_per_chunk, peak_flops
     self._run, self._steps, self._units = run, steps_per_chunk, units_per_chunk
     self._summarise = summarise
     self._metrics = Metrics(workdir, run, start * steps_per_chunk)
@@ -183,22 +214,53 @@ class Reporter:
         'it was saved; the last checkpoint stands. Lower the learning rate, or '
         'look at the data of that step, and start again.'
       )
-    self._metrics.write(done * self._steps, numbers)
-    self._last = done, time.perf_counter()
+    before, self._last = self._last, (done, time.perf_counter())
     self._first = self._first or self._last
-    if 'loss' in numbers:
-      self._bar.set_postfix_str(f'loss {numbers["loss"]:.4g}', refresh=False)
+    timing = self._timing(before, self._last)
+    self._metrics.write(done * self._steps, numbers | timing)
+    self._bar.set_postfix_str(self._postfix(numbers), refresh=False)
     self._bar.update(self._units)
 
-  def rate(self) -> float | None:
-    """Units per second of this session behind its first chunk, which compiles.
+  def _timing(
+    self, since: tuple[int, float] | None, until: tuple[int, float]
+  ) -> dict[str, float]:
+    """Rate and utilisation between two chunks; nothing known of none."""
+    if since is None or since == until:
+      return {}
+    chunks_per_second = (until[0] - since[0]) / (until[1] - since[1])
+    timing = {'units_per_second': chunks_per_second * self._units}
+    if self._flops:
+      timing['flops_per_second'] = chunks_per_second * self._flops
+      if self._peak:
+        timing['mfu'] = timing['flops_per_second'] / self._peak
+    return timing
 
-    None if there was only one chunk.
+  def _postfix(self, numbers: dict[str, Any]) -> str:
+    parts = []
+    if 'loss' in numbers:
+      parts.append(f'loss {numbers["loss"]:.4g}')
+    session = self.timing()
+    if session['flops_per_second']:
+      parts.append(f'{flops_text(session["flops_per_second"])}/s')
+    if session['mfu']:
+      parts.append(f'MFU {session["mfu"]:.1%}')
+    return ', '.join(parts)
+
+  def timing(self) -> dict[str, float | None]:
+    """What this session did behind its first chunk, which warms up.
+
+    `units_per_second`; `flops_per_second`, of matrix products; and `mfu`, the
+    share of the peak that these are (model FLOPs utilisation). None: not known,
+    or there was only one chunk.
     """
-    if self._first == self._last:
-      return None
-    (first, since), (last, until) = self._first, self._last
-    return (last - first) * self._units / (until - since)
+    known = dict.fromkeys(('units_per_second', 'flops_per_second', 'mfu'))
+    if self._first is None:
+      return known
+    return known | self._timing(self._first, self._last)
+
+  def rate(self) -> float | None:
+    """Units per second, see `timing`."""
+    return self.timing()['units_per_second']
 
   def close(self) -> None:
     self._bar.close()

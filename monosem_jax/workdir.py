@@ -2,12 +2,15 @@
 
 import dataclasses
 import pathlib
+import secrets
+import socket
+import time
 from collections.abc import Callable
 
-from monosem_jax import settings
+from monosem_jax import hosts, settings
 from monosem_jax.check import entries
 from monosem_jax.errors import UserError
-from monosem_jax.files import read_json, sha256, write_json
+from monosem_jax.files import read_json, sha256, write_file, write_json
 from monosem_jax.stamp import Stamp, identity
 
 STAGES = ('tokens', 'lm', 'sae', 'features', 'site')
@@ -25,7 +28,7 @@ class Workdir:
 
   root: pathlib.Path
   config: settings.Config
-  log: Callable[[str], None] = print
+  log: Callable[[str], None] = hosts.log
 
   @property
   def settings(self) -> pathlib.Path:
@@ -72,6 +75,10 @@ class Workdir:
   def features(self, dictionary: str) -> pathlib.Path:
     return self.root / 'features' / dictionary
 
+  def profile(self, run: str) -> pathlib.Path:
+    """Where the profiler writes, if it is asked for."""
+    return self.root / 'profile' / run.replace('/', '-')
+
   def complete(self, run: str, result: pathlib.Path, steps: int) -> bool:
     """Whether a training of so many steps is finished; says so.
 
@@ -88,6 +95,34 @@ class Workdir:
     if done == steps:
       self.log(f'{run}: complete')
     return done == steps
+
+  def require_shared(self, seconds: int) -> None:
+    """Sees to it that this directory is the same one for all processes.
+
+    Raises:
+      UserError: what process 0 wrote there is not here after so many seconds.
+    """
+    if hosts.alone():
+      return
+    file = self.root / '.shared'
+
+    def write() -> str:
+      token = secrets.token_hex(8)
+      write_file(file, token.encode())
+      return token
+
+    token = hosts.by_first(write)
+    until = time.monotonic() + seconds
+    while not (file.exists() and file.read_text() == token):
+      if time.monotonic() > until:
+        raise UserError(
+          f'--workdir: {self.root} on {socket.gethostname()} is not the folder '
+          'that process 0 has; it must lie on a file system that all share.'
+        )
+      time.sleep(0.1)
+    hosts.barrier()
+    if hosts.first():
+      file.unlink()
 
   def write_config(self) -> None:
     """Keeps the resolved settings beside what they make."""

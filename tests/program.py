@@ -154,8 +154,14 @@ def log_of_finished() -> str:
   return (_folder() / 'finished.log').read_text()
 
 
-def records(workdir: pathlib.Path, run: str) -> list[dict]:
-  """The lines of metrics.jsonl of one run."""
+# What a clock says, which differs from run to run.
+TIMING = ('units_per_second', 'flops_per_second', 'mfu')
+
+
+def records(
+  workdir: pathlib.Path, run: str, *, timing: bool = False
+) -> list[dict]:
+  """The lines of metrics.jsonl of one run, without their timing."""
   path = workdir / 'metrics.jsonl'
   lines = path.read_text().splitlines() if path.exists() else []
   found = []
@@ -164,7 +170,10 @@ def records(workdir: pathlib.Path, run: str) -> list[dict]:
       found.append(json.loads(line))
     except ValueError:
       assert line is lines[-1], f'a broken line amid metrics.jsonl: {line}'
-  return [r for r in found if r['run'] == run]
+  kept = [r for r in found if r['run'] == run]
+  if timing:
+    return kept
+  return [{k: v for k, v in r.items() if k not in TIMING} for r in kept]
 
 
 def report(workdir: pathlib.Path) -> dict:

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import jax
 import program
@@ -212,34 +214,67 @@ def test_an_impossible_combination_is_refused_before_anything_is_written(
   assert not (tmp_path / 'run').exists()
 
 
-def _dry_run(capsys, config, *more):
-  code, err = program.call('all', f'--config={config}', '--dry_run', *more)
-  assert code == 0, err
-  return capsys.readouterr().out
+def _dry_run(config, *more):
+  """What a dry run prints, on one device."""
+  done = subprocess.run(
+    [
+      *(sys.executable, '-m', 'monosem_jax.main', 'all'),
+      *(f'--config={config}', '--dry_run', *more),
+    ],
+    env=program.environment(),
+    capture_output=True,
+    text=True,
+    timeout=200,
+  )
+  assert done.returncode == 0, done.stderr
+  return done.stdout
 
 
 def _parameters(out, line):
-  found = re.search(rf'^ *{line}: .*?([\d,]+) parameters', out, re.M)
+  found = re.search(rf'^{line}: ([\d,]+) parameters', out, re.M)
   return int(found[1].replace(',', ''))
+
+
+def _table(out):
+  """The rows of the dictionaries' table, numbers and sizes in bytes."""
+  found, header = {}, ()
+  for line in out.splitlines():
+    cells = re.split(r' {2,}', line.strip())
+    if cells[:2] == ['features', 'parameters']:
+      header = cells
+    elif header and re.match(r'[A-Z]/\d+:', line.strip()):
+      name, *cells = cells
+      found[name[:-1]] = dict(zip(header, map(_bytes, cells), strict=True))
+  return found
+
+
+def _bytes(text):
+  number, _, unit = text.replace(',', '').partition(' ')
+  power = {'': 0, 'B': 0, 'KiB': 1, 'MiB': 2, 'GiB': 3}[unit]
+  return float(number) * 1024**power
 
 
 @pytest.mark.parametrize(
   'path', sorted((program.ROOT / 'configs').glob('*.py')), ids=lambda p: p.stem
 )
-def test_every_config_of_ours_loads_and_runs_dry(path, capsys):
-  out = _dry_run(capsys, path, '--config.text.paths=x')
+def test_every_config_of_ours_loads_and_runs_dry(path):
+  out = _dry_run(path, '--config.text.paths=x')
   c = configs.load(str(path), ['text.paths=x'])
   assert json.loads(out[: out.index('\n}\n') + 2]) == configs.as_dict(c)
   assert out.count('activations to be seen') == 1
-  for name in c.dictionaries:
-    assert f'{name[:-1]}/{name[-1]}: ' in out
+  assert out.count('XLA (cpu): arguments') == 2
+  table = _table(out)
+  assert [name.replace('/', '') for name in table] == list(c.dictionaries)
+  for row, d in zip(table.values(), c.dictionaries.values(), strict=True):
+    assert row['features'] == d.features
+    # A device's share, printed to three digits.
+    weights = 4 * row['parameters']
+    assert row['weights'] == pytest.approx(weights, rel=0.01)
+    assert row['moments'] == pytest.approx(2 * weights, rel=0.01)
 
 
-def test_a_dry_run_says_what_a_run_would_be_and_writes_nothing(
-  tmp_path, capsys
-):
+def test_a_dry_run_says_what_a_run_would_be_and_writes_nothing(tmp_path):
   out = _dry_run(
-    capsys,
     program.config(),
     f'--workdir={tmp_path / "run"}',
     '--config.models.A.n_layers=2',
@@ -255,14 +290,12 @@ def test_a_dry_run_says_what_a_run_would_be_and_writes_nothing(
   assert 'unique' not in out
 
 
-def test_a_dry_run_counts_the_parameters_that_a_run_has(capsys):
+def test_a_dry_run_counts_the_parameters_that_a_run_has():
   from monosem_jax.dictionary import sae
   from monosem_jax.transformer import train
 
   overrides = ['models.A.n_layers=2', 'models.A.d_mlp=40']
-  out = _dry_run(
-    capsys, program.config(), *(f'--config.{o}' for o in overrides)
-  )
+  out = _dry_run(program.config(), *(f'--config.{o}' for o in overrides))
   model = configs.load(str(program.config()), overrides).models['A']
   lm = jax.eval_shape(
     lambda: train.init(model, vocab_size=300, context=16, separator=0).model
@@ -270,15 +303,13 @@ def test_a_dry_run_counts_the_parameters_that_a_run_has(capsys):
   size = lambda tree: sum(x.size for x in jax.tree.leaves(tree))
   assert _parameters(out, 'lm/A') == size(lm)
   dictionary = jax.eval_shape(lambda: sae.init(jax.random.key(0), 40, 48))
-  assert _parameters(out, 'A/1') == size(dictionary)
+  assert _table(out)['A/1']['parameters'] == size(dictionary)
 
 
-def test_a_dry_run_over_made_tokens_counts_epochs_and_unique_activations(
-  capsys,
-):
+def test_a_dry_run_over_made_tokens_counts_epochs_and_unique_activations():
   workdir = program.finished()
   before = program.files(workdir)
-  out = _dry_run(capsys, program.config(), f'--workdir={workdir}')
+  out = _dry_run(program.config(), f'--workdir={workdir}')
   contexts = json.loads((workdir / 'tokens/store/manifest.json').read_text())[
     'splits'
   ]['train']['contexts']
@@ -289,13 +320,38 @@ def test_a_dry_run_over_made_tokens_counts_epochs_and_unique_activations(
   assert program.files(workdir) == before
 
 
-def test_epochs_beyond_the_positions_of_a_context_repeat_activations(capsys):
+def test_epochs_beyond_the_positions_of_a_context_repeat_activations():
   # 16 positions are two slices of 8: 1,312 contexts hold 20,992 activations.
   out = _dry_run(
-    capsys,
     program.config(),
     f'--workdir={program.finished()}',
     '--config.stream.steps=1200',
   )
   assert 'activations to be seen: 38,400' in out
   assert 'unique activations: 20,992' in out
+
+
+def test_a_dry_run_spreads_features_over_the_mesh_and_says_what_it_compiles(
+  capsys,
+):
+  rows = {}
+  for feature in (2, 4):
+    code, err = program.call(
+      *('all', f'--config={program.config()}', '--dry_run'),
+      f'--config.mesh.feature={feature}',
+      '--config.stream.micro_batches=1',
+    )
+    assert code == 0, err
+    assert err == 'compiling lm/A ...\ncompiling sae/A: A/1 ...\n'
+    out = capsys.readouterr().out
+    assert f'mesh: {8 // feature} data x {feature} feature' in out
+    rows[feature] = _table(out)['A/1']
+  for part in ('weights', 'moments', 'gradients', 'counters'):
+    # A bias of 32 numbers is whole on every device.
+    assert 1.95 < rows[2][part] / rows[4][part] <= 2
+
+
+def test_a_dry_run_refuses_a_mesh_that_the_run_would_refuse():
+  refused = program.refusal('all', f'--config={program.config()}', '--dry_run')
+  assert 'stream.shuffle_groups' in refused
+  assert '8 devices' in refused

@@ -11,7 +11,7 @@ from monosem_jax import metrics
 from monosem_jax.errors import UserError
 
 
-def _reporter(tmp_path, *, start=0, stop=4, run='lm/A'):
+def _reporter(tmp_path, *, start=0, stop=4, run='lm/A', **more):
   return metrics.Reporter(
     tmp_path,
     run,
@@ -21,6 +21,7 @@ def _reporter(tmp_path, *, start=0, stop=4, run='lm/A'):
     units_per_chunk=100,
     unit='tok',
     summarise=lambda stats: ({'loss': stats[0]}, np.asarray(stats[1])),
+    **more,
   )
 
 
@@ -39,6 +40,38 @@ def test_the_rate_leaves_the_first_chunk_out(tmp_path):
   # 200 units in 0.1 s and a little; with the first chunk it were 300 in 0.4 s.
   assert 900 < reporter.rate() <= 2_000
   reporter.close()
+
+
+def test_achieved_flops_and_utilisation_are_written_and_shown(tmp_path, capsys):
+  reporter = _reporter(tmp_path, flops_per_chunk=2e9, peak_flops=1e12)
+  assert set(reporter.timing().values()) == {None}
+  for done in (1, 2, 3):
+    time.sleep(0.05)
+    reporter(done, FINE)
+  first, *others = metrics.read(tmp_path, 'lm/A')
+  assert 'units_per_second' not in first
+  for numbers in (*others, reporter.timing()):
+    # At most 20 chunks of 100 units a second.
+    assert 0 < numbers['units_per_second'] <= 2_000
+    flops = numbers['units_per_second'] / 100 * 2e9
+    assert numbers['flops_per_second'] == pytest.approx(flops)
+    assert numbers['mfu'] == pytest.approx(flops / 1e12)
+  assert reporter.rate() == reporter.timing()['units_per_second']
+  reporter(4, FINE)
+  reporter.close()
+  shown = capsys.readouterr().err
+  assert re.search(r'loss 1.5, [\d.]+ GFLOP/s, MFU [\d.]+%\]', shown)
+
+
+def test_without_a_peak_there_is_no_utilisation(tmp_path):
+  reporter = _reporter(tmp_path, flops_per_chunk=2e9)
+  for done in (1, 2):
+    time.sleep(0.01)
+    reporter(done, FINE)
+  reporter.close()
+  assert 'mfu' not in metrics.read(tmp_path, 'lm/A')[1]
+  assert reporter.timing()['mfu'] is None
+  assert reporter.timing()['flops_per_second'] > 0
 
 
 def test_the_progress_line_shows_rate_and_time_left_in_a_log(tmp_path, capsys):
@@ -104,7 +137,14 @@ def test_tensorboard_reads_the_same_numbers_without_tensorflow(tmp_path):
   reporter.close()
   (path,) = (tmp_path / 'tensorboard' / 'lm-A').iterdir()
   assert 'tfevents' in path.name
-  assert _scalars(path) == [('loss', 5, 1.5), ('loss', 10, 0.5)]
+  scalars = _scalars(path)
+  assert [s for s in scalars if s[0] == 'loss'] == [
+    ('loss', 5, 1.5),
+    ('loss', 10, 0.5),
+  ]
+  assert [s[:2] for s in scalars if s[0] != 'loss'] == [
+    ('units_per_second', 10)
+  ]
 
 
 def _scalars(path):

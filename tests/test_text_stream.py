@@ -94,29 +94,17 @@ def test_a_resumed_stream_equals_the_continued_one(store, start):
   assert time.monotonic() - began < 5
 
 
-@pytest.mark.parametrize('count', [2, 3, 4, 12])
 @pytest.mark.parametrize('batch_size', [12, 36])
-def test_processes_share_the_batch_of_one(store, count, batch_size):
+def test_some_rows_are_those_of_the_whole_batch(store, batch_size):
   args = (store, 'train', batch_size)
   alone = take(batches(*args, seed=1, start=4), 5)
-  shares = [
-    take(
-      batches(*args, seed=1, start=4, process_index=index, process_count=count),
-      5,
-    )
-    for index in range(count)
-  ]
-  joined = [
-    tuple(np.concatenate(parts) for parts in zip(*group, strict=True))
-    for group in zip(*shares, strict=True)
-  ]
-  assert_same(alone, joined)
-  assert {len(batch.context_B) for batch in shares[0]} == {batch_size // count}
-
-
-def test_a_batch_that_cannot_be_shared_out(store):
-  with pytest.raises(UserError, match=r'10 contexts.*3 processes'):
-    batches(store, 'train', 10, seed=0, start=0, process_count=3)
+  for rows in (
+    np.arange(batch_size)[:4],
+    np.arange(batch_size)[1::3],  # such as processes that take turns
+    np.array([7, 3, 3, 0]),
+  ):
+    found = take(batches(*args, seed=1, start=4, rows=rows), 5)
+    assert_same(found, [tuple(x[rows] for x in batch) for batch in alone])
 
 
 def test_seeds_give_different_orders(store):

@@ -33,7 +33,8 @@ def make_sums(patched_loss: Callable, dot: Dot) -> Callable:
     tokens_BT = constrain(tokens_BT, tokens_spec(len(tokens_BT)))
     clean, acts_BTA = patched_loss(lm, tokens_BT, None)
     zeroed, _ = patched_loss(lm, tokens_BT, jnp.zeros_like)
-    x_NA = acts_BTA.reshape(-1, acts_BTA.shape[-1]).astype(jnp.float32)
+    x_NA = acts_BTA.reshape(-1, acts_BTA.shape[-1])
+    x_NA = x_NA.astype(jnp.result_type(x_NA, jnp.float32))
     total = {
       'clean': clean,
       'zeroed': zeroed,

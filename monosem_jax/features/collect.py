@@ -15,7 +15,16 @@ import numpy as np
 
 from monosem_jax import settings
 from monosem_jax.dictionary.sae import SAE, encode
-from monosem_jax.mesh import SPECS, constrain
+from monosem_jax.mesh import (
+  SPECS,
+  constrain,
+  f_spec,
+  feature_shards,
+  fetch,
+  in_place,
+  per_device,
+  tokens_spec,
+)
 from monosem_jax.precision import Dot
 
 
@@ -82,15 +91,22 @@ def make_step(
     totals: Totals, lm, sae: SAE, keep_F, key, tokens_BT, context_B
   ) -> tuple[Totals, Sampled]:
     B, T = tokens_BT.shape
-    acts_BTA = forward(lm, tokens_BT)
+    acts_BTA = forward(lm, constrain(tokens_BT, tokens_spec(B)))
     x_NA = acts_BTA.reshape(B * T, -1).astype(sae.b_enc_F.dtype)
-    f_NF = constrain(encode(sae, x_NA, dot), SPECS.f_NF)
+    f_NF = constrain(encode(sae, x_NA, dot), f_spec(B * T))
     active_NF = f_NF > 0
 
-    best_FB = f_NF.reshape(B, T, -1).max(1).T
-    top_FE, top_context_FE = _merge(totals, best_FB, context_B)
-
-    value_NL, feature_NL = jax.lax.top_k(f_NF, min(active, f_NF.shape[1]))
+    top_FE, top_context_FE = per_device(
+      _merge,
+      (SPECS.top_FE, SPECS.top_FE, SPECS.top_FE, SPECS.replicated),
+      (SPECS.top_FE, SPECS.top_FE),
+    )(
+      totals.top_FE,
+      totals.top_context_FE,
+      f_NF.reshape(B, T, -1).max(1).T,
+      context_B.astype(jnp.int32),
+    )
+    value_NL, feature_NL = most_active(f_NF, active)
     chance_NL = jax.random.uniform(key, value_NL.shape)
     chosen_NL = (value_NL > 0) & (chance_NL < keep_F[feature_NL])
     (at_M,) = jnp.nonzero(chosen_NL.reshape(-1), size=room, fill_value=0)
@@ -111,25 +127,45 @@ def make_step(
       overflowing=totals.overflowing + too_many_N.sum(dtype=jnp.int32),
       lost=totals.lost + jnp.maximum(count - room, 0),
     )
-    return totals, sampled
+    return in_place(totals), in_place(sampled)
 
   return step
 
 
+def most_active(f_NF: jax.Array, active: int) -> tuple[jax.Array, jax.Array]:
+  """The `active` largest features of every row, falling: value_NL, feature_NL.
+
+  As `lax.top_k`, ties included, but of f_NF only what each device finds among
+  its own features is sent: `lax.top_k` would send all of it.
+  """
+
+  def of_device(f_nf, number_f):
+    value_nl, at_nl = jax.lax.top_k(f_nf, min(active, f_nf.shape[1]))
+    return value_nl, number_f[at_nl]
+
+  f_at = f_spec(len(f_NF))
+  number_F = jnp.arange(f_NF.shape[1], dtype=jnp.int32)
+  found = per_device(of_device, (f_at, SPECS.fired_F), (f_at, f_at))(
+    f_NF, number_F
+  )
+  value_NL, feature_NL = (constrain(x, SPECS.replicated) for x in found)
+  if feature_shards() == 1:
+    return value_NL, feature_NL
+  value_NL, at_NL = jax.lax.top_k(value_NL, min(active, f_NF.shape[1]))
+  return value_NL, jnp.take_along_axis(feature_NL, at_NL, 1)
+
+
 def _merge(
-  totals: Totals, best_FB: jax.Array, context_B: jax.Array
+  top_FE: jax.Array,
+  top_context_FE: jax.Array,
+  best_FB: jax.Array,
+  context_B: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
   """The largest of the top so far and a batch's context maxima."""
-  kept = totals.top_FE.shape[1]
-  both = jnp.concatenate([totals.top_FE, best_FB], 1)
-  contexts = jnp.concatenate(
-    [
-      totals.top_context_FE,
-      jnp.broadcast_to(context_B.astype(jnp.int32), best_FB.shape),
-    ],
-    1,
-  )
-  top_FE, at_FE = jax.lax.top_k(both, kept)
+  both = jnp.concatenate([top_FE, best_FB], 1)
+  context_FB = jnp.broadcast_to(context_B, best_FB.shape)
+  contexts = jnp.concatenate([top_context_FE, context_FB], 1)
+  top_FE, at_FE = jax.lax.top_k(both, top_FE.shape[1])
   return top_FE, jnp.take_along_axis(contexts, at_FE, 1)
 
 
@@ -159,7 +195,7 @@ def collect(
   dot: Dot,
   lm,
   sae: SAE,
-  batches: Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]],
+  batches: Callable[[], Iterator[tuple[np.ndarray | jax.Array, ...]]],
   tokens: int,
   progress: Callable[[int], None],
 ) -> Found:
@@ -169,7 +205,7 @@ def collect(
     c: settings.
     forward: `forward(lm, tokens_BT) -> acts_BTA`.
     dot: the matrix product.
-    lm: what `forward` needs.
+    lm: what `forward` needs; on the mesh in force, if any, as all arrays.
     sae: the dictionary.
     batches: opens the stream of (tokens_BT, context_B).
     tokens: how many it has in all.
@@ -184,7 +220,8 @@ def collect(
   step = make_step(forward, dot, c.active_per_token, room)
 
   def run(keep_F, limit: int, told) -> Iterator[Totals | Sampled]:
-    totals, seen, waiting = fresh(F, 2 * c.top), 0, None
+    totals = jax.jit(lambda: in_place(fresh(F, 2 * c.top)))()
+    seen, waiting = 0, None
     for i, (tokens_BT, context_B) in enumerate(batches()):
       if seen >= limit:
         break
@@ -194,8 +231,8 @@ def collect(
         sae,
         keep_F,
         jax.random.fold_in(key, i),
-        jnp.asarray(tokens_BT),
-        jnp.asarray(context_B),
+        tokens_BT,
+        context_B,
       )
       # The batch before is read only now, so that the device never waits.
       if waiting is not None:
@@ -208,21 +245,21 @@ def collect(
     yield totals
 
   read: list[int] = []  # whole batches, which may be more than was asked for
+  dtype = sae.b_enc_F.dtype
   *_, totals = run(
-    jnp.zeros(F), max(1, int(tokens * c.sample_fraction)), read.append
+    np.zeros(F, dtype), max(1, int(tokens * c.sample_fraction)), read.append
   )
-  expected_F = jnp.maximum(totals.fired_F, 1) / sum(read) * tokens
+  expected_F = np.maximum(fetch(totals.fired_F), 1) / sum(read) * tokens
   # A little more than wanted: what is too much is dropped below.
-  keep_F = jnp.minimum(1.0, 1.2 * c.activations / expected_F)
-  *parts, totals = run(keep_F, tokens, progress)
+  keep_F = np.minimum(1.0, 1.2 * c.activations / expected_F)
+  *parts, totals = run(keep_F.astype(dtype), tokens, progress)
   return _on_host(c, tokens, parts, totals)
 
 
 def _on_host(
   c: settings.Features, tokens: int, parts: Iterable[Sampled], totals: Totals
 ) -> Found:
-  totals = jax.device_get(totals)
-  parts = [jax.device_get(p) for p in parts]
+  totals, *parts = fetch([totals, *parts])
   columns = [
     np.concatenate([getattr(p, name)[: p.count] for p in parts])
     for name in ('feature_M', 'value_M', 'context_M', 'position_M')

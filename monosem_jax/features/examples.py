@@ -10,6 +10,15 @@ from monosem_jax import settings
 from monosem_jax.dictionary.sae import SAE, encode
 from monosem_jax.features.collect import Found
 from monosem_jax.features.table import BINS, INTERVALS, groups
+from monosem_jax.mesh import (
+  SPECS,
+  constrain,
+  feature_shards,
+  in_place,
+  per_device,
+  sum_over_features,
+  tokens_spec,
+)
 from monosem_jax.precision import Dot
 
 # Contexts that silent examples are drawn from, shared by all features.
@@ -126,21 +135,41 @@ def make_windows(
 
   @jax.jit
   def windows(lm, sae: SAE, W_enc_FA, tokens_BT, feature_Bn, position_Bn):
-    acts_BTA = forward(lm, tokens_BT).astype(sae.b_enc_F.dtype)
+    at = tokens_spec(len(tokens_BT))
+    acts_BTA = forward(lm, constrain(tokens_BT, at)).astype(sae.b_enc_F.dtype)
 
-    def of_row(x_TA, feature_n, position_n):
-      own = sae.replace(
-        W_enc_AF=W_enc_FA[feature_n].T, b_enc_F=sae.b_enc_F[feature_n]
-      )
+    def of_row(x_TA, W_nA, feature_n, position_n):
+      own = sae.replace(W_enc_AF=W_nA.T, b_enc_F=sae.b_enc_F[feature_n])
       f_Tn = encode(own, x_TA, dot)
       at_n = jnp.where(position_n < 0, f_Tn.argmax(0), position_n)
       padded_Tn = jnp.pad(f_Tn, ((before, after), (0, 0)))
       w_nW = at_n[:, None] + jnp.arange(before + 1 + after)
       return at_n, jnp.take_along_axis(padded_Tn.T, w_nW, 1)
 
-    return jax.vmap(of_row)(acts_BTA, feature_Bn, position_Bn)
+    W_BnA = _rows_of(W_enc_FA, feature_Bn)
+    found = jax.vmap(of_row)(acts_BTA, W_BnA, feature_Bn, position_Bn)
+    return in_place(found)
 
   return windows
+
+
+def _rows_of(x_FA: jax.Array, feature_Bn: jax.Array) -> jax.Array:
+  """x_FA[feature_Bn], without sending all of x_FA to where it is wanted."""
+  if feature_shards() == 1:
+    return x_FA[feature_Bn]
+
+  def of_device(x_fA, number_f, feature_Bn):
+    at_Bn = feature_Bn - number_f[0]
+    mine_Bn = (at_Bn >= 0) & (at_Bn < number_f.size)
+    x_BnA = x_fA[jnp.where(mine_Bn, at_Bn, 0)]
+    return sum_over_features(jnp.where(mine_Bn[..., None], x_BnA, 0))
+
+  number_F = jnp.arange(len(x_FA), dtype=jnp.int32)
+  return per_device(
+    of_device,
+    (SPECS.W_dec_FA, SPECS.fired_F, SPECS.replicated),
+    SPECS.replicated,
+  )(x_FA, number_F, feature_Bn)
 
 
 def look(
@@ -170,7 +199,8 @@ def look(
   F, X = context_FX.shape
   W = c.before + 1 + c.after
   windows = make_windows(forward, dot, c.before, c.after)
-  W_enc_FA = jax.jit(jnp.transpose)(sae.W_enc_AF)
+  transpose = lambda x: constrain(x.T, SPECS.W_dec_FA)
+  W_enc_FA = jax.jit(transpose)(sae.W_enc_AF)
   wanted = np.flatnonzero(context_FX.reshape(-1) >= 0)
   wanted = wanted[np.argsort(context_FX.reshape(-1)[wanted], kind='stable')]
   rows = _rows(context_FX.reshape(-1)[wanted])
@@ -209,9 +239,9 @@ def look(
       lm,
       sae,
       W_enc_FA,
-      jnp.asarray(tokens_BT),
-      jnp.asarray(example_Bn // X, jnp.int32),
-      jnp.asarray(position_FX.reshape(-1)[example_Bn], jnp.int32),
+      tokens_BT,
+      (example_Bn // X).astype(np.int32),
+      position_FX.reshape(-1)[example_Bn].astype(np.int32),
     )
     if waiting is not None:
       store(*waiting)

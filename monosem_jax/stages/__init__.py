@@ -7,10 +7,12 @@ that were made otherwise.
 
 import importlib
 
+from monosem_jax import ahead
 from monosem_jax.workdir import STAGES, Workdir
 
 
 def run(stage: str, w: Workdir) -> None:
   """Runs one stage, or `all` of them in order."""
+  ahead.use_cache(w.config.runtime, w.log)
   for name in STAGES if stage == 'all' else (stage,):
     importlib.import_module(f'monosem_jax.stages.{name}').run(w)

@@ -1,6 +1,8 @@
 """What the dictionaries of a model preserve: the end of the stage `sae`."""
 
-from monosem_jax import metrics
+import jax
+
+from monosem_jax import hosts, mesh as meshes, metrics
 from monosem_jax.dictionary import evaluate
 from monosem_jax.files import write_json
 from monosem_jax.interop import saelens
@@ -20,15 +22,19 @@ def measure(
   names: list[str],
 ) -> None:
   """Measures what is not measured yet on held-out text, all in one pass."""
-  wanted = [
-    n
-    for n in names
-    if not w.evaluation_stamp(n, model).matches(w.evaluation(n))
-    or not (w.evaluation(n) / 'numbers.json').exists()
-  ]
+
+  def missing() -> list[str]:
+    return [
+      n
+      for n in names
+      if not w.evaluation_stamp(n, model).matches(w.evaluation(n))
+      or not (w.evaluation(n) / 'numbers.json').exists()
+    ]
+
+  wanted = hosts.by_first(missing)
   if not wanted:
     return
-  c = w.config.evaluation
+  c, mesh = w.config.evaluation, meshes.make_mesh(w.config.mesh)
   contexts = min(c.contexts, store.n_contexts('val'))
   bar = metrics.progress(f'evaluate/{model}', total=contexts, unit='ctx')
   batches = stream.batches(
@@ -45,14 +51,17 @@ def measure(
         return
 
   dot = Dot(compute_dtype(w.config.stream.precision))
-  results = evaluate.evaluate(
-    evaluate.make_sums(patched_loss, dot),
-    lm,
-    {n: saelens.load(w.dictionary(n)) for n in wanted},
-    until_enough(),
-  )
+  with jax.set_mesh(mesh):
+    results = evaluate.evaluate(
+      evaluate.make_sums(patched_loss, dot),
+      meshes.place(mesh, lm),
+      {n: meshes.place(mesh, saelens.load(w.dictionary(n))) for n in wanted},
+      until_enough(),
+    )
   batches.close()
   bar.close()
+  if not hosts.first():
+    return
   for name, numbers in results.items():
     write_json(w.evaluation(name) / 'numbers.json', numbers)
     w.evaluation_stamp(name, model).write(w.evaluation(name))

@@ -5,13 +5,14 @@ import dataclasses
 import jax
 import numpy as np
 
-from monosem_jax import metrics
+from monosem_jax import hosts, mesh as meshes, metrics, settings
 from monosem_jax.check import entries, run_name
+from monosem_jax.dictionary.sae import SAE
 from monosem_jax.features import collect, examples, logits
 from monosem_jax.features.table import META, FeatureTable
 from monosem_jax.interop import saelens
 from monosem_jax.precision import Dot, compute_dtype
-from monosem_jax.stages import lm as lm_stage, sae as sae_stage
+from monosem_jax.stages import lm as lm_stage, programs
 from monosem_jax.text import stream
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.model import Transformer
@@ -30,47 +31,31 @@ def _describe(
   w: Workdir, store: TokenStore, model: str, lm: Transformer, name: str
 ) -> None:
   stamp, directory = w.features_stamp(name, model), w.features(name)
-  stamp.renew(directory, 'features', ['site'])
-  if (directory / META).exists():
-    w.log(f'features/{name}: complete')
+
+  def complete() -> bool:
+    stamp.renew(directory, 'features', ['site'])
+    if (directory / META).exists():
+      w.log(f'features/{name}: complete')
+    return (directory / META).exists()
+
+  if hosts.by_first(complete):
     return
   c, sae = w.config.features, saelens.load(w.dictionary(name))
-  dot = Dot(compute_dtype(w.config.stream.precision))
   contexts = min(c.contexts, store.n_contexts(c.split))
   # A small store is read in smaller batches; whole ones, for one shape.
   c = dataclasses.replace(c, batch_size=min(c.batch_size, contexts))
   contexts -= contexts % c.batch_size
   tokens = contexts * store.context
-
-  def batches():
-    opened = stream.batches(
-      store, c.split, c.batch_size, seed=None, start=0, epochs=1
-    )
-    for _, batch in zip(range(contexts // c.batch_size), opened, strict=False):
-      yield batch.tokens_BT, batch.context_B
-    opened.close()
-
-  bar = metrics.progress(f'features/{name}', total=tokens, unit='tok')
-  forward = sae_stage.forward
-  found = collect.collect(c, forward, dot, lm, sae, batches, tokens, bar.update)
-  bar.close()
+  mesh = meshes.make_mesh(w.config.mesh)
+  features = int(sae.b_enc_F.size)
+  meshes.require_share(
+    mesh, features, f'dictionaries.{name}.features', meshes.AXES[1:]
+  )
+  with jax.set_mesh(mesh):
+    found, seen, context_FX = _pass(c, w, store, mesh, lm, sae, name, contexts)
+  if not hosts.first():
+    return
   sampled_F, edge_F, histogram_FH = examples.histograms(found)
-  context_FX, position_FX = examples.candidates(
-    c, found, edge_F, contexts, store.context
-  )
-  bar = metrics.progress(f'examples/{name}', total=1, unit='ctx')
-  seen = examples.look(
-    c,
-    forward,
-    dot,
-    lm,
-    sae,
-    lambda context_B: store.tokens(c.split, context_B),
-    context_FX,
-    position_FX,
-    lambda done, rows: metrics.advance(bar, done, rows),
-  )
-  bar.close()
   columns, shown = examples.choose(c, seen, context_FX)
   FeatureTable(
     fired_F=found.fired_F,
@@ -83,7 +68,7 @@ def _describe(
     meta={
       'run': run_name(name),
       'model': model,
-      'features': int(sae.b_enc_F.size),
+      'features': features,
       'tokens': tokens,
       'split': c.split,
       'manifest': store.manifest['sha256'],
@@ -100,3 +85,49 @@ def _describe(
     f'{tokens:,} tokens; {found.overflowing:,} tokens had more than '
     f'{c.active_per_token} active features, of which the strongest were sampled'
   )
+
+
+def _pass(
+  c: settings.Features,
+  w: Workdir,
+  store: TokenStore,
+  mesh: jax.sharding.Mesh,
+  lm: Transformer,
+  sae: SAE,
+  name: str,
+  contexts: int,
+) -> tuple[collect.Found, dict[str, np.ndarray], np.ndarray]:
+  """What all processes do together: the pass, and the windows it asks for."""
+  B, T = c.batch_size, store.context
+  lm, sae = meshes.place(mesh, lm), meshes.place(mesh, sae)
+  dot = Dot(compute_dtype(w.config.stream.precision))
+  share = meshes.share(mesh, (B,), meshes.tokens_spec(B))
+
+  def batches():
+    opened = stream.batches(
+      store, c.split, B, seed=None, start=0, epochs=1, rows=share.rows
+    )
+    for _, batch in zip(range(contexts // B), opened, strict=False):
+      yield share.put(batch.tokens_BT), share.put(batch.context_B)
+    opened.close()
+
+  forward, tokens = programs.forward, contexts * T
+  bar = metrics.progress(f'features/{name}', total=tokens, unit='tok')
+  found = collect.collect(c, forward, dot, lm, sae, batches, tokens, bar.update)
+  bar.close()
+  _, edge_F, _ = examples.histograms(found)
+  context_FX, position_FX = examples.candidates(c, found, edge_F, contexts, T)
+  bar = metrics.progress(f'examples/{name}', total=1, unit='ctx')
+  seen = examples.look(
+    c,
+    forward,
+    dot,
+    lm,
+    sae,
+    lambda context_B: store.tokens(c.split, context_B),
+    context_FX,
+    position_FX,
+    lambda done, rows: metrics.advance(bar, done, rows),
+  )
+  bar.close()
+  return found, seen, context_FX

@@ -6,12 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax import loop, mesh as meshes, report
+from monosem_jax import ahead, hosts, loop, mesh as meshes, report
 from monosem_jax.checkpoint import Checkpoints
+from monosem_jax.cost import total
 from monosem_jax.files import read_tensors, write_json, write_tensors
 from monosem_jax.mesh import SPECS
 from monosem_jax.metrics import Reporter
+from monosem_jax.precision import compute_dtype
 from monosem_jax.settings import Transformer as Settings
+from monosem_jax.stages import programs
 from monosem_jax.text import stream
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer import train, weights
@@ -26,7 +29,7 @@ def run(w: Workdir) -> None:
   store = TokenStore.open(w.store)
   for name in w.config.models:
     _fit(w, store, name)
-  report.write(w)
+  hosts.by_first(lambda: report.write(w))
 
 
 def load(w: Workdir, store: TokenStore, name: str) -> Transformer:
@@ -52,14 +55,15 @@ def _init(c: Settings, store: TokenStore):
 def _fit(w: Workdir, store: TokenStore, name: str) -> None:
   c, run = w.config.models[name], f'lm/{name}'
   stamp = w.model_stamp(name, store.manifest['sha256'])
-  stamp.require(w.model(name), 'lm', ['sae', 'features', 'site'])
-  if w.complete(run, w.model_result(name), c.steps):
+
+  def complete() -> bool:
+    stamp.require(w.model(name), 'lm', ['sae', 'features', 'site'])
+    return w.complete(run, w.model_result(name), c.steps)
+
+  if hosts.by_first(complete):
     return
-  mesh = meshes.make_mesh(w.config.mesh)
-  meshes.require_share(
-    mesh, c.micro_batch or c.batch_size, f'models.{name}.micro_batch'
-  )
-  stamp.write(w.model(name))
+  mesh = programs.transformer_mesh(w.config, name)
+  hosts.by_first(lambda: stamp.write(w.model(name)))
   S, B, T = c.steps_per_chunk, c.batch_size, store.context
   with jax.set_mesh(mesh):
     init = _init(c, store)
@@ -72,6 +76,9 @@ def _fit(w: Workdir, store: TokenStore, name: str) -> None:
     )
     parameters = sum(x.size for x in jax.tree.leaves(state.model))
     w.log(f'{run}: {parameters:,} parameters; {start * S:,} steps are done')
+    program = programs.transformer_chunk(c, mesh, state, T)
+    phases = programs.transformer_phases(c, mesh, store.tokenizer.vocab_size, T)
+    ahead.announce(program, phases, S, lambda line: w.log(f'{run}: {line}'))
     reporter = Reporter(
       w.root,
       run,
@@ -81,28 +88,35 @@ def _fit(w: Workdir, store: TokenStore, name: str) -> None:
       units_per_chunk=S * B * T,
       unit='tok',
       summarise=_summarise,
-    )
-    batches = stream.batches(
-      store, 'train', S * B, seed=c.data_seed, start=start
-    )
-    state = loop.run(
-      train.make_chunk(c),
-      state,
-      (
-        (meshes.put(mesh, b.tokens_BT.reshape(S, B, T), SPECS.tokens_SBT),)
-        for b in batches
+      flops_per_chunk=total(phases).flops * mesh.size,
+      peak_flops=ahead.peak_flops(
+        w.config.runtime, compute_dtype(c.precision).name
       ),
-      start=start,
-      stop=c.steps // S,
-      report=reporter,
-      checkpoints=checkpoints,
-      every=w.config.checkpoint.every_chunks,
     )
+    share = meshes.share(mesh, (S, B), SPECS.tokens_SBT)
+    batches = stream.batches(
+      store, 'train', S * B, seed=c.data_seed, start=start, rows=share.rows
+    )
+    with ahead.profiled(w, run, program.call) as chunk:
+      state = loop.run(
+        chunk,
+        state,
+        ((share.put(b.tokens_BT),) for b in batches),
+        start=start,
+        stop=c.steps // S,
+        report=reporter,
+        checkpoints=checkpoints,
+        every=w.config.checkpoint.every_chunks,
+      )
     batches.close()
     reporter.close()
-    write_tensors(w.weights(name), weights.tensors(state.model))
-    val_loss = _val_loss(state.model, store, c.eval_contexts)
+    timing = reporter.timing()
+    val_loss = _val_loss(mesh, state.model, store, c.eval_contexts)
     samples = _samples(state.model, store)
+  tensors = meshes.fetch(weights.tensors(state.model))
+  if not hosts.first():
+    return
+  write_tensors(w.weights(name), tensors)
   write_json(
     w.model_result(name),
     {
@@ -110,7 +124,8 @@ def _fit(w: Workdir, store: TokenStore, name: str) -> None:
       'val_loss': val_loss,
       'perplexity': float(np.exp(val_loss)),
       'tokens': c.steps * B * T,
-      'tokens_per_second': reporter.rate(),
+      'tokens_per_second': timing.pop('units_per_second'),
+      **timing,
       'parameters': parameters,
       'samples': samples,
     },
@@ -128,14 +143,18 @@ def _summarise(stats) -> tuple[dict, np.ndarray]:
   return {key: float(x_S.mean()) for key, x_S in stats.items()}, finite_S
 
 
-def _val_loss(model: Transformer, store: TokenStore, contexts: int) -> float:
+def _val_loss(
+  mesh: jax.sharding.Mesh, model: Transformer, store: TokenStore, contexts: int
+) -> float:
   """Mean held-out loss, nats per predicted token."""
   contexts = min(contexts, store.n_contexts('val'))
   total = predicted = 0
   batches = stream.batches(store, 'val', 16, seed=None, start=0, epochs=1)
   for batch in batches:
     tokens_BT = batch.tokens_BT[: contexts - predicted // (store.context - 1)]
-    total += float(train.total_loss(model, jnp.asarray(tokens_BT)))
+    spec = meshes.tokens_spec(len(tokens_BT))
+    placed = meshes.put(mesh, tokens_BT, spec)
+    total += float(train.total_loss(model, placed))
     predicted += tokens_BT.shape[0] * (store.context - 1)
     if predicted >= contexts * (store.context - 1):
       break
@@ -149,4 +168,4 @@ def _samples(model: Transformer, store: TokenStore) -> list[str]:
   length = min(_SAMPLE_TOKENS, store.context - 1)
   prompt_B1 = jnp.full((_SAMPLES, 1), tokenizer.separator, jnp.int32)
   tokens_BT = sample(model, prompt_B1, jax.random.key(0), length=length)
-  return [tokenizer.decode(row[1:]) for row in np.asarray(tokens_BT).tolist()]
+  return [tokenizer.decode(row[1:]) for row in meshes.fetch(tokens_BT).tolist()]

@@ -6,14 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax import loop, mesh as meshes, metrics, report
+from monosem_jax import ahead, hosts, loop, mesh as meshes, metrics, report
 from monosem_jax.check import entries, run_name, width
 from monosem_jax.checkpoint import Checkpoints
+from monosem_jax.cost import dictionary as cost, total
 from monosem_jax.dictionary import (
   calibrate,
   init as dictionary_init,
   stream as rows_stream,
-  train,
 )
 from monosem_jax.dictionary.sae import fold_scale
 from monosem_jax.dictionary.state import StreamState, init_stream
@@ -21,7 +21,8 @@ from monosem_jax.files import write_json
 from monosem_jax.interop import saelens
 from monosem_jax.mesh import SPECS
 from monosem_jax.precision import compute_dtype
-from monosem_jax.stages import evaluation, lm as lm_stage
+from monosem_jax.stages import evaluation, lm as lm_stage, programs
+from monosem_jax.stages.programs import forward
 from monosem_jax.text import stream
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.model import Transformer
@@ -35,12 +36,7 @@ def run(w: Workdir) -> None:
       lm = lm_stage.load(w, store, model)
       _fit(w, store, model, lm, names)
       evaluation.measure(w, store, model, lm, names)
-  report.write(w)
-
-
-def forward(lm: Transformer, tokens_BT: jax.Array) -> jax.Array:
-  """The activations of the decomposition site; XLA drops what follows it."""
-  return lm(tokens_BT)[1]
+  hosts.by_first(lambda: report.write(w))
 
 
 def _fit(
@@ -52,11 +48,15 @@ def _fit(
 ) -> None:
   c, run = w.config.stream, f'sae/{model}'
   stamp = w.stream_stamp(model, store.manifest['sha256'])
-  stamp.require(w.stream(model), 'sae', ['features', 'site'])
-  if all(w.complete(f'sae/{n}', w.training(n), c.steps) for n in names):
+
+  def complete() -> bool:
+    stamp.require(w.stream(model), 'sae', ['features', 'site'])
+    return all(w.complete(f'sae/{n}', w.training(n), c.steps) for n in names)
+
+  if hosts.by_first(complete):
     return
-  mesh = _mesh(w, names)
-  stamp.write(w.stream(model))
+  mesh = programs.stream_mesh(w.config, names)
+  hosts.by_first(lambda: stamp.write(w.stream(model)))
   dictionaries = {n: w.config.dictionaries[n] for n in names}
   A = width(w.config.models[model])
   C = c.contexts_per_chunk
@@ -68,13 +68,16 @@ def _fit(
     f'{rows_stream.contexts_per_batch(c):,.0f} contexts'
   )
   with jax.set_mesh(mesh):
-    lm = jax.device_put(lm, meshes.shardings(mesh, lm))
+    lm = meshes.place(mesh, lm)
+    share = meshes.share(mesh, (C,), SPECS.tokens_CT)
 
     def place(batch: stream.Batch):
-      return tuple(meshes.put(mesh, x, SPECS.tokens_CT) for x in batch)
+      return tuple(share.put(x) for x in batch)
 
     def batches(start):
-      return stream.batches(store, 'train', C, seed=c.seed, start=start)
+      return stream.batches(
+        store, 'train', C, seed=c.seed, start=start, rows=share.rows
+      )
 
     init = functools.partial(init_stream, dictionaries, A)
     checkpoints = Checkpoints(
@@ -90,6 +93,10 @@ def _fit(
     else:
       start, state = restored
     w.log(f'{run}: {start * S:,} of {c.steps:,} steps are done')
+    T, V = store.context, store.tokenizer.vocab_size
+    program = programs.stream_chunk(w.config, names, mesh, state, lm, T)
+    phases = cost.chunk(programs.sweep(w.config, model, names, mesh, V, T))
+    ahead.announce(program, phases, S, lambda line: w.log(f'{run}: {line}'))
     reporter = metrics.Reporter(
       w.root,
       run,
@@ -99,23 +106,32 @@ def _fit(
       units_per_chunk=R,
       unit='act',
       summarise=_summarise,
+      flops_per_chunk=total(phases).flops * mesh.size,
+      peak_flops=ahead.peak_flops(
+        w.config.runtime, compute_dtype(c.precision).name
+      ),
     )
     tokens = batches(start)
-    state = loop.run(
-      functools.partial(_chunk, train.make_chunk(c, dictionaries, forward), lm),
-      state,
-      map(place, tokens),
-      start=start,
-      stop=c.steps // S,
-      report=reporter,
-      checkpoints=checkpoints,
-      every=w.config.checkpoint.every_chunks,
-      observe=functools.partial(_snapshot, w, S),
-    )
+    with ahead.profiled(w, run, program.call) as chunk:
+      state = loop.run(
+        lambda state, *batch: chunk(state, lm, *batch),
+        state,
+        map(place, tokens),
+        start=start,
+        stop=c.steps // S,
+        report=reporter,
+        checkpoints=checkpoints,
+        every=w.config.checkpoint.every_chunks,
+        observe=functools.partial(_snapshot, w, S),
+      )
     tokens.close()
     reporter.close()
-  resampled = _resampled(w, run)
+  timing = reporter.timing()
+  resampled = _resampled(w, run) if hosts.first() else {}
   for name, d in state.dictionaries.items():
+    d = meshes.fetch(d.replace(opt_state=()))
+    if not hosts.first():
+      continue
     _export(w, store, model, name, d)
     write_json(
       w.training(name),
@@ -133,30 +149,11 @@ def _fit(
         'contexts_per_batch': rows_stream.contexts_per_batch(c),
         'resampling_candidates': dictionaries[name].resampling.candidates,
         'resampled': resampled.get(name, []),
-        'activations_per_second': reporter.rate(),
+        'activations_per_second': timing['units_per_second'],
+        'flops_per_second': timing['flops_per_second'],
+        'mfu': timing['mfu'],
       },
     )
-
-
-def _mesh(w: Workdir, names: list[str]) -> jax.sharding.Mesh:
-  """The mesh, checked for what has to be spread over it evenly."""
-  c, mesh = w.config.stream, meshes.make_mesh(w.config.mesh)
-  data, feature = meshes.AXES[:1], meshes.AXES[1:]
-  micro = c.contexts_per_chunk // c.shuffle_groups // c.micro_batches
-  shares = [
-    (c.shuffle_groups, 'stream.shuffle_groups', data),
-    (micro, 'stream: the contexts of a micro-batch of a group', feature),
-  ]
-  for name in names:
-    features = w.config.dictionaries[name].features
-    shares.append((features, f'dictionaries.{name}.features', feature))
-  for n, key, axes in shares:
-    meshes.require_share(mesh, n, key, axes)
-  return mesh
-
-
-def _chunk(chunk, lm, state, *batch):
-  return chunk(state, lm, *batch)
 
 
 def _start(w: Workdir, dictionaries, state, lm, batch) -> StreamState:
@@ -219,11 +216,13 @@ def _snapshot(w: Workdir, S: int, done: int, state: StreamState) -> None:
   """Keeps the dictionaries of chunks 1, 2, 4, 8, ..., for their history."""
   if done & (done - 1) == 0 and loop.finite(state):
     for name, d in state.dictionaries.items():
-      saelens.save(
-        w.dictionary(name) / 'snapshots' / f'step_{done * S:09d}',
-        fold_scale(d.sae, d.scale),
-        {'step': done * S},
-      )
+      folded = meshes.fetch(fold_scale(d.sae, d.scale))
+      if hosts.first():
+        saelens.save(
+          w.dictionary(name) / 'snapshots' / f'step_{done * S:09d}',
+          folded,
+          {'step': done * S},
+        )
 
 
 def _export(w, store: TokenStore, model: str, name: str, d) -> None:

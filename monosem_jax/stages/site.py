@@ -1,5 +1,6 @@
 """Stage `site`: the page that shows every feature."""
 
+from monosem_jax import hosts
 from monosem_jax.errors import UserError
 from monosem_jax.features.table import META, FeatureTable
 from monosem_jax.files import read_json
@@ -10,6 +11,10 @@ from monosem_jax.workdir import Workdir
 
 
 def run(w: Workdir) -> None:
+  hosts.by_first(lambda: _write(w))
+
+
+def _write(w: Workdir) -> None:
   """Writes the page anew: it takes seconds.
 
   Raises:

@@ -1,10 +1,15 @@
 """Stage `tokens`: documents to packed token ids, once."""
 
+from monosem_jax import hosts
 from monosem_jax.text.store import write_store
 from monosem_jax.workdir import Workdir
 
 
 def run(w: Workdir) -> None:
+  hosts.by_first(lambda: _make(w))
+
+
+def _make(w: Workdir) -> None:
   stamp = w.tokens_stamp()
   if (w.store / 'manifest.json').exists():
     stamp.admit(w.tokens, 'tokens', ['lm', 'sae', 'features', 'site'])

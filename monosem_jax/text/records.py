@@ -115,6 +115,7 @@ class RecordReader:
 
 def _damaged(path: Path) -> UserError:
   return UserError(
-    f'{path} is missing, cut short or corrupt. Remove its folder and run the '
-    'tokens stage again.'
+    f'{path} is missing, cut short or corrupt. Put it back and start again '
+    'with the same command, or remove its folder and run the tokens stage '
+    'again.'
   )

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from monosem_jax.errors import UserError
 from monosem_jax.text.store import TokenStore
 
 
@@ -35,41 +34,33 @@ def batches(
   *,
   seed: int | None,
   start: int,
-  process_index: int = 0,
-  process_count: int = 1,
+  rows: np.ndarray | None = None,
   epochs: int | None = None,
 ) -> Iterator[Batch]:
   """Yields a split's batches from number `start` on, read ahead in threads.
 
   Every epoch holds each context once, in an order of its own; a batch may span
-  two epochs. The rows of all processes, joined in order, are the batch that
-  one process would get.
+  two epochs.
 
   Args:
     store: the store to read.
     split: train | val.
-    batch_size: contexts of a batch, of all processes together.
+    batch_size: contexts of a batch, whoever reads them.
     seed: of the order; None for the stored order.
     start: number of the first batch.
-    process_index: which part of each batch is yielded.
-    process_count: the parts of each batch.
+    rows: numbers of those contexts of each batch that are read and yielded, in
+      this order; None: all. For a process that holds a part of the batch.
     epochs: None never ends; otherwise the last batch may be smaller.
 
   Returns:
     An iterator with `close()`, which stops its threads.
 
   Raises:
-    UserError: `batch_size` cannot be shared out; while reading, a file that is
-      gone, cut short or corrupt.
+    UserError: while reading, a file that is gone, cut short or corrupt.
   """
   # Imports jax, which a program may want to configure first.
   import grain
 
-  if batch_size % process_count:
-    raise UserError(
-      f'A batch of {batch_size} contexts cannot be shared out evenly to '
-      f'{process_count} processes. Choose a multiple.'
-    )
   per_record = store.contexts_per_record
   # Groups as large as fit both a record and a batch: fewest reads.
   group = math.gcd(batch_size, per_record)
@@ -78,15 +69,13 @@ def batches(
   def read(groups: tuple[np.ndarray, np.ndarray]) -> Batch:
     group_index, epoch = groups
     context = (group_index[:, None] * group + np.arange(group)).ravel()
-    share = slice(
-      len(context) * process_index // process_count,
-      len(context) * (process_index + 1) // process_count,
-    )
-    context = context[share]
+    epoch = np.repeat(epoch, group)
+    if rows is not None:
+      context, epoch = context[rows], epoch[rows]
     return Batch(
       store.tokens(split, context),
       context.astype(np.int32),
-      np.repeat(epoch, group)[share].astype(np.int32),
+      epoch.astype(np.int32),
     )
 
   order = grain.MapDataset.range(n_groups)

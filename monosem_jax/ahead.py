@@ -1,0 +1,188 @@
+"""A chunk's program: compiled before its first step, and what it will cost."""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+from jax.sharding import NamedSharding
+
+from monosem_jax import hosts, settings
+from monosem_jax.cost import Phases, bytes_text, flops_text, hardware, total
+from monosem_jax.mesh import SPECS
+from monosem_jax.workdir import Workdir
+
+_CACHE_HIT = '/jax/compilation_cache/cache_hits'
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+  """A compiled chunk.
+
+  Attributes:
+    call: what the loop calls, `call(state, *args) -> (state, stats)`, with
+      `state` donated; for arguments of exactly the shapes and placement that it
+      was compiled for.
+    seconds: how long compiling took.
+    cached: whether it came out of the compilation cache.
+    arguments: bytes of a device that the arguments take, says XLA.
+    temporaries: bytes that it needs besides.
+  """
+
+  call: Callable[..., tuple[Any, Any]]
+  seconds: float
+  cached: bool
+  arguments: int | None
+  temporaries: int | None
+
+  def memory(self) -> str:
+    """XLA's own figures, named by its backend."""
+    backend = f'XLA ({jax.default_backend()})'
+    if self.arguments is None:
+      return f'{backend}: no figures'
+    return (
+      f'{backend}: arguments {bytes_text(self.arguments)}, temporaries '
+      f'{bytes_text(self.temporaries)}'
+    )
+
+
+def compile_chunk(chunk: Callable, state: Any, *args: Any) -> Program:
+  """Compiles `chunk(state, *args) -> (state, stats)`.
+
+  The state comes back where it lay, so that the one program fits every call;
+  the numbers come back whole on every device.
+
+  Args:
+    chunk: the function; `state` is donated.
+    state: a pytree of arrays, or of jax.ShapeDtypeStruct with shardings: no
+      array is made.
+    *args: further arguments, likewise.
+  """
+  shardings = jax.tree.map(lambda x: x.sharding, state)
+  mesh = jax.tree.leaves(shardings)[0].mesh
+  hits = 0
+
+  def note(event: str, **unused) -> None:
+    nonlocal hits
+    hits += event == _CACHE_HIT
+
+  start = time.perf_counter()
+  jax.monitoring.register_event_listener(note)
+  try:
+    compiled = (
+      jax.jit(
+        chunk,
+        donate_argnums=0,
+        out_shardings=(shardings, NamedSharding(mesh, SPECS.replicated)),
+      )
+      .lower(state, *args)
+      .compile()
+    )
+  finally:
+    jax.monitoring.unregister_event_listener(note)
+  memory = compiled.memory_analysis()
+  return Program(
+    call=compiled,
+    seconds=time.perf_counter() - start,
+    cached=hits > 0,
+    arguments=getattr(memory, 'argument_size_in_bytes', None),
+    temporaries=getattr(memory, 'temp_size_in_bytes', None),
+  )
+
+
+def announce(
+  program: Program, phases: Phases, steps: int, log: Callable[[str], None]
+) -> None:
+  """Says what a program is and costs, before its first step.
+
+  Args:
+    program: the compiled chunk.
+    phases: what a device does in it.
+    steps: training steps of it.
+    log: takes the lines.
+  """
+  work = total(phases)
+  step = work * (1 / steps)
+  cached = ' (from the cache)' if program.cached else ''
+  sent = f', {bytes_text(work.sent)} to other devices' if work.sent else ''
+  log(f'compiled in {program.seconds:.1f} s{cached}; {program.memory()}')
+  log(
+    f'a chunk, per device: {flops_text(work.flops)}, '
+    f'{bytes_text(work.traffic)} of memory traffic{sent}; a step: '
+    f'{flops_text(step.flops)}, {bytes_text(step.traffic)}'
+  )
+
+
+def peak_flops(c: settings.Runtime, dtype: str) -> float:
+  """Peak FLOP/s of all devices in products of this dtype; 0: not known."""
+  device = jax.devices()[0]
+  known = hardware.find(device.device_kind)
+  peak = c.peak_flops or (known.peak(dtype) if known else 0.0)
+  return peak * jax.device_count()
+
+
+def use_cache(c: settings.Runtime, log: Callable[[str], None]) -> None:
+  """Has compiled programs kept, for all that is compiled from here on.
+
+  A directory that cannot be written is said, and costs only the time to
+  compile.
+  """
+  path = c.compilation_cache
+  if path == 'auto':
+    path = os.environ.get('JAX_COMPILATION_CACHE_DIR') or _user_cache()
+  if path:
+    path = os.path.expanduser(path)
+    try:
+      pathlib.Path(path).mkdir(parents=True, exist_ok=True)
+      with tempfile.TemporaryFile(dir=path):
+        pass
+    except OSError as e:
+      log(f'runtime.compilation_cache: {path} cannot be used, so off: {e}')
+      path = ''
+  jax.config.update('jax_compilation_cache_dir', path or None)
+
+
+def _user_cache() -> str:
+  base = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
+  return os.path.join(base, 'monosem_jax', 'jax')
+
+
+@contextlib.contextmanager
+def profiled(
+  w: Workdir, run: str, call: Callable[..., Any]
+) -> Iterator[Callable[..., Any]]:
+  """`call`, with a profile of those of its calls that the config names.
+
+  Of many processes, one is profiled.
+
+  Args:
+    w: whose `runtime.profile_start` and `runtime.profile_chunks` say which.
+    run: what is profiled, such as `lm/A`.
+    call: a chunk's program.
+  """
+  c, directory = w.config.runtime, w.profile(run)
+  if not c.profile_chunks or not hosts.first():
+    yield call
+    return
+  calls = 0
+  profile = contextlib.ExitStack()
+
+  def counted(*args):
+    nonlocal calls
+    if calls == c.profile_start:
+      profile.callback(w.log, f'{run}: profiled: {directory}')
+      profile.enter_context(jax.profiler.trace(str(directory)))
+    result = call(*args)
+    calls += 1
+    if calls == c.profile_start + c.profile_chunks:
+      jax.block_until_ready(result)
+      profile.close()
+    return result
+
+  with profile:
+    yield counted

@@ -1,0 +1,68 @@
+"""What C++ does to a process: it prints, and it aborts.
+
+Where many processes run together, jax's C++ answers the end of one of them with
+pages of its own and an abort of the others. A person is to see one line.
+"""
+
+import contextlib
+import ctypes
+import os
+import pathlib
+import signal
+import sys
+import tempfile
+import threading
+from typing import Any
+
+_leaving = threading.Lock()
+_handler: Any = None  # kept from being collected: C++ calls it
+
+
+def aside() -> pathlib.Path:
+  """Sends what C++ prints to a new file, and returns it.
+
+  It has file descriptors 1 and 2 of its own from now on; Python goes on writing
+  where it did.
+  """
+  file, path = tempfile.mkstemp(prefix='monosem_', suffix='.log')
+  for name, number in (('stdout', 1), ('stderr', 2)):
+    stream = getattr(sys, name)
+    stream.flush()
+    mine = os.fdopen(
+      os.dup(number),
+      'w',
+      buffering=1,
+      encoding=stream.encoding,
+      errors=stream.errors,
+    )
+    setattr(sys, name, mine)
+    os.dup2(file, number)
+  os.close(file)
+  return pathlib.Path(path)
+
+
+def on_abort(message: str | None) -> None:
+  """Has an abort, on whatever thread, end with a line and exit code 2.
+
+  None: an abort is one again. Python's own `signal` cannot do this: its
+  handlers wait for C++ to return, which it never does.
+  """
+  global _handler
+  libc = ctypes.CDLL(None)
+  libc.signal.argtypes = ctypes.c_int, ctypes.c_void_p
+  libc.signal.restype = ctypes.c_void_p
+  if message is None:
+    libc.signal(signal.SIGABRT, None)
+    return
+  handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda _: leave(2, message))
+  libc.signal(signal.SIGABRT, ctypes.cast(handler, ctypes.c_void_p))
+  _handler = handler
+
+
+def leave(code: int, message: str) -> None:
+  """Ends the process at once, whatever its threads are doing, with a line."""
+  _leaving.acquire()  # for ever: one thread speaks
+  with contextlib.suppress(OSError, ValueError):
+    sys.stdout.flush()
+    print(message, file=sys.stderr, flush=True)
+  os._exit(code)

@@ -1,0 +1,151 @@
+"""The chunks that the stages run, compiled, and what they cost.
+
+For states that are there, or for the shapes of states that are yet to be made.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from monosem_jax import ahead, mesh as meshes, settings
+from monosem_jax.check import width
+from monosem_jax.cost import Devices, Phases, dictionary, transformer
+from monosem_jax.dictionary import sparse, train as dictionary_train
+from monosem_jax.dictionary.state import StreamState, init_stream, stacks
+from monosem_jax.mesh import SPECS
+from monosem_jax.precision import compute_dtype
+from monosem_jax.transformer import train as transformer_train
+from monosem_jax.transformer.model import Transformer
+from monosem_jax.transformer.train import TrainState
+
+
+def forward(lm: Transformer, tokens_BT: jax.Array) -> jax.Array:
+  """The activations of the decomposition site; XLA drops what follows it."""
+  return lm(tokens_BT)[1]
+
+
+def transformer_mesh(config: settings.Config, model: str) -> Mesh:
+  """The mesh, checked for what a transformer's training spreads over it.
+
+  Raises:
+    UserError: something cannot be spread evenly.
+  """
+  c, mesh = config.models[model], meshes.make_mesh(config.mesh)
+  contexts = c.micro_batch or c.batch_size
+  meshes.require_share(mesh, contexts, f'models.{model}.micro_batch')
+  return mesh
+
+
+def stream_mesh(config: settings.Config, names: list[str]) -> Mesh:
+  """The mesh, checked for what the training of dictionaries spreads over it.
+
+  Raises:
+    UserError: something cannot be spread evenly.
+  """
+  c, mesh = config.stream, meshes.make_mesh(config.mesh)
+  data, feature = meshes.AXES[:1], meshes.AXES[1:]
+  micro = c.contexts_per_chunk // c.shuffle_groups // c.micro_batches
+  shares = [
+    (c.shuffle_groups, 'stream.shuffle_groups', data),
+    (micro, 'stream: the contexts of a micro-batch of a group', feature),
+  ]
+  for name in names:
+    features = config.dictionaries[name].features
+    shares.append((features, f'dictionaries.{name}.features', feature))
+  for n, key, axes in shares:
+    meshes.require_share(mesh, n, key, axes)
+  return mesh
+
+
+def transformer_state(
+  c: settings.Transformer, mesh: Mesh, V: int, T: int
+) -> TrainState:
+  """The shapes and placement of a transformer's training."""
+  init = functools.partial(
+    transformer_train.init, c, vocab_size=V, context=T, separator=0
+  )
+  return meshes.like(mesh, init)
+
+
+def transformer_chunk(
+  c: settings.Transformer, mesh: Mesh, state: TrainState, T: int
+) -> ahead.Program:
+  """Compiles `chunk(state, tokens_SBT)`, see `transformer.train.make_chunk`."""
+  shape = c.steps_per_chunk, c.batch_size, T
+  return ahead.compile_chunk(
+    transformer_train.make_chunk(c),
+    state,
+    meshes.abstract(mesh, shape, jnp.int32, SPECS.tokens_SBT),
+  )
+
+
+def transformer_phases(
+  c: settings.Transformer, mesh: Mesh, V: int, T: int
+) -> Phases:
+  """What a device does in a chunk of the transformer's training."""
+  item = compute_dtype(c.precision).itemsize
+  step = transformer.step(c, V, T, Devices(**mesh.shape), item)
+  return {name: work * c.steps_per_chunk for name, work in step.items()}
+
+
+def stream_state(
+  config: settings.Config, model: str, names: list[str], mesh: Mesh
+) -> StreamState:
+  """The shapes and placement of the dictionaries of a model."""
+  dictionaries = {name: config.dictionaries[name] for name in names}
+  A = width(config.models[model])
+  return meshes.like(mesh, functools.partial(init_stream, dictionaries, A))
+
+
+def stream_chunk(
+  config: settings.Config,
+  names: list[str],
+  mesh: Mesh,
+  state: StreamState,
+  lm: Transformer,
+  T: int,
+) -> ahead.Program:
+  """Compiles `chunk(state, lm, tokens_CT, context_C, epoch_C)`, see
+  `dictionary.train.make_chunk`."""
+  c = config.stream
+  dictionaries = {name: config.dictionaries[name] for name in names}
+  shapes = [(c.contexts_per_chunk, *more) for more in ((T,), (), ())]
+  return ahead.compile_chunk(
+    dictionary_train.make_chunk(c, dictionaries, forward),
+    state,
+    lm,
+    *(meshes.abstract(mesh, x, jnp.int32, SPECS.tokens_CT) for x in shapes),
+  )
+
+
+def sweep(
+  config: settings.Config,
+  model: str,
+  names: list[str],
+  mesh: Mesh,
+  V: int,
+  T: int,
+) -> dictionary.Sweep:
+  """The dictionaries of a model, as far as their cost depends on them."""
+  dictionaries = {name: config.dictionaries[name] for name in names}
+
+  def resolved(d: settings.Dictionary) -> settings.Dictionary:
+    path = 'always' if sparse.pays(d) else 'never'
+    return dataclasses.replace(d, sparse=path)
+
+  return dictionary.Sweep(
+    stream=config.stream,
+    model=config.models[model],
+    V=V,
+    T=T,
+    A=width(config.models[model]),
+    stacks=tuple(
+      tuple(resolved(dictionaries[name]) for name in stack)
+      for stack in stacks(dictionaries)
+    ),
+    devices=Devices(**mesh.shape),
+    item=compute_dtype(config.stream.precision).itemsize,
+  )
