@@ -28,6 +28,9 @@ from typing import Any
 from monosem_jax import native
 from monosem_jax.errors import Stopped, UserError
 
+# The exit code where processes did not find or lost each other, and may do
+# better next time: EX_TEMPFAIL of sysexits.h.
+TRY_AGAIN = 75
 # A process that is not heard of for so long is dead.
 _HEARTBEAT_SECONDS = 30
 _LOST = (
@@ -148,10 +151,11 @@ def _join(coordinator, num_processes, process_id, seconds) -> None:
   global _together
   libraries = native.aside()
   native.on_abort(
+    TRY_AGAIN,
     f'error: not all {num_processes or "the"} processes met at '
     f'{coordinator or "the address jax found"} within {seconds} seconds '
-    '(--join_seconds). Start all, each with a --process_id of its own; the port '
-    f'must be open between the hosts (what jax saw: {libraries}).'
+    '(--join_seconds). Start all, each with its own --process_id; the port '
+    f'must be open between the hosts (what jax saw: {libraries}).',
   )
   import jax
   from jax._src import distributed  # the store has no public name
@@ -168,7 +172,7 @@ def _join(coordinator, num_processes, process_id, seconds) -> None:
       heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
       shutdown_timeout_seconds=_HEARTBEAT_SECONDS,
     )
-  except (ValueError, RuntimeError) as e:
+  except ValueError as e:
     if coordinator:
       raise
     libraries.unlink()
@@ -177,6 +181,8 @@ def _join(coordinator, num_processes, process_id, seconds) -> None:
       f'{str(e).splitlines()[0]} Use --coordinator, --num_processes and '
       '--process_id.'
     ) from e
+  except RuntimeError as e:
+    native.leave(TRY_AGAIN, f'error: the processes did not meet: {e}')
   state = distributed.global_state
   _together = _Together(
     client=state.client,
@@ -187,7 +193,7 @@ def _join(coordinator, num_processes, process_id, seconds) -> None:
     rounds=itertools.count(),
     said=[],
   )
-  native.on_abort(_own_line(_LOST.format(libraries=libraries)))
+  native.on_abort(TRY_AGAIN, _own_line(_LOST.format(libraries=libraries)))
   _together.watch.start()
   require_same('--num_processes', _together.count)
 
@@ -276,7 +282,7 @@ def _part() -> None:
     _together.client.key_value_set(_END, 'null')
   _together.watch.join()
   jax.distributed.shutdown()
-  native.on_abort(None)
+  native.on_abort()
   _together.libraries.unlink(missing_ok=True)
   _together = None
 

@@ -28,7 +28,7 @@ or, elsewhere, with the three of
   --process_id=I           which of them this is, from 0
 
 --join_seconds (300) is how long they wait for each other. All must see the same
---workdir. They end together: with exit code 2 and a line if one of them dies.
+--workdir. They end together: with exit code 75 and a line if one of them dies.
 
 Example:
 
@@ -145,9 +145,9 @@ def run() -> None:
     code = 128 + (e.args or (signal.SIGINT,))[0]
     message = 'Stopped.\nThe same command goes on from here.'
   except Exception as e:
-    code, message = 2, hosts.lost(e)
+    code, message = hosts.TRY_AGAIN, hosts.lost(e)
     if full_disk(e):
-      message = f'error: disk full: {e}. Make room and start again.'
+      code, message = 2, f'error: disk full: {e}. Make room and start again.'
     if message is None:
       hosts.abandon(1, f'error: {traceback.format_exc()}')
       raise

@@ -41,20 +41,20 @@ def aside() -> pathlib.Path:
   return pathlib.Path(path)
 
 
-def on_abort(message: str | None) -> None:
-  """Has an abort, on whatever thread, end with a line and exit code 2.
+def on_abort(code: int = 0, message: str = '') -> None:
+  """Has an abort, on whatever thread, end with an exit code and a line.
 
-  None: an abort is one again. Python's own `signal` cannot do this: its
-  handlers wait for C++ to return, which it never does.
+  Without a line, an abort is one again. Python's own `signal` cannot do this:
+  its handlers wait for C++ to return, which it never does.
   """
   global _handler
   libc = ctypes.CDLL(None)
   libc.signal.argtypes = ctypes.c_int, ctypes.c_void_p
   libc.signal.restype = ctypes.c_void_p
-  if message is None:
+  if not message:
     libc.signal(signal.SIGABRT, None)
     return
-  handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda _: leave(2, message))
+  handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda _: leave(code, message))
   libc.signal(signal.SIGABRT, ctypes.cast(handler, ctypes.c_void_p))
   _handler = handler
 
