@@ -4,26 +4,28 @@
 
 step          one training step of a dictionary, 512 -> 4,096, batch 8,192,
               beside SAELens and dictionary_learning.
-scale         the same by number of features, 512 to 131,072: dense and sparse.
+scale         the same by number of features, 512 to 131,072.
 batch         the same by batch.
-sparse        32,768 and 131,072 features, 50 of them active, batch 1,024: ours
-              sparse and dense, SAELens, dictionary_learning.
+sparse        32,768 and 131,072 features, batch 1,024, beside the others. With
+              them it takes 12 GB.
 stream        tokens to trained activations (forward, shuffle, steps), as a
               share of the bare step's rate.
 dictionaries  1 to 8 dictionaries of 512 -> 1,024 on one stream, as a multiple
               of as many bare steps.
-train         a whole training, 512 -> 4,096, beside SAELens' own on the same
-              transformer and tokens.
+train         a whole training, 512 -> 4,096, from initialised weights, beside
+              SAELens' own on the same transformer and tokens.
 pipeline      the stream in A/1's shape (a smaller one on a CPU), and where its
               time goes.
 lm            a training step of the transformer.
 features      the pass over tokens, as a multiple of the bare forward and
               encode.
 
+Steps are measured dense and sparse (`settings.Dictionary.sparse`), on
+dictionaries that leave 50 of their features active, if nothing else is said.
 PYTHON, another interpreter, has the other systems; they run on a CPU, all in
 turn, round after round. On a CPU everything is float32; on an accelerator
-matrix products are bfloat16 and batches larger. Every figure is a median over
-rounds; a machine that is shared drifts, so quote the ratios.
+matrix products are bfloat16, and chunks and batches larger. Every figure is a
+median over rounds; a machine that is shared drifts, so quote the ratios.
 """
 
 import argparse
@@ -36,7 +38,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 # The scripts lie beside the package, and need no install of it.
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
@@ -202,15 +204,25 @@ def worker_steps(features: int, batch: int, l0: float) -> Work:
   return {f'ours, {PATHS[path]}': work for path, work in steps.items()}
 
 
-def ours(name: str) -> list[str]:
-  """The command of a worker of our own."""
-  device = jax.config.jax_platforms
-  command = [sys.executable, __file__, *([f'--device={device}'] * bool(device))]
-  return [*command, f'--worker={name}']
+@contextlib.contextmanager
+def ours(name: str, **arguments) -> Iterator[Work]:
+  """Our own work, as `worker` yields that of others.
+
+  An accelerator has room for one process.
+  """
+  if on_cpu():
+    command = [sys.executable, __file__, '--device=cpu', f'--worker={name}']
+    with worker(command, **arguments) as works:
+      yield works
+  else:
+    yield WORKERS[name](**arguments)
 
 
-def theirs(python: str, name: str) -> list[str]:
-  return [python, str(pathlib.Path(__file__).with_name('peers.py')), name]
+@contextlib.contextmanager
+def theirs(python: str, name: str, **arguments) -> Iterator[Work]:
+  script = pathlib.Path(__file__).with_name('peers.py')
+  with worker([python, str(script), name], **arguments) as works:
+    yield works
 
 
 def compared(
@@ -219,14 +231,10 @@ def compared(
   """Rows of a table: each system's rate, and how much faster each path is."""
   sizes = {'features': features, 'batch': batch, 'l0': L0}
   with contextlib.ExitStack() as stack:
-
-    def start(command, **more):
-      return stack.enter_context(worker(command, **sizes, **more))
-
-    works = start(ours('steps'))
+    works = stack.enter_context(ours('steps', **sizes))
     own = list(works)
-    for system in ('SAELens', 'dictionary_learning') if peers else ():
-      works |= start(theirs(peers, system), width=A)
+    for name in ('SAELens', 'dictionary_learning') if peers else ():
+      works |= stack.enter_context(theirs(peers, name, **sizes, width=A))
     found = in_turn(works, rounds)
   rows = [('', 'activations/s', 'least', 'most', *(f'{x} is' for x in own))]
   for name, seconds in found.items():
@@ -254,10 +262,11 @@ def bench_sparse(rounds: int, peers: str | None) -> None:
 def bench_scale(rounds: int, peers: str | None) -> None:
   """Each size in turn with the dense step at F: what drifts is the machine."""
   dense, rows, x_NA = [], [], random_rows(N)
+  l0 = 40  # with 50 a row in some thousands has no room at 131,072
   beside = bare_steps(x_NA, F, ('never',))['never']
   for features in (512, 2_048, 8_192, 32_768, 131_072):
-    steps = bare_steps(x_NA, features, tuple(PATHS), min(L0, features / 10))
-    found = in_turn({**steps, 'beside': beside}, rounds or 3)
+    steps = bare_steps(x_NA, features, tuple(PATHS), l0)
+    found = in_turn({**steps, 'beside': beside}, rounds or 5)
     nanoseconds = statistics.median(found['never']) / N / features * 1e9
     cost = [ratio(found[p], found['beside']) * F / features for p in PATHS]
     dense.append(cost[0])
@@ -273,7 +282,7 @@ def bench_scale(rounds: int, peers: str | None) -> None:
     )
   heads = 'features', 'dense act/s', 'sparse act/s', 'dense, per feature'
   table(
-    f'scale: {A} -> features, batch {N:,}, L0 {L0} (at most a tenth)',
+    f'scale: {A} -> features, batch {N:,}, L0 {l0}',
     (*heads, f'of that at {F:,}', 'sparse, of the same', 'auto takes'),
     *rows,
   )
@@ -294,7 +303,11 @@ def bench_batch(rounds: int, peers: str | None) -> None:
   per_row = {key: [x / key[0] for x in found[key]] for key in found}
   table(
     f'batch: {A} -> {F:,}, L0 {L0}',
-    ('batch', 'dense act/s', 'sparse act/s', *(2 * [f'of that at {N:,}'])),
+    (
+      'batch',
+      *(f'{name} act/s' for name in PATHS.values()),
+      *(f'{name}, of that at {N:,}' for name in PATHS.values()),
+    ),
     *(
       (
         f'{n:,}',
@@ -456,7 +469,7 @@ def bench_dictionaries(rounds: int, peers: str | None) -> None:
   table(
     f'dictionaries: {A} -> {features:,}, batch {N:,}, chunks of {C * T:,} '
     'activations (aim: 1.05x at 8)',
-    ('', 'bare steps', 'map', 'vmap', 'forward of map', 'activations x Z/s'),
+    ('', 'bare steps', 'map', 'vmap', 'forward in map', 'act/s, all of them'),
     *rows,
   )
 
@@ -536,16 +549,13 @@ def bench_train(rounds: int, peers: str | None) -> None:
       **weights.tensors(lm),
     )
 
-    def start(name: str, command: list[str]):
-      def work():
-        with worker(command, **arguments) as works:
-          return works[name]() if works else None
+    def run(started: contextlib.AbstractContextManager) -> dict | None:
+      with started as works:
+        return next((work() for work in works.values()), None)
 
-      return work
-
-    works = {'ours': start('ours', ours('run'))}
+    works = {'ours': lambda: run(ours('run', **arguments))}
     if peers:
-      works['SAELens'] = start('SAELens', theirs(peers, 'SAELens-run'))
+      works['SAELens'] = lambda: run(theirs(peers, 'SAELens-run', **arguments))
     found = in_turn(works, rounds or 3)
   seconds = {}
   for name, runs in found.items():
@@ -578,7 +588,10 @@ def bench_train(rounds: int, peers: str | None) -> None:
 
 
 def bench_pipeline(rounds: int, peers: str | None) -> None:
-  """A chunk, and its parts each measured apart, in turn."""
+  """A chunk, and its parts each measured apart, in turn.
+
+  The steps gather too, but one batch that lies together.
+  """
   T, P, vocab_size = 256, 250, 65_536
   C, batch_size, chunks = (256, 8_000, 1) if on_cpu() else (4_096, N, 5)
   c = stream_settings(C, P, batch_size)

@@ -8,9 +8,11 @@ with a run that was left alone: token store, weights of the transformer and of
 the dictionary, and feature table bit for bit; metrics.jsonl with every step
 once. A drill that this machine does not allow says so and never passes. The
 table at the end says what was done and seen; exit code 1 if a drill failed.
+Everything is bounded: the kills, the starts, and the minutes of each start.
 
 The claim of equal bits holds on a CPU for one device count. On a GPU, XLA may
-choose other kernels in another process, and some of them add in any order:
+choose other kernels in another process, and some of them add in any order;
+its documentation names this remedy:
 
   XLA_FLAGS=--xla_gpu_deterministic_ops=true launch/drill.sh
 
@@ -122,7 +124,10 @@ class Child:
   ):
     self._log = log
     with log.open('w') as out, log.with_suffix('.err').open('w') as err:
-      self._process = subprocess.Popen(command, env=env, stdout=out, stderr=err)
+      # There, as Python looks for modules in its working directory first.
+      self._process = subprocess.Popen(
+        command, env=env, stdout=out, stderr=err, cwd=ROOT
+      )
     self.started = time.monotonic()
 
   def __enter__(self) -> 'Child':
@@ -266,8 +271,7 @@ class Ground:
       how = ('-c', f'{patch}\nfrom monosem_jax.main import run\nrun()')
     command = [*prefix, sys.executable, *how, stage, f'--config={self.config}']
     # Compiled once for all: a start takes seconds instead of ten.
-    shared = {
-      'PYTHONPATH': str(ROOT),
+    cache = {
       'JAX_COMPILATION_CACHE_DIR': str(self.folder / 'compiled'),
       'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
       'JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES': '-1',
@@ -275,7 +279,7 @@ class Ground:
     return Child(
       self.folder / f'{workdir.name}.log',
       [*command, f'--workdir={workdir}', *more],
-      os.environ | shared | (env or {}),
+      cache | os.environ | {'PYTHONPATH': str(ROOT)} | (env or {}),
     )
 
   def run(self, stage: str, workdir: pathlib.Path, *more: str, **how) -> str:
@@ -289,13 +293,6 @@ class Ground:
     workdir = self.folder / 'undisturbed'
     self.run('all', workdir)
     return workdir
-
-  @functools.cached_property
-  def seconds_of_tokens(self) -> float:
-    """How long the first stage takes, from the start of the process."""
-    since = time.monotonic()
-    self.run('tokens', self.folder / 'timed')
-    return time.monotonic() - since
 
   def before(self, stage: str, name: str) -> pathlib.Path:
     """A new work directory that holds what the stages before have left."""
@@ -316,9 +313,16 @@ class Ground:
           found.keys() == wanted.keys(), f'{part}: other files than undisturbed'
         )
         for name, data in wanted.items():
-          require(found[name] == data, f'{part} {name}: other bytes'.strip())
+          require(
+            found[name] == data, f'{pathlib.Path(part, name)}: other bytes'
+          )
       if stage in RUN:
         self._compare_metrics(workdir, stage)
+        part = 'models' if stage == 'lm' else 'dictionaries'
+        require(
+          report(workdir)[part] == report(self.undisturbed)[part],
+          f'report.json: other {part}',
+        )
 
   def _compare_metrics(self, workdir: pathlib.Path, stage: str) -> None:
     found = records(workdir, RUN[stage])
@@ -351,11 +355,20 @@ def records(workdir: pathlib.Path, run: str) -> list[dict]:
   return [r for r in map(json.loads, lines) if r['run'] == run]
 
 
-def results(record: dict) -> dict:
-  """A record without what depends on the machine's speed."""
+def report(workdir: pathlib.Path) -> dict:
+  """The results of each model and dictionary."""
+  found = json.loads((workdir / 'report.json').read_text())
+  return {
+    part: {name: results(numbers) for name, numbers in named.items()}
+    for part, named in found.items()
+  }
+
+
+def results(numbers: dict) -> dict:
+  """Numbers without those that depend on the machine's speed."""
   return {
     key: value
-    for key, value in record.items()
+    for key, value in numbers.items()
     if not key.endswith('per_second') and key != 'mfu'
   }
 
@@ -364,6 +377,16 @@ def after(seconds: float) -> Callable[[], bool]:
   """Says when so many seconds have passed from now."""
   until = time.monotonic() + seconds
   return lambda: time.monotonic() >= until
+
+
+def written(path: pathlib.Path) -> Callable[[], bool]:
+  """Says when a file is written anew."""
+
+  def stamp() -> int | None:
+    return path.stat().st_mtime_ns if path.exists() else None
+
+  before = stamp()
+  return lambda: stamp() != before
 
 
 def lines_behind(
@@ -378,6 +401,11 @@ def lines_behind(
   # A run that goes on takes lines back first; so it is counted from here.
   wanted = lines() + n
   return lambda: lines() >= wanted
+
+
+def saved(directory: pathlib.Path, chunk: int) -> Callable[[], bool]:
+  """Says when there is a checkpoint of that chunk or a later one."""
+  return lambda: max(whole(directory), default=0) >= chunk
 
 
 def saving(directory: pathlib.Path) -> Callable[[], bool]:
@@ -396,15 +424,25 @@ def saving(directory: pathlib.Path) -> Callable[[], bool]:
 
 def unfinished(directory: pathlib.Path) -> list[str]:
   """The checkpoints that are half written."""
-  try:
-    return [n for n in os.listdir(directory) if not n.isdigit()]
-  except FileNotFoundError:
-    return []
+  return [n for n in _names(directory) if not n.isdigit()]
+
+
+def half_written(workdir: pathlib.Path) -> set[tuple[str, int]]:
+  """The same of all trainings, each with a number that tells it from others."""
+  return {
+    (f'{directory}/{name}', (workdir / directory / name).stat().st_mtime_ns)
+    for directory in CHECKPOINTS.values()
+    for name in unfinished(workdir / directory)
+  }
 
 
 def whole(directory: pathlib.Path) -> list[int]:
-  """The numbers of the checkpoints that are not, rising."""
-  return sorted(int(n) for n in os.listdir(directory) if n.isdigit())
+  """The numbers of the checkpoints that are whole, rising."""
+  return sorted(int(n) for n in _names(directory) if n.isdigit())
+
+
+def _names(directory: pathlib.Path) -> list[str]:
+  return os.listdir(directory) if directory.exists() else []
 
 
 def quote(g: Ground, line: str) -> str:
@@ -431,16 +469,19 @@ def kills(g: Ground) -> str:
   draw = random.Random(0)
   workdir = g.folder / 'kills'
   few = g.kills // 10
+  length = _seconds_of_tokens(g) if few else 0.0
   half = (g.kills - 2 * few) // 2
   stages = ['tokens'] * few + ['lm'] * half
   stages += ['sae'] * (g.kills - 2 * few - half) + ['features'] * few
   hit: dict[str, int] = {}
   while_saving = 0
   for n, stage in enumerate(stages):
+    left_before = half_written(workdir)
     with g.start('all', workdir) as child:
       moment = draw.choice(('start', 'chunk', 'save'))
       if stage == 'tokens':
-        first, pause = after(0), draw.uniform(0.2, 1) * g.seconds_of_tokens
+        first = written(workdir / 'tokens/stamp.json')
+        pause = draw.uniform(0, length)
       elif stage == 'features':
         first = lambda: stage_under_way(workdir) == 'features'
         pause = draw.uniform(0, 1)
@@ -454,17 +495,28 @@ def kills(g: Ground) -> str:
         first, pause = after(0), draw.uniform(0.1, 2)
       child.until(first)
       child.until(after(pause))
-      require(child.kill(), f'done after {n} kills of {g.kills}')
+      killed = child.kill()
+      require(killed, f'over after {n} of {g.kills} kills: {child.err[-200:]}')
     where = stage_under_way(workdir)
     hit[where] = hit.get(where, 0) + 1
-    while_saving += any(unfinished(workdir / d) for d in CHECKPOINTS.values())
+    while_saving += bool(half_written(workdir) - left_before)
   g.run('all', workdir)
   g.compare(workdir, 'tokens', 'lm', 'sae', 'features')
   where = ', '.join(f'{n} in {stage}' for stage, n in hit.items())
   return (
-    f'{g.kills} kills ({where}; {while_saving} left a half-written checkpoint);'
-    ' same bits, every step said once'
+    f'{g.kills} kills ({where}; {while_saving} of them amid a save); same '
+    'bits, every step said once'
   )
+
+
+def _seconds_of_tokens(g: Ground) -> float:
+  """From the first file of the stage to its last."""
+  workdir = g.folder / 'timed'
+  with g.start('tokens', workdir) as child:
+    child.until((workdir / 'tokens/stamp.json').exists)
+    since = time.monotonic()
+    child.until((workdir / 'tokens/store/manifest.json').exists)
+    return time.monotonic() - since
 
 
 def kill_in_save(g: Ground) -> str:
@@ -478,16 +530,17 @@ def kill_in_save(g: Ground) -> str:
     while hits < 4:
       starts += 1
       require(starts <= 20, f'{stage}: {hits} of 20 kills hit a save')
-      before = whole(directory) if directory.exists() else []
+      before = whole(directory)
+      wanted = max(before, default=0) + draw.randint(0, 3)
       with g.start(stage, workdir) as child:
+        child.until(saved(directory, wanted))
         require(child.until(saving(directory)), f'{stage}: done too early')
         time.sleep(draw.uniform(0, 0.01))
         child.kill()
         require('cannot be read' not in child.out, child.out)
       hits += bool(unfinished(directory))
-      require(
-        whole(directory)[-1:] >= before[-1:], f'{stage}: a checkpoint is gone'
-      )
+      after_it = whole(directory)
+      require(after_it[-1:] >= before[-1:], f'{stage}: a checkpoint is gone')
     out = g.run(stage, workdir)
     require('cannot be read' not in out, out)
     g.compare(workdir, stage)
@@ -530,7 +583,7 @@ def _mount(*arguments: str) -> None:
   except FileNotFoundError:
     raise NotPossible('there is no mount command') from None
   if done.returncode:
-    raise NotPossible(done.stderr.strip())
+    raise NotPossible(done.stderr.strip().partition('\n')[0])
 
 
 def _ordinary() -> tuple[str, ...]:
@@ -683,9 +736,7 @@ def _open_in(pid: int, path: pathlib.Path) -> bool:
   return False
 
 
-# Python's own clock, which the program, tqdm and orbax go by. libfaketime would
-# shift C++'s too, but turns waits on the monotonic clock, which cannot jump,
-# into time-outs.
+# Python's clock, by which the program, tqdm and orbax go; C++ keeps its own.
 CLOCK = """
 import os, time
 real = time.time
@@ -715,23 +766,33 @@ def clock(g: Ground) -> str:
       jump()
       jumps += 1
     child.finish()
-    for line in child.err.replace('\r', '\n').splitlines():
-      bar = re.search(r'\[(.*)\]', line)
-      require(not bar or '-' not in bar[1], f'progress: {line.strip()}')
     lasted = time.monotonic() - child.started
+    for passed, left in re.findall(r'\[(\S+?)<(\S+?),', child.err):
+      require(
+        0 <= _seconds(passed) <= lasted and '-' not in left,
+        f'progress in a run of {lasted:.0f} s: {passed} passed, {left} left',
+      )
   g.compare(workdir, 'tokens', 'lm', 'sae', 'features')
-  report = json.loads((workdir / 'report.json').read_text())
-  lm, sae = report['models']['A'], report['dictionaries']['A/1']
+  found = json.loads((workdir / 'report.json').read_text())
+  lm, sae = found['models']['A'], found['dictionaries']['A/1']
   # What the rates say of the time, which is known.
   implied = (
     lm['tokens'] / lm['tokens_per_second'],
-    (sae['activations_seen'] / sae['activations_per_second']),
+    sae['activations_seen'] / sae['activations_per_second'],
   )
   require(
     all(0 < seconds < 1.1 * lasted for seconds in implied),
     f'rates that imply {implied} s in a run of {lasted:.1f} s',
   )
   return f'{jumps} jumps; rates as they were, no negative time; same bits'
+
+
+def _seconds(text: str) -> int:
+  """Of tqdm's hours, minutes and seconds."""
+  total = 0
+  for part in text.split(':'):
+    total = 60 * total + int(part)
+  return total
 
 
 # Always at the same place of the loop, as memory goes up and down in a chunk.
@@ -896,4 +957,6 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == '__main__':
+  # As Ctrl-C, so that nothing is left running or mounted.
+  signal.signal(signal.SIGTERM, signal.default_int_handler)
   sys.exit(main(sys.argv[1:]))

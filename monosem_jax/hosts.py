@@ -266,8 +266,7 @@ def _watch() -> None:
     if note is not None and note['process'] != _together.index:
       if first():
         time.sleep(1)  # the store ends with this process
-      message = f'process {note["process"]}: {note["message"]}'
-      native.leave(note['code'], _own_line(message))
+      _leave(note['code'], f'process {note["process"]}: {note["message"]}')
 
 
 def _part() -> None:
@@ -299,6 +298,12 @@ def abandon(code: int, message: str) -> None:
     _together.client.key_value_set(_END, json.dumps(note))
     if first():
       time.sleep(1)  # the store ends with this process
+  _leave(code, message)
+
+
+def _leave(code: int, message: str) -> None:
+  if str(_together.libraries) not in message:
+    _together.libraries.unlink(missing_ok=True)
   native.leave(code, _own_line(message))
 
 

@@ -302,6 +302,7 @@ def test_a_mistake_in_one_process_is_said_by_both(tmp_path, who):
   assert the_error(run.said(1)).startswith('error: ')
   assert the_error(run.said(1)).endswith(reason)
   assert the_error(run.said(0)) == f'process 1: {the_error(run.said(1))}'
+  assert not list(run.out.glob('monosem_*.log'))
 
 
 @pytest.mark.slow
