@@ -192,6 +192,12 @@ def bare_steps(
   return {path: make(path) for path in paths}
 
 
+def many(step: Callable[[], float], steps: int) -> Callable[[], float]:
+  """A function to the seconds of so many steps; an accelerator's are alike."""
+  calls = steps if on_cpu() else math.ceil(steps / steps_per_call())
+  return lambda: sum(step() for _ in range(calls)) / calls * steps
+
+
 def require_room(*numbers: dict[str, jax.Array]) -> None:
   """Raises if a sparse step took dense products: its time would mislead."""
   if any(np.any(own.get('fallbacks', 0)) for own in numbers):
@@ -265,16 +271,19 @@ def bench_scale(rounds: int, peers: str | None) -> None:
   l0 = 40  # with 50 a row in some thousands has no room at 131,072
   beside = bare_steps(x_NA, F, ('never',))['never']
   for features in (512, 2_048, 8_192, 32_768, 131_072):
+    repeat = max(1, F // features)  # as long as the one beside them
     steps = bare_steps(x_NA, features, tuple(PATHS), l0)
-    found = in_turn({**steps, 'beside': beside}, rounds or 5)
-    nanoseconds = statistics.median(found['never']) / N / features * 1e9
-    cost = [ratio(found[p], found['beside']) * F / features for p in PATHS]
+    works = {path: many(step, repeat) for path, step in steps.items()}
+    found = in_turn({**works, 'beside': beside}, rounds or 5)
+    units = N * repeat * features
+    nanoseconds = statistics.median(found['never']) / units * 1e9
+    cost = [ratio(found[p], found['beside']) * N * F / units for p in PATHS]
     dense.append(cost[0])
     pays = sparse.pays(settings.Dictionary(features=features))
     rows.append(
       (
         f'{features:,}',
-        *(rate(N, found[path]) for path in PATHS),
+        *(rate(N * repeat, found[path]) for path in PATHS),
         f'{nanoseconds:.2f} ns',
         *(f'{x:.2f}' for x in cost),
         'sparse' if pays else 'dense',
@@ -397,12 +406,6 @@ def waiting(work: Callable) -> Callable[[], float]:
   seconds = lambda: timed(lambda: jax.block_until_ready(work()))
   seconds()
   return seconds
-
-
-def many(step: Callable[[], float], steps: int) -> Callable[[], float]:
-  """A function to the seconds of so many steps; an accelerator's are alike."""
-  calls = steps if on_cpu() else math.ceil(steps / steps_per_call())
-  return lambda: sum(step() for _ in range(calls)) / calls * steps
 
 
 def one_dictionary(
