@@ -182,8 +182,12 @@ def _dictionary(
   rows = stream.contexts_per_chunk * stream.positions_per_context
   _positive(where, c, 'features', 'lr', 'median_rows')
   _positive(where, c, 'calibration_steps', 'calibration_lr')
-  _not_negative(where, c, 'l1', 'l1_target_l0')
+  _not_negative(where, c, 'l1', 'l1_target_l0', 'clip_norm')
+  _positive(where, c, 'decoder_norm')
   _betas(where, c)
+  _fraction(f'{where}.l1_warmup', c.l1_warmup)
+  _fraction(f'{where}.lr_decay', c.lr_decay)
+  _one_of(f'{where}.recipe', c.recipe, ('paper', 'april'))
   _one_of(f'{where}.normalize', c.normalize, ('none', 'unit'))
   _one_of(f'{where}.sparse', c.sparse, ('auto', 'always', 'never'))
   _positive(where, c, 'sparse_active')
@@ -195,6 +199,11 @@ def _dictionary(
   r, where = c.resampling, f'{where}.resampling'
   if not r.steps:
     return
+  _need(
+    c.recipe != 'april',
+    f'{where}.steps',
+    'the recipe `april` resamples nothing: set them to ().',
+  )
   _positive(where, r, 'window', 'candidates', 'encoder_scale')
   _one_of(f'{where}.loss', r.loss, ('total', 'mse'))
   _one_of(f'{where}.subtract', r.subtract, ('none', 'decoder_bias'))

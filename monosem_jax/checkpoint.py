@@ -30,8 +30,9 @@ except ImportError:
 # (0.1.86) never frees the 8 kB that it answers with.
 tensorstore.experimental_collect_matching_metrics = lambda *unused: []
 
-# Orbax gives up a save when its time is over, by a clock that may be set in the
-# meantime; its modules get one that only runs.
+# Orbax gives up a save when its time is over (between its own threads after 300
+# s that no option changes), by a clock that may be set in the meantime; its
+# modules get one that only runs.
 _steady = types.SimpleNamespace(**vars(time) | {'time': time.monotonic})
 for _name, _module in list(sys.modules.items()):
   if _name.startswith('orbax.') and vars(_module).get('time') is time:

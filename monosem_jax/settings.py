@@ -166,15 +166,18 @@ class Resampling:
 
 @dataclasses.dataclass(frozen=True)
 class Dictionary:
-  """The paper's sparse autoencoder and its training.
+  """A sparse autoencoder and its training.
 
-  Loss: mean over the batch of [mean over the A elements of the squared error
-  + l1 * sum over the F features of f]. `l1` therefore scales with the
-  activations: doubling them asks for twice the `l1` at the same sparsity.
+  Loss of the recipe `paper`: mean over the batch of [mean over the A elements
+  of the squared error + l1 * sum over the F features of f]; for `april` see
+  `dictionary.recipes`. `l1` therefore scales with the activations: doubling
+  them asks for twice the `l1` at the same sparsity.
   """
 
   # F.
   features: int = 4_096
+  # paper (2023) | april (2024: decoder norms are free, nothing is resampled).
+  recipe: str = 'paper'
   l1: float = 0.004
   # Wanted mean number of active features. 0: use `l1`; otherwise trial
   # runs before step 0 fix the coefficient, and `l1` is only where it starts.
@@ -192,6 +195,14 @@ class Dictionary:
   lr: float = 1e-4
   beta1: float = 0.9
   beta2: float = 0.999
+  # Shares of the training: l1 rises linearly from 0 over its first, the
+  # learning rate falls linearly to 0 over its last. More steps stretch them.
+  l1_warmup: float = 0.0
+  lr_decay: float = 0.0
+  # The gradient's L2 norm is brought down to this; 0: it is left as it is.
+  clip_norm: float = 0.0
+  # Of `april`: the norm of decoder rows as initialised.
+  decoder_norm: float = 0.1
   seed: int = 0
   # The gradient from the active features alone, the same up to rounding:
   # always | never | auto, where it was measured to be faster; and K, the active

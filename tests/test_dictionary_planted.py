@@ -9,6 +9,7 @@ from monosem_jax.dictionary import (
   state as states,
   train,
 )
+from monosem_jax.dictionary.sae import unit_rows
 
 A, TRUE, F, ALIVE = 32, 64, 96, 12
 SAMPLES, T = 32_768, 32
@@ -18,6 +19,7 @@ STREAM = settings.Stream(
   shuffle_groups=2,
   micro_batches=4,
   batch_size=256,
+  steps=16 * SAMPLES // 256,
   precision='float32',
 )
 S = SAMPLES // STREAM.batch_size
@@ -33,14 +35,8 @@ def truth() -> tuple[np.ndarray, np.ndarray]:
   return directions, (weights @ directions).astype(np.float32)
 
 
-def recovered(directions: np.ndarray, resample_at: tuple[int, ...]) -> float:
-  """Mean over true directions of the cosine with the nearest decoder row.
-
-  The transformer's stand-in is a table of samples, which tokens index. At the
-  start, all features but ALIVE are too negative to ever fire.
-  """
-  _, samples = truth()
-  c = settings.Dictionary(
+def paper(resample_at: tuple[int, ...]) -> settings.Dictionary:
+  return settings.Dictionary(
     features=F,
     l1=0.003,
     lr=3e-3,
@@ -48,28 +44,50 @@ def recovered(directions: np.ndarray, resample_at: tuple[int, ...]) -> float:
       steps=resample_at, window=S // 2, candidates=4_096
     ),
   )
+
+
+def recovered(c: settings.Dictionary, alive: int) -> float:
+  """Mean over true directions of the cosine with the nearest decoder row.
+
+  The transformer's stand-in is a table of samples, which tokens index. At the
+  start, all features but so many are too negative to ever fire.
+  """
+  directions, samples = truth()
   d = dictionary_init.start(c, states.init(c, A), jnp.asarray(samples[:2_000]))
-  bias_F = jnp.where(jnp.arange(F) < ALIVE, 0, -100).astype(jnp.float32)
+  bias_F = jnp.where(jnp.arange(F) < alive, 0, -100).astype(jnp.float32)
   d = d.replace(sae=d.sae.replace(b_enc_F=bias_F))
   state = states.StreamState.of(jnp.int32(0), {'d': c}, {'d': d})
   chunk = train.make_chunk(STREAM, {'d': c}, lambda lm, tokens: lm[tokens])
   tokens_CT = np.arange(SAMPLES, dtype=np.int32).reshape(-1, T)
   context_C = np.arange(SAMPLES // T, dtype=np.int32)
   redrawn = 0
-  for _ in range(16):
+  for _ in range(STREAM.steps // S):
     state, stats = chunk(
       state, jnp.asarray(samples), tokens_CT, context_C, 0 * context_C
     )
     redrawn += int(stats['d']['resampled'].sum())
-  if resample_at:
-    assert redrawn >= F - ALIVE
-  W_dec_FA = np.asarray(state.dictionaries['d'].sae.W_dec_FA)
+  if c.resampling.steps:
+    assert redrawn >= F - alive
+  W_dec_FA = np.asarray(unit_rows(state.dictionaries['d'].sae.W_dec_FA))
   return float((directions @ W_dec_FA.T).max(1).mean())
 
 
 def test_resampling_recovers_the_planted_directions():
-  directions, _ = truth()
-  with_resampling = recovered(directions, (2 * S, 4 * S, 6 * S))
-  without = recovered(directions, ())
+  with_resampling = recovered(paper((2 * S, 4 * S, 6 * S)), ALIVE)
+  without = recovered(paper(()), ALIVE)
   assert with_resampling > 0.95
   assert without < 0.8
+
+
+def test_april_recovers_them_without_resampling():
+  c = settings.Dictionary(
+    features=F,
+    recipe='april',
+    l1=0.3,
+    lr=3e-3,
+    l1_warmup=0.05,
+    lr_decay=0.2,
+    clip_norm=1.0,
+    resampling=settings.Resampling(steps=()),
+  )
+  assert recovered(c, F) > 0.95

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from monosem_jax import settings
-from monosem_jax.dictionary import state as states, train
+from monosem_jax.dictionary import recipes, state as states, train
 from monosem_jax.dictionary.resample import draw, resample
 from monosem_jax.dictionary.stream import Rows
 from monosem_jax.precision import Dot
@@ -39,7 +39,7 @@ def mid_training(c: settings.Dictionary, dead_F: np.ndarray):
   noise = lambda x: jnp.asarray(rng.normal(size=x.shape), x.dtype)
   state = states.init(c, A)
   opt_state = optax.tree.map_params(
-    states.optimizer(c, c.lr), noise, state.opt_state
+    recipes.optimizer(c, c.lr), noise, state.opt_state
   )
   # On the border: exactly the window is dead, one step less is not.
   silent_F = np.where(dead_F, WINDOW + np.arange(F) % 2 * 7, WINDOW - 1)
@@ -100,7 +100,7 @@ def test_resampling_writes_what_the_paper_says_and_nothing_else(
   pick = lambda at_F: jnp.asarray(x_RA)[at_F]
   after, count = resample(
     c.resampling,
-    states.optimizer(c, c.lr),
+    recipes.optimizer(c, c.lr),
     before,
     jnp.asarray(loss_R),
     pick,

@@ -91,6 +91,10 @@ def step(s: Sweep, d: settings.Dictionary) -> Phases:
   f = rows * F / s.devices.feature
   sparse = d.sparse == 'always'
   gradient_sums = 1 if sparse else M
+  # Passes over both matrices. Paper: two over the decoder free its gradient of
+  # the part along the rows, three give these their norm back. April: two make
+  # the standard form, three bring its gradient back.
+  recipe = 5 if d.recipe == 'april' else 2.5
   if sparse:
     # An entry: two rows of the decoder are read, two rows of gradients read
     # and written, and the same again of what the entries are added to.
@@ -120,10 +124,11 @@ def step(s: Sweep, d: settings.Dictionary) -> Phases:
       + gradient_sums
       * all_reduce(F32 * (P + F / s.devices.feature), s.devices.data)
     ),
-    # Adam reads weights, gradient and two moments and writes three of them;
-    # two more passes over the decoder free its gradient of the part along the
-    # rows, three give these their norm back.
-    'optimizer': Work(traffic=F32 * (7 * P + 2.5 * matrices)),
+    # Adam reads weights, gradient and two moments and writes three of them; a
+    # clip reads the gradient once more.
+    'optimizer': Work(
+      traffic=F32 * (7 + bool(d.clip_norm)) * P + F32 * recipe * matrices
+    ),
   }
 
 
@@ -190,12 +195,14 @@ def state_memory(s: Sweep, d: settings.Dictionary) -> dict[str, float]:
 def step_memory(s: Sweep, d: settings.Dictionary) -> dict[str, float]:
   """Bytes that a dictionary's step holds besides its state.
 
-  The gradient's sum and a micro-batch's; of a micro-batch the features, their
+  The gradient's sum and a micro-batch's, of `april` the standard form, too; of
+  a micro-batch the features, their
   gradient, and one of the two in between.
   """
   rows = (s.stream.micro_batch or s.stream.batch_size) / s.devices.data
+  weights = state_memory(s, d)['weights']
   return {
-    'gradients': 2 * state_memory(s, d)['weights'],
+    'gradients': (3 if d.recipe == 'april' else 2) * weights,
     'features of a micro-batch': 3
     * F32
     * rows

@@ -27,10 +27,13 @@ def geometric_median(x_NA: jax.Array, iterations: int = 100) -> jax.Array:
 def start(
   c: settings.Dictionary, state: DictionaryState, x_NA: jax.Array
 ) -> DictionaryState:
-  """Sets the input scale and the decoder bias from a sample of rows x_NA."""
+  """Sets the input scale, and of `paper` the decoder bias (`april` starts it at
+  0), from a sample of rows x_NA."""
   x_NA = x_NA.astype(state.scale.dtype)
   scale = state.scale
   if c.normalize == 'unit':
     scale = x_NA.shape[1] ** 0.5 / jnp.linalg.norm(x_NA, axis=1).mean()
+  if c.recipe == 'april':
+    return state.replace(scale=scale)
   median_A = geometric_median(x_NA * scale)
   return state.replace(scale=scale, sae=state.sae.replace(b_dec_A=median_A))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from monosem_jax import settings
-from monosem_jax.dictionary import sae as sae_lib
+from monosem_jax.dictionary import recipes
 from monosem_jax.dictionary.sae import SAE
 
 
@@ -21,11 +21,11 @@ class DictionaryState:
   shapes the program is in the settings.
 
   Attributes:
-    sae: the weights.
+    sae: the weights as they are trained, see `recipes.standard`.
     opt_state: Adam's.
     silent_F: steps since each feature last fired, int32.
-    l1: the L1 coefficient in force.
-    lr: the learning rate.
+    l1: the L1 coefficient, before `recipes.pace`.
+    lr: the learning rate, likewise.
     seed: of the resampling's draws, int32.
     scale: what rows are multiplied with first; 1 unless normalised.
   """
@@ -104,35 +104,13 @@ def stacks(
   return [tuple(names) for names in groups.values()]
 
 
-def drop_parallel() -> optax.GradientTransformation:
-  """Removes from each decoder row's gradient its part along the row.
-
-  g_i -= (g_i . d_i) d_i for unit rows d_i (as the paper): the step then does
-  not spend itself on a norm that is put back to 1 behind it.
-  """
-
-  def update(grads: SAE, state, params: SAE):
-    g_FA, d_FA = grads.W_dec_FA, params.W_dec_FA
-    along_F1 = (g_FA * d_FA).sum(1, keepdims=True)
-    return grads.replace(W_dec_FA=g_FA - along_F1 * d_FA), state
-
-  return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
-
-
-def optimizer(
-  c: settings.Dictionary, lr: jax.Array | float
-) -> optax.GradientTransformation:
-  """Adam on gradients freed of their part along each dictionary row."""
-  return optax.chain(drop_parallel(), optax.adam(lr, b1=c.beta1, b2=c.beta2))
-
-
 def init(c: settings.Dictionary, width: int) -> DictionaryState:
   """A state before it has seen data; see `init.start` for what data fixes."""
-  sae = sae_lib.init(jax.random.key(c.seed), width, c.features)
+  sae = recipes.init(c, width)
   dtype = sae.b_enc_F.dtype
   return DictionaryState(
     sae=sae,
-    opt_state=optimizer(c, c.lr).init(sae),
+    opt_state=recipes.optimizer(c, c.lr).init(sae),
     silent_F=jnp.zeros(c.features, jnp.int32),
     l1=jnp.asarray(c.l1, dtype),
     lr=jnp.asarray(c.lr, dtype),

@@ -8,13 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from monosem_jax import settings
-from monosem_jax.dictionary import sae as sae_lib
+from monosem_jax.dictionary import recipes, sae as sae_lib
 from monosem_jax.dictionary.resample import resample
-from monosem_jax.dictionary.state import (
-  DictionaryState,
-  StreamState,
-  optimizer,
-)
+from monosem_jax.dictionary.state import DictionaryState, StreamState
 from monosem_jax.dictionary.step import train_step
 from monosem_jax.dictionary.stream import Rows, harvest, shuffled_index
 from monosem_jax.precision import Dot, compute_dtype
@@ -56,6 +52,7 @@ def density_histogram(fired_F: jax.Array, rows: int) -> jax.Array:
 def train_on(
   c: settings.Dictionary,
   due: int,
+  steps: int,
   dot: Dot,
   step: jax.Array,
   rows: Rows,
@@ -66,6 +63,7 @@ def train_on(
   Args:
     c: its settings.
     due: steps between those at which a resampling may be due, see `make_chunk`.
+    steps: of the whole training.
     dot: the matrix product.
     step: steps done before.
     rows: the chunk's.
@@ -88,7 +86,7 @@ def train_on(
       )
       key = jax.random.fold_in(jax.random.key(state.seed), step)
       return resample(
-        c.resampling, optimizer(c, state.lr), state, loss_R, pick, key
+        c.resampling, recipes.optimizer(c, state.lr), state, loss_R, pick, key
       )
 
     def keep(state):  # the false branch: the other way round XLA copies
@@ -97,24 +95,28 @@ def train_on(
     is_due = (step == jnp.asarray(c.resampling.steps, jnp.int32)).any()
     return jax.lax.cond(is_due, redraw, keep, state)
 
-  def run_step(carry, index_MGn):
+  def run_step(carry, inputs):
     state, fired_F = carry
-    state, numbers, more_F = train_step(c, state, rows, index_MGn, dot)
+    step, index_MGn = inputs
+    pace = recipes.pace(c, step, steps)
+    state, numbers, more_F = train_step(c, state, rows, index_MGn, dot, pace)
     numbers['finite'] = jnp.isfinite(numbers['loss'])
     return (state, fired_F + more_F), numbers
 
   def run_segment(carry, inputs):
-    step, index_SMGn = inputs
+    step_S, index_SMGn = inputs
     state, fired_F = carry
-    state, resampled = maybe_resample(state, step)
-    carry, numbers = jax.lax.scan(run_step, (state, fired_F), index_SMGn)
+    state, resampled = maybe_resample(state, step_S[0])
+    carry, numbers = jax.lax.scan(
+      run_step, (state, fired_F), (step_S, index_SMGn)
+    )
     return carry, (numbers, resampled)
 
   (state, fired_F), (numbers, resampled) = jax.lax.scan(
     run_segment,
     (state, jnp.zeros_like(state.silent_F)),
     (
-      step + due * jnp.arange(S // due, dtype=jnp.int32),
+      (step + jnp.arange(S, dtype=jnp.int32)).reshape(S // due, due),
       rows.index_SMGn.reshape(S // due, due, *shape),
     ),
   )
@@ -177,7 +179,7 @@ def make_chunk(
       # Resampling is asked for at the head of segments, as long as the schedule
       # allows: a cond at every step would cost more.
       due = math.gcd(S, *d.resampling.steps)
-      one = functools.partial(train_on, d, due, dot, state.step, rows)
+      one = functools.partial(train_on, d, due, c.steps, dot, state.step, rows)
       with jax.named_scope('train'):
         stacks[key], numbers = train_stack(one, stack, c.stack)
       for z, name in enumerate(names):

@@ -6,21 +6,34 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax import ahead, hosts, loop, mesh as meshes, metrics, report
+from monosem_jax import (
+  ahead,
+  hosts,
+  loop,
+  mesh as meshes,
+  metrics,
+  report,
+  settings,
+)
 from monosem_jax.check import entries, run_name, width
 from monosem_jax.checkpoint import Checkpoints
 from monosem_jax.cost import dictionary as cost, total
 from monosem_jax.dictionary import (
   calibrate,
   init as dictionary_init,
+  recipes,
   stream as rows_stream,
 )
-from monosem_jax.dictionary.sae import fold_scale
-from monosem_jax.dictionary.state import StreamState, init_stream
+from monosem_jax.dictionary.sae import SAE, fold_scale
+from monosem_jax.dictionary.state import (
+  DictionaryState,
+  StreamState,
+  init_stream,
+)
 from monosem_jax.files import write_json
 from monosem_jax.interop import saelens
 from monosem_jax.mesh import SPECS
-from monosem_jax.precision import compute_dtype
+from monosem_jax.precision import Dot, compute_dtype
 from monosem_jax.stages import evaluation, lm as lm_stage, programs
 from monosem_jax.stages.programs import forward
 from monosem_jax.text import stream
@@ -216,13 +229,18 @@ def _snapshot(w: Workdir, S: int, done: int, state: StreamState) -> None:
   """Keeps the dictionaries of chunks 1, 2, 4, 8, ..., for their history."""
   if done & (done - 1) == 0 and loop.finite(state):
     for name, d in state.dictionaries.items():
-      folded = meshes.fetch(fold_scale(d.sae, d.scale))
+      finished = meshes.fetch(_finished(w.config.dictionaries[name], d))
       if hosts.first():
         saelens.save(
           w.dictionary(name) / 'snapshots' / f'step_{done * S:09d}',
-          folded,
+          finished,
           {'step': done * S},
         )
+
+
+def _finished(c: settings.Dictionary, d: DictionaryState) -> SAE:
+  """The dictionary for activations as they are, in the paper's shape."""
+  return fold_scale(recipes.standard(c, d.sae, Dot(jnp.float32)), d.scale)
 
 
 def _export(w, store: TokenStore, model: str, name: str, d) -> None:
@@ -231,7 +249,7 @@ def _export(w, store: TokenStore, model: str, name: str, d) -> None:
   hook = 'mlp.hook_post' if site == 'mlp' else 'hook_resid_post'
   saelens.save(
     w.dictionary(name),
-    fold_scale(d.sae, d.scale),
+    _finished(w.config.dictionaries[name], d),
     {
       'model_name': f'monosem_jax/{model}',
       'hook_name': f'blocks.{layer}.{hook}',
