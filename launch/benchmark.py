@@ -109,8 +109,9 @@ def table(title: str, *rows: tuple[str, ...]) -> None:
 
 
 def micro_batch(batch: int, features: int) -> int:
-  """Rows encoded at once: on a CPU so few that f_NF stays in its cache."""
-  most = max(512, min(2_048, 2**23 // features)) if on_cpu() else batch
+  """Rows encoded at once: on a CPU so few that f_NF stays in its cache, but
+  enough that adding up their gradients does not count."""
+  most = max(1_024, min(2_048, 2**23 // features)) if on_cpu() else batch
   return max(n for n in range(1, most + 1) if batch % n == 0)
 
 

@@ -25,6 +25,7 @@ def write(w: Workdir) -> None:
 
 # What a row of the table says, and how it is written.
 _ROWS = (
+  ('recipe', 'recipe', 's'),
   ('features', 'features', ','),
   ('l1', 'L1 coefficient', '.3g'),
   ('l0', 'L0: active features per token', '.2f'),
@@ -47,6 +48,8 @@ _ROWS = (
   ('contexts_per_batch', 'contexts mixed in a batch', ',.0f'),
   ('resampling_candidates', 'inputs a resampling chooses from', ','),
   ('activations_per_second', 'activations per second', ',.0f'),
+  ('flops_per_second', 'FLOP/s, of all dictionaries of the stream', '.3g'),
+  ('mfu', '... as a share of the peak', '.1%'),
 )
 
 

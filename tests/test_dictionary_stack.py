@@ -19,6 +19,7 @@ STREAM = settings.Stream(
   micro_batches=2,
   batch_size=16,
   micro_batch=8,
+  steps=2 * S,
   precision='float32',
 )
 BASE = settings.Dictionary(
@@ -27,7 +28,7 @@ BASE = settings.Dictionary(
   l1=1e-3,
   resampling=settings.Resampling(steps=(4, 10), window=3, candidates=96),
 )
-# Three of one shape, each with values of its own; and three that differ.
+# Three of one shape, each with values of its own; and four that differ.
 DICTIONARIES = {
   'A0': BASE,
   'A1': dataclasses.replace(BASE, features=32),
@@ -36,6 +37,16 @@ DICTIONARIES = {
   'A4': dataclasses.replace(BASE, l1=1e-2, seed=1),
   'A5': dataclasses.replace(
     BASE, resampling=dataclasses.replace(BASE.resampling, steps=())
+  ),
+  'A6': settings.Dictionary(
+    features=24,
+    recipe='april',
+    lr=1e-2,
+    l1=0.1,
+    l1_warmup=0.3,
+    lr_decay=0.5,
+    clip_norm=0.1,
+    resampling=settings.Resampling(steps=()),
   ),
 }
 
@@ -91,6 +102,7 @@ def test_equal_shapes_are_one_stack():
     ('A1',),
     ('A3',),
     ('A5',),
+    ('A6',),
   ]
   state = started(DICTIONARIES)
   assert state.stacks['A0,A2,A4'].sae.W_enc_AF.shape == (3, A, 24)
@@ -117,7 +129,7 @@ def test_each_result_is_that_of_training_it_alone(stack):
         stats[name]['loss'], want_stats['loss'], rtol=1e-4
       )
     redrawn = sum(s[name]['resampled'].sum() for s in seen)
-    assert (redrawn > 0) == (name != 'A5')
+    assert (redrawn > 0) == (name not in ('A5', 'A6'))
   # The values of each took part: no two of a stack came out alike.
   for a, b in [('A0', 'A2'), ('A2', 'A4'), ('A0', 'A4')]:
     assert np.abs(got[a].sae.W_enc_AF - got[b].sae.W_enc_AF).max() > 1e-2

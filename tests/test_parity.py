@@ -58,6 +58,21 @@ def sae(sparse: str) -> settings.Dictionary:
   )
 
 
+def april(sparse: str) -> settings.Dictionary:
+  return settings.Dictionary(
+    features=64,
+    recipe='april',
+    lr=3e-3,
+    l1=0.1,
+    l1_warmup=0.2,
+    lr_decay=0.2,
+    clip_norm=0.1,
+    sparse=sparse,
+    sparse_active=24,
+    resampling=settings.Resampling(steps=()),
+  )
+
+
 @contextlib.contextmanager
 def setting(precision: str, shape):
   """A precision and a mesh in force; yields what puts an array on it."""
@@ -98,15 +113,16 @@ def train_lm(precision: str, shape):
 
 
 def train_sae(precision: str, shape, sparse: str):
-  dictionaries = {'A1': sae(sparse)}
+  dictionaries = {'A1': sae(sparse), 'A2': april(sparse)}
   rng = np.random.default_rng(0)
   C = STREAM.contexts_per_chunk
 
   def started():
-    state = states.init(dictionaries['A1'], LM.d_mlp)
-    low_F = -100.0 * (jnp.arange(64) % 4 == 0).astype(state.l1.dtype)
-    state = state.replace(sae=state.sae.replace(b_enc_F=low_F - 0.05))
-    return states.StreamState.of(jnp.int32(0), dictionaries, {'A1': state})
+    own = {name: states.init(c, LM.d_mlp) for name, c in dictionaries.items()}
+    low_F = -100.0 * (jnp.arange(64) % 4 == 0).astype(own['A1'].l1.dtype)
+    sae = own['A1'].sae.replace(b_enc_F=low_F - 0.05)
+    own['A1'] = own['A1'].replace(sae=sae)
+    return states.StreamState.of(jnp.int32(0), dictionaries, own)
 
   with setting(precision, shape) as mesh:
     lm = made(mesh, transformer).model
@@ -122,10 +138,11 @@ def train_sae(precision: str, shape, sparse: str):
       )
       batch = (put(mesh, x.astype(np.int32), SPECS.tokens_CT) for x in host)
       state, stats = chunk(state, lm, *batch)
-      seen.append(jax.device_get(stats['A1']))
-      # Whether a micro-batch fits is each device's own affair.
-      seen[-1].pop('fallbacks', None)
-    redrawn = np.concatenate([s.pop('resampled') for s in seen])
+      seen.append(jax.device_get(stats))
+      for own in stats:
+        # Whether a micro-batch fits is each device's own affair.
+        seen[-1][own].pop('fallbacks', None)
+    redrawn = np.concatenate([s['A1'].pop('resampled') for s in seen])
     return (jax.device_get(state.stacks), seen), redrawn
 
 

@@ -150,6 +150,7 @@ def _fit(
       w.training(name),
       {
         'steps': c.steps,
+        'recipe': dictionaries[name].recipe,
         'features': d.silent_F.size,
         'l1': float(d.l1),
         'input_scale': float(d.scale),
