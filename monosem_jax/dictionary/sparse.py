@@ -26,10 +26,10 @@ from monosem_jax.mesh import (
 )
 from monosem_jax.precision import Dot
 
-# Features from which it was measured to be faster on a CPU if few are active: at
-# 4,096 by 1.6x with 10 of them, by 1.3x with 20, by 0.9x with 50 (two cores of an
-# AMD EPYC); for more features see `launch/benchmark.py scale`. On accelerators it
-# is not measured.
+# Features from which it was measured to be faster on a CPU, if few are active:
+# at 4,096 by 1.6x with 10 of them, 1.3x with 20, 0.9x with 50 (two cores of an
+# AMD EPYC); for more features see `launch/benchmark.py scale`. On accelerators
+# it is not measured.
 _PAYS_FROM = 4_096
 _NUMBERS = ('loss', 'mse', 'l1_norm', 'fallbacks')
 
