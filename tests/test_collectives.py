@@ -18,6 +18,8 @@ from monosem_jax.dictionary.stream import harvest
 from monosem_jax.mesh import SPECS
 from monosem_jax.transformer import train as lm_train
 
+# As named scopes and XLA name them; a branch is a resampling's.
+PARTS = 'cond', 'forward', 'shuffle', 'train'
 MESHES = [(8, 1), (4, 2), (1, 8)]
 A, F, T, V, C, P, N = 128, 256, 32, 512, 256, 16, 512
 LM = settings.Transformer(d_model=32, d_mlp=A, n_heads=2, precision='float32')
@@ -75,10 +77,10 @@ def collectives(shape, sparse: str) -> dict[str, list[tuple[str, int]]]:
       line,
     )
     if match:
-      where = re.search(r'op_name="([^"]*)"', line)[1]
-      part = next(
-        p for p in ('cond', 'forward', 'shuffle', 'train') if p in where
-      )
+      where = re.search(r'op_name="([^"]*)"', line)
+      part = 'nameless'
+      if where:
+        part = next(p for p in PARTS if p in where[1])
       found[part].append((match[2], size(match[1])))
   return found
 
@@ -95,7 +97,7 @@ def size(shapes: str) -> int:
 @pytest.mark.parametrize('shape', MESHES)
 def test_forward_gathers_rows_once_and_steps_only_add_up(shape, sparse):
   found, (data, feature) = collectives(shape, sparse), shape
-  for part in ('forward', 'shuffle', 'train', 'cond'):
+  for part in (*PARTS, 'nameless'):
     by_kind = collections.Counter()
     for kind, n in found[part]:
       by_kind[kind] += n
@@ -119,6 +121,9 @@ def test_forward_gathers_rows_once_and_steps_only_add_up(shape, sparse):
   # A resampling gathers a number per candidate and a row per feature, never
   # the candidates themselves.
   assert sum(n for _, n in found['cond']) < 4 * N * A * 4
+  # What XLA of jax 0.12 moves out of a branch loses its name: the numbers of a
+  # chunk's rows, which a resampling looks up.
+  assert found['nameless'] in ([], [('all-gather', 4 * C * P)])
 
 
 @pytest.mark.parametrize('shape', MESHES)
