@@ -47,6 +47,12 @@ class Specs:
   top_FE: P = P('feature', None)
   top_context_FE: P = P('feature', None)
   uneven_NF: P = P(None, 'feature')
+  # Cross-moments of features with others.
+  sum_X: P = P('feature')
+  square_X: P = P('feature')
+  product_XY: P = P('feature', None)
+  x_square_XY: P = P('feature', None)
+  y_square_XY: P = P('feature', None)
 
 
 SPECS = Specs()

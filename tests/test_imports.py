@@ -37,6 +37,7 @@ PARTS = (
   'transformer',
   'dictionary',
   'features',
+  'analysis',
   'site',
   'stages',
   'interop',
@@ -45,7 +46,8 @@ STRANGERS = {
   'text/': ('transformer', 'dictionary', 'features', 'site', 'stages'),
   'transformer/': ('text', 'dictionary', 'features', 'site', 'stages'),
   'dictionary/': ('text', 'transformer', 'features', 'site', 'stages'),
-  'features/': ('text', 'transformer', 'site', 'stages'),
+  'features/': ('text', 'transformer', 'analysis', 'site', 'stages'),
+  'analysis/': ('text', 'transformer', 'analysis', 'site', 'stages'),
   'site/': ('text', 'transformer', 'dictionary', 'stages', 'interop'),
   'interop/': ('text', 'transformer', 'features', 'site', 'stages'),
 }

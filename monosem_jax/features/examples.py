@@ -203,7 +203,7 @@ def look(
   W_enc_FA = jax.jit(transpose)(sae.W_enc_AF)
   wanted = np.flatnonzero(context_FX.reshape(-1) >= 0)
   wanted = wanted[np.argsort(context_FX.reshape(-1)[wanted], kind='stable')]
-  rows = _rows(context_FX.reshape(-1)[wanted])
+  rows = runs(context_FX.reshape(-1)[wanted], _PER_ROW)
   out = {
     'position': np.zeros((F * X,), np.int32),
     'acts': np.zeros((F * X, W), np.float16),
@@ -252,12 +252,12 @@ def look(
   return {name: x.reshape(F, X, *x.shape[1:]) for name, x in out.items()}
 
 
-def _rows(context: np.ndarray) -> list[tuple[int, int]]:
-  """Cuts sorted contexts into runs of one context, at most _PER_ROW long."""
+def runs(context: np.ndarray, longest: int) -> list[tuple[int, int]]:
+  """Cuts sorted contexts into runs of one context, at most so long."""
   borders = np.flatnonzero(np.diff(context, prepend=-1))
   rows = []
   for begin, end in zip(borders, [*borders[1:], context.size], strict=True):
-    rows += [(i, min(i + _PER_ROW, end)) for i in range(begin, end, _PER_ROW)]
+    rows += [(i, min(i + longest, end)) for i in range(begin, end, longest)]
   return rows
 
 

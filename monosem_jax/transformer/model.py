@@ -129,6 +129,15 @@ class Transformer(nnx.Module):
       logits_BTV, float32, and the site's own activations acts_BTA (before the
       patch).
     """
+    x_BTD, acts_BTA = self.residual(tokens_BT, patch)
+    return self.unembed(x_BTD), acts_BTA
+
+  def residual(
+    self,
+    tokens_BT: jax.Array,
+    patch: Callable[[jax.Array], jax.Array] | None = None,
+  ) -> tuple[jax.Array, jax.Array]:
+    """The pass up to the final norm: the stream x_BTD, and acts_BTA."""
     x_BTD = self.W_E_VD[...][tokens_BT] + self.W_pos_TD[: tokens_BT.shape[1]]
     mask_B1TT = self._mask(tokens_BT)
     acts_BTA = None
@@ -142,7 +151,23 @@ class Transformer(nnx.Module):
       if self.site == ('resid', layer):
         acts_BTA = x_BTD
         x_BTD = patch(x_BTD) if patch else x_BTD
-    return self.dot('btd,dv->btv', self.ln_f(x_BTD), self.W_U_DV[...]), acts_BTA
+    return x_BTD, acts_BTA
+
+  def unembed(self, x_BTD: jax.Array) -> jax.Array:
+    """The logits of a stream: final norm, and W_U."""
+    return self.dot('btd,dv->btv', self.ln_f(x_BTD), self.W_U_DV[...])
+
+  @property
+  def site_is_last(self) -> bool:
+    """Whether behind the site no position looks at another."""
+    return self.site[1] == len(self.blocks) - 1
+
+  def into_stream(self, rows_FA: jax.Array) -> jax.Array:
+    """What directions at the site add to the stream: rows_FD."""
+    kind, layer = self.site
+    if kind == 'resid':
+      return rows_FA
+    return self.dot('fa,ad->fd', rows_FA, self.blocks[layer].mlp.W_out_AD[...])
 
   def logit_weights(self, rows_FA: jax.Array) -> jax.Array:
     """Effect of directions at the site on the logits, by the direct path: v_FV.
@@ -152,11 +177,7 @@ class Transformer(nnx.Module):
     left out: it is one number per token, the same for all logits. Layers
     behind the site are passed by.
     """
-    kind, layer = self.site
-    rows_FD = rows_FA
-    if kind == 'mlp':
-      W_out_AD = self.blocks[layer].mlp.W_out_AD[...]
-      rows_FD = self.dot('fa,ad->fd', rows_FA, W_out_AD)
+    rows_FD = self.into_stream(rows_FA)
     rows_FD = rows_FD - rows_FD.mean(-1, keepdims=True)
     return self.dot('fd,dv->fv', rows_FD * self.ln_f.w_D[...], self.W_U_DV[...])
 

@@ -1,0 +1,240 @@
+"""What becomes of the next token when a feature is taken away.
+
+As the paper (feature ablations): x <- x - f_i(x) d_i at every position, so that
+what the dictionary leaves unexplained stays; the pass is finished, and each
+token's log-likelihood compared. The effect on a token is made at the one before
+it, where it is predicted.
+
+Behind a site in the last layer no position looks at another: there the removal
+changes a token's logits by its own activation alone, exactly, and only tokens
+on which the feature fires have to be looked at. That is what is computed here.
+"""
+
+from collections.abc import Callable
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from monosem_jax.dictionary.sae import SAE, encode
+from monosem_jax.errors import UserError
+from monosem_jax.features.examples import runs
+from monosem_jax.features.table import FeatureTable
+from monosem_jax.precision import Dot
+
+# The arrays of `Effects`, as they are kept.
+_COLUMNS = {
+  'loss_M': np.float16,
+  'raised_ids_Mk': np.uint16,
+  'raised_Mk': np.float16,
+  'lowered_ids_Mk': np.uint16,
+  'lowered_Mk': np.float16,
+}
+# Most changed logits that are kept, each way; as published.
+SHOWN = 5
+# Features looked at in one context; pairs whose logits are held at once.
+_PER_ROW = 128
+_PAIRS = 1_024
+
+
+@flax.struct.dataclass
+class Effects:
+  """Of M pairs of a feature and a token that it fires on.
+
+  Attributes:
+    loss_M: by how many nats the next token's loss rises without the feature.
+    raised_ids_Mk, raised_Mk: the logits that rise most without it, falling.
+    lowered_ids_Mk, lowered_Mk: those that fall most, by how much (negative).
+  """
+
+  loss_M: jax.Array
+  raised_ids_Mk: jax.Array
+  raised_Mk: jax.Array
+  lowered_ids_Mk: jax.Array
+  lowered_Mk: jax.Array
+
+
+def effects_of(
+  lm, x_MD: jax.Array, removed_MD: jax.Array, next_M: jax.Array
+) -> Effects:
+  """The effects of taking vectors off the stream in front of the final norm.
+
+  Args:
+    lm: the transformer.
+    x_MD: the stream.
+    removed_MD: what is taken off.
+    next_M: the tokens to be predicted.
+  """
+  unembed = lambda x_MD: lm.unembed(x_MD[:, None])[:, 0]
+  logits_MV, without_MV = unembed(x_MD), unembed(x_MD - removed_MD)
+
+  def loss(logits_MV):
+    own_M1 = jnp.take_along_axis(logits_MV, next_M[:, None], 1)
+    return jax.nn.logsumexp(logits_MV, axis=1) - own_M1[:, 0]
+
+  change_MV = without_MV - logits_MV
+  raised_Mk, raised_ids_Mk = jax.lax.top_k(change_MV, SHOWN)
+  lowered_Mk, lowered_ids_Mk = jax.lax.top_k(-change_MV, SHOWN)
+  return Effects(
+    loss_M=loss(without_MV) - loss(logits_MV),
+    raised_ids_Mk=raised_ids_Mk,
+    raised_Mk=raised_Mk,
+    lowered_ids_Mk=lowered_ids_Mk,
+    lowered_Mk=-lowered_Mk,
+  )
+
+
+def make_rows(dot: Dot, width: int) -> Callable:
+  """Compiles `rows(lm, sae, W_enc_FA, tokens_BT, feature_Bn, first_Bn)`.
+
+  Row b is a context in which n features are looked at, each at `width` tokens
+  from a first one on; what lies beyond the context's ends, and the last token,
+  behind which none is known, has no effect.
+
+  Returns:
+    `firing_BnW`, and `Effects` of all B n W pairs, in that order; only those
+    of pairs that fire were computed.
+  """
+
+  @jax.jit
+  def rows(lm, sae: SAE, W_enc_FA, tokens_BT, feature_Bn, first_Bn):
+    T = tokens_BT.shape[1]
+    x_BTD, acts_BTA = lm.residual(tokens_BT)
+    acts_BTA = acts_BTA.astype(sae.b_enc_F.dtype)
+    at_BnW = first_Bn[..., None] + jnp.arange(width)
+    inside_BnW = (at_BnW >= 0) & (at_BnW < T - 1)
+    at_BnW = jnp.where(inside_BnW, at_BnW, 0)
+
+    def of_row(x_TA, W_nA, feature_n, at_nW):
+      own = sae.replace(W_enc_AF=W_nA.T, b_enc_F=sae.b_enc_F[feature_n])
+      return jnp.take_along_axis(encode(own, x_TA, dot).T, at_nW, 1)
+
+    f_BnW = jax.vmap(of_row)(acts_BTA, W_enc_FA[feature_Bn], feature_Bn, at_BnW)
+    f_BnW = jnp.where(inside_BnW, f_BnW, 0)
+    firing_P = f_BnW.reshape(-1) > 0
+    P = firing_P.size
+    # Those that fire come first; so many of them are worked off at a time.
+    (order_P,) = jnp.nonzero(firing_P, size=P, fill_value=P)
+    stream_FD = lm.into_stream(sae.W_dec_FA[feature_Bn.reshape(-1)])
+
+    def work(i, done: Effects) -> Effects:
+      pair_M = jax.lax.dynamic_slice(order_P, (i * M,), (M,))
+      row_M = pair_M // (feature_Bn.shape[1] * width)
+      at_M = at_BnW.reshape(-1)[pair_M]
+      f_M = f_BnW.reshape(-1)[pair_M]
+      found = effects_of(
+        lm,
+        x_BTD[row_M, at_M],
+        f_M[:, None] * stream_FD[pair_M // width],
+        tokens_BT[row_M, at_M + 1],
+      )
+      write = lambda all_of_it, part: all_of_it.at[pair_M].set(
+        part, mode='drop'
+      )
+      return jax.tree.map(write, done, found)
+
+    M = min(_PAIRS, P)
+    order_P = jnp.pad(order_P, (0, -P % M), constant_values=P)
+    nothing = Effects(
+      loss_M=jnp.zeros(P),
+      raised_ids_Mk=jnp.zeros((P, SHOWN), jnp.int32),
+      raised_Mk=jnp.zeros((P, SHOWN)),
+      lowered_ids_Mk=jnp.zeros((P, SHOWN), jnp.int32),
+      lowered_Mk=jnp.zeros((P, SHOWN)),
+    )
+    batches = -(-firing_P.sum(dtype=jnp.int32) // M)
+    return f_BnW > 0, jax.lax.fori_loop(0, batches, work, nothing)
+
+  return rows
+
+
+def ablate(
+  lm,
+  sae: SAE,
+  dot: Dot,
+  table: FeatureTable,
+  fetch: Callable[[np.ndarray], np.ndarray],
+  batch_size: int,
+  progress: Callable[[int, int], None],
+) -> dict[str, np.ndarray]:
+  """The effects on every token of every example of a feature table.
+
+  Args:
+    lm: the transformer.
+    sae: the dictionary the table is of.
+    dot: the matrix product.
+    table: the feature table.
+    fetch: `fetch(context_B) -> tokens_BT`.
+    batch_size: contexts at a time.
+    progress: told of rows done and rows in all.
+
+  Returns:
+    The arrays of `Effects`, halved in width, and `at_M`, rising: the place of
+    the token that the effect is on in `table.example_tokens_FEW`, flat. Tokens
+    that are not named have no effect.
+
+  Raises:
+    UserError: layers follow the site.
+  """
+  if not lm.site_is_last:
+    raise UserError(
+      'ablation: layers follow the site of this transformer, where the removal '
+      'of a feature is not one of each token alone; that is not built yet.'
+    )
+  W = table.example_tokens_FEW.shape[2]
+  E = table.example_tokens_FEW.shape[1]
+  rows = make_rows(dot, W)
+  W_enc_FA = jnp.asarray(sae.W_enc_AF).T
+  context_X = table.example_context_FE.reshape(-1)
+  # The token in front of a window decides on its first one.
+  first_X = table.example_position_FE.reshape(-1).astype(np.int32)
+  first_X -= table.meta['before'] + 1
+  there_X = (table.example_stop_FE > 0).reshape(-1)
+  wanted = np.flatnonzero(there_X)
+  wanted = wanted[np.argsort(context_X[wanted], kind='stable')]
+  spans = runs(context_X[wanted], _PER_ROW)
+  parts, waiting = [], None
+
+  def keep(example_Bn, valid_Bn, result) -> None:
+    firing_BnW, effects = jax.device_get(result)
+    firing_BnW = firing_BnW & valid_Bn[..., None]
+    (pair_M,) = np.nonzero(firing_BnW.reshape(-1))
+    at_M = example_Bn.reshape(-1)[pair_M // W].astype(np.int64) * W
+    own = {name: getattr(effects, name)[pair_M] for name in _COLUMNS}
+    parts.append(
+      {'at_M': at_M + pair_M % W}
+      | {name: x.astype(_COLUMNS[name]) for name, x in own.items()}
+    )
+
+  for i in range(0, len(spans), batch_size):
+    which_Bn = np.full((batch_size, _PER_ROW), -1)
+    for b, (begin, end) in enumerate(spans[i : i + batch_size]):
+      which_Bn[b, : end - begin] = np.arange(begin, end)
+    valid_Bn = which_Bn >= 0
+    example_Bn = wanted[np.maximum(which_Bn, 0)]
+    # Places that hold no example look where nothing is.
+    first_Bn = np.where(valid_Bn, first_X[example_Bn], -W)
+    result = rows(
+      lm,
+      sae,
+      W_enc_FA,
+      fetch(context_X[example_Bn[:, 0]]),
+      (example_Bn // E).astype(np.int32),
+      first_Bn,
+    )
+    if waiting is not None:
+      keep(*waiting)
+    waiting = example_Bn, valid_Bn, result
+    progress(min(i + batch_size, len(spans)), len(spans))
+  if waiting is not None:
+    keep(*waiting)
+  if not parts:
+    none = np.zeros((0, SHOWN))
+    return {'at_M': np.zeros(0, np.int64)} | {
+      name: (none[:, 0] if name == 'loss_M' else none).astype(dtype)
+      for name, dtype in _COLUMNS.items()
+    }
+  found = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+  order_M = np.argsort(found['at_M'])
+  return {name: x[order_M] for name, x in found.items()}

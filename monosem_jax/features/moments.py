@@ -1,0 +1,121 @@
+"""What two sets of features have in common, summed over tokens on the device.
+
+Correlations between features, with neurons, with labels, and between models
+are made of the same sums; a token contributes to them and is gone. For X and Y
+features they take three matrices of X x Y at most, so that large sets are
+looked at by blocks of X, see `blocks`.
+"""
+
+from collections.abc import Callable, Iterable
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from monosem_jax.mesh import SPECS, constrain, in_place
+from monosem_jax.precision import Dot
+
+
+@flax.struct.dataclass
+class Moments:
+  """Sums over tokens, of activations x of X features and y of Y others.
+
+  Attributes:
+    tokens: their number.
+    sum_X, square_X, sum_Y, square_Y: of x, x^2, y, y^2.
+    product_XY: of x y.
+    x_square_XY, y_square_XY: of x^2 where y fires, and of y^2 where x fires;
+      None unless asked for.
+  """
+
+  tokens: jax.Array
+  sum_X: jax.Array
+  square_X: jax.Array
+  sum_Y: jax.Array
+  square_Y: jax.Array
+  product_XY: jax.Array
+  x_square_XY: jax.Array | None
+  y_square_XY: jax.Array | None
+
+
+def make_step(pair: Callable, dot: Dot, masked: bool = False) -> Callable:
+  """Compiles `step(moments, args, batch) -> moments`, the first donated.
+
+  Args:
+    pair: `pair(args, batch) -> (x_NX, y_NY)`.
+    dot: the matrix product.
+    masked: whether the sums over where the other one fires are wanted.
+  """
+
+  def of(args, batch) -> Moments:
+    x_NX, y_NY = pair(args, batch)
+    x_NX = constrain(x_NX, SPECS.f_NF)
+    both = lambda a_NX, b_NY: dot('nx,ny->xy', a_NX, b_NY)
+    fires = lambda x: (x > 0).astype(x.dtype)
+    return Moments(
+      tokens=jnp.asarray(len(x_NX), jnp.int32),
+      sum_X=x_NX.sum(0),
+      square_X=jnp.square(x_NX).sum(0),
+      sum_Y=y_NY.sum(0),
+      square_Y=jnp.square(y_NY).sum(0),
+      product_XY=both(x_NX, y_NY),
+      x_square_XY=both(jnp.square(x_NX), fires(y_NY)) if masked else None,
+      y_square_XY=both(fires(x_NX), jnp.square(y_NY)) if masked else None,
+    )
+
+  @jax.jit(donate_argnums=0)
+  def step(moments: Moments | None, args, batch) -> Moments:
+    found = of(args, batch)
+    if moments is not None:
+      found = jax.tree.map(jnp.add, moments, found)
+    return in_place(found)
+
+  return step
+
+
+def collect(step: Callable, args, batches: Iterable) -> Moments:
+  """The moments over a stream of batches, on the host, in float64."""
+  moments = None
+  for batch in batches:
+    moments = step(moments, args, batch)
+  return jax.tree.map(
+    lambda x: np.asarray(x, np.float64), jax.device_get(moments)
+  )
+
+
+def correlation(m: Moments) -> np.ndarray:
+  """Pearson's r_XY, float32; 0 where one of the two is constant."""
+  n = m.tokens
+  covariance_XY = m.product_XY / n - np.outer(m.sum_X / n, m.sum_Y / n)
+  variance_X = m.square_X / n - (m.sum_X / n) ** 2
+  variance_Y = m.square_Y / n - (m.sum_Y / n) ** 2
+  # A variance below rounding is that of a constant.
+  varies_X = variance_X > 1e-6 * m.square_X / n
+  varies_Y = variance_Y > 1e-6 * m.square_Y / n
+  scale_X = np.where(varies_X, variance_X, np.inf) ** -0.5
+  scale_Y = np.where(varies_Y, variance_Y, np.inf) ** -0.5
+  return (covariance_XY * scale_X[:, None] * scale_Y).astype(np.float32)
+
+
+def masked_cosine(m: Moments) -> np.ndarray:
+  """Cosine of two features over the tokens where one fires, the larger of both.
+
+  As the paper's feature splitting: s_XY, float32; 0 where one never fires.
+  """
+
+  def cosine(x_square, y_square):
+    norm = np.sqrt(x_square * y_square)
+    return np.divide(
+      m.product_XY, norm, out=np.zeros_like(norm), where=norm > 0
+    )
+
+  where_x_fires = cosine(m.square_X[:, None], m.y_square_XY)
+  where_y_fires = cosine(m.x_square_XY, m.square_Y)
+  return np.maximum(where_x_fires, where_y_fires).astype(np.float32)
+
+
+def blocks(X: int, Y: int, matrices: int, most_bytes: float) -> list[slice]:
+  """Blocks of X whose matrices of X x Y take at most so many bytes, twice."""
+  rows = max(1, int(most_bytes / (2 * 4 * matrices * Y)))
+  return [slice(i, min(i + rows, X)) for i in range(0, X, rows)]
