@@ -74,6 +74,15 @@ def test_a_mesh_finds_the_same(shape):
   )
 
 
+def test_fetching_now_and_then_changes_nothing(monkeypatch):
+  want = found()
+  for every in (1, 2, BATCHES):
+    monkeypatch.setattr(moments, '_FETCHED', every)
+    jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), found(), want
+    )
+
+
 def test_blocks_cover_all_within_the_memory():
   got = moments.blocks(131_072, 131_072, 1, 2**33)
   assert [s.start for s in got[1:]] == [s.stop for s in got[:-1]]

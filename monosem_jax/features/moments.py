@@ -13,8 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax.mesh import SPECS, constrain, in_place
+from monosem_jax.mesh import SPECS, constrain, fetch, in_place
 from monosem_jax.precision import Dot
+
+# Batches that are summed up in float32.
+_FETCHED = 256
 
 
 @flax.struct.dataclass
@@ -75,13 +78,22 @@ def make_step(pair: Callable, dot: Dot, masked: bool = False) -> Callable:
 
 
 def collect(step: Callable, args, batches: Iterable) -> Moments:
-  """The moments over a stream of batches, on the host, in float64."""
-  moments = None
-  for batch in batches:
+  """The moments over a stream of batches, on the host, in float64.
+
+  Now and then they are fetched, before a float32 sum of many batches forgets
+  the small ones.
+  """
+  total, moments = None, None
+  for i, batch in enumerate(batches):
     moments = step(moments, args, batch)
-  return jax.tree.map(
-    lambda x: np.asarray(x, np.float64), jax.device_get(moments)
-  )
+    if i % _FETCHED == _FETCHED - 1:
+      total, moments = _add(total, moments), None
+  return total if moments is None else _add(total, moments)
+
+
+def _add(total: Moments | None, moments: Moments) -> Moments:
+  on_host = jax.tree.map(lambda x: np.asarray(x, np.float64), fetch(moments))
+  return on_host if total is None else jax.tree.map(np.add, total, on_host)
 
 
 def correlation(m: Moments) -> np.ndarray:
@@ -105,10 +117,9 @@ def masked_cosine(m: Moments) -> np.ndarray:
   """
 
   def cosine(x_square, y_square):
-    norm = np.sqrt(x_square * y_square)
-    return np.divide(
-      m.product_XY, norm, out=np.zeros_like(norm), where=norm > 0
-    )
+    norm_XY = np.sqrt(x_square * y_square)
+    norm_XY[norm_XY == 0] = np.inf
+    return m.product_XY / norm_XY
 
   where_x_fires = cosine(m.square_X[:, None], m.y_square_XY)
   where_y_fires = cosine(m.x_square_XY, m.square_Y)
