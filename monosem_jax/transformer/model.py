@@ -177,9 +177,13 @@ class Transformer(nnx.Module):
     left out: it is one number per token, the same for all logits. Layers
     behind the site are passed by.
     """
+    return self.dot('fd,dv->fv', self.read_out(rows_FA), self.W_U_DV[...])
+
+  def read_out(self, rows_FA: jax.Array) -> jax.Array:
+    """Directions at the site as W_U reads them: rows_FD."""
     rows_FD = self.into_stream(rows_FA)
     rows_FD = rows_FD - rows_FD.mean(-1, keepdims=True)
-    return self.dot('fd,dv->fv', rows_FD * self.ln_f.w_D[...], self.W_U_DV[...])
+    return rows_FD * self.ln_f.w_D[...]
 
   def _mask(self, tokens_BT: jax.Array) -> jax.Array:
     T = tokens_BT.shape[1]

@@ -1,0 +1,117 @@
+"""Similarities of features of two models, against NumPy on whole matrices."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from monosem_jax import settings
+from monosem_jax.analysis import universality
+from monosem_jax.dictionary import sae as sae_lib
+from monosem_jax.features import moments
+from monosem_jax.precision import Dot
+from monosem_jax.transformer import train as lm_train
+
+D, A, V, T, B, BATCHES = 8, 12, 50, 9, 6, 4
+DOT = Dot(jnp.dtype(jnp.float32))
+FEATURES = 20, 14
+
+
+def forward(lm, tokens_BT):
+  return lm(tokens_BT)[1]
+
+
+def one(seed: int, features: int):
+  """A transformer and a dictionary of it."""
+  c = settings.Transformer(
+    d_model=D, d_mlp=A, n_heads=2, precision='float32', seed=seed
+  )
+  lm = lm_train.init(c, vocab_size=V, context=T, separator=0).model
+  sae = sae_lib.init(jax.random.key(seed), A, features)
+  return lm, sae.replace(b_enc_F=jnp.full(features, 0.01))
+
+
+@functools.cache
+def sides():
+  return tuple(
+    universality.side(*one(seed, features), block=6)
+    for seed, features in enumerate(FEATURES)
+  )
+
+
+def tokens() -> np.ndarray:
+  rng = np.random.default_rng(0)
+  return rng.integers(1, V, (BATCHES, B, T)).astype(np.int32)
+
+
+def correlate(of, batches) -> np.ndarray:
+  step = moments.make_step(universality.pair(of), DOT)
+  return moments.correlation(moments.collect(step, sides(), batches))
+
+
+def plain(seed: int, features: int):
+  """Activations [tokens, F] and logit weights [F, V], by definition."""
+  lm, sae = one(seed, features)
+  f = []
+  for tokens_BT in tokens():
+    _, acts_BTA = lm(tokens_BT)
+    for acts_TA in np.asarray(acts_BTA, float):
+      pre = (acts_TA - sae.b_dec_A) @ sae.W_enc_AF + sae.b_enc_F
+      f.append(np.maximum(pre, 0)[:-1])
+  rows = np.asarray(sae.W_dec_FA, float) @ lm.blocks[0].mlp.W_out_AD[...]
+  rows = (rows - rows.mean(1, keepdims=True)) * lm.ln_f.w_D[...]
+  return np.concatenate(f), rows @ np.asarray(lm.W_U_DV[...], float)
+
+
+def pearson(x_NX, y_NY) -> np.ndarray:
+  X = x_NX.shape[1]
+  with np.errstate(invalid='ignore', divide='ignore'):
+    r = np.corrcoef(x_NX.T, y_NY.T)[:X, X:]
+  return np.nan_to_num(r)
+
+
+@pytest.fixture
+def by_definition():
+  return [plain(seed, features) for seed, features in enumerate(FEATURES)]
+
+
+def test_activation_similarity(by_definition):
+  of = functools.partial(universality.activations, forward, DOT)
+  (f_NX, _), (g_NY, _) = by_definition
+  np.testing.assert_allclose(
+    correlate(of, tokens()), pearson(f_NX, g_NY), atol=1e-4
+  )
+
+
+def test_attribution_similarity(by_definition):
+  of = functools.partial(universality.attributions, forward, DOT)
+  next_N = tokens()[:, :, 1:].reshape(-1)
+  a = [
+    f_NF * (v_FV - np.median(v_FV, axis=1, keepdims=True)).T[next_N]
+    for f_NF, v_FV in by_definition
+  ]
+  got = correlate(of, tokens())
+  np.testing.assert_allclose(got, pearson(*a), atol=1e-4)
+  # It is another question than that of the activations.
+  assert np.abs(got - pearson(*(f for f, _ in by_definition))).max() > 0.1
+
+
+def test_logit_weight_similarity_is_over_the_vocabulary(by_definition):
+  of = functools.partial(universality.logit_weights, DOT)
+  ids = np.arange(V, dtype=np.int32).reshape(5, -1)
+  np.testing.assert_allclose(
+    correlate(of, ids), pearson(*(v.T for _, v in by_definition)), atol=1e-4
+  )
+
+
+def test_nearest_is_the_live_feature_that_correlates_most():
+  r_XY = np.array([[0.1, 0.9, -0.3], [0.0, 0.0, 0.0], [-0.2, -0.5, -0.1]])
+  found = universality.nearest(r_XY, np.array([True, False, True]))
+  np.testing.assert_array_equal(found.index_X, [0, -1, 2])
+  np.testing.assert_array_equal(found.r_X, [0.1, np.nan, -0.1])
+  assert found.median(np.array([True, True, False])) == 0.1
+  assert found.median(np.array([False, True, False])) is None
+  dead = universality.nearest(r_XY, np.zeros(3, bool))
+  np.testing.assert_array_equal(dead.index_X, -1)
