@@ -1,5 +1,7 @@
 """The suite runs on 8 fake devices, under strict dtype promotion."""
 
+import signal
+
 import jax
 from absl import flags
 
@@ -7,3 +9,6 @@ jax.config.update('jax_num_cpu_devices', 8)
 jax.config.update('jax_numpy_dtype_promotion', 'strict')
 # grain reads an absl flag, and pytest parses none.
 flags.FLAGS.mark_as_parsed()
+
+# In a shell's background it is ignored, and so would be in all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
