@@ -10,5 +10,5 @@ jax.config.update('jax_numpy_dtype_promotion', 'strict')
 # grain reads an absl flag, and pytest parses none.
 flags.FLAGS.mark_as_parsed()
 
-# In a shell's background it is ignored, and so would be in all that tests start.
+# In a shell's background it is ignored, and so it would be by all we start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
