@@ -26,6 +26,7 @@ DOORS = {
   'tensorboardX': ['metrics.py'],
   'tqdm': ['metrics.py'],
   'safetensors': ['files.py'],
+  'sklearn': ['analysis/'],
   'tensorflow': [],
   'torch': [],
   'pickle': [],
