@@ -1,0 +1,92 @@
+"""Features against neurons: what sets the one apart from the other.
+
+Each measure is one of a set of features and of nothing else, so that neurons,
+controls and dictionaries are measured alike: the neurons of an MLP are the
+features of the identity.
+"""
+
+from collections.abc import Callable, Iterable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from monosem_jax.features.table import FeatureTable
+
+
+def make_powers(activations: Callable) -> Callable:
+  """Compiles `powers(args, batch) -> sum_4F`, the sums of f, f^2, f^3, f^4.
+
+  Args:
+    activations: `activations(args, batch) -> f_NF`.
+  """
+
+  @jax.jit
+  def powers(args, batch):
+    f_NF = activations(args, batch)
+    return jnp.stack([(f_NF**k).sum(0) for k in range(1, 5)]), len(f_NF)
+
+  return powers
+
+
+def kurtosis(powers: Callable, args, batches: Iterable) -> np.ndarray:
+  """The kurtosis of every feature's activations over a stream of batches.
+
+  The fourth central moment over the squared second: 3 for a normal
+  distribution, the larger the rarer and stronger a feature fires. NaN where it
+  never varies. Sums of batches are added up in float64.
+  """
+  total, n = 0.0, 0
+  for batch in batches:
+    sum_4F, rows = powers(args, batch)
+    total = total + np.asarray(sum_4F, np.float64)
+    n += int(rows)
+  m1, m2, m3, m4 = total / n
+  variance = m2 - m1**2
+  fourth = m4 - 4 * m1 * m3 + 6 * m1**2 * m2 - 3 * m1**4
+  variance[variance <= 1e-6 * m2] = np.nan
+  return fourth / variance**2
+
+
+def coefficients_of(W_dec_FA: np.ndarray, share: float = 0.9) -> np.ndarray:
+  """How many neurons hold so much of a decoder row's squared norm: count_F."""
+  squares_FA = np.sort(np.square(np.asarray(W_dec_FA, np.float64)), 1)[:, ::-1]
+  held_FA = np.cumsum(squares_FA, 1)
+  return (held_FA < share * held_FA[:, -1:]).sum(1) + (held_FA[:, -1] > 0)
+
+
+def single_token(table: FeatureTable) -> np.ndarray:
+  """Whether a feature is one of a single token, as the paper tells: bool [F].
+
+  In all of its top examples, the token with the largest activation is the same
+  one. A feature without examples is none.
+  """
+  there_FE, token_FE = _top(table)
+  first_F1 = token_FE[:, :1]
+  same_F = ((token_FE == first_F1) | ~there_FE).all(1)
+  return same_F & there_FE[:, 0]
+
+
+def diversity(table: FeatureTable) -> np.ndarray:
+  """How many different tokens lead a feature's top examples: count_F."""
+  there_FE, token_FE = _top(table)
+  found = [
+    np.unique(token_E[there_E]).size
+    for token_E, there_E in zip(token_FE, there_FE, strict=True)
+  ]
+  return np.array(found)
+
+
+def _top(table: FeatureTable) -> tuple[np.ndarray, np.ndarray]:
+  """Of the top examples: there_FE, and the token of the largest activation."""
+  top = slice(0, table.meta['groups'][0]['count'])
+  acts_FEW = table.example_acts_FEW[:, top].astype(np.float32)
+  w = np.arange(acts_FEW.shape[2])
+  inside_FEW = (w >= table.example_start_FE[:, top, None]) & (
+    w < table.example_stop_FE[:, top, None]
+  )
+  at_FE = np.where(inside_FEW, acts_FEW, -1).argmax(2)
+  token_FE = np.take_along_axis(
+    table.example_tokens_FEW[:, top], at_FE[..., None], 2
+  )[..., 0]
+  return table.example_stop_FE[:, top] > 0, token_FE

@@ -1,0 +1,80 @@
+"""Measures of features, on activations and tables made by hand."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from monosem_jax.analysis import neurons
+from monosem_jax.features.table import FeatureTable
+
+W, BEFORE = 5, 2
+
+
+def test_kurtosis_is_that_of_all_batches_together():
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(6, 500, 4)).astype(np.float32)
+  x[..., 1] = np.maximum(x[..., 1] - 1.5, 0)  # rare
+  x[..., 2] = 0.3  # constant
+  x[..., 3] += 2
+  powers = neurons.make_powers(lambda scale, batch: scale * batch)
+  got = neurons.kurtosis(powers, jnp.float32(2), x)
+  for i in (0, 1, 3):
+    want = scipy.stats.kurtosis(x[..., i].ravel().astype(float), fisher=False)
+    assert got[i] == pytest.approx(want, rel=1e-3)
+  assert np.isnan(got[2])
+  assert got[1] > 20 and 2.5 < got[0] < 3.5
+
+
+def test_coefficients_hold_their_share_of_the_norm():
+  rows = np.array(
+    [
+      [0.0, 1.0, 0.0, 0.0],
+      [0.5, -0.5, 0.5, -0.5],
+      [0.9, 0.3, 0.3, -0.1],
+      [0.0, 0.0, 0.0, 0.0],
+    ]
+  )
+  # Of 0.81, 0.09, 0.09, 0.01: 0.9 of the norm is held by the first two.
+  assert neurons.coefficients_of(rows, 0.9 - 1e-9).tolist() == [1, 4, 2, 0]
+  assert neurons.coefficients_of(rows, 0.75).tolist() == [1, 3, 1, 0]
+
+
+def table(tokens, acts, start, stop) -> FeatureTable:
+  blank = {
+    f.name: np.zeros(0)
+    for f in dataclasses.fields(FeatureTable)
+    if f.name != 'meta'
+  }
+  return FeatureTable(
+    **blank
+    | {
+      'example_tokens_FEW': np.asarray(tokens, np.uint16),
+      'example_acts_FEW': np.asarray(acts, np.float16),
+      'example_start_FE': np.asarray(start, np.uint8),
+      'example_stop_FE': np.asarray(stop, np.uint8),
+    },
+    meta={'groups': [{'name': 'Top Activations', 'start': 0, 'count': 3}]},
+  )
+
+
+def test_single_token_features_have_one_token_in_all_their_top_examples():
+  F, E = 5, 4  # the fourth example is of another group
+  tokens = np.random.default_rng(1).integers(10, 99, (F, E, W))
+  acts = np.zeros((F, E, W))
+  start, stop = np.zeros((F, E)), np.full((F, E), W)
+  acts[..., BEFORE] = 1
+  tokens[0, :3, BEFORE] = 7  # one token
+  tokens[1, :3, BEFORE] = 7, 7, 8  # two
+  # The strongest stands beside the centre.
+  tokens[2, :3, BEFORE], acts[2, :3, 3] = (7, 8, 9), 2
+  tokens[2, :3, 3] = 5
+  stop[3] = 0  # never fires
+  # Only one example; what lies outside its window does not count.
+  tokens[4, 0, BEFORE], acts[4, 0, 0], start[4, 0] = 6, 9, 1
+  stop[4, 1:] = 0
+  t = table(tokens, acts, start, stop)
+  assert neurons.single_token(t).tolist() == [True, False, True, False, True]
+  assert neurons.diversity(t).tolist() == [1, 2, 1, 0, 1]
