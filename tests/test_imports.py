@@ -27,6 +27,7 @@ DOORS = {
   'tqdm': ['metrics.py'],
   'safetensors': ['files.py'],
   'sklearn': ['analysis/'],
+  'umap': ['analysis/'],
   'tensorflow': [],
   'torch': [],
   'pickle': [],

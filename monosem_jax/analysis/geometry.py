@@ -1,0 +1,203 @@
+"""How features lie to one another (paper, on feature geometry).
+
+The decoder rows of one or several dictionaries, all directions of the same
+activations, are laid out in the plane by UMAP, and clustered, with the paper's
+parameters; umap-learn and scikit-learn do that, from nearest neighbours that
+are exact and come from the device.
+"""
+
+import dataclasses
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from monosem_jax.dictionary.sae import unit_rows
+from monosem_jax.errors import UserError
+
+# The paper's: of the layout of A/0 and A/1, of that with A/2, of the clusters.
+MIN_DIST = {'small': 0.05, 'large': 0.01, 'clusters': 0.1}
+NEIGHBOURS, CLUSTER_DIMENSIONS, CLUSTER_SIZE = 15, 10, 3
+
+
+def neighbours(
+  rows_FA: np.ndarray, k: int, block: int = 1_024
+) -> tuple[np.ndarray, np.ndarray]:
+  """Each row's k nearest by cosine, itself first: index_Fk, distance_Fk.
+
+  The distance is 1 - cosine. `block` bounds the memory, at block x F numbers.
+  """
+  unit_FA = unit_rows(jnp.asarray(rows_FA, jnp.float32))
+
+  @jax.jit
+  def of_block(start, unit_FA):
+    own_nA = jax.lax.dynamic_slice_in_dim(unit_FA, start, size)
+    number_n1 = start + jnp.arange(size)[:, None]
+    cosine_nF = own_nA @ unit_FA.T
+    # Above all others, even its twins.
+    own_nF = number_n1 == jnp.arange(len(unit_FA))
+    cosine_nk, index_nk = jax.lax.top_k(jnp.where(own_nF, 2, cosine_nF), k)
+    return jnp.clip(1 - cosine_nk, 0), index_nk
+
+  F = len(unit_FA)
+  size = min(block, F)
+  # The last block begins early enough to be whole.
+  starts = [min(i, F - size) for i in range(0, F, size)]
+  index_Fk = np.zeros((F, k), np.int32)
+  distance_Fk = np.zeros((F, k), np.float32)
+  for start in starts:
+    found = jax.device_get(of_block(start, unit_FA))
+    distance_Fk[start : start + size], index_Fk[start : start + size] = found
+  return index_Fk, distance_Fk
+
+
+def layout(
+  rows_FA: np.ndarray,
+  dimensions: int = 2,
+  min_dist: float = MIN_DIST['small'],
+  seed: int = 0,
+) -> np.ndarray:
+  """UMAP of the rows: position_FD.
+
+  Raises:
+    UserError: umap-learn is not installed, or the rows are too few.
+  """
+  k = min(NEIGHBOURS, len(rows_FA) - 1)
+  if k < 2 or len(rows_FA) <= dimensions + 1:
+    raise UserError(
+      f'geometry: {len(rows_FA)} features are too few to be laid out in '
+      f'{dimensions} dimensions.'
+    )
+  index_Fk, distance_Fk = neighbours(rows_FA, k)
+  umap = _umap().UMAP(
+    n_neighbors=k,
+    n_components=dimensions,
+    min_dist=min_dist,
+    metric='cosine',
+    precomputed_knn=(index_Fk, distance_Fk, None),
+    random_state=seed,
+    n_jobs=1,  # what a seed allows
+  )
+  with warnings.catch_warnings():  # that others cannot be laid out with it
+    warnings.filterwarnings('ignore', 'precomputed_knn', UserWarning)
+    found = umap.fit_transform(np.asarray(rows_FA, np.float32))
+  return np.asarray(found, np.float32)
+
+
+def _umap():
+  try:
+    with warnings.catch_warnings():  # that there is no TensorFlow
+      warnings.simplefilter('ignore', ImportWarning)
+      import umap
+  except ImportError:
+    raise UserError(
+      'the layout of features needs umap-learn: pip install '
+      'monosem_jax[analysis]'
+    ) from None
+  return umap
+
+
+@dataclasses.dataclass(frozen=True)
+class Clusters:
+  """Clusters of features.
+
+  Attributes:
+    cluster_F: the number of each feature's cluster, from 0; -1 for none.
+    medoid_C: of each cluster, the feature nearest to all others of it.
+    order_F: all features as the paper lists them: along a line on which lie
+      the features of no cluster, and in place of its medoid each cluster.
+  """
+
+  cluster_F: np.ndarray
+  medoid_C: np.ndarray
+  order_F: np.ndarray
+
+
+def clusters(rows_FA: np.ndarray, seed: int = 0) -> Clusters:
+  """HDBSCAN on a UMAP of 10 dimensions, as the paper.
+
+  Raises:
+    UserError: as `layout`.
+  """
+  position_FD = layout(
+    rows_FA, CLUSTER_DIMENSIONS, MIN_DIST['clusters'], seed=seed
+  )
+  from sklearn.cluster import HDBSCAN  # in the same extra as umap-learn
+
+  cluster_F = HDBSCAN(min_cluster_size=CLUSTER_SIZE, copy=True).fit_predict(
+    position_FD
+  )
+  members = [np.flatnonzero(cluster_F == i) for i in range(cluster_F.max() + 1)]
+  medoid_C = np.array([_medoid(rows_FA, m) for m in members], np.int64)
+  leading = np.concatenate([np.flatnonzero(cluster_F < 0), medoid_C])
+  order_F = []
+  for i in leading[_line(rows_FA[leading], seed)]:
+    whole = cluster_F[i] >= 0
+    order_F.extend(members[cluster_F[i]].tolist() if whole else [int(i)])
+  return Clusters(cluster_F, medoid_C, np.array(order_F))
+
+
+def _medoid(rows_FA: np.ndarray, members: np.ndarray) -> int:
+  unit_nA = np.asarray(unit_rows(jnp.asarray(rows_FA[members])))
+  return int(members[(unit_nA @ unit_nA.sum(0)).argmax()])
+
+
+def _line(rows_nA: np.ndarray, seed: int) -> np.ndarray:
+  if len(rows_nA) <= 3:  # nothing to lay out
+    return np.arange(len(rows_nA))
+  return layout(rows_nA, 1, seed=seed)[:, 0].argsort(kind='stable')
+
+
+def clumping(rows_FA: np.ndarray, seed: int = 0) -> dict[str, float]:
+  """Whether directions clump: nearest cosines, beside those of random ones.
+
+  Our statistic for what the paper says in words. Features that acted alike but
+  were spread evenly would be no nearer than random directions are.
+
+  Returns:
+    `nearest`, the mean over features of the cosine with the nearest other one,
+    and `nearest_random`, that of as many isotropic directions.
+  """
+  rng = np.random.default_rng(seed)
+  random_FA = rng.normal(size=np.shape(rows_FA))
+  nearest = lambda rows: float(1 - neighbours(rows, 2)[1][:, 1].mean())
+  return {
+    'nearest': nearest(rows_FA),
+    'nearest_random': nearest(random_FA),
+  }
+
+
+def agreement(
+  rows_FA: np.ndarray,
+  similarity_FF: np.ndarray,
+  pairs: int = 1_000_000,
+  seed: int = 0,
+) -> float | None:
+  """Whether features whose rows are near fire alike: Spearman's correlation.
+
+  Over random pairs of different features, of their rows' cosine and of
+  `similarity_FF`, such as `features.moments.correlation`; None where one of
+  these is constant. Numbers that are alike share the mean of their ranks.
+  """
+  from scipy.stats import rankdata  # comes with scikit-learn
+
+  rng = np.random.default_rng(seed)
+  F = len(rows_FA)
+  i_M, j_M = rng.integers(F, size=(2, pairs))
+  i_M, j_M = i_M[i_M != j_M], j_M[i_M != j_M]
+  unit_FA = np.asarray(unit_rows(jnp.asarray(rows_FA, jnp.float32)))
+  cosine_M = np.concatenate(
+    [
+      np.einsum('ma,ma->m', unit_FA[i], unit_FA[j])
+      for i, j in zip(
+        np.array_split(i_M, 1 + pairs // 65_536),
+        np.array_split(j_M, 1 + pairs // 65_536),
+        strict=True,
+      )
+    ]
+  )
+  ranks = [rankdata(x) for x in (cosine_M, similarity_FF[i_M, j_M])]
+  if not all(np.ptp(r) for r in ranks):
+    return None
+  return float(np.corrcoef(*ranks)[0, 1])
