@@ -11,6 +11,7 @@ The flow, and so the folders:
   dictionary   its MLP activations, streamed in memory through compiled chunks
                into sparse autoencoders; dead features resampled on the way
   features     one streaming pass: density, histograms, examples, logit weights
+  analysis     what the paper claims of features, a module for each claim
   site         the page that shows them
   interop      the weights in other programs' formats
 
