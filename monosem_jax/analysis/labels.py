@@ -13,8 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax.features.moments import Moments, correlation
-from monosem_jax.mesh import in_place
+from monosem_jax.features.moments import Moments, adding, correlation
 
 
 @flax.struct.dataclass
@@ -36,9 +35,7 @@ class Overlap:
 
 
 def make_step(pair: Callable, edges_KI: np.ndarray) -> Callable:
-  """Compiles `step(overlap, args, batch) -> overlap`, the first donated.
-
-  The first overlap is None. `features.moments.collect` runs it over a stream.
+  """Compiles `step(overlap, args, batch) -> overlap`, see `moments.adding`.
 
   Args:
     pair: `pair(args, batch) -> (f_NK, on_NK)`, the activations of each pair's
@@ -62,14 +59,7 @@ def make_step(pair: Callable, edges_KI: np.ndarray) -> Callable:
     (on_KB, mass_on_KB), (off_KB, mass_off_KB) = sums(on_NK), sums(~on_NK)
     return Overlap(on_KB, off_KB, mass_on_KB, mass_off_KB)
 
-  @jax.jit(donate_argnums=0)
-  def step(overlap: Overlap | None, args, batch) -> Overlap:
-    found = of(args, batch)
-    if overlap is not None:
-      found = jax.tree.map(jnp.add, overlap, found)
-    return in_place(found)
-
-  return step
+  return adding(of)
 
 
 def specificity(o: Overlap) -> np.ndarray:

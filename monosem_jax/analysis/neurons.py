@@ -7,26 +7,27 @@ features of the identity.
 
 from collections.abc import Callable, Iterable
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from monosem_jax.features.moments import adding, collect
 from monosem_jax.features.table import FeatureTable
 
 
 def make_powers(activations: Callable) -> Callable:
-  """Compiles `powers(args, batch) -> sum_4F`, the sums of f, f^2, f^3, f^4.
+  """Compiles `powers(sums, args, batch) -> sums`, see `moments.adding`: of
+  f, f^2, f^3, f^4, and of tokens.
 
   Args:
     activations: `activations(args, batch) -> f_NF`.
   """
 
-  @jax.jit
-  def powers(args, batch):
+  def of(args, batch):
     f_NF = activations(args, batch)
-    return jnp.stack([(f_NF**k).sum(0) for k in range(1, 5)]), len(f_NF)
+    powers_4F = jnp.stack([(f_NF**k).sum(0) for k in range(1, 5)])
+    return powers_4F, jnp.asarray(len(f_NF), jnp.int32)
 
-  return powers
+  return adding(of)
 
 
 def kurtosis(powers: Callable, args, batches: Iterable) -> np.ndarray:
@@ -34,14 +35,10 @@ def kurtosis(powers: Callable, args, batches: Iterable) -> np.ndarray:
 
   The fourth central moment over the squared second: 3 for a normal
   distribution, the larger the rarer and stronger a feature fires. NaN where it
-  never varies. Sums of batches are added up in float64.
+  never varies.
   """
-  total, n = 0.0, 0
-  for batch in batches:
-    sum_4F, rows = powers(args, batch)
-    total = total + np.asarray(sum_4F, np.float64)
-    n += int(rows)
-  m1, m2, m3, m4 = total / n
+  powers_4F, tokens = collect(powers, args, batches)
+  m1, m2, m3, m4 = powers_4F / tokens
   variance = m2 - m1**2
   fourth = m4 - 4 * m1 * m3 + 6 * m1**2 * m2 - 3 * m1**4
   variance[variance <= 1e-6 * m2] = np.nan

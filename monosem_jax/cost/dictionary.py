@@ -196,8 +196,7 @@ def step_memory(s: Sweep, d: settings.Dictionary) -> dict[str, float]:
   """Bytes that a dictionary's step holds besides its state.
 
   The gradient's sum and a micro-batch's, of `april` the standard form, too; of
-  a micro-batch the features, their
-  gradient, and one of the two in between.
+  a micro-batch the features, their gradient, and one of the two in between.
   """
   rows = (s.stream.micro_batch or s.stream.batch_size) / s.devices.data
   weights = state_memory(s, d)['weights']

@@ -42,8 +42,25 @@ class Moments:
   y_square_XY: jax.Array | None
 
 
+def adding(of: Callable) -> Callable:
+  """Compiles `step(sums, args, batch) -> sums` for `collect`.
+
+  It adds what `of(args, batch)` finds in a batch, a pytree, to the sums, which
+  are donated; the first ones are None.
+  """
+
+  @jax.jit(donate_argnums=0)
+  def step(sums, args, batch):
+    found = of(args, batch)
+    if sums is not None:
+      found = jax.tree.map(jnp.add, sums, found)
+    return in_place(found)
+
+  return step
+
+
 def make_step(pair: Callable, dot: Dot, masked: bool = False) -> Callable:
-  """Compiles `step(moments, args, batch) -> moments`, the first donated.
+  """Compiles `step(moments, args, batch) -> moments`, see `adding`.
 
   Args:
     pair: `pair(args, batch) -> (x_NX, y_NY)`.
@@ -67,32 +84,29 @@ def make_step(pair: Callable, dot: Dot, masked: bool = False) -> Callable:
       y_square_XY=both(fires(x_NX), jnp.square(y_NY)) if masked else None,
     )
 
-  @jax.jit(donate_argnums=0)
-  def step(moments: Moments | None, args, batch) -> Moments:
-    found = of(args, batch)
-    if moments is not None:
-      found = jax.tree.map(jnp.add, moments, found)
-    return in_place(found)
-
-  return step
+  return adding(of)
 
 
-def collect(step: Callable, args, batches: Iterable) -> Moments:
-  """The moments over a stream of batches, on the host, in float64.
+def collect(step: Callable, args, batches: Iterable):
+  """The sums over a stream of batches, on the host, in float64.
 
   Now and then they are fetched, before a float32 sum of many batches forgets
   the small ones.
+
+  Args:
+    step: of `adding`.
+    args, batches: what it takes.
   """
-  total, moments = None, None
+  total, sums = None, None
   for i, batch in enumerate(batches):
-    moments = step(moments, args, batch)
+    sums = step(sums, args, batch)
     if i % _FETCHED == _FETCHED - 1:
-      total, moments = _add(total, moments), None
-  return total if moments is None else _add(total, moments)
+      total, sums = _add(total, sums), None
+  return total if sums is None else _add(total, sums)
 
 
-def _add(total: Moments | None, moments: Moments) -> Moments:
-  on_host = jax.tree.map(lambda x: np.asarray(x, np.float64), fetch(moments))
+def _add(total, sums):
+  on_host = jax.tree.map(lambda x: np.asarray(x, np.float64), fetch(sums))
   return on_host if total is None else jax.tree.map(np.add, total, on_host)
 
 
