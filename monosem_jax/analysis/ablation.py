@@ -86,7 +86,8 @@ def effects_of(
 
 
 def make_rows(dot: Dot, width: int) -> Callable:
-  """Compiles `rows(lm, sae, W_enc_FA, tokens_BT, feature_Bn, first_Bn)`.
+  """Compiles `rows(lm, sae, W_enc_FA, stream_FD, tokens_BT, feature_Bn,
+  first_Bn)`; stream_FD is what decoder rows add to the stream.
 
   Row b is a context in which n features are looked at, each at `width` tokens
   from a first one on; what lies beyond the context's ends, and the last token,
@@ -98,7 +99,7 @@ def make_rows(dot: Dot, width: int) -> Callable:
   """
 
   @jax.jit
-  def rows(lm, sae: SAE, W_enc_FA, tokens_BT, feature_Bn, first_Bn):
+  def rows(lm, sae: SAE, W_enc_FA, stream_FD, tokens_BT, feature_Bn, first_Bn):
     T = tokens_BT.shape[1]
     x_BTD, acts_BTA = lm.residual(tokens_BT)
     acts_BTA = acts_BTA.astype(sae.b_enc_F.dtype)
@@ -116,17 +117,17 @@ def make_rows(dot: Dot, width: int) -> Callable:
     P = firing_P.size
     # Those that fire come first; so many of them are worked off at a time.
     (order_P,) = jnp.nonzero(firing_P, size=P, fill_value=P)
-    stream_FD = lm.into_stream(sae.W_dec_FA[feature_Bn.reshape(-1)])
 
     def work(i, done: Effects) -> Effects:
       pair_M = jax.lax.dynamic_slice(order_P, (i * M,), (M,))
       row_M = pair_M // (feature_Bn.shape[1] * width)
       at_M = at_BnW.reshape(-1)[pair_M]
       f_M = f_BnW.reshape(-1)[pair_M]
+      feature_M = feature_Bn.reshape(-1)[pair_M // width]
       found = effects_of(
         lm,
         x_BTD[row_M, at_M],
-        f_M[:, None] * stream_FD[pair_M // width],
+        f_M[:, None] * stream_FD[feature_M],
         tokens_BT[row_M, at_M + 1],
       )
       write = lambda all_of_it, part: all_of_it.at[pair_M].set(
@@ -186,6 +187,9 @@ def ablate(
   E = table.example_tokens_FEW.shape[1]
   rows = make_rows(dot, W)
   W_enc_FA = jnp.asarray(sae.W_enc_AF).T
+  stream_FD = jax.jit(lambda lm, rows_FA: lm.into_stream(rows_FA))(
+    lm, sae.W_dec_FA
+  )
   context_X = table.example_context_FE.reshape(-1)
   # The token in front of a window decides on its first one.
   first_X = table.example_position_FE.reshape(-1).astype(np.int32)
@@ -219,6 +223,7 @@ def ablate(
       lm,
       sae,
       W_enc_FA,
+      stream_FD,
       fetch(context_X[example_Bn[:, 0]]),
       (example_Bn // E).astype(np.int32),
       first_Bn,
