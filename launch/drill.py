@@ -69,6 +69,11 @@ def get_config():
   c.dictionaries = dict(A1=dict(features=48))
   c.evaluation = dict(contexts=16)
   c.features = dict(contexts=64)
+  c.analysis = dict(
+    contexts=32, batch_size=16, controls=(), least_firings=2,
+    steering=dict(doses=(1.0,), samples=2, tokens=4, features=1, contexts=2),
+    automata=dict(machines=1, contexts=4, walk=4),
+  )
   c.checkpoint = dict(every_chunks=2, keep=3)
   return c.lock()
 """
@@ -359,8 +364,8 @@ def report(workdir: pathlib.Path) -> dict:
   """The results of each model and dictionary."""
   found = json.loads((workdir / 'report.json').read_text())
   return {
-    part: {name: results(numbers) for name, numbers in named.items()}
-    for part, named in found.items()
+    part: {name: results(numbers) for name, numbers in found[part].items()}
+    for part in ('models', 'dictionaries')
   }
 
 

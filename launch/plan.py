@@ -33,7 +33,6 @@ ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from monosem_jax import config as configs, settings  # noqa: E402
-from monosem_jax.check import entries, width  # noqa: E402
 from monosem_jax.cost import (  # noqa: E402
   Devices,
   Phases,
@@ -53,6 +52,7 @@ from monosem_jax.cost.hardware import (  # noqa: E402
   Hardware,
 )
 from monosem_jax.errors import UserError  # noqa: E402
+from monosem_jax.names import entries, width  # noqa: E402
 
 HARDWARE = {
   'H200': H200,

@@ -5,5 +5,5 @@
 # Stopped at any moment, the same command goes on from there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-source launch/venv.sh
+EXTRAS="${EXTRAS:-analysis}" source launch/venv.sh
 monosem all --config=configs/quickstart.py --workdir=runs/quickstart "$@"

@@ -180,6 +180,7 @@ def _kind_name(kind) -> str:
     bool: 'true or false',
     str: 'a text',
     tuple[int, ...]: 'whole numbers with commas between',
+    tuple[float, ...]: 'numbers with commas between',
     tuple[str, ...]: 'texts with commas between',
     Mapping[str, float]: 'a group of numbers',
   }

@@ -12,7 +12,6 @@ import jax
 from jax.sharding import Mesh
 
 from monosem_jax import config as configs, hosts, settings
-from monosem_jax.check import entries, run_name
 from monosem_jax.cost import (
   Devices,
   bytes_text,
@@ -23,6 +22,7 @@ from monosem_jax.cost import (
 )
 from monosem_jax.files import read_json
 from monosem_jax.mesh import make_mesh
+from monosem_jax.names import entries, run_name
 from monosem_jax.stages import programs
 from monosem_jax.workdir import Workdir
 
@@ -67,6 +67,8 @@ def _transformer(
   config: settings.Config, name: str, contexts: int | None, mesh: Mesh
 ) -> list[str]:
   c = config.models[name]
+  if c.shuffle_of:
+    return [f'lm/{name}: {c.shuffle_of}, its weights shuffled; not trained']
   V, T = config.tokenizer.vocab_size, config.text.context
   seen = c.steps * c.batch_size
   memory = transformer.memory(c, V, T, Devices(**mesh.shape))

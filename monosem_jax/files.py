@@ -1,6 +1,7 @@
 """Files that are there whole or not at all."""
 
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -47,6 +48,13 @@ def write_tensors(path: pathlib.Path, tensors: Mapping[str, Any]) -> None:
   """Writes arrays as safetensors; device arrays are fetched."""
   host = {name: np.ascontiguousarray(x) for name, x in tensors.items()}
   write_file(path, safetensors.numpy.save(host))
+
+
+def write_arrays(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
+  """Writes arrays as a compressed .npz file, for notebooks."""
+  out = io.BytesIO()
+  np.savez_compressed(out, **arrays)
+  write_file(path, out.getvalue())
 
 
 def read_tensors(path: pathlib.Path) -> dict[str, np.ndarray]:

@@ -6,8 +6,14 @@ Stages, each using what the ones before it left in the work directory:
   lm        trains the transformer on them
   sae       streams its activations into the dictionaries, and measures these
   features  finds where every feature fires and what it predicts
+  analysis  measures the paper's claims about them, beside controls
   site      writes the page: DIR/site/index.html
   all       all of these; skips what is complete, resumes what is half done
+
+and two that stand for themselves:
+
+  toy       why dictionaries, on models so small that the truth is known
+  sample    prints what a transformer says, and says with features pinned
 
 Flags:
 
@@ -16,6 +22,24 @@ Flags:
   --config.KEY=VALUE    another value for one of the config's keys
   --dry_run             print what would be done, and leave
   --help                print this
+
+Flag of analysis:
+
+  --only=A,B            these alone: density, preserved, logits, ablation,
+                        neurons, proxies, steering, universality, splitting,
+                        geometry, automata
+
+Flags of sample:
+
+  --pin=A/1/3450=max,...  features held at a value: a number, or a multiple of
+                          the feature's maximum (max, 2max, -1.5max); without
+                          it the config's first transformer speaks
+  --prompt=TEXT           what is continued (1,2,3,4,5,6,7,8,9,10)
+  --tokens=64             by how many tokens
+  --samples=3             how many times
+  --temperature=1         of the draw; 0 takes the likeliest token
+  --top_k=0               draw from so many of the likeliest tokens; 0: all
+  --seed=0                of the draws
 
 On many hosts, or in many processes, each runs the same command, with
 
@@ -71,6 +95,36 @@ flags.DEFINE_integer(
   flag_values=_FLAGS,
 )
 flags.DEFINE_bool('help', False, 'Print this.', flag_values=_FLAGS)
+flags.DEFINE_string('only', '', 'Some analyses.', flag_values=_FLAGS)
+flags.DEFINE_string('pin', '', 'Features and values.', flag_values=_FLAGS)
+flags.DEFINE_string('prompt', None, 'What is continued.', flag_values=_FLAGS)
+flags.DEFINE_integer(
+  'tokens', 64, 'By how many.', lower_bound=1, flag_values=_FLAGS
+)
+flags.DEFINE_integer(
+  'samples', 3, 'How many times.', lower_bound=1, flag_values=_FLAGS
+)
+flags.DEFINE_float(
+  'temperature', 1.0, 'Of the draw.', lower_bound=0.0, flag_values=_FLAGS
+)
+flags.DEFINE_integer(
+  'top_k', 0, 'Tokens drawn from.', lower_bound=0, flag_values=_FLAGS
+)
+flags.DEFINE_integer(
+  'seed',
+  0,
+  'Of the draws.',
+  lower_bound=0,
+  upper_bound=2**32 - 1,
+  flag_values=_FLAGS,
+)
+# Flags that one stage alone takes.
+_OF_STAGE = {
+  'analysis': ('only',),
+  'sample': (
+    *('pin', 'prompt', 'tokens', 'samples', 'temperature', 'top_k', 'seed'),
+  ),
+}
 
 
 def main(argv: list[str]) -> None:
@@ -84,14 +138,21 @@ def main(argv: list[str]) -> None:
     print(__doc__)
     return
   from monosem_jax import config, dry_run, stages
-  from monosem_jax.workdir import STAGES, Workdir
+  from monosem_jax.workdir import OTHER_STAGES, STAGES, Workdir
 
-  known = (*STAGES, 'all')
+  known = (*STAGES, *OTHER_STAGES, 'all')
   for word in rest[1:]:
     if word not in known:
       raise UserError(f'unknown stage {word!r}{nearest(word, known)}.')
   if len(rest) != 2:
     raise UserError(f'one stage is needed, not {len(rest) - 1}; see --help.')
+  for stage, names in _OF_STAGE.items():
+    for name in names:
+      if _FLAGS[name].present and rest[1] != stage:
+        raise UserError(
+          f'--{name} is a flag of the stage {stage}, not of {rest[1]}.'
+        )
+  own = {name: _FLAGS[name].value for name in _OF_STAGE.get(rest[1], ())}
   if not _FLAGS.config or not (_FLAGS.workdir or _FLAGS.dry_run):
     raise UserError('--config=FILE and --workdir=DIR are needed; see --help.')
   settings = config.load(_FLAGS.config, overrides)
@@ -109,12 +170,13 @@ def main(argv: list[str]) -> None:
       w.log(dry_run.describe(w))
       return
     hosts.require_same(
-      'the stage, or a key of the config', [rest[1], config.as_dict(settings)]
+      'the stage, a flag of it, or a key of the config',
+      [rest[1], own, config.as_dict(settings)],
     )
     # A network file system may remember for a minute what was not there.
     w.require_shared(min(60, _FLAGS.join_seconds))
     hosts.by_first(lambda: w.settings.exists() or w.write_config())
-    stages.run(rest[1], w)
+    stages.run(rest[1], w, own)
     # Only now: a run that is refused changes nothing.
     hosts.by_first(w.write_config)
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from monosem_jax.check import run_name
 from monosem_jax.files import read_json, write_file, write_json
+from monosem_jax.names import run_name
 from monosem_jax.workdir import Workdir
 
 
@@ -19,8 +19,17 @@ def write(w: Workdir) -> None:
       report['dictionaries'][run_name(name)] = read_json(
         w.training(name)
       ) | read_json(numbers)
+  text = _markdown(report)
+  summary = w.analysis('summary')
+  if (summary / 'summary.json').exists():
+    report['analysis'] = read_json(summary / 'summary.json')
+    text += '\n' + (summary / 'summary.md').read_text(encoding='utf-8')
+  if w.toy_result.exists():
+    report['toy'] = read_json(w.toy_result)
+    lines = [f'- {name}: {x["summary"]}' for name, x in report['toy'].items()]
+    text += '\n'.join(['', '## Toy models: why dictionaries', '', *lines, ''])
   write_json(w.root / 'report.json', report)
-  write_file(w.root / 'report.md', _markdown(report).encode())
+  write_file(w.root / 'report.md', text.encode())
 
 
 # What a row of the table says, and how it is written.

@@ -53,6 +53,11 @@ class Stamp:
   def write(self, directory: pathlib.Path) -> None:
     write_json(directory / NAME, dataclasses.asdict(self))
 
+  def replace(self, directory: pathlib.Path) -> None:
+    """Removes what is there, and writes the stamp: for what takes minutes."""
+    shutil.rmtree(directory, ignore_errors=True)
+    self.write(directory)
+
   def renew(
     self, directory: pathlib.Path, stage: str, later: Iterable[str]
   ) -> None:

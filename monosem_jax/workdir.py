@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable
 
 from monosem_jax import hosts, settings
-from monosem_jax.check import entries
 from monosem_jax.errors import UserError
 from monosem_jax.files import read_json, sha256, write_file, write_json
-from monosem_jax.stamp import Stamp, identity
+from monosem_jax.names import entries, main_dictionary
+from monosem_jax.stamp import NAME as STAMP, Stamp, identity
 
-STAGES = ('tokens', 'lm', 'sae', 'features', 'site')
+# In the order of `all`, and those that stand for themselves.
+STAGES = ('tokens', 'lm', 'sae', 'features', 'analysis', 'site')
+OTHER_STAGES = ('toy', 'sample')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +76,19 @@ class Workdir:
 
   def features(self, dictionary: str) -> pathlib.Path:
     return self.root / 'features' / dictionary
+
+  def analysis(self, name: str) -> pathlib.Path:
+    """An analysis: numbers.json, tables and pictures."""
+    return self.root / 'analysis' / name
+
+  def toy(self, part: str) -> pathlib.Path:
+    """A part of the stage `toy`: numbers.json, arrays and pictures."""
+    return self.root / 'toy' / part
+
+  @property
+  def toy_result(self) -> pathlib.Path:
+    """The numbers of all its parts."""
+    return self.root / 'toy' / 'toy.json'
 
   def profile(self, run: str) -> pathlib.Path:
     """Where the profiler writes, if it is asked for."""
@@ -136,8 +151,9 @@ class Workdir:
 
   def model_stamp(self, name: str, tokens: str) -> Stamp:
     """Of a transformer, trained on the token store of that hash."""
-    settings_ = identity(self.config.models[name], f'models.{name}')
-    return Stamp(settings_, {'tokens': tokens})
+    c = self.config.models[name]
+    inputs = self._model_input(c.shuffle_of) if c.shuffle_of else {}
+    return Stamp(identity(c, f'models.{name}'), {'tokens': tokens, **inputs})
 
   def stream_stamp(self, model: str, tokens: str) -> Stamp:
     """Of all dictionaries of a model."""
@@ -152,6 +168,51 @@ class Workdir:
       identity(self.config.evaluation, 'evaluation'),
       self._model_input(model) | self._dictionary_input(name),
     )
+
+  def control_stamp(self, name: str, model: str) -> Stamp:
+    """Of a control's directions, which stand where dictionaries do."""
+    c = self.config.analysis
+    inputs = self._model_input(model)
+    if not name.endswith('_neurons'):
+      inputs |= self._dictionary_input(main_dictionary(self.config))
+    keys = ('control_rows', 'ica_passes', 'split', 'seed')
+    found = {f'analysis.{k}': getattr(c, k) for k in keys}
+    return Stamp(found, inputs)
+
+  def analysis_stamp(
+    self, names: tuple[str, ...], inputs: dict[str, str]
+  ) -> Stamp:
+    """Of one analysis: its own settings and those of all, and what it reads.
+
+    Args:
+      names: of the analysis and of those whose results it takes.
+      inputs: see `analysis_inputs`.
+    """
+    own = identity(self.config.analysis, 'analysis')
+    others = {
+      f.name
+      for f in dataclasses.fields(self.config.analysis)
+      if dataclasses.is_dataclass(getattr(self.config.analysis, f.name))
+    } - set(names)
+    kept = {k: v for k, v in own.items() if k.split('.')[1] not in others}
+    # What is preserved is measured on the tokens of the evaluation.
+    kept |= identity(self.config.evaluation, 'evaluation')
+    return Stamp(kept, inputs)
+
+  def toy_stamp(self, part: str) -> Stamp:
+    c = self.config.toy
+    own = identity(getattr(c, part), f'toy.{part}')
+    return Stamp(own | {'toy.seed': c.seed}, {})
+
+  def analysis_inputs(self) -> dict[str, str]:
+    """The hashes of all models, dictionaries and feature tables."""
+    inputs = {}
+    for model, names in entries(self.config).items():
+      inputs |= self._model_input(model)
+      for name in names:
+        inputs |= self._dictionary_input(name)
+        inputs[f'features/{name}'] = sha256(self.features(name) / STAMP)
+    return inputs
 
   def features_stamp(self, name: str, model: str) -> Stamp:
     """Of the feature table of one dictionary."""

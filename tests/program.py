@@ -45,6 +45,13 @@ def get_config():
   c.dictionaries = dict(A1=dict(features=48))
   c.evaluation = dict(contexts=16)
   c.features = dict(contexts=64)
+  c.analysis = dict(
+    contexts=32, batch_size=16, controls=('neurons',), least_firings=2,
+    steering=dict(
+      doses=(0.0, 1.0), samples=2, tokens=4, features=1, contexts=2, controls=1,
+    ),
+    automata=dict(machines=1, contexts=4, walk=4),
+  )
   c.checkpoint = dict(every_chunks=1)
   return c.lock()
 """
@@ -108,7 +115,7 @@ def run(
     env=environment(),
     capture_output=True,
     text=True,
-    timeout=120,
+    timeout=600,
   )
   assert done.returncode == code, done.stdout + done.stderr
   assert 'Traceback' not in done.stderr, done.stderr

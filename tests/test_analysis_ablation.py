@@ -11,6 +11,7 @@ from monosem_jax import settings
 from monosem_jax.analysis import ablation
 from monosem_jax.dictionary import sae as sae_lib
 from monosem_jax.errors import UserError
+from monosem_jax.features import batching
 from monosem_jax.features.table import FeatureTable
 from monosem_jax.precision import Dot
 from monosem_jax.transformer import train as lm_train
@@ -145,7 +146,7 @@ def test_many_pairs_are_worked_off_in_parts(monkeypatch):
   )
   whole = run()
   monkeypatch.setattr(ablation, '_PAIRS', 7)
-  monkeypatch.setattr(ablation, '_PER_ROW', 5)
+  monkeypatch.setattr(batching, 'PER_ROW', 5)
   parts = run()
   for name, x in whole.items():
     np.testing.assert_array_equal(parts[name], x, err_msg=name)

@@ -125,3 +125,28 @@ def test_no_feature_goes_with_it():
   step = moments.make_step(lambda _, b: b, DOT)
   m = moments.collect(step, None, [(x, on.astype(np.float32))])
   assert labels.best(m, m) == [None]
+
+
+def test_auc_is_that_of_all_pairs_of_tokens():
+  rng = np.random.default_rng(5)
+  N, F, L = 400, 4, 3
+  label_N = rng.integers(L, size=N).astype(np.int32)
+  f_NF = np.maximum(rng.normal(size=(N, F)), 0).astype(np.float32)
+  f_NF[:, 1] += 2 * (label_N == 1)
+  f_NF[:, 2] = 0  # never fires
+  f_NF[:, 3] = (label_N == 2) * 1.5  # one value
+  step = labels.make_ranks(lambda max_F, batch: (*batch, max_F), L + 1, 2_000)
+  parts = [slice(0, 150), slice(150, N)]
+  count = moments.collect(
+    step, jnp.asarray(f_NF.max(0)), [(f_NF[p], label_N[p]) for p in parts]
+  )
+  assert count.sum() == N * F
+  found = labels.auc(count)
+  assert np.isnan(found[L]).all()
+  for k in range(L):
+    for i in range(F):
+      on, off = f_NF[label_N == k, i], f_NF[label_N != k, i]
+      wins = (on[:, None] > off).mean() + (on[:, None] == off).mean() / 2
+      np.testing.assert_allclose(found[k, i], wins, atol=2e-3)
+  np.testing.assert_allclose(found[:L, 2], 0.5)
+  np.testing.assert_allclose(found[2, 3], 1)

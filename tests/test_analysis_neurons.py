@@ -78,3 +78,14 @@ def test_single_token_features_have_one_token_in_all_their_top_examples():
   t = table(tokens, acts, start, stop)
   assert neurons.single_token(t).tolist() == [True, False, True, False, True]
   assert neurons.diversity(t).tolist() == [1, 2, 1, 0, 1]
+
+
+def test_single_document_features_have_all_top_examples_of_one():
+  F, E = 4, 4  # the fourth example is of another group
+  stop = np.full((F, E), W)
+  stop[2, 1:] = 0  # one example alone
+  stop[3] = 0  # never fires
+  t = table(np.zeros((F, E, W)), np.ones((F, E, W)), np.zeros((F, E)), stop)
+  documents = np.array([[5, 5, 5], [5, 5, 6], [4, 0, 0], [0, 0, 0]])
+  found = neurons.single_document(t, documents)
+  assert found.tolist() == [True, False, True, False]

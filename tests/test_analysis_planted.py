@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from sklearn import decomposition
 
+from monosem_jax import settings
 from monosem_jax.analysis import planted
 from monosem_jax.errors import UserError
 
-SMALL = planted.Planted(
+SMALL = settings.Planted(
   width=16,
   directions=24,
   samples=2_048,
@@ -61,7 +62,7 @@ class OneAtom:
 def test_the_scores_by_hand(monkeypatch):
   monkeypatch.setattr(decomposition, 'DictionaryLearning', OneAtom)
   monkeypatch.setattr(decomposition, 'MiniBatchDictionaryLearning', OneAtom)
-  c = planted.Planted(
+  c = settings.Planted(
     width=4, directions=3, active=0.3, samples=512, batch_size=64, passes=1
   )
   row = planted.compare(c, seed=1)[1]

@@ -8,23 +8,27 @@ import numpy as np
 import pytest
 from scipy import optimize
 
+from monosem_jax import settings
 from monosem_jax.analysis import toy
 
 # A neuron for 4 features, and for 16 features 4 neurons, as by default.
-ONE = toy.Penalty(features=4, neurons=1, penalties=(0.05, 0.3), starts=8)
+ONE = settings.Penalty(features=4, neurons=1, penalties=(0.05, 0.3), starts=8)
 FOUR = dataclasses.replace(
-  toy.Penalty(), penalties=(0.0, 0.03, 0.1, 0.5, 1.0), starts=4, steps=2_000
+  settings.Penalty(),
+  penalties=(0.0, 0.03, 0.1, 0.5, 1.0),
+  starts=4,
+  steps=2_000,
 )
 
 
 @functools.cache
-def penalised(c: toy.Penalty):
+def penalised(c: settings.Penalty):
   return toy.penalise(c, seed=0)
 
 
 @functools.cache
 def neuron(features: int):
-  c = toy.BinaryNeuron(features=features, starts=32)
+  c = settings.BinaryNeuron(features=features, starts=32)
   return toy.binary_neuron(c, seed=0)
 
 
@@ -50,7 +54,7 @@ def test_dimensionality_of_known_figures():
 
 
 def test_dense_features_are_not_superposed_and_sparse_ones_are():
-  c = toy.Superposition(
+  c = settings.Superposition(
     features=10,
     dimensions=3,
     importance=0.7,
@@ -81,7 +85,7 @@ def test_dense_features_are_not_superposed_and_sparse_ones_are():
 
 
 def test_five_sparse_features_make_a_pentagon():
-  c = toy.Superposition(
+  c = settings.Superposition(
     features=5,
     dimensions=2,
     importance=1.0,

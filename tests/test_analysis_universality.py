@@ -99,11 +99,17 @@ def test_attribution_similarity(by_definition):
 
 
 def test_logit_weight_similarity_is_over_the_vocabulary(by_definition):
-  of = functools.partial(universality.logit_weights, DOT)
-  ids = np.arange(V, dtype=np.int32).reshape(5, -1)
-  np.testing.assert_allclose(
-    correlate(of, ids), pearson(*(v.T for _, v in by_definition)), atol=1e-4
-  )
+  models = [one(seed, features) for seed, features in enumerate(FEATURES)]
+  pairs = np.argwhere(np.ones(FEATURES)).T
+  rows = [
+    (lm, sae.W_dec_FA[at]) for (lm, sae), at in zip(models, pairs, strict=True)
+  ]
+  got = universality.logit_correlation(*rows, block=7)
+  want = pearson(*(v.T for _, v in by_definition))
+  np.testing.assert_allclose(got.reshape(FEATURES), want, atol=1e-4)
+  # A direction without an effect goes with none.
+  none = [(lm, 0 * rows_MA) for lm, rows_MA in rows]
+  assert not universality.logit_correlation(rows[0], none[1]).any()
 
 
 def test_nearest_is_the_live_feature_that_correlates_most():

@@ -11,6 +11,7 @@ import pytest
 
 from monosem_jax import config as configs
 from monosem_jax.errors import UserError
+from monosem_jax.names import entries
 
 
 def _load(*overrides):
@@ -193,6 +194,19 @@ IMPOSSIBLE = [
   (['features.contexts=16'], 'features', '16'),
   (['features.split=test'], 'split', 'test'),
   (['checkpoint.every_chunks=0'], 'every_chunks', '0'),
+  (['models.A.activation_penalty=-1'], 'activation_penalty', '-1'),
+  (['lm.activation_penalty=1', 'lm.site=resid'], 'activation_penalty', 'resid'),
+  (['toy.superposition.sparsities=0,1'], 'sparsities', '[0, 1)'),
+  (['toy.superposition.lr=0'], 'toy.superposition.lr', '0'),
+  (['toy.binary_neuron.features=1'], 'binary_neuron.features', '2'),
+  (['toy.penalty.neurons=17'], 'penalty.neurons', '16'),
+  (['toy.penalty.penalties='], 'penalty.penalties', 'none'),
+  (['toy.topics.penalties=0.1'], 'topics.penalties', '0'),
+  (['toy.topics.penalties=0,-1'], 'topics.penalties', '-1'),
+  (['toy.topics.context=2'], 'topics.context', '3'),
+  (['toy.topics.noise=2'], 'topics.noise', '2'),
+  (['toy.planted.samples=300'], 'planted.batch_size', '300'),
+  (['toy.planted.active=65'], 'planted.active', '64'),
   (['checkpoint.keep=0'], 'keep', '0'),
 ]
 
@@ -261,8 +275,10 @@ def test_every_config_of_ours_loads_and_runs_dry(path):
   out = _dry_run(path, '--config.text.paths=x')
   c = configs.load(str(path), ['text.paths=x'])
   assert json.loads(out[: out.index('\n}\n') + 2]) == configs.as_dict(c)
-  assert out.count('activations to be seen') == 1
-  assert out.count('XLA (cpu): arguments') == 2
+  streams = sum(map(bool, entries(c).values()))
+  trained = [m for m in c.models.values() if not m.shuffle_of]
+  assert out.count('activations to be seen') == streams
+  assert out.count('XLA (cpu): arguments') == streams + len(trained)
   table = _table(out)
   assert [name.replace('/', '') for name in table] == list(c.dictionaries)
   for row, d in zip(table.values(), c.dictionaries.values(), strict=True):

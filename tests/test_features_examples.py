@@ -108,7 +108,8 @@ def test_logit_columns_are_those_of_numpy(block):
   W_dec_FA = rng.normal(size=(10, 6)).astype(np.float32)
   through_AV = rng.normal(size=(6, 51)).astype(np.float32) + 3
   got = logits.logit_columns(
-    lambda rows_FA: rows_FA @ jnp.asarray(through_AV),
+    lambda lm, rows_FA: rows_FA @ lm,
+    jnp.asarray(through_AV),
     jnp.asarray(W_dec_FA),
     block,
   )
@@ -135,7 +136,7 @@ def test_logit_columns_are_those_of_numpy(block):
 
 def test_a_direction_without_effect_has_logit_weights_of_0():
   got = logits.logit_columns(
-    lambda rows_FA: rows_FA @ jnp.ones((3, 30)), jnp.zeros((2, 3))
+    lambda lm, rows_FA: rows_FA @ lm, jnp.ones((3, 30)), jnp.zeros((2, 3))
   )
   assert not got['logit_top_FL'].any() and not got['logit_range_F2'].any()
   np.testing.assert_array_equal(got['logit_histogram_FH'].sum(1), [30, 30])

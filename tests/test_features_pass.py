@@ -135,7 +135,7 @@ def run(c: settings.Features) -> types.SimpleNamespace:
     sample_max_F=edge_F,
     histogram_FH=histogram_FH.astype(np.int32),
     **columns,
-    **logits.logit_columns(jax.jit(lm.logit_weights), sae.W_dec_FA),
+    **logits.logit_columns(type(lm).logit_weights, lm, sae.W_dec_FA),
     meta={'tokens': tokens().size, 'groups': groups},
   )
   return types.SimpleNamespace(

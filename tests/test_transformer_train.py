@@ -170,3 +170,89 @@ def test_a_loss_that_is_not_finite_is_told():
   state.model.W_U_DV[...] = jnp.full((16, V), jnp.nan, jnp.float32)
   _, stats = two_steps()(state, jnp.asarray(tokens(2)))
   assert not np.asarray(stats['finite']).any()
+
+
+def test_the_penalty_is_what_each_neuron_adds_to_the_stream():
+  model, tokens_BT = init().model, jnp.asarray(tokens(1)[0])
+  loss, penalty = train.loss_and_penalty(model, tokens_BT)
+  assert float(loss) == pytest.approx(float(train.mean_loss(model, tokens_BT)))
+  x_BTD, acts_BTA = (np.asarray(x) for x in model.residual(tokens_BT))
+  W_out_AD = weights.tensors(model)['blocks.0.mlp.W_out_AD']
+  want = [
+    act * np.linalg.norm(W_out_AD[j]) / x_BTD[b, t].std() / (B * T)
+    for (b, t, j), act in np.ndenumerate(acts_BTA)
+  ]
+  assert float(penalty) == pytest.approx(sum(want), rel=1e-4)
+
+
+def test_the_penalty_cannot_be_hidden_in_a_scale():
+  tokens_BT = jnp.asarray(tokens(1)[0])
+
+  def scaled(**factors):
+    """The model with some weights times something."""
+    model = init().model
+    found = {
+      name: np.asarray(x) * factors.get(name.rpartition('.')[2], 1)
+      for name, x in weights.tensors(model).items()
+    }
+    model = weights.load(model, found)
+    return *train.loss_and_penalty(model, tokens_BT), model(tokens_BT)[0]
+
+  # In front of a norm 1e-5 is added to variances, so the stream is made large.
+  stream = ('W_E_VD', 'W_pos_TD', 'W_O_HKD', 'b_O_D', 'W_out_AD', 'b_out_D')
+  _, penalty, logits_BTV = scaled(**dict.fromkeys(stream, 100))
+  for factors in (
+    dict.fromkeys(stream, 10_000),
+    dict.fromkeys(stream, 100)
+    | {'W_in_DA': 1 / 8, 'b_in_A': 1 / 8, 'W_out_AD': 800},
+  ):
+    _, same, same_logits_BTV = scaled(**factors)
+    np.testing.assert_allclose(same_logits_BTV, logits_BTV, atol=1e-3)
+    assert float(same) == pytest.approx(float(penalty), rel=1e-3)
+  # What does change: more of the stream from neurons.
+  more = scaled(**dict.fromkeys(stream, 100) | {'W_out_AD': 200})[1]
+  assert float(more) > 1.2 * float(penalty)
+
+
+def test_a_penalised_step_follows_the_gradient_of_loss_and_penalty():
+  c = dataclasses.replace(BASE, activation_penalty=0.5, micro_batch=4)
+  tokens_BT, model = jnp.asarray(tokens(1)[0]), init().model
+  found = weights.tensors(model)
+
+  @jax.jit
+  def objective(found):
+    parts = train.loss_and_penalty(weights.load(model, found), tokens_BT)
+    return parts[0] + 0.5 * parts[1], parts
+
+  (_, (loss, penalty)), grads = jax.jit(
+    jax.value_and_grad(objective, has_aux=True)
+  )(found)
+  # Finite differences, in front of the penalised activations and behind them.
+  rng = np.random.default_rng(1)
+  for name in ('blocks.0.mlp.b_in_A', 'blocks.0.mlp.W_out_AD', 'W_U_DV'):
+    along = 1e-2 * np.float32(rng.normal(size=found[name].shape))
+    ahead, behind = (
+      objective(found | {name: found[name] + h * along})[0] for h in (1, -1)
+    )
+    slope = float((grads[name] * along).sum())
+    assert float(ahead - behind) / 2 == pytest.approx(slope, rel=0.03), name
+  norm = math.sqrt(sum(float(jnp.square(g).sum()) for g in grads.values()))
+  _, stats = train.make_chunk(c)(init(c), tokens_BT[None])
+  np.testing.assert_allclose(stats['loss'], [loss], rtol=1e-5)
+  np.testing.assert_allclose(stats['activation_penalty'], [penalty], rtol=1e-5)
+  np.testing.assert_allclose(stats['grad_norm'], [norm], rtol=1e-4)
+
+
+def test_a_penalty_lowers_itself_and_a_row_of_zeros_has_a_gradient():
+  c = dataclasses.replace(BASE, activation_penalty=1.0)
+  state = init(c)
+  W_out_AD = state.model.blocks[0].mlp.W_out_AD
+  W_out_AD[...] = W_out_AD[...].at[0].set(0)
+  tokens_SBT = jnp.asarray(np.tile(tokens(1), (20, 1, 1)))
+  _, stats = train.make_chunk(c)(state, tokens_SBT)
+  assert stats['finite'].all()
+  assert stats['activation_penalty'][-1] < 0.5 * stats['activation_penalty'][0]
+  # `loss` is without it, and where there is none it is not spoken of.
+  assert stats['loss'][0] < math.log(V) + 0.7
+  _, plain = two_steps()(init(), tokens_SBT[:2])
+  assert 'activation_penalty' not in plain

@@ -10,6 +10,7 @@ changes a token's logits by its own activation alone, exactly, and only tokens
 on which the feature fires have to be looked at. That is what is computed here.
 """
 
+import functools
 from collections.abc import Callable
 
 import flax.struct
@@ -19,7 +20,7 @@ import numpy as np
 
 from monosem_jax.dictionary.sae import SAE, encode
 from monosem_jax.errors import UserError
-from monosem_jax.features.examples import runs
+from monosem_jax.features.batching import by_context
 from monosem_jax.features.table import FeatureTable
 from monosem_jax.precision import Dot
 
@@ -33,8 +34,7 @@ _COLUMNS = {
 }
 # Most changed logits that are kept, each way; as published.
 SHOWN = 5
-# Features looked at in one context; pairs whose logits are held at once.
-_PER_ROW = 128
+# Pairs whose logits are held at once.
 _PAIRS = 1_024
 
 
@@ -85,6 +85,7 @@ def effects_of(
   )
 
 
+@functools.cache
 def make_rows(dot: Dot, width: int) -> Callable:
   """Compiles `rows(lm, sae, W_enc_FA, stream_FD, tokens_BT, feature_Bn,
   first_Bn)`; stream_FD is what decoder rows add to the stream.
@@ -150,6 +151,11 @@ def make_rows(dot: Dot, width: int) -> Callable:
   return rows
 
 
+@jax.jit
+def _into_stream(lm, rows_FA: jax.Array) -> jax.Array:
+  return lm.into_stream(rows_FA)
+
+
 def ablate(
   lm,
   sae: SAE,
@@ -187,17 +193,12 @@ def ablate(
   E = table.example_tokens_FEW.shape[1]
   rows = make_rows(dot, W)
   W_enc_FA = jnp.asarray(sae.W_enc_AF).T
-  stream_FD = jax.jit(lambda lm, rows_FA: lm.into_stream(rows_FA))(
-    lm, sae.W_dec_FA
-  )
+  stream_FD = _into_stream(lm, sae.W_dec_FA)
   context_X = table.example_context_FE.reshape(-1)
   # The token in front of a window decides on its first one.
   first_X = table.example_position_FE.reshape(-1).astype(np.int32)
   first_X -= table.meta['before'] + 1
   there_X = (table.example_stop_FE > 0).reshape(-1)
-  wanted = np.flatnonzero(there_X)
-  wanted = wanted[np.argsort(context_X[wanted], kind='stable')]
-  spans = runs(context_X[wanted], _PER_ROW)
   parts, waiting = [], None
 
   def keep(example_Bn, valid_Bn, result) -> None:
@@ -211,12 +212,9 @@ def ablate(
       | {name: x.astype(_COLUMNS[name]) for name, x in own.items()}
     )
 
-  for i in range(0, len(spans), batch_size):
-    which_Bn = np.full((batch_size, _PER_ROW), -1)
-    for b, (begin, end) in enumerate(spans[i : i + batch_size]):
-      which_Bn[b, : end - begin] = np.arange(begin, end)
-    valid_Bn = which_Bn >= 0
-    example_Bn = wanted[np.maximum(which_Bn, 0)]
+  for example_Bn, valid_Bn, done, total in by_context(
+    context_X, there_X, batch_size
+  ):
     # Places that hold no example look where nothing is.
     first_Bn = np.where(valid_Bn, first_X[example_Bn], -W)
     result = rows(
@@ -231,7 +229,7 @@ def ablate(
     if waiting is not None:
       keep(*waiting)
     waiting = example_Bn, valid_Bn, result
-    progress(min(i + batch_size, len(spans)), len(spans))
+    progress(done, total)
   if waiting is not None:
     keep(*waiting)
   if not parts:

@@ -96,6 +96,52 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
   return part / np.where(whole > 0, whole, np.nan)
 
 
+def make_ranks(activations: Callable, labels: int, bins: int) -> Callable:
+  """Compiles `step(counts, args, batch) -> counts`, for `auc`.
+
+  Args:
+    activations: `activations(args, batch) -> (f_NF, label_N, max_F)`: the
+      activations, which of the labels (exclusive ones, such as subsets) each
+      token has, and what counts as each feature's largest activation.
+    labels: how many there are.
+    bins: of the activations above 0, even ones up to the largest.
+
+  Returns:
+    See `moments.adding`; count_LFB, tokens by label, feature and bin; bin 0
+    holds those on which the feature is silent. The memory is that of
+    `labels` x F x (`bins` + 1) numbers, twice.
+  """
+
+  def of(args, batch):
+    f_NF, label_N, max_F = activations(args, batch)
+    F, B = f_NF.shape[1], bins + 1
+    share_NF = f_NF / jnp.where(max_F > 0, max_F, 1)
+    bin_NF = 1 + jnp.minimum((share_NF * bins).astype(jnp.int32), bins - 1)
+    bin_NF = jnp.where(f_NF > 0, bin_NF, 0)
+    row_NF = label_N[:, None] * F + jnp.arange(F, dtype=jnp.int32)
+    count = jnp.bincount(
+      (row_NF * B + bin_NF).reshape(-1), length=labels * F * B
+    )
+    return count.reshape(labels, F, B)
+
+  return adding(of)
+
+
+def auc(count_LFB: np.ndarray) -> np.ndarray:
+  """How well each feature ranks the tokens of a label above all others, [L, F].
+
+  The area under the ROC curve: the chance that of two tokens, one with the
+  label and one without, the first has the larger activation; a tie, or two in
+  one bin, counts half. 1/2 for a feature that says nothing. NaN for a label
+  that no token has, or every token.
+  """
+  on_LFB = np.asarray(count_LFB, np.float64)
+  off_LFB = on_LFB.sum(0) - on_LFB
+  below_LFB = np.cumsum(off_LFB, 2) - off_LFB
+  wins_LF = (on_LFB * (below_LFB + off_LFB / 2)).sum(2)
+  return _share(wins_LF, on_LFB.sum(2) * off_LFB.sum(2))
+
+
 @dataclasses.dataclass(frozen=True)
 class Best:
   """The feature most correlated with a label on one half of the tokens.

@@ -64,6 +64,22 @@ def single_token(table: FeatureTable) -> np.ndarray:
   return same_F & there_FE[:, 0]
 
 
+def single_document(table: FeatureTable, document_FE: np.ndarray) -> np.ndarray:
+  """Whether all top examples of a feature are of one document: bool [F].
+
+  Such a feature may know that text and nothing else; correlations with it say
+  little. A feature without examples is none.
+
+  Args:
+    table: the feature table.
+    document_FE: the document of each of its top examples.
+  """
+  top = slice(0, table.meta['groups'][0]['count'])
+  there_FE = table.example_stop_FE[:, top] > 0
+  same_FE = document_FE == document_FE[:, :1]
+  return (same_FE | ~there_FE).all(1) & there_FE[:, 0]
+
+
 def diversity(table: FeatureTable) -> np.ndarray:
   """How many different tokens lead a feature's top examples: count_F."""
   there_FE, token_FE = _top(table)

@@ -4,7 +4,6 @@ The truth is known here: unit directions, more of them than dimensions, of which
 every sample holds a few.
 """
 
-import dataclasses
 import time
 import warnings
 from collections.abc import Callable
@@ -21,31 +20,9 @@ from monosem_jax.dictionary import (
 from monosem_jax.errors import UserError
 
 
-@dataclasses.dataclass(frozen=True)
-class Planted:
-  """Samples made of known directions, and those who look for them."""
-
-  width: int = 32
-  directions: int = 64
-  # Directions of a sample, on average, with weights of U(0.5, 1.5).
-  active: float = 2.0
-  # A multiple of `batch_size`.
-  samples: int = 8_192
-  # Atoms of every dictionary.
-  features: int = 96
-  batch_size: int = 256
-  # scikit-learn's penalty, and its passes: over all samples (classic), and by
-  # batches (online).
-  alpha: float = 0.2
-  classic_passes: int = 5
-  online_passes: int = 1
-  # The autoencoder's.
-  l1: float = 0.005
-  lr: float = 3e-3
-  passes: int = 128
-
-
-def compare(c: Planted, seed: int) -> list[dict[str, str | int | float]]:
+def compare(
+  c: settings.Planted, seed: int
+) -> list[dict[str, str | int | float]]:
   """Classic dictionary learning beside the autoencoder, on planted directions.
 
   All are given the same samples; random directions are the control. A classic
@@ -133,7 +110,7 @@ def compare(c: Planted, seed: int) -> list[dict[str, str | int | float]]:
 
 
 def _autoencoder(
-  c: Planted, seed: int, x_NA: np.ndarray
+  c: settings.Planted, seed: int, x_NA: np.ndarray
 ) -> Callable[[], np.ndarray]:
   """Compiles the paper's recipe on the samples, every pass a chunk.
 

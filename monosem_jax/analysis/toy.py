@@ -10,7 +10,6 @@ function of its sizes and a seed:
 Shapes here: F features, D dimensions, J neurons, Z runs side by side.
 """
 
-import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -18,54 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-
-@dataclasses.dataclass(frozen=True)
-class Superposition:
-  """The toy model of superposition; its training is our choice."""
-
-  features: int = 20
-  dimensions: int = 5
-  # Of a feature, in importances of the one before it.
-  importance: float = 0.8
-  # Share of the samples in which a feature is 0; one model for each.
-  sparsities: tuple[float, ...] = (0.0, 0.5, 0.7, 0.9, 0.95, 0.97, 0.99)
-  steps: int = 4_000
-  batch_size: int = 512
-  lr: float = 1e-2
-
-
-@dataclasses.dataclass(frozen=True)
-class BinaryNeuron:
-  """One binary neuron that has to tell exclusive features apart."""
-
-  features: int = 4
-  # Random starts from which the neuron's input weights are learned, too.
-  starts: int = 64
-  steps: int = 1_000
-  lr: float = 0.3
-
-
-@dataclasses.dataclass(frozen=True)
-class Penalty:
-  """A small network under a penalty on its activations."""
-
-  features: int = 16
-  neurons: int = 4
-  penalties: tuple[float, ...] = (0.0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0)
-  # Random starts at each penalty; the one that ends lowest is reported.
-  starts: int = 8
-  steps: int = 3_000
-  lr: float = 0.02
-
-
-@dataclasses.dataclass(frozen=True)
-class Toy:
-  """The sizes of all three: half a minute on two CPU cores."""
-
-  superposition: Superposition = Superposition()
-  binary_neuron: BinaryNeuron = BinaryNeuron()
-  penalty: Penalty = Penalty()
-  seed: int = 0
+from monosem_jax.settings import BinaryNeuron, Penalty, Superposition
 
 
 def _minimise(loss: Callable, params, lr: float, steps: int, key: jax.Array):

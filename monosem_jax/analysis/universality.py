@@ -8,7 +8,7 @@ belong to another transformer on the same tokens:
   attribution  ... over tokens, of the activation times the logit weight of the
                token that comes next (logit weights with their median at 0)
 
-All are correlations of two sets over something, and are summed up as
+The first and the last are correlations over a stream, and are summed up as
 `features.moments`: here is what is put in.
 """
 
@@ -43,16 +43,22 @@ class Side:
 
 def side(lm, sae: SAE, block: int = 256) -> Side:
   """Makes a side; logit weights are held for so many features at a time."""
-  rows_FD = jax.jit(lambda lm, x: lm.read_out(x))(lm, sae.W_dec_FA)
-  median = jax.jit(
-    lambda lm, rows_FD: jnp.median(
-      lm.dot('fd,dv->fv', rows_FD, lm.W_U_DV[...]), axis=1
-    )
-  )
+  rows_FD = _read_out(lm, sae.W_dec_FA)
   medians = [
-    median(lm, rows_FD[i : i + block]) for i in range(0, len(rows_FD), block)
+    _median(lm, rows_FD[i : i + block]) for i in range(0, len(rows_FD), block)
   ]
   return Side(lm, sae, rows_FD, jnp.concatenate(medians))
+
+
+@jax.jit
+def _read_out(lm, rows_FA: jax.Array) -> jax.Array:
+  return lm.read_out(rows_FA)
+
+
+@jax.jit
+def _median(lm, rows_FD: jax.Array) -> jax.Array:
+  v_FV = lm.dot('fd,dv->fv', rows_FD, lm.W_U_DV[...])
+  return jnp.median(v_FV, axis=1)
 
 
 def activations(
@@ -75,9 +81,35 @@ def attributions(
   return f_NF * (dot('nd,fd->nf', W_ND, s.rows_FD) - s.median_F)
 
 
-def logit_weights(dot: Dot, s: Side, ids_N: jax.Array) -> jax.Array:
-  """The logit weights of some tokens, as if these were what is summed over."""
-  return dot('nd,fd->nf', s.lm.W_U_DV[...].T[ids_N], s.rows_FD)
+def logit_correlation(
+  x: tuple[object, jax.Array], y: tuple[object, jax.Array], block: int = 256
+) -> np.ndarray:
+  """Of pairs of features, the correlation of their logit weights: r_M.
+
+  Args:
+    x, y: a transformer, and the decoder rows at its site, rows_MA.
+    block: pairs whose logit weights are held at a time.
+
+  Returns:
+    Pearson's r over the vocabulary; 0 for one without an effect.
+  """
+  (lm_x, rows_x), (lm_y, rows_y) = x, y
+  parts = [
+    _logit_correlation(lm_x, rows_x[i : i + block], lm_y, rows_y[i : i + block])
+    for i in range(0, len(rows_x), block)
+  ]
+  return np.concatenate([np.zeros(0, np.float32), *map(np.asarray, parts)])
+
+
+@jax.jit
+def _logit_correlation(lm_x, x_MA, lm_y, y_MA) -> jax.Array:
+  def unit(lm, rows_MA):
+    v_MV = lm.logit_weights(rows_MA)
+    v_MV = v_MV - v_MV.mean(1, keepdims=True)
+    norm_M1 = jnp.linalg.norm(v_MV, axis=1, keepdims=True)
+    return v_MV / jnp.where(norm_M1 > 0, norm_M1, 1)
+
+  return (unit(lm_x, x_MA) * unit(lm_y, y_MA)).sum(1)
 
 
 def pair(of: Callable) -> Callable:

@@ -6,6 +6,7 @@ context for the top examples; and everything else takes the L most active
 features of each token, which a top_k finds at a fraction of the encoder's cost.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 
 import flax.struct
@@ -69,6 +70,7 @@ def fresh(features: int, kept: int) -> Totals:
   )
 
 
+@functools.cache
 def make_step(
   forward: Callable[..., jax.Array], dot: Dot, active: int, room: int
 ) -> Callable:

@@ -1,5 +1,6 @@
 """Which examples of each feature are shown, and the windows around them."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 
 from monosem_jax import settings
 from monosem_jax.dictionary.sae import SAE, encode
+from monosem_jax.features.batching import by_context
 from monosem_jax.features.collect import Found
 from monosem_jax.features.table import BINS, INTERVALS, groups
 from monosem_jax.mesh import (
@@ -23,8 +25,6 @@ from monosem_jax.precision import Dot
 
 # Contexts that silent examples are drawn from, shared by all features.
 _SILENT_CONTEXTS = 256
-# Features looked at in one row of the windows' pass.
-_PER_ROW = 128
 
 
 def histograms(found: Found) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -119,6 +119,7 @@ def candidates(
   )
 
 
+@functools.cache
 def make_windows(
   forward: Callable[..., jax.Array], dot: Dot, before: int, after: int
 ) -> Callable:
@@ -201,9 +202,6 @@ def look(
   windows = make_windows(forward, dot, c.before, c.after)
   transpose = lambda x: constrain(x.T, SPECS.W_dec_FA)
   W_enc_FA = jax.jit(transpose)(sae.W_enc_AF)
-  wanted = np.flatnonzero(context_FX.reshape(-1) >= 0)
-  wanted = wanted[np.argsort(context_FX.reshape(-1)[wanted], kind='stable')]
-  rows = runs(context_FX.reshape(-1)[wanted], _PER_ROW)
   out = {
     'position': np.zeros((F * X,), np.int32),
     'acts': np.zeros((F * X, W), np.float16),
@@ -211,12 +209,11 @@ def look(
     'start': np.zeros((F * X,), np.uint8),
     'stop': np.zeros((F * X,), np.uint8),
   }
-  B, waiting = c.batch_size, None
+  waiting = None
 
-  def store(which_Bn, tokens_BT, result):
+  def store(example_Bn, valid_Bn, tokens_BT, result):
     position_Bn, acts_BnW = jax.device_get(result)
-    valid_Bn = which_Bn >= 0
-    which = wanted[which_Bn[valid_Bn]]
+    which = example_Bn[valid_Bn]
     position = position_Bn[valid_Bn]
     T = tokens_BT.shape[1]
     padded_BT = np.pad(tokens_BT, ((0, 0), (c.before, c.after)))
@@ -228,13 +225,11 @@ def look(
     out['start'][which] = np.maximum(c.before - position, 0)
     out['stop'][which] = np.minimum(W, T - position + c.before)
 
-  for first in range(0, len(rows), B):
-    which_Bn = np.full((B, _PER_ROW), -1)
-    for b, (begin, end) in enumerate(rows[first : first + B]):
-      which_Bn[b, : end - begin] = np.arange(begin, end)
-    example_Bn = wanted[np.maximum(which_Bn, 0)]
-    context_B = context_FX.reshape(-1)[example_Bn[:, 0]]
-    tokens_BT = fetch(context_B)
+  context_M = context_FX.reshape(-1)
+  for example_Bn, valid_Bn, done, total in by_context(
+    context_M, context_M >= 0, c.batch_size
+  ):
+    tokens_BT = fetch(context_M[example_Bn[:, 0]])
     result = windows(
       lm,
       sae,
@@ -245,20 +240,11 @@ def look(
     )
     if waiting is not None:
       store(*waiting)
-    waiting = which_Bn, tokens_BT, result
-    progress(min(first + B, len(rows)), len(rows))
+    waiting = example_Bn, valid_Bn, tokens_BT, result
+    progress(done, total)
   if waiting is not None:
     store(*waiting)
   return {name: x.reshape(F, X, *x.shape[1:]) for name, x in out.items()}
-
-
-def runs(context: np.ndarray, longest: int) -> list[tuple[int, int]]:
-  """Cuts sorted contexts into runs of one context, at most so long."""
-  borders = np.flatnonzero(np.diff(context, prepend=-1))
-  rows = []
-  for begin, end in zip(borders, [*borders[1:], context.size], strict=True):
-    rows += [(i, min(i + longest, end)) for i in range(begin, end, longest)]
-  return rows
 
 
 def choose(

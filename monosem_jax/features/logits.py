@@ -12,40 +12,44 @@ _SHOWN = 10
 
 
 def logit_columns(
-  logit_weights: Callable[[jax.Array], jax.Array],
+  logit_weights: Callable[..., jax.Array],
+  lm,
   W_dec_FA: jax.Array,
   block: int = 256,
 ) -> dict[str, np.ndarray]:
   """The `logit_*` arrays of the feature table.
 
   Args:
-    logit_weights: `logit_weights(rows_FA) -> v_FV`, the effect on the logits.
+    logit_weights: `logit_weights(lm, rows_FA) -> v_FV`, the effect on the
+      logits.
+    lm: what it needs.
     W_dec_FA: the decoder.
     block: features at a time, which bounds the memory of v_FV.
   """
 
-  @jax.jit
-  def columns(rows_FA):
-    v_FV = logit_weights(rows_FA)
-    v_FV = v_FV - jnp.median(v_FV, axis=1, keepdims=True)
-    low_F1, high_F1 = v_FV.min(1, keepdims=True), v_FV.max(1, keepdims=True)
-    width_F1 = jnp.where(high_F1 > low_F1, high_F1 - low_F1, 1)
-    bin_FV = ((v_FV - low_F1) / width_F1 * BINS).astype(jnp.int32)
-    bin_FV = jnp.minimum(bin_FV, BINS - 1)
-    count = jax.vmap(lambda bins: jnp.bincount(bins, length=BINS))
-    top_FL, top_ids_FL = jax.lax.top_k(v_FV, _SHOWN)
-    bottom_FL, bottom_ids_FL = jax.lax.top_k(-v_FV, _SHOWN)
-    return {
-      'logit_top_FL': top_FL,
-      'logit_top_ids_FL': top_ids_FL,
-      'logit_bottom_FL': -bottom_FL,
-      'logit_bottom_ids_FL': bottom_ids_FL,
-      'logit_histogram_FH': count(bin_FV),
-      'logit_range_F2': jnp.concatenate([low_F1, high_F1], 1),
-    }
-
   parts = [
-    jax.device_get(columns(W_dec_FA[i : i + block]))
+    jax.device_get(_columns(logit_weights, lm, W_dec_FA[i : i + block]))
     for i in range(0, W_dec_FA.shape[0], block)
   ]
   return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+
+
+@jax.jit(static_argnums=0)
+def _columns(logit_weights, lm, rows_FA):
+  v_FV = logit_weights(lm, rows_FA)
+  v_FV = v_FV - jnp.median(v_FV, axis=1, keepdims=True)
+  low_F1, high_F1 = v_FV.min(1, keepdims=True), v_FV.max(1, keepdims=True)
+  width_F1 = jnp.where(high_F1 > low_F1, high_F1 - low_F1, 1)
+  bin_FV = ((v_FV - low_F1) / width_F1 * BINS).astype(jnp.int32)
+  bin_FV = jnp.minimum(bin_FV, BINS - 1)
+  count = jax.vmap(lambda bins: jnp.bincount(bins, length=BINS))
+  top_FL, top_ids_FL = jax.lax.top_k(v_FV, _SHOWN)
+  bottom_FL, bottom_ids_FL = jax.lax.top_k(-v_FV, _SHOWN)
+  return {
+    'logit_top_FL': top_FL,
+    'logit_top_ids_FL': top_ids_FL,
+    'logit_bottom_FL': -bottom_FL,
+    'logit_bottom_ids_FL': bottom_ids_FL,
+    'logit_histogram_FH': count(bin_FV),
+    'logit_range_F2': jnp.concatenate([low_F1, high_F1], 1),
+  }

@@ -6,13 +6,20 @@ that were made otherwise.
 """
 
 import importlib
+from collections.abc import Mapping
+from typing import Any
 
 from monosem_jax import ahead
 from monosem_jax.workdir import STAGES, Workdir
 
 
-def run(stage: str, w: Workdir) -> None:
-  """Runs one stage, or `all` of them in order."""
+def run(stage: str, w: Workdir, own: Mapping[str, Any]) -> None:
+  """Runs one stage, with the flags of its own, or `all` of them in order."""
   ahead.use_cache(w.config.runtime, w.log)
   for name in STAGES if stage == 'all' else (stage,):
-    importlib.import_module(f'monosem_jax.stages.{name}').run(w)
+    module = importlib.import_module(f'monosem_jax.stages.{name}')
+    # The core installs without what pictures and layouts need.
+    if stage == 'all' and name == 'analysis' and module.left_out():
+      w.log(f'analysis: left out: it {module.left_out()}')
+      continue
+    module.run(w, **own)

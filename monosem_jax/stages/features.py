@@ -6,11 +6,11 @@ import jax
 import numpy as np
 
 from monosem_jax import hosts, mesh as meshes, metrics, settings
-from monosem_jax.check import entries, run_name
 from monosem_jax.dictionary.sae import SAE
 from monosem_jax.features import collect, examples, logits
 from monosem_jax.features.table import META, FeatureTable
 from monosem_jax.interop import saelens
+from monosem_jax.names import entries, run_name
 from monosem_jax.precision import Dot, compute_dtype
 from monosem_jax.stages import lm as lm_stage, programs
 from monosem_jax.text import stream
@@ -24,12 +24,13 @@ def run(w: Workdir) -> None:
   for model, names in entries(w.config).items():
     lm = lm_stage.load(w, store, model) if names else None
     for name in names:
-      _describe(w, store, model, lm, name)
+      describe(w, store, model, lm, name)
 
 
-def _describe(
+def describe(
   w: Workdir, store: TokenStore, model: str, lm: Transformer, name: str
 ) -> None:
+  """Makes the feature table of a dictionary, or of a control, of a model."""
   stamp, directory = w.features_stamp(name, model), w.features(name)
 
   def complete() -> bool:
@@ -64,7 +65,7 @@ def _describe(
     sample_max_F=edge_F,
     histogram_FH=histogram_FH.astype(np.int32),
     **columns,
-    **logits.logit_columns(jax.jit(lm.logit_weights), sae.W_dec_FA),
+    **logits.logit_columns(Transformer.logit_weights, lm, sae.W_dec_FA),
     meta={
       'run': run_name(name),
       'model': model,

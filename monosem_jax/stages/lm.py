@@ -27,8 +27,12 @@ _SAMPLES, _SAMPLE_TOKENS = 3, 48
 
 def run(w: Workdir) -> None:
   store = TokenStore.open(w.store)
-  for name in w.config.models:
-    _fit(w, store, name)
+  # A shuffled copy comes behind what it is a copy of.
+  for name, c in sorted(w.config.models.items(), key=_is_shuffled):
+    if c.shuffle_of:
+      _shuffle(w, store, name)
+    else:
+      _fit(w, store, name)
   hosts.by_first(lambda: report.write(w))
 
 
@@ -136,6 +140,46 @@ def _fit(w: Workdir, store: TokenStore, name: str) -> None:
   )
   for text in samples:
     w.log(f'{run}: sample: {text!r}')
+
+
+def _is_shuffled(entry: tuple[str, Settings]) -> bool:
+  return bool(entry[1].shuffle_of)
+
+
+def _shuffle(w: Workdir, store: TokenStore, name: str) -> None:
+  """Makes the control that has another model's weights, shuffled."""
+  c, run = w.config.models[name], f'lm/{name}'
+  stamp = w.model_stamp(name, store.manifest['sha256'])
+
+  def complete() -> bool:
+    stamp.renew(w.model(name), 'lm', ['sae', 'features', 'site'])
+    if w.model_result(name).exists():
+      w.log(f'{run}: complete')
+    return w.model_result(name).exists()
+
+  if hosts.by_first(complete):
+    return
+  model = weights.shuffled(load(w, store, c.shuffle_of), c.seed)
+  mesh = meshes.make_mesh(w.config.mesh)
+  with jax.set_mesh(mesh):
+    val_loss = _val_loss(mesh, model, store, c.eval_contexts)
+  if not hosts.first():
+    return
+  write_tensors(w.weights(name), weights.tensors(model))
+  write_json(
+    w.model_result(name),
+    {
+      'steps': 0,
+      'shuffle_of': c.shuffle_of,
+      'val_loss': val_loss,
+      'perplexity': float(np.exp(min(val_loss, 700))),
+      'tokens': 0,
+      'tokens_per_second': None,
+      'parameters': sum(x.size for x in jax.tree.leaves(model)),
+      'samples': [],
+    },
+  )
+  w.log(f'{run}: {c.shuffle_of} shuffled: held-out loss {val_loss:.3f} nats')
 
 
 def _summarise(stats) -> tuple[dict, np.ndarray]:

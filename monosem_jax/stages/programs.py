@@ -11,11 +11,11 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from monosem_jax import ahead, mesh as meshes, settings
-from monosem_jax.check import width
 from monosem_jax.cost import Devices, Phases, dictionary, transformer
 from monosem_jax.dictionary import sparse, train as dictionary_train
 from monosem_jax.dictionary.state import StreamState, init_stream, stacks
 from monosem_jax.mesh import SPECS
+from monosem_jax.names import width
 from monosem_jax.precision import compute_dtype
 from monosem_jax.transformer import train as transformer_train
 from monosem_jax.transformer.model import Transformer

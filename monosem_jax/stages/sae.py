@@ -15,7 +15,6 @@ from monosem_jax import (
   report,
   settings,
 )
-from monosem_jax.check import entries, run_name, width
 from monosem_jax.checkpoint import Checkpoints
 from monosem_jax.cost import dictionary as cost, total
 from monosem_jax.dictionary import (
@@ -33,6 +32,7 @@ from monosem_jax.dictionary.state import (
 from monosem_jax.files import write_json
 from monosem_jax.interop import saelens
 from monosem_jax.mesh import SPECS
+from monosem_jax.names import entries, run_name, width
 from monosem_jax.precision import Dot, compute_dtype
 from monosem_jax.stages import evaluation, lm as lm_stage, programs
 from monosem_jax.stages.programs import forward
@@ -87,9 +87,13 @@ def _fit(
     def place(batch: stream.Batch):
       return tuple(share.put(x) for x in batch)
 
+    # An order of its own for each model, as the paper's A and B are decomposed
+    # by what different tokens make of them.
+    order = (c.seed, *model.encode())
+
     def batches(start):
       return stream.batches(
-        store, 'train', C, seed=c.seed, start=start, rows=share.rows
+        store, 'train', C, seed=order, start=start, rows=share.rows
       )
 
     init = functools.partial(init_stream, dictionaries, A)

@@ -5,7 +5,7 @@ batch number i is computed from i, so a position in the stream is i alone.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +32,7 @@ def batches(
   split: str,
   batch_size: int,
   *,
-  seed: int | None,
+  seed: int | Sequence[int] | None,
   start: int,
   rows: np.ndarray | None = None,
   epochs: int | None = None,
@@ -46,7 +46,7 @@ def batches(
     store: the store to read.
     split: train | val.
     batch_size: contexts of a batch, whoever reads them.
-    seed: of the order; None for the stored order.
+    seed: of the order, one number or several; None for the stored order.
     start: number of the first batch.
     rows: numbers of those contexts of each batch that are read and yielded, in
       this order; None: all. For a process that holds a part of the batch.

@@ -71,28 +71,59 @@ def mean_loss(model: Transformer, tokens_BT: jax.Array) -> jax.Array:
   return next_token_loss(logits_BTV, tokens_BT).mean()
 
 
+def loss_and_penalty(
+  model: Transformer, tokens_BT: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """Mean next-token loss, and the penalty on activations of the site's MLP.
+
+  The penalty is the mean over tokens of the sum over neurons of
+  |activation| * norm of the neuron's output row / std of the stream in front of
+  the final norm. Activations alone would shrink while the rows grow, and both
+  together while the whole stream shrinks, which every norm undoes.
+  """
+  x_BTD, acts_BTA = model.residual(tokens_BT)
+  loss = next_token_loss(model.unembed(x_BTD), tokens_BT).mean()
+  W_out_AD = model.blocks[model.site[1]].mlp.W_out_AD[...]
+  # Not 0: the norm of a row of zeros has no gradient.
+  norm_A = jnp.sqrt(jnp.square(W_out_AD).sum(1) + 1e-12)
+  added_BT = (jnp.abs(acts_BTA) * norm_A).sum(-1)
+  return loss, (added_BT * jax.lax.rsqrt(x_BTD.var(-1) + 1e-12)).mean()
+
+
 def make_chunk(c: settings.Transformer) -> Callable:
   """Compiles `chunk(state, tokens_SBT) -> (state, stats_S)`: S steps in one.
 
   The state is donated. stats holds float32 arrays over the S steps: `loss`
-  (nats per token), `grad_norm`, `lr`, and `finite`, bool.
+  (nats per token), `grad_norm`, `lr`, and `finite`, bool; and, where it is
+  penalised, `activation_penalty`, see `loss_and_penalty`.
   """
   tx, schedule = optimizer(c), learning_rate(c)
   micro = c.batch_size // (c.micro_batch or c.batch_size)
+  # Of the objective's parts, where it has any.
+  names = ('loss', 'activation_penalty') if c.activation_penalty else ()
 
-  def loss_and_grads(model, tokens_BT):
+  def objective(model, tokens_BT):
+    if not c.activation_penalty:
+      return mean_loss(model, tokens_BT), {}
+    loss, penalty = loss_and_penalty(model, tokens_BT)
+    parts = {'loss': loss, 'activation_penalty': penalty}
+    return loss + c.activation_penalty * penalty, parts
+
+  def objective_and_grads(model, tokens_BT):
+    grad = jax.value_and_grad(objective, has_aux=True)
+
     # Micro-batches keep the logits in cache on a CPU (2x there), and bound
     # their memory everywhere.
     def add(total, tokens_bT):
-      part = jax.value_and_grad(mean_loss)(model, tokens_bT)
-      return jax.tree.map(jnp.add, total, part), None
+      return jax.tree.map(jnp.add, total, grad(model, tokens_bT)), None
 
-    zero = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), model))
+    nothing = jnp.zeros(()), dict.fromkeys(names, jnp.zeros(()))
+    zero = jax.tree.map(jnp.zeros_like, (nothing, model))
     total, _ = jax.lax.scan(add, zero, micro_batches(tokens_BT, micro))
     return jax.tree.map(lambda x: x / micro, total)
 
   def step(state, tokens_BT):
-    loss, grads = loss_and_grads(
+    (loss, parts), grads = objective_and_grads(
       state.model, constrain(tokens_BT, SPECS.tokens_BT)
     )
     grad_norm = optax.tree.norm(grads)
@@ -104,7 +135,7 @@ def make_chunk(c: settings.Transformer) -> Callable:
       'grad_norm': grad_norm,
       'lr': jnp.asarray(lr, jnp.float32),
       'finite': jnp.isfinite(loss) & jnp.isfinite(grad_norm),
-    }
+    } | parts
     state = TrainState(
       step=state.step + 1,
       model=optax.apply_updates(state.model, updates),

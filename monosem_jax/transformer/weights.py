@@ -23,6 +23,26 @@ def tensors(model: Transformer) -> dict[str, jax.Array]:
   return {_name(path): leaf for path, leaf in leaves}
 
 
+def shuffled(model: Transformer, seed: int) -> Transformer:
+  """The same model, the entries of each weight matrix in a random order.
+
+  The paper's control: what is left are the sizes of the weights, and which
+  token is which. Vectors (biases and the norms' gains) stay (our reading of
+  "within each weight matrix").
+  """
+  leaves, tree = jax.tree.flatten(model)
+  keys = jax.random.split(jax.random.key(seed), len(leaves))
+  return jax.tree.unflatten(
+    tree,
+    [
+      jax.random.permutation(key, x.reshape(-1)).reshape(x.shape)
+      if x.ndim > 1
+      else x
+      for key, x in zip(keys, leaves, strict=True)
+    ],
+  )
+
+
 def load(like: Transformer, found: Mapping[str, np.ndarray]) -> Transformer:
   """Puts tensors into a model of the same shapes.
 

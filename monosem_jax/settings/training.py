@@ -1,74 +1,8 @@
-"""Every setting of the program: what it means, in which unit, and its default.
-
-Frozen dataclasses, one per part of the flow. A config file (configs/*.py)
-names only what differs from here; `config.py` makes it a checked `Config`.
-
-A field marked `free` does not change a stage's result, or extends it (more
-steps): it may differ between a run and its continuation. All others make up a
-stage's identity.
-"""
+"""Settings of what is trained, and of how a run saves."""
 
 import dataclasses
-from collections.abc import Mapping
 
-
-def free(default):
-  """A field that may change between a run and its continuation."""
-  return dataclasses.field(default=default, metadata={'free': True})
-
-
-@dataclasses.dataclass(frozen=True)
-class Text:
-  """Where documents come from and how they become contexts.
-
-  Policy, the same for every source: documents are joined by a separator token
-  and the joined tokens are cut every `context` tokens. A context may begin in
-  the middle of a document; nothing is prepended, so position 0 holds an
-  ordinary token. `Transformer.attend_across_documents` says whether attention
-  crosses a separator.
-  """
-
-  # installed | jsonl | text | tfds | array_record | parquet
-  source: str = 'installed'
-  # jsonl, array_record, parquet: globs; text: folders; tfds: data set names.
-  paths: tuple[str, ...] = ()
-  # The field that holds a record's text, and the (dotted) one that names its
-  # subset; The Pile's names by default.
-  text_field: str = 'text'
-  subset_field: str = 'meta.pile_set_name'
-  # tfds only: the split read, where it lives, and whether to prepare it.
-  tfds_split: str = 'train'
-  tfds_dir: str = ''
-  tfds_prepare: bool = False
-  # Fraction of the documents kept per subset, by a hash of the text; '*' is
-  # the fraction for subsets not named.
-  keep: Mapping[str, float] = dataclasses.field(default_factory=dict)
-  # Shorter documents are skipped; longer ones are cut at the last line end.
-  min_document_chars: int = 200
-  max_document_chars: int = 100_000
-  # Fraction of documents held out for validation, by a hash of the text, so
-  # that a duplicate never stands on both sides.
-  val_fraction: float = 0.05
-  # A corrupt line or a truncated file is an error instead of a counted skip.
-  strict: bool = False
-  # T: tokens of a context.
-  context: int = 256
-  # Contexts stored together, the unit of shuffled reading.
-  contexts_per_record: int = 64
-  # Order in which contexts are stored.
-  seed: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Tokenizer:
-  """A byte-level BPE, trained on a sample or taken from a file."""
-
-  # An existing tokenizer.json; empty: train one.
-  path: str = ''
-  # V, the separator token included; at most 65,536.
-  vocab_size: int = 4096
-  # Characters of training documents the BPE is trained on.
-  sample_chars: int = 20_000_000
+from monosem_jax.settings.fields import free
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +25,9 @@ class Transformer:
   site: str = 'mlp'
   site_layer: int = 0
   attend_across_documents: bool = False
+  # The name of another model: this one is not trained, but is that one with the
+  # entries of each weight matrix shuffled (by `seed`), the paper's control.
+  shuffle_of: str = ''
   # Seed of the weights and of the order of the training contexts.
   seed: int = 0
   data_seed: int = 0
@@ -106,6 +43,9 @@ class Transformer:
   beta2: float = 0.95
   weight_decay: float = 0.1
   clip_norm: float = 1.0
+  # Weight in the loss of a penalty that makes the MLP's activations sparse, see
+  # `transformer.train.loss_and_penalty`. The paper's has none.
+  activation_penalty: float = 0.0
   # Steps of one dispatch, one chunk of the loop.
   steps_per_chunk: int = 10
   # auto: bfloat16 matrix products on accelerators, float32 on CPU. Weights and
@@ -214,90 +154,8 @@ class Dictionary:
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluation:
-  """What is measured of a finished dictionary, on held-out documents."""
-
-  # Contexts at most; all positions of each are used.
-  contexts: int = 512
-  # Contexts of one device call.
-  batch_size: int = 16
-
-
-@dataclasses.dataclass(frozen=True)
-class Features:
-  """The feature table: how many tokens, and which examples of them."""
-
-  # Documents the examples come from: train | val.
-  split: str = 'train'
-  # Contexts read, at most; all positions of each are used.
-  contexts: int = 4_096
-  # Contexts of one device call.
-  batch_size: int = 32
-  # Share of the contexts that the pass before it reads, to learn densities.
-  sample_fraction: float = 0.0625
-  # L: the most active features of a token that are kept; tokens with more are
-  # counted and reported.
-  active_per_token: int = 64
-  # Random activations of each feature behind its histogram and intervals.
-  activations: int = 1_000
-  # Examples kept: the top, each of the 11 intervals, and silent ones.
-  top: int = 20
-  per_interval: int = 5
-  bottom: int = 20
-  # Tokens of an example before and after its own.
-  before: int = 8
-  after: int = 8
-  seed: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
 class Checkpoint:
   """How often a run saves; a kill costs at most this much work."""
 
   every_chunks: int = free(10)
   keep: int = free(2)
-
-
-@dataclasses.dataclass(frozen=True)
-class Mesh:
-  """Devices along each axis; -1 takes what is left."""
-
-  data: int = free(-1)
-  feature: int = free(1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Runtime:
-  """How the program runs on a machine, whatever it computes."""
-
-  # Where compiled programs are kept for the next run: a directory; auto:
-  # JAX_COMPILATION_CACHE_DIR, or else the user's cache directory; empty: off.
-  compilation_cache: str = free('auto')
-  # A profile of so many chunks (0: none) behind the first `profile_start` of a
-  # session goes to profile/ in the work directory, for TensorBoard or XProf.
-  profile_start: int = free(2)
-  profile_chunks: int = free(0)
-  # Peak FLOP/s of a device, for the utilisation; 0: that of a device known by
-  # name, and else no utilisation.
-  peak_flops: float = free(0.0)
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-  """One run: all stages, all models, all dictionaries.
-
-  `models` and `dictionaries` hold complete settings: `lm` and `sae` with each
-  entry's own changes. The key `A1` is the dictionary the paper calls A/1: run 1
-  on model A.
-  """
-
-  text: Text
-  tokenizer: Tokenizer
-  models: Mapping[str, Transformer]
-  stream: Stream
-  dictionaries: Mapping[str, Dictionary]
-  evaluation: Evaluation
-  features: Features
-  checkpoint: Checkpoint
-  mesh: Mesh
-  runtime: Runtime

@@ -1,0 +1,62 @@
+"""Two transformers and three sizes of dictionary, in an hour or two of CPU.
+
+  monosem all --config=configs/reference.py --workdir=runs/reference \
+    --config.text.source=jsonl --config.text.paths='pile/*.jsonl.zst'
+  monosem analysis --config=configs/reference.py ... (the same)
+
+For a text of some 150 MB in The Pile's format, with subsets that differ.
+A/0, A/1 and A/2 have one l1 and grow by 4, as the paper's by 8 and 4; A/3 to
+A/5 have the size of A/0 and other l1, for the frontier. B is A from another
+seed, S is A with its weights shuffled.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+  c = ConfigDict()
+  c.text = dict(source='installed', context=128)
+  c.tokenizer = dict(vocab_size=8_192, sample_chars=40_000_000)
+  c.lm = dict(
+    steps=8_000,
+    batch_size=32,
+    micro_batch=4,
+    lr=3e-3,
+    warmup_steps=200,
+    steps_per_chunk=20,
+    eval_contexts=512,
+  )
+  c.models = dict(
+    A=dict(seed=0), B=dict(seed=1, data_seed=1), S=dict(shuffle_of='A')
+  )
+  c.stream = dict(
+    contexts_per_chunk=512,
+    positions_per_context=64,
+    shuffle_groups=8,
+    micro_batches=8,
+    batch_size=2_048,
+    micro_batch=1_024,
+    steps=4_000,
+  )
+  c.sae = dict(
+    lr=1e-3,
+    normalize='unit',
+    l1=0.009,
+    resampling=dict(
+      steps=(800, 1_200, 1_600, 2_000), window=400, candidates=32_768
+    ),
+  )
+  c.dictionaries = dict(
+    A0=dict(features=512),
+    A1=dict(features=2_048),
+    A2=dict(features=8_192),
+    A3=dict(features=512, l1=0.0045),
+    A4=dict(features=512, l1=0.018),
+    A5=dict(features=512, l1=0.036),
+    B1=dict(features=2_048),
+    S1=dict(features=2_048),
+  )
+  c.evaluation = dict(contexts=1_024)
+  c.features = dict(contexts=16_384)
+  c.checkpoint = dict(every_chunks=10)
+  return c.lock()

@@ -1,0 +1,130 @@
+"""Directions that no dictionary learned, in a dictionary's form.
+
+Every claim about features is one against these. All are applied as dictionaries
+are, f = ReLU((x - b_dec) W_enc + b_enc), so that whatever takes a dictionary
+takes them.
+
+  neurons  the activations themselves: the identity
+  random   isotropic directions, each firing as often as a feature of a
+           dictionary does
+  pca      principal components, about the mean
+  ica      independent components (FastICA), about the mean
+
+Components have no sign of their own: each is turned so that its activations are
+skewed to the right, as a feature's are (our choice; the paper has the first two
+controls, and that of shuffled weights, which is a model of its own).
+"""
+
+import warnings
+
+import numpy as np
+
+from monosem_jax.dictionary.sae import SAE
+from monosem_jax.errors import UserError
+
+
+def neurons(width: int) -> SAE:
+  """The identity: f = x for activations that are not negative."""
+  eye = np.eye(width, dtype=np.float32)
+  zero = np.zeros(width, np.float32)
+  return SAE(W_enc_AF=eye, b_enc_F=zero, W_dec_FA=eye, b_dec_A=zero)
+
+
+def random(
+  x_NA: np.ndarray, density_F: np.ndarray, seed: int, block: int = 256
+) -> SAE:
+  """Random unit directions that fire as often as `density_F` says.
+
+  Feature i fires on the share density_F[i] of x_NA whose product with its
+  direction is largest: the bias is a quantile of the sample. One of density 0
+  never fires.
+
+  Args:
+    x_NA: a sample of activations.
+    density_F: share of the tokens, for each feature.
+    seed: of the directions.
+    block: features at a time, which bounds the memory at block x N numbers.
+  """
+  rng = np.random.default_rng(seed)
+  F, A = density_F.size, x_NA.shape[1]
+  mean_A = x_NA.mean(0)
+  rows_FA = rng.normal(size=(F, A)).astype(np.float32)
+  rows_FA /= np.linalg.norm(rows_FA, axis=1, keepdims=True)
+  bias_F = np.zeros(F, np.float32)
+  for i in range(0, F, block):
+    own = slice(i, min(i + block, F))
+    product_FN = np.sort(rows_FA[own] @ (x_NA - mean_A).T, axis=1)
+    kept = np.rint(density_F[own] * x_NA.shape[0]).astype(int)
+    # Halfway between the last that fires and the first that does not.
+    at = np.clip(x_NA.shape[0] - kept, 1, x_NA.shape[0] - 1)[:, None]
+    upper = np.take_along_axis(product_FN, at, 1)[:, 0]
+    lower = np.take_along_axis(product_FN, at - 1, 1)[:, 0]
+    silent = kept == 0
+    beyond = 2 * np.abs(product_FN).max(1)
+    bias_F[own] = -np.where(silent, beyond, (upper + lower) / 2)
+  return SAE(
+    W_enc_AF=np.ascontiguousarray(rows_FA.T),
+    b_enc_F=bias_F,
+    W_dec_FA=rows_FA,
+    b_dec_A=mean_A.astype(np.float32),
+  )
+
+
+def pca(x_NA: np.ndarray) -> SAE:
+  """Principal components, by falling variance.
+
+  Raises:
+    UserError: scikit-learn is not installed.
+  """
+  found = _decomposition().PCA(svd_solver='covariance_eigh').fit(x_NA)
+  return _components(x_NA, found.components_.T, found.components_)
+
+
+def ica(x_NA: np.ndarray, seed: int, passes: int) -> SAE:
+  """Independent components by FastICA, as far as `passes` bring them.
+
+  Directions that never vary are left out of what it is fitted to, and so there
+  may be fewer components than dimensions.
+
+  Raises:
+    UserError: scikit-learn is not installed.
+  """
+  varies = int((np.linalg.eigvalsh(np.cov(x_NA.T)) > 1e-9).sum())
+  learner = _decomposition().FastICA(
+    n_components=varies,
+    whiten='unit-variance',
+    whiten_solver='eigh',
+    max_iter=passes,
+    random_state=seed,
+  )
+  with warnings.catch_warnings():  # what it came to is used
+    warnings.simplefilter('ignore', UserWarning)
+    learner.fit(x_NA)
+  return _components(x_NA, learner.components_.T, learner.mixing_.T)
+
+
+def _components(x_NA: np.ndarray, enc_AF: np.ndarray, dec_FA: np.ndarray):
+  """Components with decoder rows of norm 1, turned to the right."""
+  mean_A = x_NA.mean(0)
+  norm_F = np.linalg.norm(dec_FA, axis=1)
+  product_NF = (x_NA - mean_A) @ enc_AF
+  turn_F = np.where((product_NF**3).mean(0) < 0, -1, 1)
+  return SAE(
+    W_enc_AF=np.ascontiguousarray(enc_AF * norm_F * turn_F, np.float32),
+    b_enc_F=np.zeros(len(dec_FA), np.float32),
+    W_dec_FA=np.ascontiguousarray(
+      dec_FA * (turn_F / norm_F)[:, None], np.float32
+    ),
+    b_dec_A=mean_A.astype(np.float32),
+  )
+
+
+def _decomposition():
+  try:
+    from sklearn import decomposition
+  except ImportError:
+    raise UserError(
+      'principal and independent components need scikit-learn: pip install '
+      'monosem_jax[analysis]'
+    ) from None
+  return decomposition

@@ -1,0 +1,132 @@
+"""What features predict by the direct path, and how far that can be trusted.
+
+Logit weights (paper, on interpreting features' effects) are linear: the final
+norm's division is left out, and so is what the rest of the logits does. The
+check is the measured effect of taking a feature off a token, on all logits.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from monosem_jax.dictionary.sae import SAE, encode
+from monosem_jax.features.moments import adding
+from monosem_jax.precision import Dot
+
+
+def shape(
+  lm,
+  W_dec_FA: jax.Array,
+  known_V: np.ndarray,
+  block: int = 256,
+) -> dict[str, np.ndarray]:
+  """Skew and kurtosis of each feature's logit weights over the vocabulary.
+
+  A feature that predicts a few tokens has a heavy right tail; the weights of a
+  random direction are nearly normal: skew 0, kurtosis 3.
+
+  Args:
+    lm: the transformer.
+    W_dec_FA: the decoder.
+    known_V: tokens that count; the paper leaves out those that hardly occur.
+    block: features at a time, which bounds the memory of v_FV.
+
+  Returns:
+    `skew_F`, `kurtosis_F`; NaN for a feature without an effect.
+  """
+  ids_M = np.flatnonzero(known_V)
+  parts = [
+    jax.device_get(_shape(lm, W_dec_FA[i : i + block], ids_M))
+    for i in range(0, len(W_dec_FA), block)
+  ]
+  skews, kurtoses = zip(*parts, strict=True)
+  return {
+    'skew_F': np.concatenate(skews),
+    'kurtosis_F': np.concatenate(kurtoses),
+  }
+
+
+@jax.jit
+def _shape(lm, rows_FA, ids_M):
+  v_FM = lm.logit_weights(rows_FA)[:, ids_M]
+  v_FM = v_FM - v_FM.mean(1, keepdims=True)
+  scale_F1 = jnp.sqrt(jnp.square(v_FM).mean(1, keepdims=True))
+  z_FM = v_FM / jnp.where(scale_F1 > 0, scale_F1, jnp.nan)
+  return (z_FM**3).mean(1), (z_FM**4).mean(1)
+
+
+def make_check(dot: Dot, pairs: int) -> Callable:
+  """Compiles `step(sums, (lm, sae, rows_FD), (tokens_BT, key))`.
+
+  Of each batch so many random pairs of a feature and a token it fires on are
+  taken; rows_FD is the decoder as W_U reads it. For every pair the change of
+  all logits when the feature is taken away, and its linear prediction,
+  -f v / sigma with sigma the standard deviation that the final norm divides by
+  (of the token as it is), each about its mean over the vocabulary, since adding
+  one number to all logits changes nothing.
+
+  Returns:
+    See `features.moments.adding`; sums for `agreement`.
+  """
+
+  def of(args, batch):
+    lm, sae, rows_FD = args
+    tokens_BT, key = batch
+    x_BTD, acts_BTA = lm.residual(tokens_BT)
+    x_ND = x_BTD.reshape(-1, x_BTD.shape[-1])
+    f_NF = encode(sae, acts_BTA.reshape(len(x_ND), -1), dot)
+    # As many as there are, at random, if not all.
+    draw_NF = jnp.where(f_NF > 0, jax.random.uniform(key, f_NF.shape), 0)
+    chance_M, at_M = jax.lax.top_k(draw_NF.reshape(-1), pairs)
+    token_M, feature_M = jnp.divmod(at_M, f_NF.shape[1])
+    there_M1 = (chance_M > 0).astype(f_NF.dtype)[:, None]
+    x_MD, f_M1 = x_ND[token_M], f_NF[token_M, feature_M][:, None]
+    unembed = lambda x_MD: lm.unembed(x_MD[:, None])[:, 0]
+    stream_FD = lm.into_stream(sae.W_dec_FA)
+    without_MD = x_MD - f_M1 * stream_FD[feature_M]
+    change_MV = unembed(without_MD) - unembed(x_MD)
+    spread_M1 = jnp.sqrt(x_MD.var(1, keepdims=True) + 1e-5)
+    v_MV = dot('md,dv->mv', rows_FD[feature_M], lm.W_U_DV[...])
+    linear_MV = -f_M1 / spread_M1 * v_MV
+    centre = lambda x_MV: there_M1 * (x_MV - x_MV.mean(1, keepdims=True))
+    y_MV, x_MV = centre(change_MV), centre(linear_MV)
+    xx_M, yy_M = jnp.square(x_MV).sum(1), jnp.square(y_MV).sum(1)
+    xy_M = (x_MV * y_MV).sum(1)
+    norm_M = jnp.sqrt(xx_M * yy_M)
+    own_M = jnp.where(norm_M > 0, xy_M / jnp.where(norm_M > 0, norm_M, 1), 0)
+    return {
+      'pairs': there_M1.sum(),
+      'xx': xx_M.sum(),
+      'yy': yy_M.sum(),
+      'xy': xy_M.sum(),
+      'own': own_M.sum(),
+    }
+
+  return adding(of)
+
+
+def agreement(sums: dict) -> dict[str, float | int | None]:
+  """How the linear prediction agrees with what was measured.
+
+  Returns:
+    `pairs`; `correlation` over all pairs and logits; `mean_correlation`, over
+    the logits of a pair, its mean over pairs; `slope`, the measured change over
+    the predicted one, by least squares. None without a pair.
+  """
+  if not sums['pairs'] or not sums['xx'] or not sums['yy']:
+    none = dict.fromkeys(('correlation', 'mean_correlation', 'slope'))
+    return {'pairs': int(sums['pairs']), **none}
+  return {
+    'pairs': int(sums['pairs']),
+    'correlation': float(sums['xy'] / np.sqrt(sums['xx'] * sums['yy'])),
+    'mean_correlation': float(sums['own'] / sums['pairs']),
+    'slope': float(sums['xy'] / sums['xx']),
+  }
+
+
+@jax.jit
+def rows(lm, sae: SAE) -> jax.Array:
+  """The decoder as W_U reads it, rows_FD."""
+  return lm.read_out(sae.W_dec_FA)

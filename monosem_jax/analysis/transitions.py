@@ -1,0 +1,135 @@
+"""What the features of an automaton do: effects on what comes next, and walks.
+
+Where `automata` predicts from weights, here the transformer is run, with a
+feature pinned: x + (value - f(x)) d, at the last position alone.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from monosem_jax.dictionary.sae import SAE, encode
+from monosem_jax.precision import Dot
+
+
+def _fires(sae: SAE, dot: Dot, x_BA, feature_Bn) -> jax.Array:
+  """The activations of features of its own for each row: f_Bn."""
+
+  def of_row(x_A, feature_n):
+    W_An, b_n = sae.W_enc_AF[:, feature_n], sae.b_enc_F[feature_n]
+    return encode(sae.replace(W_enc_AF=W_An, b_enc_F=b_n), x_A[None], dot)[0]
+
+  return jax.vmap(of_row)(x_BA.astype(sae.b_enc_F.dtype), feature_Bn)
+
+
+def _logits(lm, sae: SAE, dot: Dot, tokens_BT, at_B, pin=None) -> jax.Array:
+  """The logits at a position of each row: logits_BV.
+
+  `pin`, (feature_B, value_B), holds a feature of each row at a value there and
+  nowhere else: x + (value - f(x)) d.
+  """
+  row_B = jnp.arange(len(at_B))
+
+  def patch(acts_BTA):
+    feature_B, value_B = pin
+    f_B1 = _fires(sae, dot, acts_BTA[row_B, at_B], feature_B[:, None])
+    change_BA = (value_B[:, None] - f_B1) * sae.W_dec_FA[feature_B]
+    return acts_BTA.at[row_B, at_B].add(change_BA.astype(acts_BTA.dtype))
+
+  x_BTD, _ = lm.residual(tokens_BT, patch if pin else None)
+  return lm.unembed(x_BTD[row_B, at_B][:, None])[:, 0]
+
+
+@jax.jit(static_argnames='dot')
+def measure(
+  lm, sae: SAE, dot: Dot, tokens_BT, at_B, source, value, target_n, key
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """What pinning a feature changes in others on the token that comes next.
+
+  The source is pinned at one position of a context, the next token is as the
+  model says there, and the model runs on, unpinned. Of the tokens that the pin
+  makes likelier one is drawn, and one of those it makes less likely, each by
+  how much; their difference, times the probability that moves, is the effect
+  on average, and what the pin leaves alone adds no noise. Four passes over all
+  contexts at once, which is what takes memory.
+
+  Args:
+    lm, sae, dot: the transformer, the dictionary, the matrix product.
+    tokens_BT, at_B: contexts, and the position that each is cut behind; one not
+      in 0..T-2 stands for no context. To ablate, those where the source fires.
+    source, value: a feature, and what it is pinned to: its maximum, or 0.
+    target_n: the features that are looked at.
+    key: of the samples.
+
+  Returns:
+    mean_n: the activation with the pin minus that without it; its standard
+    error_n, infinite below two contexts; and the number of contexts.
+  """
+  B, T = tokens_BT.shape
+  there_B1 = ((at_B >= 0) & (at_B < T - 1))[:, None]
+  row_B, at_B = jnp.arange(B), jnp.clip(at_B, 0, T - 2)
+  target_Bn = jnp.broadcast_to(target_n, (B, target_n.size))
+
+  def follow(weight_BV) -> jax.Array:
+    next_B = jax.random.categorical(key, jnp.log(weight_BV))
+    next_B = next_B.astype(tokens_BT.dtype)
+    _, acts_BTA = lm.residual(tokens_BT.at[row_B, at_B + 1].set(next_B))
+    return _fires(sae, dot, acts_BTA[row_B, at_B + 1], target_Bn)
+
+  pin = jnp.full(B, source), jnp.full(B, value)
+  p_BV, pinned_BV = (
+    jax.nn.softmax(_logits(lm, sae, dot, tokens_BT, at_B, own))
+    for own in (None, pin)
+  )
+  more_BV = jax.nn.relu(pinned_BV - p_BV)
+  moved_B1 = more_BV.sum(1, keepdims=True)
+  less_BV = jax.nn.relu(p_BV - pinned_BV)
+  change_Bn = moved_B1 * (follow(more_BV) - follow(less_BV))
+  n = there_B1.sum(dtype=change_Bn.dtype)
+  mean_n = change_Bn.sum(0, where=there_B1) / jnp.maximum(n, 1)
+  squares_n = jnp.square(change_Bn - mean_n).sum(0, where=there_B1)
+  error_n = jnp.sqrt(squares_n / jnp.maximum(n * (n - 1), 1))
+  return mean_n, jnp.where(n > 1, error_n, jnp.inf), n
+
+
+@jax.jit(static_argnames=('dot', 'length'))
+def walk(
+  lm, sae: SAE, dot: Dot, nodes_Bn, value_Bn, prompt_BT, key, length: int
+) -> tuple[jax.Array, jax.Array]:
+  """Samples texts while the features of a machine are pinned in turn.
+
+  Pinned at the last position is the node that fired most on the token there, as
+  a share of its value; to begin with, the first one. Where none fires, it
+  stays.
+
+  Args:
+    lm, sae, dot: the transformer, the dictionary, the matrix product.
+    nodes_Bn, value_Bn: the features of each text's machine, filled up with -1,
+      and what they are pinned to: their maxima.
+    prompt_BT: what is continued, with `length` no longer than a context.
+    key: of the samples.
+    length: tokens to sample, at temperature 1.
+
+  Returns:
+    tokens_BT, prompts included; and node_BL, for each sampled token the node
+    (0..n-1) that fired most on it, or -1.
+  """
+  B, start = prompt_BT.shape
+  row_B = jnp.arange(B)
+  scale_Bn = jnp.where((nodes_Bn >= 0) & (value_Bn > 0), value_Bn, jnp.inf)
+
+  def extend(i, carry):
+    tokens_BT, now_B, node_BL = carry
+    pin = nodes_Bn[row_B, now_B], value_Bn[row_B, now_B]
+    logits_BV = _logits(lm, sae, dot, tokens_BT, jnp.full(B, i - 1), pin)
+    next_B = jax.random.categorical(jax.random.fold_in(key, i), logits_BV)
+    tokens_BT = tokens_BT.at[:, i].set(next_B.astype(tokens_BT.dtype))
+    _, acts_BTA = lm.residual(tokens_BT)
+    f_Bn = _fires(sae, dot, acts_BTA[:, i], nodes_Bn) / scale_Bn
+    fires_B, most_B = f_Bn.max(1) > 0, f_Bn.argmax(1).astype(jnp.int32)
+    node_BL = node_BL.at[:, i - start].set(jnp.where(fires_B, most_B, -1))
+    return tokens_BT, jnp.where(fires_B, most_B, now_B), node_BL
+
+  blank_BT = jnp.pad(prompt_BT, ((0, 0), (0, length)))
+  node_BL = jnp.zeros((B, length), jnp.int32)
+  carry = blank_BT, jnp.zeros(B, jnp.int32), node_BL
+  return jax.lax.fori_loop(start, start + length, extend, carry)[::2]

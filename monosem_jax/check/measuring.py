@@ -1,0 +1,64 @@
+"""What settings of passes and analyses may not say."""
+
+from monosem_jax import settings
+from monosem_jax.check.rules import (
+  fraction,
+  need,
+  not_negative,
+  one_of,
+  positive,
+)
+from monosem_jax.names import main_dictionary, model_of
+
+CONTROLS = ('neurons', 'random', 'pca', 'ica')
+
+
+def passes(config: settings.Config) -> None:
+  e, f = config.evaluation, config.features
+  positive('evaluation', e, 'contexts', 'batch_size')
+  positive('features', f, 'contexts', 'batch_size', 'active_per_token')
+  positive('features', f, 'activations', 'top')
+  not_negative('features', f, 'per_interval', 'bottom', 'before', 'after')
+  one_of('features.split', f.split, ('train', 'val'))
+  fraction('features.sample_fraction', f.sample_fraction)
+  need(
+    f.batch_size <= f.contexts,
+    'features.batch_size',
+    f'{f.batch_size} contexts of a call are more than the {f.contexts} that '
+    'are read (features.contexts).',
+  )
+  positive('checkpoint', config.checkpoint, 'every_chunks', 'keep')
+  not_negative('runtime', config.runtime, 'profile_start', 'profile_chunks')
+  not_negative('runtime', config.runtime, 'peak_flops')
+
+
+def analysis(config: settings.Config) -> None:
+  a, known = config.analysis, tuple(config.dictionaries)
+  for key in ('main', 'match'):
+    if getattr(a, key):
+      one_of(f'analysis.{key}', getattr(a, key), known)
+  if a.match:
+    models = {model_of(config, n) for n in (main_dictionary(config), a.match)}
+    need(
+      len(models) == 2
+      and not config.models[model_of(config, a.match)].shuffle_of,
+      'analysis.match',
+      f'{a.match} is not of another trained model than '
+      f'{main_dictionary(config)}: there is nothing universal to be found.',
+    )
+  for kind in a.controls:
+    one_of('analysis.controls', kind, CONTROLS)
+  one_of('analysis.split', a.split, ('train', 'val'))
+  positive('analysis', a, 'control_rows', 'ica_passes')
+  positive('analysis', a, 'contexts', 'batch_size')
+  positive('analysis', a, 'block_bytes', 'least_firings', 'modes_apart')
+  positive('analysis.proxies', a.proxies, 'floor', 'contexts')
+  fraction('analysis.proxies.floor', a.proxies.floor)
+  positive('analysis.splitting', a.splitting, 'threshold')
+  fraction('analysis.splitting.threshold', a.splitting.threshold)
+  positive('analysis.steering', a.steering, 'samples', 'tokens', 'features')
+  positive('analysis.steering', a.steering, 'controls', 'contexts')
+  need(bool(a.steering.doses), 'analysis.steering.doses', 'names no dose.')
+  positive('analysis.automata', a.automata, 'temperature', 'edges', 'machines')
+  positive('analysis.automata', a.automata, 'contexts', 'walk', 'strength')
+  fraction('analysis.automata.threshold', a.automata.threshold)

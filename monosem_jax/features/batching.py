@@ -1,0 +1,42 @@
+"""Examples by the context they are of, so that one pass serves them all."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+# Examples of a row, at most.
+PER_ROW = 128
+
+
+def by_context(
+  context_M: np.ndarray, wanted_M: np.ndarray, batch_size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, int, int]]:
+  """Puts examples that are of one context side by side, for one pass over it.
+
+  Args:
+    context_M: the context of each example.
+    wanted_M: whether it is looked at.
+    batch_size: B, contexts at a time.
+
+  Yields:
+    example_Bn, numbers of examples, those of a row of one context; valid_Bn,
+    whether there is one (others repeat some example); rows done and in all.
+  """
+  wanted = np.flatnonzero(wanted_M)
+  wanted = wanted[np.argsort(context_M[wanted], kind='stable')]
+  rows = _runs(context_M[wanted], PER_ROW)
+  for first in range(0, len(rows), batch_size):
+    which_Bn = np.full((batch_size, PER_ROW), -1)
+    for b, (begin, end) in enumerate(rows[first : first + batch_size]):
+      which_Bn[b, : end - begin] = np.arange(begin, end)
+    done = min(first + batch_size, len(rows))
+    yield wanted[np.maximum(which_Bn, 0)], which_Bn >= 0, done, len(rows)
+
+
+def _runs(context: np.ndarray, longest: int) -> list[tuple[int, int]]:
+  """Cuts sorted contexts into runs of one context, at most so long."""
+  borders = np.flatnonzero(np.diff(context, prepend=-1))
+  rows = []
+  for begin, end in zip(borders, [*borders[1:], context.size], strict=True):
+    rows += [(i, min(i + longest, end)) for i in range(begin, end, longest)]
+  return rows

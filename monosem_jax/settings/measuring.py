@@ -1,0 +1,136 @@
+"""Settings of what is measured of finished dictionaries."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+  """What is measured of a finished dictionary, on held-out documents."""
+
+  # Contexts at most; all positions of each are used.
+  contexts: int = 512
+  # Contexts of one device call.
+  batch_size: int = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+  """The feature table: how many tokens, and which examples of them."""
+
+  # Documents the examples come from: train | val.
+  split: str = 'train'
+  # Contexts read, at most; all positions of each are used.
+  contexts: int = 4_096
+  # Contexts of one device call.
+  batch_size: int = 32
+  # Share of the contexts that the pass before it reads, to learn densities.
+  sample_fraction: float = 0.0625
+  # L: the most active features of a token that are kept; tokens with more are
+  # counted and reported.
+  active_per_token: int = 64
+  # Random activations of each feature behind its histogram and intervals.
+  activations: int = 1_000
+  # Examples kept: the top, each of the 11 intervals, and silent ones.
+  top: int = 20
+  per_interval: int = 5
+  bottom: int = 20
+  # Tokens of an example before and after its own.
+  before: int = 8
+  after: int = 8
+  seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Proxies:
+  """Proxies (paper, feature deep dives) and subsets as labels of tokens."""
+
+  # Probability of a character that does not belong to an alphabet or script.
+  floor: float = 1e-10
+  # Our choice: whether a space in front of a word is overlooked when its script
+  # is judged. The paper's proxies do not.
+  overlook_space: bool = False
+  # Contexts that unigram and script frequencies are estimated from.
+  contexts: int = 4_096
+
+
+@dataclasses.dataclass(frozen=True)
+class Splitting:
+  """Feature splitting: which features of a larger dictionary one leads to."""
+
+  # Masked cosine similarity above which two features are joined (the paper:
+  # about 0.4).
+  threshold: float = 0.4
+
+
+@dataclasses.dataclass(frozen=True)
+class Steering:
+  """Dose-response of pinned features."""
+
+  # Multiples of a feature's largest activation it is pinned to.
+  doses: tuple[float, ...] = (-10.0, -1.0, 0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
+  # Samples of each dose, and their tokens.
+  samples: int = 16
+  tokens: int = 32
+  # Features steered: the best of each proxy, at most; random live features
+  # beside each; contexts at whose positions odds are taken.
+  features: int = 6
+  controls: int = 4
+  contexts: int = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Automata:
+  """Features that work together as finite-state machines."""
+
+  # Of the softmax over a feature's logit weights that predicts what fires next,
+  # in standard deviations of these.
+  temperature: float = 0.5
+  # Predicted edges that are kept of each feature, and how large they have to be
+  # (probability that the target fires next, above what it does anyway).
+  edges: int = 16
+  threshold: float = 0.1
+  # Machines of each kind that are listed; contexts behind each measured edge.
+  machines: int = 10
+  contexts: int = 64
+  # What a feature is pinned to where effects are measured and machines walked,
+  # in maxima: at 1, most walks stray.
+  strength: float = 2.0
+  # Tokens of the text that walks a machine.
+  walk: int = 24
+
+
+@dataclasses.dataclass(frozen=True)
+class Analysis:
+  """What is computed of finished dictionaries, see `stages.analysis`."""
+
+  # The dictionary that most is about, and the one of another model that it is
+  # compared with. Empty: the first one, and that of the same run on the next
+  # trained model.
+  main: str = ''
+  match: str = ''
+  # Controls on the main dictionary's model: neurons, random, pca, ica. The
+  # neurons of other models come with the first.
+  controls: tuple[str, ...] = ('neurons', 'random', 'pca', 'ica')
+  # Activations that directions and thresholds of the controls are fitted to.
+  control_rows: int = 65_536
+  # Iterations of FastICA: more than these change little and cost minutes.
+  ica_passes: int = 50
+  # Tokens behind statistics: documents of train | val, contexts at most, and
+  # those of one device call.
+  split: str = 'train'
+  contexts: int = 4_096
+  batch_size: int = 32
+  # A feature is live for comparisons from so many firings on in its table (and
+  # a density that is not ultralow): fewer say nothing of what it means.
+  least_firings: int = 10
+  # Nor is it where log densities lie in two modes, apart by more standard
+  # deviations than this, and it is of the lower one: the paper's ultralow
+  # cluster, which a shorter training leaves at a larger density.
+  modes_apart: float = 4.0
+  # Bytes that matrices of features by features may take on a device.
+  block_bytes: float = 1e9
+  seed: int = 0
+  proxies: Proxies = Proxies()
+  splitting: Splitting = Splitting()
+  steering: Steering = Steering()
+  automata: Automata = Automata()

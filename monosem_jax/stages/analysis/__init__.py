@@ -1,0 +1,100 @@
+"""Stage `analysis`: the paper's claims about features, beside their controls.
+
+Each module here is an analysis, `make(bench, out)`: it writes tables (.npz) and
+pictures into the folder `out` and returns the numbers. Those under `runs`, by
+run (`A/1`, `A/neurons`), become columns of the report's table. They are made in
+the order below, each complete or not at all.
+"""
+
+import importlib
+
+import jax
+
+from monosem_jax import hosts, mesh as meshes, report
+from monosem_jax.errors import UserError, nearest
+from monosem_jax.files import write_json
+from monosem_jax.stages import extra
+from monosem_jax.stages.analysis import controls, summary
+from monosem_jax.stages.analysis.bench import Bench, NotHere, json_of
+from monosem_jax.stamp import Stamp
+from monosem_jax.text.store import TokenStore
+from monosem_jax.workdir import Workdir
+
+ANALYSES = (
+  *('density', 'preserved', 'logits', 'ablation', 'neurons', 'proxies'),
+  *('steering', 'universality', 'splitting', 'geometry', 'automata'),
+)
+# Analyses that take the results of others.
+NEEDS = {'steering': ('proxies',), 'automata': ('proxies',)}
+
+
+def run(w: Workdir, only: str = '') -> None:
+  """Makes the analyses, or those that `only` names with commas between.
+
+  Raises:
+    UserError: an unknown name, a missing library or an earlier stage's result.
+  """
+  wanted = [name for name in only.split(',') if name] or list(ANALYSES)
+  for name in wanted:
+    if name not in ANALYSES:
+      raise UserError(
+        f'--only: unknown analysis {name!r}{nearest(name, ANALYSES)}.'
+      )
+  if not w.config.dictionaries:
+    raise UserError('analysis: the config names no dictionary.')
+  if left_out():
+    raise UserError(f'analysis: {left_out()}.')
+  store = TokenStore.open(w.store)
+  mesh = meshes.make_mesh(w.config.mesh)
+  for name, d in w.config.dictionaries.items():
+    meshes.require_share(
+      mesh, d.features, f'dictionaries.{name}.features', meshes.AXES[1:]
+    )
+  bench = Bench(w, store, mesh)
+  controls.make(bench)
+  needed = {other for name in wanted for other in NEEDS.get(name, ())}
+  inputs = w.analysis_inputs()
+  stamps = {
+    name: w.analysis_stamp((name, *NEEDS.get(name, ())), inputs)
+    for name in ANALYSES
+  }
+  for name in ANALYSES:
+    if name in needed.union(wanted):
+      _make(bench, name, stamps[name])
+      # So that it says how far we are.
+      made = [n for n in ANALYSES if _complete(w, n, stamps[n])]
+      summary.write(bench, made)
+      report.write(w)
+
+
+def left_out() -> str:
+  """Why nothing can be made here; empty if it can."""
+  if not hosts.alone():
+    return (
+      'is work for one process, with any number of devices: run it without '
+      '--distributed'
+    )
+  return extra.lacking('matplotlib', 'sklearn', 'umap')
+
+
+def _complete(w: Workdir, name: str, stamp: Stamp) -> bool:
+  out = w.analysis(name)
+  return stamp.matches(out) and (out / 'numbers.json').exists()
+
+
+def _make(bench: Bench, name: str, stamp: Stamp) -> None:
+  w, out = bench.w, bench.w.analysis(name)
+  if _complete(w, name, stamp):
+    w.log(f'analysis/{name}: complete')
+    return
+  # Minutes of work, and changed settings are why it is run again.
+  stamp.replace(out)
+  module = importlib.import_module(f'monosem_jax.stages.analysis.{name}')
+  try:
+    with jax.set_mesh(bench.mesh):
+      numbers = module.make(bench, out)
+  except NotHere as e:
+    numbers = {'not_here': str(e)}
+    w.log(f'analysis/{name}: not made: {e}')
+  write_json(out / 'numbers.json', json_of(numbers))
+  w.log(f'analysis/{name}: done')

@@ -1,0 +1,310 @@
+"""What the analyses work with: subjects, tokens, and where results go."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from monosem_jax import mesh as meshes, metrics, names
+from monosem_jax.analysis import census
+from monosem_jax.dictionary.evaluate import ULTRALOW_DENSITY, ULTRALOW_TOKENS
+from monosem_jax.dictionary.sae import SAE, encode
+from monosem_jax.features.table import FeatureTable
+from monosem_jax.files import read_json
+from monosem_jax.interop import saelens
+from monosem_jax.precision import Dot, compute_dtype
+from monosem_jax.stages import lm as lm_stage, programs
+from monosem_jax.text import stream
+from monosem_jax.text.store import TokenStore
+from monosem_jax.transformer.model import Transformer
+from monosem_jax.workdir import Workdir
+
+
+class NotHere(Exception):
+  """This run has not what an analysis is about; the message says what."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Subject:
+  """A set of features: a dictionary's, or a control's.
+
+  Attributes:
+    name: as files have it, `A1` or `A_neurons`.
+    model: the transformer's name.
+    sae: on the mesh.
+    table: its feature table.
+    live_F: the features that are compared with others.
+  """
+
+  name: str
+  model: str
+  sae: SAE
+  table: FeatureTable
+  live_F: np.ndarray
+
+  @property
+  def run(self) -> str:
+    return names.run_name(self.name)
+
+  @property
+  def is_control(self) -> bool:
+    return '_' in self.name[len(self.model) :]
+
+  @functools.cached_property
+  def rows_FA(self) -> np.ndarray:
+    """The decoder, on the host."""
+    return np.asarray(meshes.fetch(self.sae.W_dec_FA))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Bench:
+  """A run whose dictionaries are finished."""
+
+  w: Workdir
+  store: TokenStore
+  mesh: jax.sharding.Mesh
+  # What was read once.
+  kept: dict = dataclasses.field(default_factory=dict, repr=False)
+
+  @functools.cached_property
+  def config(self):
+    return self.w.config.analysis
+
+  @functools.cached_property
+  def dot(self) -> Dot:
+    return Dot(compute_dtype(self.w.config.stream.precision))
+
+  def lm(self, model: str) -> Transformer:
+    if ('lm', model) not in self.kept:
+      lm = lm_stage.load(self.w, self.store, model)
+      self.kept['lm', model] = meshes.place(self.mesh, lm)
+    return self.kept['lm', model]
+
+  def subject(self, name: str) -> Subject:
+    """A dictionary or a control."""
+    if name not in self.kept:
+      self.kept[name] = self._subject(name)
+    return self.kept[name]
+
+  def _subject(self, name: str) -> Subject:
+    table = FeatureTable.load(self.w.features(name))
+    least = self.config.least_firings
+    if table.meta['tokens'] >= ULTRALOW_TOKENS:
+      least = max(least, ULTRALOW_DENSITY * table.meta['tokens'])
+    live_F = table.fired_F >= least
+    log_F = census.log_density(table.fired_F, table.meta['tokens'])
+    modes = census.modes(log_F)
+    if modes is not None and modes.separation > self.config.modes_apart:
+      live_F &= log_F > modes.border
+    return Subject(
+      name=name,
+      model=table.meta['model'],
+      sae=meshes.place(self.mesh, saelens.load(self.w.dictionary(name))),
+      table=table,
+      live_F=live_F,
+    )
+
+  @property
+  def main(self) -> Subject:
+    return self.subject(names.main_dictionary(self.w.config))
+
+  @property
+  def match(self) -> Subject:
+    """The main dictionary's match of another model.
+
+    Raises:
+      NotHere: there is none.
+    """
+    name = names.match_dictionary(self.w.config)
+    if name is None:
+      raise NotHere(
+        'no dictionary of another model: add models.B and dictionaries.B1'
+      )
+    return self.subject(name)
+
+  def neurons(self, model: str) -> Subject:
+    """The neurons of a model.
+
+    Raises:
+      NotHere: they are not among the controls.
+    """
+    name = f'{model}_neurons'
+    if name not in names.controls(self.w.config):
+      raise NotHere('neurons are not among analysis.controls')
+    return self.subject(name)
+
+  def subjects(self, model: str | None = None) -> list[Subject]:
+    """All dictionaries and controls, or those on one model, in that order."""
+    config = self.w.config
+    every = [*config.dictionaries, *names.controls(config)]
+    found = [self.subject(name) for name in every]
+    return [s for s in found if model in (None, s.model)]
+
+  def growing(self) -> list[Subject]:
+    """Dictionaries like the main one that differ in size, small to large."""
+    all_of_them = self.w.config.dictionaries
+    main = all_of_them[self.main.name]
+    alike = [
+      name
+      for name in names.entries(self.w.config)[self.main.model]
+      if dataclasses.replace(all_of_them[name], features=main.features) == main
+    ]
+    alike.sort(key=lambda name: all_of_them[name].features)
+    return [self.subject(name) for name in alike]
+
+  @functools.cached_property
+  def batch_size(self) -> int:
+    """Contexts of a device call; a small store is read in smaller ones."""
+    return min(self.config.batch_size, self.store.n_contexts(self.config.split))
+
+  @functools.cached_property
+  def contexts(self) -> int:
+    """How many are read: whole batches."""
+    there = self.store.n_contexts(self.config.split)
+    batches = min(self.config.contexts, there) // self.batch_size
+    return max(batches, 1) * self.batch_size
+
+  @property
+  def tokens(self) -> int:
+    return self.contexts * self.store.context
+
+  def batches(
+    self,
+    name: str,
+    labels: Callable[[np.ndarray, np.ndarray], tuple] | None = None,
+    contexts: int | None = None,
+    half: int | None = None,
+  ) -> Iterator[tuple]:
+    """The tokens behind statistics, placed: (tokens_BT, *labels of them).
+
+    Args:
+      name: of the progress line.
+      labels: `labels(tokens_BT, context_B)`, arrays of B x T entries each.
+      contexts: how many; None: as the settings say.
+      half: of them, 0 or 1; None: both.
+    """
+    B = self.batch_size
+    limit = self.contexts if contexts is None else min(contexts, self.contexts)
+    opened = stream.batches(
+      self.store, self.config.split, B, seed=None, start=0, epochs=1
+    )
+    bar = metrics.progress(f'analysis/{name}', total=limit, unit='ctx')
+    try:
+      for i, batch in enumerate(opened):
+        if i * B >= limit:
+          return
+        bar.update(B)
+        if half is not None and i % 2 != half:
+          continue
+        extra = () if labels is None else labels(*batch[:2])
+        yield tuple(self.put(x) for x in (batch.tokens_BT, *extra))
+    finally:
+      opened.close()
+      bar.close()
+
+  def numbers(self, name: str) -> dict[str, Any]:
+    """Those of an analysis that comes before.
+
+    Raises:
+      NotHere: it could not be made either.
+    """
+    found = read_json(self.w.analysis(name) / 'numbers.json')
+    if 'not_here' in found:
+      raise NotHere(f'needs {name}: {found["not_here"]}')
+    return found
+
+  def put(self, x: np.ndarray) -> jax.Array:
+    return meshes.put(self.mesh, x, meshes.tokens_spec(len(x)))
+
+  def fetch(self, context_B: np.ndarray) -> np.ndarray:
+    """Contexts by their numbers in the split that feature tables are of."""
+    return self.store.tokens(self.w.config.features.split, context_B)
+
+  def rows(self, model: str, rows: int) -> np.ndarray:
+    """A sample of a model's activations: x_NA, on the host."""
+    T = self.store.context
+    kept = min(T, 64)
+    at_P = np.random.default_rng(self.config.seed).choice(T, kept, False)
+    take = jax.jit(
+      lambda lm, tokens_BT: programs.forward(lm, tokens_BT)[:, at_P]
+    )
+    parts, lm = [], self.lm(model)
+    for (tokens_BT,) in self.batches('sample', contexts=-(-rows // kept)):
+      parts.append(np.asarray(take(lm, tokens_BT), np.float32))
+    x_NA = np.concatenate(parts)
+    return x_NA.reshape(-1, x_NA.shape[-1])[:rows]
+
+  def progress(self, name: str) -> Callable[[int, int], None]:
+    """A progress line for work that tells how far it is: `(done, total)`."""
+    bar = metrics.progress(f'analysis/{name}', total=1, unit='row')
+
+    def told(done: int, total: int) -> None:
+      metrics.advance(bar, done, total)
+      if done == total:
+        bar.close()
+
+    return told
+
+  @functools.cached_property
+  def vocabulary(self) -> list[str]:
+    return self.store.tokenizer.token_strings()
+
+
+@functools.cache
+def activations(dot: Dot) -> Callable:
+  """`activations((lm, sae), batch) -> f_NF`, the tokens first in a batch."""
+
+  def of(args: tuple[Transformer, SAE], batch: tuple) -> jax.Array:
+    lm, sae = args
+    acts_BTA = programs.forward(lm, batch[0])
+    x_NA = acts_BTA.reshape(-1, acts_BTA.shape[-1])
+    return encode(sae, x_NA.astype(sae.b_enc_F.dtype), dot)
+
+  return of
+
+
+@functools.cache
+def of_two(dot: Dot) -> Callable:
+  """`of_two((lm, sae_x, sae_y), batch) -> (x_NX, y_NY)`, see `activations`."""
+  of = activations(dot)
+
+  def both(args, batch):
+    lm, sae_x, sae_y = args
+    return of((lm, sae_x), batch), of((lm, sae_y), batch)
+
+  return both
+
+
+def part(sae: SAE, features: slice | np.ndarray) -> SAE:
+  """Some features of a dictionary, which is then none to decode with."""
+  return sae.replace(
+    W_enc_AF=sae.W_enc_AF[:, features],
+    b_enc_F=sae.b_enc_F[features],
+    W_dec_FA=sae.W_dec_FA[features],
+  )
+
+
+def median(values: np.ndarray) -> float | None:
+  """Of those that are finite; None of none."""
+  values = values[np.isfinite(values)]
+  return float(np.median(values)) if values.size else None
+
+
+def json_of(numbers: Any) -> Any:
+  """Numbers as JSON has them: of arrays lists, of NaN and infinity null."""
+  if isinstance(numbers, Mapping):
+    return {str(k): json_of(v) for k, v in numbers.items()}
+  if dataclasses.is_dataclass(numbers):
+    return json_of(dataclasses.asdict(numbers))
+  if isinstance(numbers, np.ndarray | list | tuple):
+    return [json_of(x) for x in numbers]
+  if isinstance(numbers, np.bool_ | bool):
+    return bool(numbers)
+  if isinstance(numbers, np.integer):
+    return int(numbers)
+  if isinstance(numbers, np.floating | float):
+    return float(numbers) if np.isfinite(numbers) else None
+  return numbers

@@ -1,0 +1,43 @@
+"""The controls: dictionaries that nothing was learned for, and their tables."""
+
+import jax
+
+from monosem_jax import names
+from monosem_jax.analysis import controls
+from monosem_jax.dictionary.sae import SAE
+from monosem_jax.interop import saelens
+from monosem_jax.stages import features
+from monosem_jax.stages.analysis.bench import Bench
+
+
+def make(bench: Bench) -> None:
+  """Makes what is missing; they lie where dictionaries do."""
+  w = bench.w
+  own = names.model_of(w.config, names.main_dictionary(w.config))
+  rows: dict = {}
+  for name in names.controls(w.config):
+    model, _, kind = name.rpartition('_')
+    stamp = w.control_stamp(name, model)
+    directory = w.dictionary(name)
+    if not (
+      stamp.matches(directory) and (directory / saelens.WEIGHTS).exists()
+    ):
+      stamp.replace(directory)
+      if kind != 'neurons' and not rows:
+        with jax.set_mesh(bench.mesh):
+          rows[own] = bench.rows(own, w.config.analysis.control_rows)
+      sae = _directions(bench, kind, model, rows.get(own))
+      saelens.save(directory, sae, {'run': names.run_name(name)})
+    features.describe(w, bench.store, model, bench.lm(model), name)
+
+
+def _directions(bench: Bench, kind: str, model: str, x_NA) -> SAE:
+  c, w = bench.config, bench.w
+  if kind == 'neurons':
+    return controls.neurons(names.width(w.config.models[model]))
+  w.log(f'analysis: {kind} directions from {len(x_NA):,} activations')
+  if kind == 'random':
+    return controls.random(x_NA, bench.main.table.density_F, c.seed)
+  if kind == 'pca':
+    return controls.pca(x_NA)
+  return controls.ica(x_NA, c.seed, c.ica_passes)

@@ -1,0 +1,62 @@
+"""Labels of tokens: the subset of the corpus, and what proxies say."""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from monosem_jax.analysis import proxies
+from monosem_jax.stages.analysis.bench import Bench
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Labelled:
+  """The labels of a run's tokens.
+
+  Attributes:
+    bench: the run.
+    split: of the contexts.
+  """
+
+  bench: Bench
+  split: str
+
+  @property
+  def subset_names(self) -> list[str]:
+    return self.bench.store.subset_names
+
+  def subset(self, tokens_BT: np.ndarray, context_B: np.ndarray) -> np.ndarray:
+    """The number of the subset of each token, subset_BT, int32."""
+    store = self.bench.store
+    index_B1 = store.stream_index(self.split, np.asarray(context_B))[:, None]
+    document_BT = store.document_of(
+      self.split, index_B1, np.arange(tokens_BT.shape[1])
+    )
+    return store.document_subset(self.split)[document_BT].astype(np.int32)
+
+  @functools.cached_property
+  def proxies(self) -> proxies.Proxies:
+    """Estimated on as many contexts as the settings say."""
+    bench, c = self.bench, self.bench.config.proxies
+    store = bench.store
+    V = store.tokenizer.vocab_size
+    contexts = min(c.contexts, store.n_contexts(self.split))
+    sample = store.tokens(self.split, np.arange(contexts))
+    return proxies.estimate(
+      [store.tokenizer.token_bytes(i) for i in range(V)],
+      np.bincount(sample.reshape(-1), minlength=V),
+      np.array_split(sample, max(1, contexts // 256)),
+      floor=c.floor,
+      overlook_space=c.overlook_space,
+    )
+
+  @property
+  def proxy_names(self) -> list[str]:
+    """Of those that the corpus has."""
+    return list(self.proxies.share)
+
+  def on(self, tokens_BT: np.ndarray) -> np.ndarray:
+    """Which proxies are on, on_BTK, in the order of their names."""
+    found = proxies.score(self.proxies, tokens_BT)
+    scores = [found[name] > 0 for name in self.proxy_names]
+    return np.stack(scores, -1) if scores else np.zeros((*tokens_BT.shape, 0))

@@ -1,0 +1,65 @@
+"""Logit weights: their shape, and whether they foretell ablations.
+
+The paper on logit weights; `analysis.directions`. The largest and smallest of
+each feature, and its histogram, are in the feature tables.
+"""
+
+import pathlib
+
+import jax
+import numpy as np
+
+from monosem_jax.analysis import directions, figures
+from monosem_jax.features.moments import collect
+from monosem_jax.files import write_arrays
+from monosem_jax.stages.analysis.bench import Bench, median
+
+# Pairs of a feature and a token that are ablated of each batch.
+_PAIRS = 64
+
+
+def make(bench: Bench, out: pathlib.Path) -> dict:
+  V = bench.store.tokenizer.vocab_size
+  known_V = np.zeros(V, bool)
+  for (tokens_BT,) in bench.batches('logits/vocabulary'):
+    known_V[np.asarray(tokens_BT)] = True
+  check = directions.make_check(bench.dot, _PAIRS)
+  key = jax.random.key(bench.config.seed)
+  runs, tables = {}, {}
+  for s in bench.subjects():
+    lm = bench.lm(s.model)
+    columns = directions.shape(lm, s.sae.W_dec_FA, known_V)
+    tables[s.run] = columns | {'live_F': s.live_F}
+    write_arrays(out / f'{s.name}.npz', tables[s.run])
+    runs[s.run] = {
+      f'median_logit_{k}': median(columns[f'{k}_F'][s.live_F])
+      for k in ('skew', 'kurtosis')
+    }
+    if lm.site_is_last:
+      batches = (
+        (tokens_BT, jax.random.fold_in(key, i))
+        for i, (tokens_BT,) in enumerate(
+          bench.batches(f'logits/{s.name}', contexts=bench.contexts // 4)
+        )
+      )
+      args = lm, s.sae, directions.rows(lm, s.sae)
+      runs[s.run]['linear'] = directions.agreement(
+        collect(check, args, batches)
+      )
+      runs[s.run]['linear_r'] = runs[s.run]['linear']['correlation']
+  for key_, label in (
+    ('skew', 'skew of the logit weights'),
+    ('kurtosis', 'log10 of the kurtosis of the logit weights'),
+  ):
+    scale = np.log10 if key_ == 'kurtosis' else np.asarray
+    figures.histogram(
+      out / f'{key_}.png',
+      {
+        run: scale(columns[f'{key_}_F'][columns['live_F']])
+        for run, columns in tables.items()
+      },
+      f'Live features, over the {int(known_V.sum()):,} tokens that occur; a '
+      'normal distribution has skew 0 and kurtosis 3.',
+      label,
+    )
+  return {'runs': runs}

@@ -1,0 +1,19 @@
+"""A feature in words: the tokens it fires on, and those it predicts."""
+
+import numpy as np
+
+from monosem_jax.stages.analysis.bench import Bench, Subject
+
+
+def described(bench: Bench, s: Subject, feature: int) -> dict[str, list[str]]:
+  """The tokens that lead its top examples, by how many, and its top logits."""
+  table, strings = s.table, bench.vocabulary
+  top = table.meta['groups'][0]['count']
+  there_E = table.example_stop_FE[feature, :top] > 0
+  own_E = table.example_tokens_FEW[feature, :top, table.meta['before']]
+  ids, counts = np.unique(own_E[there_E], return_counts=True)
+  order = np.argsort(-counts, kind='stable')
+  return {
+    'fires_on': [strings[i] for i in ids[order][:8]],
+    'predicts': [strings[i] for i in table.logit_top_ids_FL[feature]],
+  }

@@ -1,0 +1,193 @@
+"""The parts of `toy` that train no transformer: numbers, arrays, pictures."""
+
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from monosem_jax import settings
+from monosem_jax.analysis import figures, planted as planted_data, toy
+from monosem_jax.files import write_arrays
+
+Made = tuple[dict[str, Any], str]
+
+
+def superposition(
+  c: settings.Superposition,
+  seed: int,
+  out: pathlib.Path,
+  advance: Callable[[], Any],
+) -> Made:
+  found = toy.superpose(c, seed)
+  write_arrays(out / 'arrays.npz', found)
+  sparsity = [f'{s:g}' for s in c.sparsities]
+  figures.bars(
+    out / 'represented.png',
+    sparsity,
+    {'features of squared norm above 1/2': found['represented_Z']},
+    f'The toy model of superposition: {c.features} features of falling '
+    f'importance (each {c.importance:g} of the one before) in {c.dimensions} '
+    f'dimensions, a model for each sparsity, {c.steps:,} steps of '
+    f'{c.batch_size:,} samples.',
+    'share of samples in which a feature is 0',
+    'features represented',
+  )
+  figures.heat(
+    out / 'dimensionality.png',
+    found['dimensionality_ZF'],
+    sparsity,
+    [str(i) for i in range(c.features)],
+    f'Which share of one of {c.dimensions} dimensions each feature has for '
+    'itself: 1 is a direction of its own, 1/2 two opposite features in one.',
+    'feature, from the most important',
+    'share of samples in which a feature is 0',
+    'dimensions',
+  )
+  advance()
+  kept_Z = found['represented_Z']
+  return (
+    {
+      'features': c.features,
+      'dimensions': c.dimensions,
+      'sparsities': list(c.sparsities),
+      'represented': kept_Z.tolist(),
+      'dimensions_per_feature': found['dimensions_per_feature_Z'].tolist(),
+    },
+    f'{kept_Z[0]} features kept in {c.dimensions} dimensions where each is 0 '
+    f'in {c.sparsities[0]:.0%} of the samples, {kept_Z[-1]} at '
+    f'{c.sparsities[-1]:.0%}',
+  )
+
+
+def binary_neuron(
+  c: settings.BinaryNeuron,
+  seed: int,
+  out: pathlib.Path,
+  advance: Callable[[], Any],
+) -> Made:
+  found = toy.binary_neuron(c, seed)
+  write_arrays(out / 'arrays.npz', found)
+  count = range(c.features + 1)
+  came_to = np.bincount(found['fires_for_Z'], minlength=len(count))
+  figures.bars(
+    out / 'losses.png',
+    [str(k) for k in count],
+    {'closed form': found['closed_form'], 'optimised': found['optimised']},
+    f'One binary neuron and {c.features} features that exclude one another, '
+    'equally likely. Where its input weights are learned as well, from '
+    f'{c.starts} random starts, it came to fire for '
+    + ', '.join(f'{k} of them in {n}' for k, n in enumerate(came_to) if n)
+    + '.',
+    'features the neuron fires for',
+    'cross-entropy (nats)',
+  )
+  advance()
+  best = int(found['optimised'].argmin())
+  return (
+    {
+      'features': c.features,
+      'closed_form': found['closed_form'].tolist(),
+      'optimised': found['optimised'].tolist(),
+      'starts': c.starts,
+      'starts_that_fire_for': came_to.tolist(),
+    },
+    f'a neuron for 1 of {c.features} features costs '
+    f'{found["optimised"][1]:.3f} nats (closed form '
+    f'{found["closed_form"][1]:.3f}), one for {best} '
+    f'{found["optimised"][best]:.3f} ({found["closed_form"][best]:.3f})',
+  )
+
+
+def penalty(
+  c: settings.Penalty,
+  seed: int,
+  out: pathlib.Path,
+  advance: Callable[[], Any],
+) -> Made:
+  found = toy.penalise(c, seed)
+  write_arrays(out / 'arrays.npz', found)
+  strengths = [f'{p:g}' for p in c.penalties]
+  what = (
+    f'{c.features} features that exclude one another and {c.neurons} ReLU '
+    f'neurons, the best of {c.starts} starts at each penalty. '
+  )
+  silent_Z = found['silent_Z'] / c.features
+  figures.bars(
+    out / 'shares.png',
+    strengths,
+    {
+      'neurons that fire on more than one feature': found['shared_Z'],
+      'neurons that fire on a feature, mean': found['active_Z'] / c.neurons,
+      'features on which no neuron fires': silent_Z,
+    },
+    what + 'Shares are of live neurons, of all neurons, and of features.',
+    'penalty on activations (nats per unit of effect)',
+    'share',
+  )
+  figures.bars(
+    out / 'losses.png',
+    strengths,
+    {
+      'loss': found['loss_Z'],
+      'with the penalty': found['objective_Z'],
+      'of neurons held to a feature each': found['monosemantic_objective_Z'],
+    },
+    what + 'The last bar has the penalty in it, too.',
+    'penalty on activations (nats per unit of effect)',
+    'cross-entropy (nats)',
+  )
+  advance()
+  shared_Z = found['shared_Z'] > 0
+  last = int(np.flatnonzero(shared_Z)[-1]) if shared_Z.any() else None
+  return (
+    {
+      'features': c.features,
+      'neurons': c.neurons,
+      'penalties': list(c.penalties),
+      **{
+        name.removesuffix('_Z'): x.tolist()
+        for name, x in found.items()
+        if x.ndim == 1
+      },
+    },
+    'no neuron is shared'
+    if last is None
+    else f'neurons are shared up to a penalty of {strengths[last]}, at which '
+    f'{found["silent_Z"][last]} of {c.features} features are left to none',
+  )
+
+
+def planted(
+  c: settings.Planted,
+  seed: int,
+  out: pathlib.Path,
+  advance: Callable[[], Any],
+) -> Made:
+  table = planted_data.compare(c, seed)
+  figures.bars(
+    out / 'recovered.png',
+    [row['name'] for row in table],
+    {
+      'cosine with the nearest atom, mean': [r['recovered'] for r in table],
+      'found: a cosine above 0.9': [r['found'] for r in table],
+    },
+    f'{c.directions} planted directions in {c.width} dimensions, {c.active:g} '
+    f'of them in a sample on average, {c.samples:,} samples, {c.features} '
+    'atoms each. Rows seen, and seconds without compiling: '
+    + '; '.join(
+      f'{row["name"]} {row["rows"]:,}, {row["seconds"]:.1f}' for row in table
+    )
+    + '.',
+    'learner',
+    'of the planted directions',
+  )
+  advance()
+  return (
+    {'directions': c.directions, 'width': c.width, 'learners': table},
+    'planted directions found: '
+    + ', '.join(
+      f'{row["name"]} {row["found"]:.0%} in {row["seconds"]:.1f} s'
+      for row in table
+    ),
+  )

@@ -1,0 +1,266 @@
+"""The stage `analysis` on two models, their controls and three dictionaries."""
+
+import functools
+import json
+import pathlib
+import shutil
+import signal
+
+import numpy as np
+import program
+import pytest
+from PIL import Image
+
+from monosem_jax.features.table import FeatureTable
+from monosem_jax.stages.analysis import ANALYSES
+
+MORE = """
+import runpy
+
+def get_config():
+  c = runpy.run_path({config!r})['get_config']()
+  with c.unlocked():
+    c.models = dict(
+      A=dict(seed=0), B=dict(seed=1, data_seed=1), S=dict(shuffle_of='A')
+    )
+    c.dictionaries = dict(
+      A0=dict(features=24), A1=dict(features=48), B1=dict(features=48),
+      S1=dict(features=48),
+    )
+    c.analysis = dict(
+      main='A1', contexts=64, control_rows=512, ica_passes=5, least_firings=2,
+      modes_apart=100.0,
+      batch_size=16,
+      steering=dict(
+        doses=(0.0, 1.0), samples=2, tokens=4, features=2, contexts=2
+      ),
+      automata=dict(machines=2, contexts=4, walk=5, threshold=0.02),
+    )
+  return c
+"""
+
+
+@functools.cache
+def _config() -> pathlib.Path:
+  path = program.config().with_name('more.py')
+  path.write_text(MORE.format(config=str(program.config())))
+  return path
+
+
+def run(stage, workdir, *more, code=0):
+  # The later flag is the one that counts.
+  return program.run(stage, workdir, f'--config={_config()}', *more, code=code)
+
+
+@functools.cache
+def _finished() -> pathlib.Path:
+  workdir = program.config().parent / 'analysed'
+  for stage in ('tokens', 'lm', 'sae', 'features', 'analysis'):
+    run(stage, workdir)
+  return workdir
+
+
+@pytest.fixture
+def analysed(tmp_path):
+  return shutil.copytree(_finished(), tmp_path / 'w')
+
+
+def _strict(path: pathlib.Path):
+  def refuse(name):
+    raise AssertionError(f'{path}: {name}')
+
+  return json.loads(path.read_text(), parse_constant=refuse)
+
+
+def numbers(name: str):
+  return _strict(_finished() / 'analysis' / name / 'numbers.json')
+
+
+RUNS = (
+  *('A/0', 'A/1', 'B/1', 'S/1'),
+  *('A/neurons', 'A/random', 'A/pca', 'A/ica', 'B/neurons', 'S/neurons'),
+)
+
+
+@pytest.mark.parametrize('name', ANALYSES)
+def test_every_analysis_leaves_numbers_tables_and_pictures(name):
+  folder = _finished() / 'analysis' / name
+  assert 'not_here' not in numbers(name), numbers(name)
+  if 'runs' in numbers(name) and name != 'universality':
+    own = set(numbers(name)['runs'])
+    assert own <= set(RUNS)
+    assert {'A/1', 'A/neurons'} <= own
+  pictures = list(folder.glob('*.png'))
+  assert pictures
+  for path in pictures:
+    with Image.open(path) as image:
+      assert min(image.size) > 300
+      low, high = image.convert('L').getextrema()
+      assert (low, high) != (255, 255), f'{path} is blank'
+  if name not in ('steering', 'preserved'):
+    assert list(folder.glob('*.npz'))
+  for path in folder.glob('*.npz'):
+    with np.load(path, allow_pickle=False) as columns:
+      assert columns.files
+
+
+def test_the_report_has_a_row_for_every_run_and_the_scorecard():
+  report = _strict(_finished() / 'report.json')['analysis']
+  assert tuple(report['runs']) == RUNS
+  text = (_finished() / 'report.md').read_text()
+  for run_ in RUNS:
+    assert f'| {run_} |' in text
+  rows = {row['what']: row for row in report['scorecard']}
+  assert rows['loss recovered']['paper'] == 0.79
+  own = numbers('preserved')['runs']['A/1']['loss_recovered']
+  assert rows['loss recovered']['run'] == own
+  for row in rows.values():
+    assert (row['run'] is None) == bool(row['why']), row
+  assert (
+    'absent from this corpus'
+    in rows['Arabic feature: correlation with its proxy']['why']
+  )
+  assert 'cannot tell' in rows['ultralow-density features']['why']
+  assert '48 features' in rows['loss recovered, 131,072 features']['why']
+
+
+def test_neurons_are_the_identity_and_controls_fire_as_they_should():
+  preserved, density = numbers('preserved')['runs'], numbers('density')['runs']
+  assert preserved['A/neurons']['loss_recovered'] == pytest.approx(1, abs=1e-5)
+  assert preserved['A/neurons']['explained_variance'] == pytest.approx(1)
+  tables = {
+    name: FeatureTable.load(_finished() / 'features' / name)
+    for name in ('A1', 'A_random', 'A_neurons')
+  }
+  for name, run_ in (('A1', 'A/1'), ('A_random', 'A/random')):
+    l0 = tables[name].fired_F.sum() / tables[name].meta['tokens']
+    assert density[run_]['l0'] == pytest.approx(l0)
+  np.testing.assert_allclose(
+    tables['A_random'].density_F, tables['A1'].density_F, atol=0.08
+  )
+  assert tables['A_neurons'].meta['features'] == 32
+  # A decoder row of one neuron, and that neuron is the nearest one.
+  own = numbers('neurons')['runs']['A/neurons']
+  assert own['median_coefficients'] == 1
+  evaluation = _strict(
+    _finished() / 'dictionaries' / 'A1' / 'evaluation' / 'numbers.json'
+  )
+  for key in ('l0', 'loss_recovered', 'explained_variance'):
+    assert preserved['A/1'][key] == pytest.approx(evaluation[key], rel=1e-3)
+
+
+def test_the_other_model_and_the_larger_dictionary_are_found():
+  found = numbers('universality')['pairs']
+  assert {k: (v['of'], v['with']) for k, v in found.items()} == {
+    'features': ('A/1', 'B/1'),
+    'neurons': ('A/neurons', 'B/neurons'),
+    'own neurons': ('A/1', 'A/neurons'),
+    'random directions': ('A/random', 'B/1'),
+    'shuffled weights': ('A/1', 'S/1'),
+  }
+  assert numbers('splitting')['dictionaries'] == ['A/0', 'A/1']
+  assert numbers('geometry')['layouts']['small'] == ['A/0', 'A/1']
+  assert [h['step'] for h in numbers('density')['history']['A/1']] == [
+    *(4, 8, 16, 32),
+  ]
+
+
+def test_what_is_complete_is_not_made_again(analysed):
+  before = program.files(analysed)
+  log = run('analysis', analysed).stdout
+  for name in ANALYSES:
+    assert f'analysis/{name}: complete' in log
+  assert program.files(analysed) == before
+
+
+def test_a_changed_setting_makes_what_it_changes_anew(analysed):
+  log = run(
+    'analysis',
+    analysed,
+    '--only=splitting,density',
+    '--config.analysis.splitting.threshold=0.9',
+  ).stdout
+  assert 'analysis/density: complete' in log
+  assert 'analysis/splitting: done' in log
+  again = _strict(analysed / 'analysis' / 'splitting' / 'numbers.json')
+  assert again['threshold'] == 0.9
+  assert again['steps'] != numbers('splitting')['steps']
+
+
+def test_a_killed_analysis_goes_on(analysed):
+  for name in ('density', 'logits'):
+    (analysed / 'analysis' / name / 'numbers.json').unlink()
+  arguments = (f'--config={_config()}', '--only=density,logits')
+  code, _ = program.interrupt(
+    signal.SIGKILL,
+    (analysed / 'analysis' / 'density' / 'numbers.json').exists,
+    'analysis',
+    analysed,
+    *arguments,
+  )
+  assert code == -signal.SIGKILL
+  log = run('analysis', analysed, '--only=density,logits').stdout
+  assert 'analysis/density: complete' in log
+  assert 'analysis/logits: done' in log
+  for name in ('density', 'logits'):
+    made = _strict(analysed / 'analysis' / name / 'numbers.json')
+    assert made == numbers(name)
+
+
+def test_one_model_is_told_what_it_lacks():
+  """`all` of the one-model config makes every analysis that it can."""
+  report = program.report(program.finished())['analysis']
+  assert 'models.B' in report['not_here']['universality']
+  assert 'features alone' in report['not_here']['splitting']
+  row = next(r for r in report['scorecard'] if r['paper'] == 0.72)
+  assert (row['run'], row['why']) == (None, report['not_here']['universality'])
+  assert (program.finished() / 'site' / 'index.html').exists()
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'words'),
+  [
+    (['analysis', '--only=densty'], ["'densty'", "'density'"]),
+    (['features', '--only=density'], ['--only', 'analysis', 'features']),
+    (['analysis', '--config.analysis.main=A2'], ['analysis.main', "'A2'"]),
+    (['analysis', '--config.analysis.match=A0'], ['analysis.match', 'A1']),
+    (['analysis', '--config.analysis.match=S1'], ['analysis.match', 'A1']),
+    (['analysis', '--config.analysis.controls=x'], ['controls', "'x'"]),
+    (
+      ['analysis', '--config.analysis.splitting.threshold=2'],
+      ['splitting.threshold', '2'],
+    ),
+  ],
+)
+def test_what_cannot_be_is_refused(tmp_path, arguments, words):
+  stage, *more = arguments
+  refused = program.refusal(
+    stage, f'--config={_config()}', f'--workdir={tmp_path / "none"}', *more
+  )
+  for word in words:
+    assert word in refused
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch):
+  import importlib.util
+
+  real = importlib.util.find_spec
+  monkeypatch.setattr(
+    importlib.util,
+    'find_spec',
+    lambda name, *a: None if name == 'umap' else real(name, *a),
+  )
+  refused = program.refusal(
+    'analysis', f'--config={_config()}', f'--workdir={_finished()}'
+  )
+  assert 'umap' in refused and 'monosem_jax[analysis]' in refused
+  code, said = program.call(
+    'all', f'--config={_config()}', f'--workdir={_finished()}'
+  )
+  assert code == 0, said
+
+
+def test_it_waits_for_the_stages_before(tmp_path):
+  run('tokens', tmp_path / 'w')
+  refused = run('analysis', tmp_path / 'w', code=2).stderr
+  assert refused.count('\n') == 1 and 'run the stage' in refused

@@ -1,0 +1,272 @@
+"""The stage `toy` as a user runs it: what it leaves, again, and killed."""
+
+import json
+import math
+import pathlib
+import shutil
+import signal
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import program
+import pytest
+import safetensors.numpy
+
+from monosem_jax import config as configs, hosts, settings
+from monosem_jax.errors import UserError
+from monosem_jax.stages import toy
+from monosem_jax.transformer import train, weights
+from monosem_jax.workdir import Workdir
+
+PARTS = ('superposition', 'binary_neuron', 'penalty', 'topics', 'planted')
+TINY = [
+  f'--config.toy.{key}'
+  for key in (
+    'superposition.features=6',
+    'superposition.dimensions=2',
+    'superposition.sparsities=0,0.9',
+    'superposition.steps=300',
+    'superposition.batch_size=64',
+    'binary_neuron.starts=4',
+    'penalty.features=6',
+    'penalty.neurons=2',
+    'penalty.penalties=0,0.1',
+    'penalty.starts=2',
+    'penalty.steps=300',
+    'topics.topics=4',
+    'topics.words=4',
+    'topics.context=8',
+    'topics.d_model=8',
+    'topics.d_mlp=8',
+    'topics.penalties=0,1e6',
+    'topics.steps=60',
+    'topics.batch_size=32',
+    'topics.features=16',
+    'topics.dictionary_contexts=4',
+    'topics.chunks=2',
+    'topics.eval_contexts=64',
+    'planted.width=8',
+    'planted.directions=12',
+    'planted.samples=256',
+    'planted.batch_size=64',
+    'planted.features=16',
+    'planted.passes=2',
+  )
+]
+
+
+def load(workdir: pathlib.Path, *more: str) -> Workdir:
+  overrides = [x.removeprefix('--config.') for x in (*TINY, *more)]
+  return Workdir(workdir, configs.load(str(program.config()), overrides))
+
+
+@pytest.fixture(scope='module')
+def made(tmp_path_factory) -> tuple[pathlib.Path, str]:
+  workdir = tmp_path_factory.mktemp('toy') / 'run'
+  return workdir, program.run('toy', workdir, *TINY).stdout
+
+
+@pytest.fixture
+def workdir(made, tmp_path) -> pathlib.Path:
+  return shutil.copytree(made[0], tmp_path / 'run')
+
+
+def results(workdir: pathlib.Path) -> dict:
+  """The numbers of all parts, without what a clock says."""
+  found = json.loads((workdir / 'toy/toy.json').read_text())
+  for row in found['planted']['learners']:
+    del row['seconds'], row['compiling']
+  del found['planted']['summary']
+  return found
+
+
+def test_every_part_leaves_numbers_arrays_and_pictures(made):
+  workdir, out = made
+  found = json.loads((workdir / 'toy/toy.json').read_text())
+  assert tuple(found) == PARTS
+  for name in PARTS:
+    folder = workdir / 'toy' / name
+    assert json.loads((folder / 'numbers.json').read_text()) == found[name]
+    assert f'toy/{name}: ' in out
+    pictures = list(folder.glob('*.png'))
+    assert pictures
+    for path in pictures:
+      assert path.read_bytes().startswith(b'\x89PNG')
+  for name in PARTS[:-1]:
+    with np.load(
+      workdir / f'toy/{name}/arrays.npz', allow_pickle=False
+    ) as file:
+      assert file.files
+  assert program.report(workdir)['toy'] == found
+  page = (workdir / 'report.md').read_text()
+  for name in PARTS:
+    assert found[name]['summary'] in page
+
+
+def test_the_numbers_are_those_of_the_settings(made):
+  found = results(made[0])
+  assert found['superposition']['sparsities'] == [0, 0.9]
+  assert found['superposition']['represented'][0] == 2
+  neuron = found['binary_neuron']
+  assert neuron['closed_form'][1] == pytest.approx(3 / 4 * math.log(3))
+  assert neuron['closed_form'][2] == pytest.approx(math.log(2))
+  np.testing.assert_allclose(
+    neuron['optimised'], neuron['closed_form'], atol=2e-3
+  )
+  assert sum(neuron['starts_that_fire_for']) == neuron['starts'] == 4
+  assert found['penalty']['penalties'] == [0, 0.1]
+  assert found['penalty']['active'][1] < found['penalty']['active'][0]
+  assert [row['name'] for row in found['planted']['learners']][-1] == 'random'
+
+
+def test_transformers_and_their_dictionary_in_one_table(made):
+  workdir, _ = made
+  found = results(workdir)['topics']
+  assert found['tokens'] == 64 * 6
+  free, held, dictionary = found['table']
+  assert [row['of'] for row in found['table']] == [
+    *('neurons', 'neurons', 'dictionary'),
+  ]
+  assert [row['penalty'] for row in found['table']] == [0, 1e6, 0]
+  for row in found['table']:
+    assert found['entropy'] < row['loss'] < 2 * math.log(4)
+  assert free['live'] > 0 and 0 < free['active'] <= free['live'] <= 8
+  assert 1 / 4 <= free['purity'] <= 1
+  # What the greatest penalty leaves: nothing.
+  assert held['live'] == held['active'] == 0 and held['silent'] == 1
+  assert held['purity'] is held['purity_shuffled'] is held['pairs'] is None
+  assert held['loss'] > free['loss']
+  with np.load(workdir / 'toy/topics/arrays.npz', allow_pickle=False) as file:
+    assert file['acts_PJ_0'].shape == (16, 8)
+    assert file['acts_PJ_dictionary'].shape == (16, 16)
+    assert file['live_J_0'].sum() == free['live']
+    assert np.nanmedian(file['purity_J_0']) == pytest.approx(free['purity'])
+    assert file['live_J_dictionary'].sum() == dictionary['live']
+
+
+def test_the_dictionarys_row_is_that_of_its_weights(made):
+  """The loss with reconstructed activations, and which features are live."""
+  workdir, folder = made[0], made[0] / 'toy/topics'
+  lm = jax.eval_shape(
+    lambda: (
+      train.init(
+        settings.Transformer(
+          d_model=8, d_mlp=8, n_heads=1, precision='float32'
+        ),
+        vocab_size=9,
+        context=8,
+        separator=0,
+      ).model
+    )
+  )
+  found = safetensors.numpy.load_file(folder / 'transformer_0.safetensors')
+  lm = weights.load(lm, found)
+  sae = safetensors.numpy.load_file(folder / 'dictionary.safetensors')
+  with np.load(folder / 'arrays.npz', allow_pickle=False) as file:
+    tokens_BT, live_F = file['tokens_BT'], file['live_J_dictionary']
+    effect_F = file['effect_J_dictionary']
+
+  def encoded(acts):
+    f = (acts - sae['b_dec_A']) @ sae['W_enc_AF'] + sae['b_enc_F']
+    return jnp.maximum(f, 0)
+
+  x_BTD, acts_BTA = lm.residual(tokens_BT)
+  rows = {}
+  for row, patch in (
+    (0, None),
+    (2, lambda acts: encoded(acts) @ sae['W_dec_FA'] + sae['b_dec_A']),
+  ):
+    log_p = np.asarray(jax.nn.log_softmax(lm(tokens_BT, patch)[0]))
+    losses = [
+      -log_p[b, t, tokens_BT[b, t + 1]] for b in range(64) for t in range(1, 7)
+    ]
+    rows[row] = results(workdir)['topics']['table'][row]
+    assert rows[row]['loss'] == pytest.approx(np.mean(losses), rel=1e-4)
+  assert rows[2]['loss'] > rows[0]['loss'] + 1e-3
+  f_NF = np.asarray(encoded(acts_BTA[:, 1:-1])).reshape(-1, 16)
+  added_FD = sae['W_dec_FA'] @ found['blocks.0.mlp.W_out_AD']
+  read_FD = (added_FD - added_FD.mean(1, keepdims=True)) * found['ln_f.w_D']
+  moved_FV = read_FD @ found['W_U_DV'] / np.std(x_BTD[:, 1:-1], -1).mean()
+  moved_FV -= moved_FV.mean(1, keepdims=True)
+  np.testing.assert_allclose(effect_F, abs(moved_FV).max(1), rtol=1e-4)
+  np.testing.assert_array_equal(live_F, f_NF.max(0) * effect_F >= 0.1)
+  assert 0 < live_F.sum() == rows[2]['live']
+
+
+def test_a_second_run_does_nothing(workdir):
+  before = program.files(workdir)
+  out = program.run('toy', workdir, *TINY).stdout
+  for name in PARTS:
+    assert f'toy/{name}: complete' in out
+  assert program.files(workdir) == before
+
+
+def test_a_killed_run_goes_on_at_the_part_it_was_in(made, tmp_path):
+  finished, workdir = made[0], tmp_path / 'run'
+  code, _ = program.interrupt(
+    signal.SIGKILL,
+    lambda: (workdir / 'toy/topics/stamp.json').exists(),
+    'toy',
+    workdir,
+    *TINY,
+  )
+  assert code == -9
+  assert not (workdir / 'toy/toy.json').exists()
+  out = program.run('toy', workdir, *TINY).stdout
+  for name in PARTS:
+    was_there = name in PARTS[:3]
+    assert (f'toy/{name}: complete' in out) == was_there
+  assert results(workdir) == results(finished)
+  found, wanted = program.files(workdir), program.files(finished)
+  assert set(found) == set(wanted)
+  for name in wanted:
+    if name.endswith('.npz'):
+      assert found[name] == wanted[name], name
+
+
+def test_changed_settings_make_their_own_part_anew(workdir):
+  before = program.files(workdir)
+  starts = '--config.toy.binary_neuron.starts=6'
+  out = program.run('toy', workdir, *TINY, starts).stdout
+  for name in PARTS:
+    assert (f'toy/{name}: complete' in out) == (name != 'binary_neuron')
+  assert results(workdir)['binary_neuron']['starts'] == 6
+  after = program.files(workdir)
+  for name in before:
+    if name.startswith('toy/') and 'binary_neuron' not in name:
+      assert after[name] == before[name] or name == 'toy/toy.json'
+
+
+def test_other_stages_settings_do_not_concern_it(workdir):
+  more = '--config.sae.l1=7', '--config.text.seed=3'
+  out = program.run('toy', workdir, *TINY, *more).stdout
+  assert out.count('complete') == len(PARTS)
+
+
+@pytest.mark.parametrize('library', ['matplotlib', 'sklearn'])
+def test_a_missing_library_is_said_before_anything_runs(
+  tmp_path, monkeypatch, library
+):
+  monkeypatch.setitem(sys.modules, library, None)
+  err = program.refusal(
+    'toy', f'--config={program.config()}', f'--workdir={tmp_path}', *TINY
+  )
+  assert library in err and 'pip install monosem_jax[analysis]' in err
+  assert not (tmp_path / 'toy').exists()
+
+
+def test_many_processes_are_refused(tmp_path, monkeypatch):
+  monkeypatch.setattr(hosts, 'alone', lambda: False)
+  with pytest.raises(UserError, match='--distributed'):
+    toy.run(load(tmp_path))
+
+
+def test_a_training_that_comes_to_nothing_is_one_line(tmp_path):
+  done = program.run(
+    'toy', tmp_path, *TINY, '--config.toy.superposition.lr=1e38', code=2
+  )
+  (line,) = (x for x in done.stderr.splitlines() if x.startswith('error: '))
+  assert 'toy/superposition' in line and 'not finite' in line
+  assert not (tmp_path / 'toy/superposition/numbers.json').exists()
