@@ -16,9 +16,9 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
   c = ConfigDict()
   c.text = dict(source='installed', context=128)
-  c.tokenizer = dict(vocab_size=8_192, sample_chars=40_000_000)
+  c.tokenizer = dict(vocab_size=4_096, sample_chars=40_000_000)
   c.lm = dict(
-    steps=8_000,
+    steps=4_000,
     batch_size=32,
     micro_batch=4,
     lr=3e-3,

@@ -38,6 +38,10 @@ for _name, _module in list(sys.modules.items()):
   if _name.startswith('orbax.') and vars(_module).get('time') is time:
     _module.time = _steady
 
+# Orbax' threads wait 300 s for a folder that another of them could not make,
+# and the process cannot end before: so it is made before a save returns.
+_HERE = ocp.options.AsyncOptions(create_directories_asynchronously=False)
+
 # What a file system that takes nothing says, in Python and in TensorStore.
 _REFUSALS = (
   'Read-only file system',
@@ -85,7 +89,7 @@ class Checkpoints:
       UserError: this save or the one before it could not be written.
     """
     self.wait()
-    with self._disk_errors():
+    with self._disk_errors(), ocp.Context(async_options=_HERE):
       self._saving = self._checkpointer.save_checkpointables_async(
         chunk, {'state': _flat(state)}
       )

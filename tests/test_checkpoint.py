@@ -1,8 +1,12 @@
 """Checkpoints: whole or passed over, never half."""
 
+import errno
 import os
 import pathlib
 import shutil
+import sys
+import threading
+import traceback
 
 import jax
 import jax.numpy as jnp
@@ -181,3 +185,33 @@ def test_a_restored_state_lies_where_it_is_asked_for(tmp_path):
   checkpoints.close()
   _same((number, state), 1)
   assert state['w'].sharding == spread
+
+
+def test_a_save_that_cannot_make_its_folder_leaves_no_thread_waiting(
+  tmp_path, monkeypatch
+):
+  checkpoints = Checkpoints(tmp_path / 'c', 3)
+  checkpoints.save(1, _state(1))
+  checkpoints.wait()
+
+  def refused(path, *unused, **unused_too):
+    raise OSError(errno.EROFS, 'Read-only file system', str(path))
+
+  with monkeypatch.context() as m:
+    m.setattr(os, 'mkdir', refused)
+    m.setattr(os, 'makedirs', refused)
+    with pytest.raises(UserError, match='Read-only file system'):
+      checkpoints.save(2, _state(2))
+      checkpoints.wait()
+  assert not any(map(_awaits_a_signal, threading.enumerate()))
+  checkpoints.close()
+  _same(_restore(tmp_path / 'c')[0], 1)
+
+
+def _awaits_a_signal(thread: threading.Thread) -> bool:
+  """Of orbax; a thread of a pool that idles holds nobody up."""
+  frame = sys._current_frames().get(thread.ident)
+  names = [frame.f_code.co_name for frame, _ in traceback.walk_stack(frame)]
+  return thread is not threading.current_thread() and (
+    'wait_for_signals' in names
+  )
