@@ -36,7 +36,7 @@ def get_config() -> ConfigDict:
     micro_batches=8,
     batch_size=2_048,
     micro_batch=1_024,
-    steps=4_000,
+    steps=2_400,
   )
   c.sae = dict(
     lr=1e-3,

@@ -1,8 +1,11 @@
 """The suite runs on 8 fake devices, under strict dtype promotion."""
 
+import os
 import signal
+import tempfile
 
 import jax
+import program
 from absl import flags
 
 jax.config.update('jax_num_cpu_devices', 8)
@@ -12,3 +15,11 @@ flags.FLAGS.mark_as_parsed()
 
 # In a shell's background it is ignored, and so it would be by all we start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config):
+  """One folder for all processes of a run: pytest-xdist's inherit it."""
+  if program.FOLDER not in os.environ:
+    folder = tempfile.TemporaryDirectory(prefix='monosem_test_')
+    config.add_cleanup(folder.cleanup)
+    os.environ[program.FOLDER] = folder.name

@@ -1,6 +1,7 @@
 """Runs the program as a user does, on a text and a config of some seconds."""
 
 import contextlib
+import fcntl
 import functools
 import importlib
 import io
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from unittest import mock
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -61,23 +62,36 @@ LM, SAE = (
 )
 
 
+# The environment variable that names what all processes of a run share.
+FOLDER = 'MONOSEM_TESTS'
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[pathlib.Path]:
+  """The shared folder, while no other process makes a thing there."""
+  folder = pathlib.Path(os.environ[FOLDER])
+  with (folder / 'lock').open('w') as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    yield folder
+
+
 @functools.cache
 def _folder() -> pathlib.Path:
-  # Kept for the session; compiled programs are shared by all runs of it.
-  folder = tempfile.TemporaryDirectory(prefix='monosem_test_')
-  _folder.kept = folder
-  path = pathlib.Path(folder.name)
-  draw = random.Random(0)
-  words = [
-    ''.join(draw.choices('abcdefghijklmnop', k=draw.randint(2, 7)))
-    for _ in range(300)
-  ]
-  (path / 'text').mkdir()
-  for i in range(60):
-    lines = [' '.join(draw.choices(words, k=12)) for _ in range(10)]
-    (path / 'text' / f'{i:03d}.txt').write_text('\n'.join(lines))
-  (path / 'config.py').write_text(CONFIG.format(text=str(path / 'text')))
-  return path
+  """Holds the text and the config; compiled programs are shared there, too."""
+  with _alone() as path:
+    if (path / 'config.py').exists():
+      return path
+    draw = random.Random(0)
+    words = [
+      ''.join(draw.choices('abcdefghijklmnop', k=draw.randint(2, 7)))
+      for _ in range(300)
+    ]
+    (path / 'text').mkdir()
+    for i in range(60):
+      lines = [' '.join(draw.choices(words, k=12)) for _ in range(10)]
+      (path / 'text' / f'{i:03d}.txt').write_text('\n'.join(lines))
+    (path / 'config.py').write_text(CONFIG.format(text=str(path / 'text')))
+    return path
 
 
 def config() -> pathlib.Path:
@@ -151,9 +165,13 @@ def interrupt(
 @functools.cache
 def finished() -> pathlib.Path:
   """A work directory with every stage done in one `all`; to be copied."""
-  workdir = _folder() / 'finished'
-  (_folder() / 'finished.log').write_text(run('all', workdir).stdout)
-  return workdir
+  _folder()
+  with _alone() as folder:
+    workdir, log = folder / 'finished', folder / 'finished.log'
+    if not log.exists():
+      said = run('all', workdir).stdout
+      log.write_text(said)
+    return workdir
 
 
 def log_of_finished() -> str:
