@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 from unittest import mock
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -162,21 +163,30 @@ def interrupt(
     return code, out.read()
 
 
+def once(name: str, make: Callable[[pathlib.Path], Any]) -> pathlib.Path:
+  """A path in the shared folder, which one process makes for all of them."""
+  _folder()
+  with _alone() as folder:
+    path, made = folder / name, folder / f'{name}.made'
+    if not made.exists():
+      make(path)
+      made.touch()
+    return path
+
+
 @functools.cache
 def finished() -> pathlib.Path:
   """A work directory with every stage done in one `all`; to be copied."""
-  _folder()
-  with _alone() as folder:
-    workdir, log = folder / 'finished', folder / 'finished.log'
-    if not log.exists():
-      said = run('all', workdir).stdout
-      log.write_text(said)
-    return workdir
+
+  def make(workdir):
+    said = run('all', workdir).stdout
+    workdir.with_suffix('.log').write_text(said)
+
+  return once('finished', make)
 
 
 def log_of_finished() -> str:
-  finished()
-  return (_folder() / 'finished.log').read_text()
+  return finished().with_suffix('.log').read_text()
 
 
 # What a clock says, which differs from run to run.

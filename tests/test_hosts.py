@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import pathlib
 import shutil
 import signal
@@ -95,7 +96,7 @@ def finish(out: pathlib.Path, stage: str, workdir: pathlib.Path) -> Pair:
 
 @functools.cache
 def folder() -> pathlib.Path:
-  path = program.config().parent / 'hosts'
+  path = program.config().parent / f'hosts_{os.getpid()}'
   path.mkdir()
   return path
 

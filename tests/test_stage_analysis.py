@@ -42,9 +42,8 @@ def get_config():
 
 @functools.cache
 def _config() -> pathlib.Path:
-  path = program.config().with_name('more.py')
-  path.write_text(MORE.format(config=str(program.config())))
-  return path
+  text = MORE.format(config=str(program.config()))
+  return program.once('more.py', lambda path: path.write_text(text))
 
 
 def run(stage, workdir, *more, code=0):
@@ -54,10 +53,13 @@ def run(stage, workdir, *more, code=0):
 
 @functools.cache
 def _finished() -> pathlib.Path:
-  workdir = program.config().parent / 'analysed'
-  for stage in ('tokens', 'lm', 'sae', 'features', 'analysis'):
-    run(stage, workdir)
-  return workdir
+  _config()
+
+  def make(workdir):
+    for stage in ('tokens', 'lm', 'sae', 'features', 'analysis'):
+      run(stage, workdir)
+
+  return program.once('analysed', make)
 
 
 @pytest.fixture

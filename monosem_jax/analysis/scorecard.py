@@ -1,13 +1,13 @@
 """The paper's figures beside a run's: one row each, none filled in by hand.
 
-What the paper published of A/1, 4,096 features from 8 billion activations of a
-transformer trained on 100 billion tokens; some were counted in its published
-feature data. A row that a run cannot fill says why.
+The paper's are of A/1. A row that a run cannot fill says why.
 """
 
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from monosem_jax.analysis import paper
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ def rows(
   neurons = f'{model}/neurons'
   found: list[Row] = []
 
-  def add(what, paper, form, analysis, get: Callable) -> None:
+  def add(what, published, form, analysis, get: Callable) -> None:
     run, why = None, ''
     if analysis not in numbers:
       why = f'the analysis {analysis} was not made'
@@ -58,7 +58,7 @@ def rows(
         run, why = run
       elif run is None:
         why = 'nothing to be measured: see the analysis ' + analysis
-    found.append(Row(what, paper, run, why, form))
+    found.append(Row(what, published, run, why, form))
 
   of_main = lambda key: lambda n: n['runs'][main][key]
 
@@ -115,30 +115,25 @@ def rows(
   add('single-token features', 0.57, '.0%', 'neurons', of_main('single_token'))
   add(
     'nearest feature of the other model, median correlation',
-    0.72,
+    paper.UNIVERSALITY['features'],
     '.2f',
     'universality',
     of_main('universality_r'),
   )
   add(
     'nearest neuron of the other model, median correlation',
-    0.46,
+    paper.UNIVERSALITY['neurons'],
     '.2f',
     'universality',
     lambda n: n['runs'].get(neurons, {}).get('universality_r'),
   )
-  for name, paper in (
-    ('Arabic', 0.74),
-    ('DNA', 0.80),
-    ('base64', 0.38),
-    ('Hebrew', 0.55),
-  ):
+  for name, published in paper.DEEP_DIVES.items():
     add(
-      f'{name} feature: correlation with its proxy',
-      paper,
+      f'{published.title} feature: correlation with its proxy',
+      published.r,
       '.2f',
       'proxies',
-      proxy(name.lower()),
+      proxy(name),
     )
   add('base64 features by dictionary', 'A/0 1, A/1 3', '', 'splitting', split)
   add('loss recovered, 131,072 features', 0.945, '.1%', 'preserved', widest)

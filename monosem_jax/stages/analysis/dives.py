@@ -22,8 +22,6 @@ from monosem_jax.stages.analysis.bench import (
 from monosem_jax.stages.analysis.labelled import Labelled
 from monosem_jax.stages.analysis.words import described
 
-# Pearson's r of the paper's features with their proxies.
-PAPER = {'arabic': 0.74, 'dna': 0.80, 'base64': 0.38, 'hebrew': 0.55}
 # Intervals of activation, as the paper's pages have them.
 _INTERVALS = 11
 
@@ -54,7 +52,6 @@ def make(
       'feature': f'{main.run}/{i}',
       'r': b.reported,
       'r_where_found': b.found,
-      'paper_r': PAPER.get(name),
       'neuron': neuron and f'{main.model}/neurons/{neuron.index}',
       'neuron_r': neuron and neuron.reported,
       'share_of_tokens': labelled.proxies.share[name],

@@ -2,15 +2,8 @@
 
 import re
 
+from monosem_jax.analysis import paper
 from monosem_jax.stages.analysis.bench import Bench
-
-# The paper's features (A/1) of its four deep dives: see PAPER in `proxies`.
-_PAPER = {
-  'arabic': {'feature': 'A/1/3450', 'density': 5.81e-4, 'twin': 0.91},
-  'dna': {'feature': 'A/1/2937', 'density': 8.46e-4, 'twin': 0.92},
-  'base64': {'feature': 'A/1/2357', 'density': 2.34e-3, 'twin': 0.85},
-  'hebrew': {'feature': 'A/1/416', 'density': 3.63e-4, 'twin': 0.92},
-}
 
 
 def code(text: str) -> str:
@@ -28,19 +21,20 @@ def tokens(strings: list[str]) -> str:
 
 def dive(name: str, n: dict, bench: Bench) -> str:
   """The page of a proxy's feature."""
-  paper, twin = _PAPER.get(name, {}), n['twin'] or {}
+  known = vars(paper.DEEP_DIVES[name]) if name in paper.DEEP_DIVES else {}
+  twin = n['twin'] or {}
   overlap = n['overlap'][bench.main.run]
   rows = [
-    ('feature', n['feature'], paper.get('feature')),
-    ('correlation with the proxy', _3(n['r']), _3(n['paper_r'])),
+    ('feature', n['feature'], known.get('feature')),
+    ('correlation with the proxy', _3(n['r']), _3(known.get('r'))),
     ('best neuron', n['neuron'], None),
     ('... its correlation', _3(n['neuron_r']), None),
-    ('density', f'{n["density"]:.2e}', _sci(paper.get('density'))),
+    ('density', f'{n["density"]:.2e}', _sci(known.get('density'))),
     ('tokens with the proxy on', f'{n["share_of_tokens"]:.3%}', None),
     ('activation where the proxy is on', _pc(overlap['activation_on']), None),
     ('tokens of the proxy it fires on', _pc(overlap['sensitivity']), None),
     ('twin on the other model', twin.get('feature'), None),
-    ('... its correlation', _3(twin.get('r')), _3(paper.get('twin'))),
+    ('... its correlation', _3(twin.get('r')), _3(known.get('twin'))),
     (
       'of the tokens it predicts most, on by the proxy',
       f'{n["predicted_on"]} of {n["predicted"]}',

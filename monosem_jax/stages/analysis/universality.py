@@ -11,15 +11,12 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from monosem_jax.analysis import figures, universality
+from monosem_jax.analysis import figures, paper, universality
 from monosem_jax.features import moments
 from monosem_jax.files import write_arrays
 from monosem_jax.precision import Dot
 from monosem_jax.stages import programs
 from monosem_jax.stages.analysis.bench import Bench, NotHere, Subject, part
-
-# What the paper publishes for A/1 and B/1: medians of the nearest correlation.
-PAPER = {'features': 0.72, 'neurons': 0.46}
 
 
 def make(bench: Bench, out: pathlib.Path) -> dict:
@@ -43,7 +40,7 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
       'with': y.run,
       'median': near.median(x.live_F),
       'count': int(found[name].size),
-      'paper': PAPER.get(name),
+      'paper': paper.UNIVERSALITY.get(name),
     }
     if name == 'features':
       rest = _other_similarities(bench, x, y, near, out)
@@ -53,7 +50,9 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
     found,
     f'Of each live feature the nearest of the other set, by the correlation of '
     f'activations over {bench.tokens:,} tokens; in brackets how many. The '
-    "paper's medians: features 0.72, neurons 0.46.",
+    "paper's medians: "
+    + ', '.join(f'{k} {r:.2f}' for k, r in paper.UNIVERSALITY.items())
+    + '.',
     'Pearson correlation with the nearest',
     bins=np.linspace(-0.1, 1, 56),
   )
