@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
@@ -67,40 +67,41 @@ LM, SAE = (
 FOLDER = 'MONOSEM_TESTS'
 
 
-@contextlib.contextmanager
-def _alone() -> Iterator[pathlib.Path]:
-  """The shared folder, while no other process makes a thing there."""
-  folder = pathlib.Path(os.environ[FOLDER])
-  with (folder / 'lock').open('w') as file:
+def _folder() -> pathlib.Path:
+  return pathlib.Path(os.environ[FOLDER])
+
+
+def once(name: str, make: Callable[[pathlib.Path], Any]) -> pathlib.Path:
+  """A path in the shared folder, which one process makes for all of them."""
+  path, made = _folder() / name, _folder() / f'{name}.made'
+  with (_folder() / f'{name}.lock').open('w') as file:
     fcntl.flock(file, fcntl.LOCK_EX)
-    yield folder
+    if not made.exists():
+      make(path)
+      made.touch()
+  return path
 
 
 @functools.cache
-def _folder() -> pathlib.Path:
-  """Holds the text and the config; compiled programs are shared there, too."""
-  with _alone() as path:
-    if (path / 'config.py').exists():
-      return path
+def text() -> pathlib.Path:
+  def make(path):
     draw = random.Random(0)
     words = [
       ''.join(draw.choices('abcdefghijklmnop', k=draw.randint(2, 7)))
       for _ in range(300)
     ]
-    (path / 'text').mkdir()
+    path.mkdir()
     for i in range(60):
       lines = [' '.join(draw.choices(words, k=12)) for _ in range(10)]
-      (path / 'text' / f'{i:03d}.txt').write_text('\n'.join(lines))
-    (path / 'config.py').write_text(CONFIG.format(text=str(path / 'text')))
-    return path
+      (path / f'{i:03d}.txt').write_text('\n'.join(lines))
+
+  return once('text', make)
 
 
+@functools.cache
 def config() -> pathlib.Path:
-  return _folder() / 'config.py'
-
-
-def text() -> pathlib.Path:
-  return _folder() / 'text'
+  said = CONFIG.format(text=str(text()))
+  return once('config.py', lambda path: path.write_text(said))
 
 
 def environment() -> dict[str, str]:
@@ -161,17 +162,6 @@ def interrupt(
     code = process.wait(timeout=60)
     out.seek(0)
     return code, out.read()
-
-
-def once(name: str, make: Callable[[pathlib.Path], Any]) -> pathlib.Path:
-  """A path in the shared folder, which one process makes for all of them."""
-  _folder()
-  with _alone() as folder:
-    path, made = folder / name, folder / f'{name}.made'
-    if not made.exists():
-      make(path)
-      made.touch()
-    return path
 
 
 @functools.cache
