@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from monosem_jax.analysis import controls
 from monosem_jax.dictionary import sae as sae_lib
@@ -85,3 +86,15 @@ def test_a_neuron_that_never_fires_does_not_break_the_components():
     for array in (sae.W_enc_AF, sae.W_dec_FA, sae.b_enc_F, sae.b_dec_A):
       assert np.isfinite(array).all()
   assert controls.ica(x_NA, 0, 50).b_enc_F.size == 6
+
+
+@pytest.mark.parametrize('least', [3e-2, 1e-2, 1e-3, 1e-4])
+def test_a_neuron_that_hardly_fires_does_not_either(least):
+  x_NA, _ = planted()
+  rare_NA = np.zeros((len(x_NA), 2), np.float32)
+  rare_NA[5, 0] = rare_NA[9, 1] = least
+  x_NA = np.concatenate([x_NA, rare_NA], 1)
+  sae = controls.ica(x_NA, seed=0, passes=100)
+  centred = x_NA - x_NA.mean(0)
+  again = (centred @ sae.W_enc_AF) @ sae.W_dec_FA
+  np.testing.assert_allclose(again, centred, atol=1e-3)

@@ -89,7 +89,10 @@ def ica(x_NA: np.ndarray, seed: int, passes: int) -> SAE:
   Raises:
     UserError: scikit-learn is not installed.
   """
-  varies = int((np.linalg.eigvalsh(np.cov(x_NA.T)) > 1e-9).sum())
+  # A neuron that hardly fires is lost in float32 beside one that fires much,
+  # and whitening divides by it.
+  variance = np.linalg.eigvalsh(np.cov(x_NA.T))
+  varies = int((variance > 1e-9 * variance.max()).sum())
   learner = _decomposition().FastICA(
     n_components=varies,
     whiten='unit-variance',
@@ -99,7 +102,7 @@ def ica(x_NA: np.ndarray, seed: int, passes: int) -> SAE:
   )
   with warnings.catch_warnings():  # what it came to is used
     warnings.simplefilter('ignore', UserWarning)
-    learner.fit(x_NA)
+    learner.fit(x_NA.astype(np.float64))
   return _components(x_NA, learner.components_.T, learner.mixing_.T)
 
 
