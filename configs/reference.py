@@ -58,5 +58,6 @@ def get_config() -> ConfigDict:
   )
   c.evaluation = dict(contexts=1_024)
   c.features = dict(contexts=16_384)
+  c.analysis = dict(main='A1')
   c.checkpoint = dict(every_chunks=10)
   return c.lock()
