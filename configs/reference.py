@@ -8,6 +8,10 @@ For a text of some 150 MB in The Pile's format, with subsets that differ.
 A/0, A/1 and A/2 have one l1 and grow by 4, as the paper's by 8 and 4; A/3 to
 A/5 have the size of A/0 and other l1, for the frontier. B is A from another
 seed, S is A with its weights shuffled.
+
+On two cores of an Intel Xeon with AVX-512 (jax 0.10.2): the transformers 16 min
+each, the dictionaries of A 25 min, those of B and S 5 min each, the features 8
+min, the analyses 30 min. README.md says what came out.
 """
 
 from ml_collections import ConfigDict
