@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from monosem_jax.analysis import paper
+from monosem_jax import paper
 
 
 @dataclasses.dataclass(frozen=True)

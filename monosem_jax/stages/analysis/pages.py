@@ -2,7 +2,7 @@
 
 import re
 
-from monosem_jax.analysis import paper
+from monosem_jax import paper
 from monosem_jax.stages.analysis.bench import Bench
 
 

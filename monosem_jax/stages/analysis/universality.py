@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from monosem_jax.analysis import figures, paper, universality
+from monosem_jax import paper
+from monosem_jax.analysis import figures, universality
 from monosem_jax.features import moments
 from monosem_jax.files import write_arrays
 from monosem_jax.precision import Dot
