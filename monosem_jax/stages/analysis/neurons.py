@@ -62,7 +62,7 @@ def _best_neuron(
     own = bench.neurons(s.model)
   except NotHere:
     return None
-  if s.is_control and s.name == own.name:
+  if s.name == own.name:
     return None
   found = moments.collect(
     step,

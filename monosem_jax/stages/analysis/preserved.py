@@ -54,9 +54,10 @@ def _held_out(bench: Bench, labelled: Labelled, model: str, contexts, B):
   store = bench.store
   there = min(contexts, store.n_contexts('val'))
   B = min(B, there)
+  n = there // B
   opened = stream.batches(store, 'val', B, seed=None, start=0, epochs=1)
-  bar = metrics.progress(f'analysis/preserved/{model}', total=there, unit='ctx')
-  for _, batch in zip(range(there // B), opened, strict=False):
+  bar = metrics.progress(f'analysis/preserved/{model}', total=n * B, unit='ctx')
+  for _, batch in zip(range(n), opened, strict=False):
     subset_BT = labelled.subset(batch.tokens_BT, batch.context_B)
     yield bench.put(batch.tokens_BT), bench.put(subset_BT)
     bar.update(B)
