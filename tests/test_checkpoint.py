@@ -212,6 +212,4 @@ def _awaits_a_signal(thread: threading.Thread) -> bool:
   """Of orbax; a thread of a pool that idles holds nobody up."""
   frame = sys._current_frames().get(thread.ident)
   names = [frame.f_code.co_name for frame, _ in traceback.walk_stack(frame)]
-  return thread is not threading.current_thread() and (
-    'wait_for_signals' in names
-  )
+  return 'wait_for_signals' in names
