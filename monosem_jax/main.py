@@ -26,8 +26,8 @@ Flags:
 Flag of analysis:
 
   --only=A,B            these alone: density, preserved, logits, ablation,
-                        neurons, proxies, steering, universality, splitting,
-                        geometry, automata
+                        neurons, neighbours, proxies, steering, universality,
+                        splitting, geometry, automata
 
 Flags of sample:
 

@@ -22,24 +22,26 @@ NEIGHBOURS, CLUSTER_DIMENSIONS, CLUSTER_SIZE = 15, 10, 3
 
 
 def neighbours(
-  rows_FA: np.ndarray, k: int, block: int = 1_024
+  rows_FA: np.ndarray,
+  k: int,
+  others_GA: np.ndarray | None = None,
+  block: int = 1_024,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Each row's k nearest by cosine, itself first: index_Fk, distance_Fk.
+  """Each row's k nearest by cosine: index_Fk, distance_Fk, nearest first.
 
-  The distance is 1 - cosine. `block` bounds the memory, at block x F numbers.
+  Args:
+    rows_FA: directions, of any length.
+    k: how many, at most as many as there are.
+    others_GA: those they are looked for among; None for the rows themselves,
+      where each is its own first one, even before its twins.
+    block: bounds the memory, at block x G numbers.
+
+  Returns:
+    The numbers of the nearest, int32, and 1 - cosine, float32.
   """
-  unit_FA = unit_rows(jnp.asarray(rows_FA, jnp.float32))
-
-  @jax.jit
-  def of_block(start, unit_FA):
-    own_nA = jax.lax.dynamic_slice_in_dim(unit_FA, start, size)
-    number_n1 = start + jnp.arange(size)[:, None]
-    cosine_nF = own_nA @ unit_FA.T
-    # Above all others, even its twins.
-    own_nF = number_n1 == jnp.arange(len(unit_FA))
-    cosine_nk, index_nk = jax.lax.top_k(jnp.where(own_nF, 2, cosine_nF), k)
-    return jnp.clip(1 - cosine_nk, 0), index_nk
-
+  unit = lambda rows: unit_rows(jnp.asarray(rows, jnp.float32))
+  unit_FA = unit(rows_FA)
+  unit_GA = unit_FA if others_GA is None else unit(others_GA)
   F = len(unit_FA)
   size = min(block, F)
   # The last block begins early enough to be whole.
@@ -47,9 +49,64 @@ def neighbours(
   index_Fk = np.zeros((F, k), np.int32)
   distance_Fk = np.zeros((F, k), np.float32)
   for start in starts:
-    found = jax.device_get(of_block(start, unit_FA))
-    distance_Fk[start : start + size], index_Fk[start : start + size] = found
+    found = _of_block(start, unit_FA, unit_GA, size, k, others_GA is None)
+    own = slice(start, start + size)
+    distance_Fk[own], index_Fk[own] = jax.device_get(found)
   return index_Fk, distance_Fk
+
+
+@jax.jit(static_argnames=('size', 'k', 'itself'))
+def _of_block(start, unit_FA, unit_GA, size: int, k: int, itself: bool):
+  own_nA = jax.lax.dynamic_slice_in_dim(unit_FA, start, size)
+  # In float32 on every device: halved products would put near ones in disorder.
+  cosine_nG = jnp.matmul(own_nA, unit_GA.T, precision='highest')
+  if itself:
+    number_n1 = start + jnp.arange(size)[:, None]
+    # Above all others.
+    cosine_nG = jnp.where(number_n1 == jnp.arange(len(unit_GA)), 2, cosine_nG)
+  cosine_nk, index_nk = jax.lax.top_k(cosine_nG, k)
+  return jnp.clip(1 - cosine_nk, 0), index_nk
+
+
+def nearest(
+  rows_FA: np.ndarray,
+  fired_F: np.ndarray,
+  k: int,
+  others: tuple[np.ndarray, np.ndarray] | None = None,
+  block: int = 1_024,
+) -> tuple[np.ndarray, np.ndarray]:
+  """The k nearest of each feature that fires, among those that do.
+
+  A row that never fired was learned from nothing: it neither has neighbours nor
+  is one.
+
+  Args:
+    rows_FA, fired_F: the decoder, and whether each feature ever fired.
+    k: how many.
+    others: the same of the dictionary they are looked for in; None for its own,
+      where a feature is none of its neighbours.
+    block: see `neighbours`.
+
+  Returns:
+    index_Fk, int32, and cosine_Fk, float32, falling; -1 and NaN where there is
+    none.
+  """
+  others_GA, fired_G = (rows_FA, fired_F) if others is None else others
+  itself = int(others is None)
+  asked, among = np.flatnonzero(fired_F), np.flatnonzero(fired_G)
+  index_Fk = np.full((len(rows_FA), k), -1, np.int32)
+  cosine_Fk = np.full((len(rows_FA), k), np.nan, np.float32)
+  there = min(k, among.size - itself)
+  if asked.size and there > 0:
+    found, distance = neighbours(
+      rows_FA[asked],
+      there + itself,
+      None if itself else others_GA[among],
+      block,
+    )
+    index_Fk[asked, :there] = among[found[:, itself:]]
+    cosine_Fk[asked, :there] = 1 - distance[:, itself:]
+  return index_Fk, cosine_Fk
 
 
 def layout(

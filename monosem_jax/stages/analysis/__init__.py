@@ -21,8 +21,9 @@ from monosem_jax.text.store import TokenStore
 from monosem_jax.workdir import Workdir
 
 ANALYSES = (
-  *('density', 'preserved', 'logits', 'ablation', 'neurons', 'proxies'),
-  *('steering', 'universality', 'splitting', 'geometry', 'automata'),
+  *('density', 'preserved', 'logits', 'ablation', 'neurons', 'neighbours'),
+  *('proxies', 'steering', 'universality', 'splitting', 'geometry'),
+  'automata',
 )
 # Analyses that take the results of others.
 NEEDS = {'steering': ('proxies',), 'automata': ('proxies',)}
