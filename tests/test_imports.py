@@ -29,6 +29,10 @@ DOORS = {
   'sklearn': ['analysis/'],
   'umap': ['analysis/'],
   'matplotlib': ['analysis/figures.py'],
+  'starlette': ['site/server.py'],
+  'uvicorn': ['site/serving.py'],
+  'IPython': ['stages/notebook.py'],
+  'google': ['stages/notebook.py'],
   'tensorflow': [],
   'torch': [],
   'pickle': [],
@@ -172,6 +176,7 @@ def test_no_module_grows_too_long():
   ('module', 'without'),
   [
     ('monosem_jax.site.export', 'jax'),
+    ('monosem_jax.site.serving', 'jax'),
     ('monosem_jax.main', 'jax'),
     ('monosem_jax.cost.dictionary', 'jax'),
     ('monosem_jax.cost.hardware', 'jax'),

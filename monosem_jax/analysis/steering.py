@@ -60,6 +60,34 @@ def pins(sae: SAE, feature_K: jax.Array, value_K: jax.Array) -> Pins:
   )
 
 
+def none(slots: int, width: int) -> Pins:
+  """So many places for pins of activations of that width, all of them empty.
+
+  A pin of zeros changes nothing, so that texts with few pins and with many run
+  through one program.
+  """
+  rows_KA, zero_K = np.zeros((slots, width), np.float32), np.zeros(slots)
+  zero_K = zero_K.astype(np.float32)
+  return Pins(rows_KA, zero_K, rows_KA, zero_K)
+
+
+@jax.jit
+def put(
+  held: Pins,
+  sae: SAE,
+  feature_K: jax.Array,
+  value_K: jax.Array,
+  own_K: jax.Array,
+) -> Pins:
+  """Pins features of a dictionary in those places that are its own, bool."""
+  found = pins(sae, feature_K, value_K)
+
+  def choose(x, y):
+    return jnp.where(own_K.reshape(-1, *[1] * (x.ndim - 1)), x, y)
+
+  return jax.tree.map(choose, found, held)
+
+
 def patch(pins: Pins, acts_BTA: jax.Array) -> jax.Array:
   """The activations with features pinned at all positions.
 

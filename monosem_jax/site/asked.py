@@ -1,0 +1,198 @@
+"""What a page asks of a server, read from JSON that anyone may have written."""
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+# A body of more bytes is not read to its end.
+BODY_BYTES = 64 * 1_024
+# Characters of a text or prompt; of texts, contexts that they may fill.
+TEXT_CHARS, TEXT_CONTEXTS = 16_000, 8
+# Pins of a text, and the largest value of one, in either unit.
+PINS, PIN_VALUE = 16, 1e6
+# Tokens by which a prompt is continued.
+TOKENS = 256
+TEMPERATURE = 100.0
+SEED = 2**32 - 1
+# More than any vocabulary has.
+TOP_K = 2**20
+
+
+class Refused(Exception):
+  """A request that is not answered: a line for a person, no path in it.
+
+  Attributes:
+    status: of HTTP.
+  """
+
+  def __init__(self, status: int, message: str):
+    super().__init__(message)
+    self.status = status
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+  """What features do on a text.
+
+  Attributes:
+    key: of the dictionary: A1.
+    text: the text.
+  """
+
+  key: str
+  text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Pin:
+  """A feature and what it is held at.
+
+  Attributes:
+    run: whose feature it is: A/1.
+    feature: its number.
+    value: what it is held at, 0 to ablate it.
+    of_max: whether that is in multiples of the feature's maximum.
+  """
+
+  run: str
+  feature: int
+  value: float
+  of_max: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Steer:
+  """A prompt to be continued, with features pinned and without.
+
+  Attributes:
+    key: of a dictionary of the model that speaks; None: that of the pins.
+    pins: the features.
+    prompt: what is continued; empty: the beginning of a document.
+    tokens: by how many tokens.
+    temperature: of the draw; 0 takes the likeliest token.
+    top_k: draw from so many of the likeliest tokens; 0: all.
+    seed: of the draws.
+  """
+
+  key: str | None
+  pins: tuple[Pin, ...]
+  prompt: str
+  tokens: int
+  temperature: float
+  top_k: int
+  seed: int
+
+
+def probe(body: bytes) -> Probe:
+  """Reads `{"key": "A1", "text": ...}`.
+
+  Raises:
+    Refused: it is anything else.
+  """
+  fields = _fields(_json(body), 'the body', ('key', 'text'))
+  return Probe(_text(fields, 'key'), _text(fields, 'text'))
+
+
+def steer(body: bytes) -> Steer:
+  """Reads `{"prompt": ..., "pins": [{"feature": "A/1/3450", "value": 2,
+  "unit": "max"}, ...]}` and, where they are not the stage `sample`'s, `key`,
+  `tokens`, `temperature`, `top_k` and `seed`.
+
+  Raises:
+    Refused: it is anything else.
+  """
+  names = [f.name for f in dataclasses.fields(Steer)]
+  fields = _fields(_json(body), 'the body', names)
+  pins = fields.get('pins', [])
+  if not isinstance(pins, list) or len(pins) > PINS:
+    raise Refused(400, f'pins: must be a list of at most {PINS}.')
+  found = tuple(_pin(pin) for pin in pins)
+  if len({(p.run, p.feature) for p in found}) < len(found):
+    raise Refused(400, 'pins: a feature is pinned twice.')
+  return Steer(
+    key=_text(fields, 'key') if fields.get('key') is not None else None,
+    pins=found,
+    prompt=_text(fields, 'prompt'),
+    tokens=_whole(fields, 'tokens', 1, TOKENS, 64),
+    temperature=_number(fields, 'temperature', 0.0, TEMPERATURE, 1.0),
+    top_k=_whole(fields, 'top_k', 0, TOP_K, 0),
+    seed=_whole(fields, 'seed', 0, SEED, 0),
+  )
+
+
+def _pin(pin: Any) -> Pin:
+  fields = _fields(pin, 'a pin', ('feature', 'value', 'unit'))
+  run, _, number = _text(fields, 'feature').rpartition('/')
+  if not (run and number.isascii() and number.isdecimal() and len(number) < 10):
+    raise Refused(400, 'feature: must be RUN/FEATURE, such as A/1/3450.')
+  if fields.get('unit') not in ('max', 'activation'):
+    raise Refused(400, 'unit: must be "max" or "activation".')
+  return Pin(
+    run=run,
+    feature=int(number),
+    value=_number(fields, 'value', -PIN_VALUE, PIN_VALUE),
+    of_max=fields['unit'] == 'max',
+  )
+
+
+def _json(body: bytes) -> Any:
+  def no_number(name: str):
+    raise ValueError(name)
+
+  try:
+    return json.loads(body.decode('utf-8'), parse_constant=no_number)
+  # Nested too deeply for the parser, or not JSON in UTF-8.
+  except (ValueError, RecursionError):
+    raise Refused(400, 'the body is not JSON in UTF-8.') from None
+
+
+def _fields(value: Any, what: str, known: tuple | list) -> dict[str, Any]:
+  if not isinstance(value, dict):
+    raise Refused(400, f'{what} must be a JSON object.')
+  if not set(value) <= set(known):
+    raise Refused(400, f'{what} has fields beside {", ".join(known)}.')
+  return value
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+  text = fields.get(name)
+  if not isinstance(text, str):
+    raise Refused(400, f'{name}: must be a string.')
+  if len(text) > TEXT_CHARS:
+    raise Refused(
+      400, f'{name}: has {len(text):,} characters; at most {TEXT_CHARS:,}.'
+    )
+  # JSON can spell half of a surrogate pair, which is no character.
+  if any('\ud800' <= c <= '\udfff' for c in text):
+    raise Refused(400, f'{name}: is not Unicode: half of a surrogate pair.')
+  return text
+
+
+def _number(
+  fields: dict[str, Any],
+  name: str,
+  low: float,
+  high: float,
+  default: float | None = None,
+) -> float:
+  number = fields.get(name, default)
+  try:
+    # True is a number to Python; a whole number may be larger than any float.
+    known = not isinstance(number, bool) and isinstance(number, int | float)
+    number = float(number) if known else math.nan
+  except OverflowError:
+    number = math.nan
+  if not low <= number <= high:
+    raise Refused(400, f'{name}: must be a number, {low:g} to {high:g}.')
+  return number
+
+
+def _whole(
+  fields: dict[str, Any], name: str, low: int, high: int, default: int
+) -> int:
+  number = fields.get(name, default)
+  whole = isinstance(number, int) and not isinstance(number, bool)
+  if not (whole and low <= number <= high):
+    raise Refused(400, f'{name}: must be a whole number, {low} to {high}.')
+  return number

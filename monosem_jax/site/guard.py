@@ -1,0 +1,134 @@
+"""Who may ask a server: those who know the token, from its own pages.
+
+The server listens on this machine alone, but so does every page that a browser
+on it has open. What keeps them out: a token in the path, which no other page
+can know; the Host header, so that no name that was rebound to 127.0.0.1 works;
+the Origin of what changes or computes anything; and no CORS header, so that
+other pages cannot read an answer.
+"""
+
+import hmac
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from monosem_jax.site.asked import Refused
+
+# Requests that compute, a second, and how many may come at once.
+RATE, BURST = 20, 40
+_NOT_FOUND = Refused(404, 'not found')
+
+
+class Guard:
+  """An ASGI application around another, which sees paths without the token."""
+
+  def __init__(
+    self,
+    app: Callable,
+    *,
+    token: str,
+    port: int,
+    policy: str,
+    suffixes: Sequence[str] = (),
+    clock: Callable[[], float] = time.monotonic,
+  ):
+    """Args:
+
+    app: answers those who may ask.
+    token: the first part of every path.
+    port: the server's own.
+    policy: the Content-Security-Policy of all answers.
+    suffixes: of host names by which a proxy reaches the server, with a dot in
+      front: `.googleusercontent.com`.
+    clock: seconds.
+    """
+    self.token, self._app = token, app
+    self._suffixes = tuple(suffixes)
+    self._hosts = tuple(f'{h}:{port}' for h in ('127.0.0.1', 'localhost'))
+    # Framed by whom is left open: a notebook's origin is not known before.
+    self._headers = [
+      (b'content-security-policy', policy.encode('ascii')),
+      (b'cache-control', b'no-store'),
+      (b'referrer-policy', b'no-referrer'),
+      (b'x-content-type-options', b'nosniff'),
+    ]
+    self._clock, self._left, self._since = clock, float(BURST), clock()
+
+  async def __call__(self, scope: dict, receive: Callable, send: Callable):
+    own = {name for name, _ in self._headers}
+
+    async def send_marked(message: dict) -> None:
+      if message['type'] == 'http.response.start':
+        kept = [h for h in message.get('headers', ()) if h[0] not in own]
+        message = message | {'headers': [*kept, *self._headers]}
+      await send(message)
+
+    try:
+      path = self._admit(scope)
+    except Refused as e:
+      await answer(send_marked, e.status, {'error': str(e)})
+    else:
+      inside = {k: v for k, v in scope.items() if k != 'raw_path'}
+      await self._app(inside | {'path': path}, receive, send_marked)
+
+  def _admit(self, scope: dict) -> str:
+    """The path behind the token."""
+    token, slash, rest = scope['path'].removeprefix('/').partition('/')
+    known = hmac.compare_digest(token.encode('utf-8'), self.token.encode())
+    if not (known and slash):
+      raise _NOT_FOUND
+    headers = dict(scope['headers'])
+    host = headers.get(b'host', b'').decode('latin-1')
+    if not self._own(host):
+      raise Refused(403, 'another host')
+    if scope['method'] not in ('GET', 'HEAD'):
+      origin = headers.get(b'origin')
+      if origin is not None and not self._own_origin(origin.decode('latin-1')):
+        raise Refused(403, 'another origin')
+    if rest.startswith('api/') and not self._take():
+      raise Refused(429, 'too many requests; ask again in a second.')
+    return f'/{rest}'
+
+  def _own(self, host: str) -> bool:
+    name = host.partition(':')[0].lower()
+    return host.lower() in self._hosts or name.endswith(self._suffixes)
+
+  def _own_origin(self, origin: str) -> bool:
+    try:
+      parts = urlsplit(origin)
+    except ValueError:
+      return False
+    own = parts.netloc in self._hosts and parts.scheme == 'http'
+    name = parts.hostname or ''
+    proxied = parts.scheme == 'https' and name.endswith(self._suffixes)
+    return own or proxied
+
+  def _take(self) -> bool:
+    """Whether a request fits in the bucket, which fills with time."""
+    now = self._clock()
+    self._left = min(self._left + RATE * (now - self._since), BURST)
+    self._since = now
+    if self._left < 1:
+      return False
+    self._left -= 1
+    return True
+
+
+def dump(value: Any) -> bytes:
+  """JSON, in ASCII: no half of a surrogate pair, no U+2028."""
+  return json.dumps(value, allow_nan=False, separators=(',', ':')).encode()
+
+
+async def answer(send: Callable, status: int, value: Any) -> None:
+  """Sends JSON as ASGI has it."""
+  body = dump(value)
+  headers = [
+    (b'content-type', b'application/json'),
+    (b'content-length', str(len(body)).encode()),
+  ]
+  await send(
+    {'type': 'http.response.start', 'status': status, 'headers': headers}
+  )
+  await send({'type': 'http.response.body', 'body': body})

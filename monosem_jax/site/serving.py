@@ -1,0 +1,127 @@
+"""A site's server, run in a thread on a port of this machine."""
+
+import pathlib
+import re
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Sequence
+
+import uvicorn
+
+from monosem_jax.errors import UserError
+from monosem_jax.site.guard import Guard
+from monosem_jax.site.server import Desk, Engine, application
+
+_HOST = '127.0.0.1'
+# What a page without a policy of its own gets.
+_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'"
+
+
+def policy(page: str) -> str:
+  """A page's own Content-Security-Policy, with requests to the server.
+
+  Both are in force, the page's own and this one; so this repeats that one.
+  """
+  found = re.search(
+    r'http-equiv="Content-Security-Policy"\s+content="([ -~]*?)"', page
+  )
+  kept = found[1] if found else _POLICY
+  parts = [part.strip() for part in kept.split(';')]
+  parts = [p for p in parts if p and p.split()[0] != 'connect-src']
+  return '; '.join([*parts, "connect-src 'self'"])
+
+
+def listen(port: int) -> socket.socket:
+  """Takes a port of this machine, which others cannot reach; 0: a free one.
+
+  Raises:
+    UserError: it is not free.
+  """
+  listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+  listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+  try:
+    listener.bind((_HOST, port))
+    listener.listen()
+  except OSError as e:
+    listener.close()
+    raise UserError(
+      f'--port={port}: is not free ({e.strerror}); choose another, or 0 for '
+      'any that is.'
+    ) from e
+  return listener
+
+
+class Serving:
+  """A server that runs.
+
+  Attributes:
+    port: where.
+    path: `/TOKEN/`.
+    url: all of it; who knows it may ask.
+  """
+
+  def __init__(self, guard: Guard, desk: Desk, listener: socket.socket):
+    self.port = listener.getsockname()[1]
+    self.path = f'/{guard.token}/'
+    self.url = f'http://{_HOST}:{self.port}{self.path}'
+    self._desk = desk
+    self._server = uvicorn.Server(
+      uvicorn.Config(
+        guard,
+        http='h11',
+        loop='asyncio',
+        ws='none',
+        lifespan='off',
+        log_config=None,
+        log_level='error',
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+      )
+    )
+    # In a thread of its own it leaves signals to the program.
+    self._thread = threading.Thread(
+      target=self._server.run, args=([listener],), daemon=True
+    )
+    self._thread.start()
+    while not self._server.started and self._thread.is_alive():
+      time.sleep(0.01)
+
+  def wait(self) -> None:
+    """Until it ends, which it does not by itself; a signal comes through."""
+    while self._thread.is_alive():
+      self._thread.join(0.5)
+
+  def close(self) -> None:
+    """Ends it; streams end behind the event they are at."""
+    self._desk.closing = self._server.should_exit = True
+    self._thread.join()
+    self._desk.close()
+
+
+def start(
+  site: pathlib.Path,
+  engine: Engine,
+  listener: socket.socket,
+  suffixes: Sequence[str] = (),
+) -> Serving:
+  """Serves a site.
+
+  Args:
+    site: its folder.
+    engine: what computes.
+    listener: see `listen`.
+    suffixes: see `Guard`.
+  """
+  desk = Desk()
+  page = (site / 'index.html').read_text(encoding='utf-8')
+  guard = Guard(
+    application(site, engine, desk),
+    token=secrets.token_urlsafe(24),
+    port=listener.getsockname()[1],
+    policy=policy(page),
+    suffixes=suffixes,
+  )
+  return Serving(guard, desk, listener)

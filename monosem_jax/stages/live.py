@@ -1,0 +1,276 @@
+"""What a live page asks for, computed: the engine of stage `serve`."""
+
+import dataclasses
+import math
+import shlex
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+import monosem_jax
+from monosem_jax.analysis import ablation, probe as probing, steering
+from monosem_jax.errors import UserError
+from monosem_jax.site import asked
+from monosem_jax.site.asked import Refused
+from monosem_jax.stages.sample import Pin
+from monosem_jax.stages.shelf import Dictionary, Shelf
+from monosem_jax.transformer import beside
+
+# Features that are shown of a token: the strongest.
+ACTIVE = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Engine:
+  """Transformers and dictionaries, at hand; see `site.server.Engine`.
+
+  All shapes of its programs are those of the context and of the dictionaries:
+  once `warm`, nothing is compiled, whatever is asked.
+
+  Attributes:
+    shelf: what is asked about.
+    strings: the tokens for display, [V].
+  """
+
+  shelf: Shelf
+  strings: list[str]
+
+  def about(self) -> dict[str, Any]:
+    runs = [
+      {'key': d.key, 'run': d.run, 'model': d.model, 'features': d.features}
+      for d in self.shelf.dictionaries.values()
+    ]
+    return {
+      'version': monosem_jax.__version__,
+      'runs': runs,
+      'context': self.shelf.context,
+      'active': ACTIVE,
+    }
+
+  def warm(self) -> None:
+    """Compiles every program, by asking for a little of each."""
+    for d in self.shelf.dictionaries.values():
+      self.probe(asked.Probe(d.key, 'a'))
+      # Large seeds are other integers to jax.
+      for seed in (0, asked.SEED):
+        pins = (asked.Pin(d.run, 0, 0.0, of_max=False),)
+        wanted = asked.Steer(d.key, pins, 'a', 2, 1.0, 1, seed)
+        for _ in self.steer(wanted):
+          pass
+
+  def probe(self, wanted: asked.Probe) -> dict[str, Any]:
+    """What features do on a text, which is cut into contexts as it comes.
+
+    Returns:
+      `tokens`, ids, and `strings`, of N tokens; `loss`, nats of each given
+      those before it in its context (of a context's first one, those of the
+      context before), null of the first; `firing`, how many features fire; and
+      `active`, of each token a list of [feature, activation, attribution to
+      the next token, rise of the next token's loss without the feature], see
+      `analysis.probe`, by activation, `ACTIVE` at most. null where nothing is
+      known: behind the last token, and of all rises where layers follow the
+      site.
+
+    Raises:
+      Refused: no such dictionary, or more text than is looked at.
+    """
+    d, T = self._dictionary(wanted.key), self.shelf.context
+    ids_N = self._encode(wanted.text)
+    N, most = ids_N.size, asked.TEXT_CONTEXTS * T
+    if most < N:
+      raise Refused(
+        400,
+        f'the text has {N:,} tokens; at most {most:,} '
+        f'({asked.TEXT_CONTEXTS} contexts of {T}) are looked at.',
+      )
+    lm = self.shelf.models[d.model]
+    program = probing.make_probe(
+      self.shelf.dot,
+      min(ACTIVE, d.features),
+      ablation.effects_of if lm.site_is_last else None,
+    )
+    padded = np.zeros(-(-N // T) * T + 1, np.int32)
+    padded[:N] = ids_N
+    loss, firing, active = [None], [], []
+    for first in range(0, N, T):
+      window = slice(first, first + T)
+      next_T = padded[first + 1 : first + 1 + T]
+      known = np.int32(min(T, N - 1 - first))
+      found = jax.device_get(
+        program(lm, d.sae, d.median_F, padded[window], next_T, known)
+      )
+      here = slice(min(T, N - first))
+      loss += map(_short, found.loss_T[here].tolist())
+      firing += found.firing_T[here].tolist()
+      active += _active(found, here)
+    return {
+      'tokens': ids_N.tolist(),
+      'strings': [self.strings[i] for i in ids_N.tolist()],
+      'loss': loss[:N],
+      'firing': firing,
+      'active': active,
+    }
+
+  def steer(self, wanted: asked.Steer) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What follows a prompt, with features pinned and without, as it comes.
+
+    It is what the stage `sample` says. Events are `token`: `i`; `default` and
+    `steered`, each with the token's `id`, `string`, and `logp`, its
+    log-probability at temperature 1 by the transformer that said it, and by the
+    other one, `logp_pinned` and `logp_unpinned`. The last is `done`: `seconds`;
+    `text`, both texts without the prompt; `command`, which says the same, null
+    where no command line can.
+
+    Raises:
+      Refused: before the first event: a pin, or the dictionary, cannot be.
+    """
+    of_run = {d.run: d for d in self.shelf.dictionaries.values()}
+    places, values = [], []
+    for pin in wanted.pins:
+      if pin.run not in of_run:
+        raise Refused(400, f'feature: no run of that name: {pin.run[:40]!r}.')
+      d = of_run[pin.run]
+      places.append(d)
+      values.append(_value(pin, d))
+    if wanted.key is not None:
+      places.append(self._dictionary(wanted.key))
+    models = {d.model for d in places}
+    if len(models) > 1:
+      raise Refused(
+        400,
+        f'pins: features of models {" and ".join(sorted(models))}; pin those '
+        'of one model at a time.',
+      )
+    model = models.pop() if models else next(iter(self.shelf.models))
+    return self._speak(wanted, model, self._held(wanted.pins, values, model))
+
+  def _speak(
+    self, wanted: asked.Steer, model: str, held: steering.Pins
+  ) -> Iterator[tuple[str, dict[str, Any]]]:
+    start = time.perf_counter()
+    prompt_T = self._encode(wanted.prompt)
+    if not prompt_T.size:
+      prompt_T = np.array([self.shelf.tokenizer.separator], np.int32)
+    key = jax.random.key(wanted.seed)
+    temperature, top_k = np.float32(wanted.temperature), np.int32(wanted.top_k)
+    texts, said = beside.begin(prompt_T, self.shelf.context), ([], [])
+    for i in range(wanted.tokens):
+      texts, drawn = beside.extend(
+        self.shelf.models[model],
+        texts,
+        key,
+        temperature,
+        top_k,
+        patch=steering.patch,
+        patch_args=held,
+      )
+      drawn = jax.device_get(drawn)
+      event = {'i': i}
+      for x, (name, other) in enumerate(
+        (('default', 'logp_pinned'), ('steered', 'logp_unpinned'))
+      ):
+        token = int(drawn.token_2[x])
+        said[x].append(token)
+        event[name] = {
+          'id': token,
+          'string': self.strings[token],
+          'logp': _short(float(drawn.log_p_22[x, x])),
+          other: _short(float(drawn.log_p_22[1 - x, x])),
+        }
+      yield 'token', event
+    yield (
+      'done',
+      {
+        'seconds': _short(time.perf_counter() - start),
+        'text': {
+          'default': self.shelf.tokenizer.decode(said[0]),
+          'steered': self.shelf.tokenizer.decode(said[1]),
+        },
+        'command': command(wanted),
+      },
+    )
+
+  def _held(
+    self, pins: Sequence[asked.Pin], values: Sequence[float], model: str
+  ) -> steering.Pins:
+    """The pins, in as many places as there may be."""
+    own = [d for d in self.shelf.dictionaries.values() if d.model == model]
+    held = steering.none(asked.PINS, own[0].sae.b_dec_A.size)
+    feature_K = np.zeros(asked.PINS, np.int32)
+    value_K = np.zeros(asked.PINS, np.float32)
+    feature_K[: len(pins)] = [p.feature for p in pins]
+    value_K[: len(pins)] = values
+    for d in own:
+      own_K = np.zeros(asked.PINS, bool)
+      own_K[: len(pins)] = [p.run == d.run for p in pins]
+      if own_K.any():
+        held = steering.put(held, d.sae, feature_K, value_K, own_K)
+    return held
+
+  def _dictionary(self, key: str) -> Dictionary:
+    if key not in self.shelf.dictionaries:
+      known = ', '.join(self.shelf.dictionaries)
+      raise Refused(400, f'key: no dictionary of that name (known: {known}).')
+    return self.shelf.dictionaries[key]
+
+  def _encode(self, text: str) -> np.ndarray:
+    return self.shelf.tokenizer.encode_batch([text])[0].astype(np.int32)
+
+
+def command(wanted: asked.Steer) -> str | None:
+  """The `monosem sample` that says the same; None if no command line can."""
+  if '\0' in wanted.prompt:
+    return None
+  number = lambda x: np.format_float_positional(x, trim='-')
+  pins = ','.join(
+    f'{p.run}/{p.feature}={number(p.value)}{"max" if p.of_max else ""}'
+    for p in wanted.pins
+  )
+  parts = [
+    *('monosem', 'sample', '--config=FILE', '--workdir=DIR'),
+    *([f'--pin={pins}'] if pins else []),
+    f'--prompt={wanted.prompt}',
+    f'--tokens={wanted.tokens}',
+    '--samples=1',
+    f'--temperature={number(wanted.temperature)}',
+    f'--top_k={wanted.top_k}',
+    f'--seed={wanted.seed}',
+  ]
+  return shlex.join(parts)
+
+
+def _value(pin: asked.Pin, d: Dictionary) -> float:
+  """What a feature is held at, in units of its activation."""
+  text = f'{pin.run}/{pin.feature}'
+  own = Pin(text, pin.run, pin.feature, pin.value, pin.of_max)
+  try:
+    own.require(d.features)
+    return own.value(d.max_F)
+  except UserError as e:
+    raise Refused(400, str(e)) from None
+
+
+def _active(found: probing.Probed, here: slice) -> list[list[list]]:
+  """Of each token its features that fire, see `Engine.probe`."""
+  columns = (
+    found.feature_TL,
+    found.activation_TL,
+    found.attribution_TL,
+    found.rise_TL,
+  )
+  return [
+    [
+      [feature, *map(_short, numbers)]
+      for feature, *numbers in zip(*rows, strict=True)
+      if numbers[0] > 0
+    ]
+    for rows in zip(*(x[here].tolist() for x in columns), strict=True)
+  ]
+
+
+def _short(x: float) -> float | None:
+  """To 5 digits, more than a person reads; what is not finite becomes None."""
+  return float(f'{x:.5g}') if math.isfinite(x) else None

@@ -1,0 +1,59 @@
+"""Stage `serve`: the page that the stage `site` made, alive."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from monosem_jax import hosts
+from monosem_jax.errors import UserError
+from monosem_jax.stages.extra import lacking
+from monosem_jax.workdir import Workdir
+
+if TYPE_CHECKING:
+  from monosem_jax.site.serving import Serving
+
+
+def run(w: Workdir, *, port: int) -> None:
+  """Serves until a signal ends it.
+
+  Raises:
+    UserError: see `start`.
+  """
+  serving = start(w, port)
+  w.log(f'serve: open {serving.url}')
+  w.log('serve: who has this address may ask; Ctrl-C ends it')
+  sys.stdout.flush()
+  try:
+    serving.wait()
+  finally:
+    serving.close()
+
+
+def start(w: Workdir, port: int, suffixes: tuple[str, ...] = ()) -> 'Serving':
+  """Starts a server, in a thread; every program is compiled before it answers.
+
+  Args:
+    w: the work directory.
+    port: of 127.0.0.1; 0: a free one.
+    suffixes: of names of hosts by which a proxy reaches it, see `site.guard`.
+
+  Raises:
+    UserError: what serves is not installed, the site is not made, the port is
+      not free, or something of the run is not there.
+  """
+  if absent := lacking('starlette', 'uvicorn', extra='serve'):
+    raise UserError(f'serve: {absent}')
+  if not hosts.alone():
+    raise UserError('serve: runs in one process; start it on one host.')
+  if not (w.site / 'index.html').exists():
+    raise UserError(f'serve: no page in {w.site}; run the site stage first.')
+  from monosem_jax.site import serving
+  from monosem_jax.stages import live, shelf
+
+  # Before what takes long, so that a port that is taken is said at once.
+  with serving.listen(port) as listener:
+    found = shelf.load(w)
+    engine = live.Engine(found, found.tokenizer.token_strings())
+    w.log(f'serve: compiling for {", ".join(found.dictionaries)}')
+    sys.stdout.flush()
+    engine.warm()
+    return serving.start(w.site, engine, listener.dup(), suffixes)
