@@ -8,7 +8,9 @@ import pytest
 import scipy.stats
 
 from monosem_jax.analysis import neurons
+from monosem_jax.features import moments
 from monosem_jax.features.table import FeatureTable
+from monosem_jax.precision import Dot
 
 W, BEFORE = 5, 2
 
@@ -40,6 +42,36 @@ def test_coefficients_hold_their_share_of_the_norm():
   # Of 0.81, 0.09, 0.09, 0.01: 0.9 of the norm is held by the first two.
   assert neurons.coefficients_of(rows, 0.9 - 1e-9).tolist() == [1, 4, 2, 0]
   assert neurons.coefficients_of(rows, 0.75).tolist() == [1, 3, 1, 0]
+
+
+def test_the_most_correlated_neurons_and_their_cosines():
+  rng = np.random.default_rng(3)
+  N, F, A = 400, 6, 9
+  x = np.maximum(rng.normal(size=(N, F)) - 0.5, 0)
+  y = np.maximum(rng.normal(size=(N, A)) + 0.8 * x[:, :1] - x[:, 1:2], 0)
+  x[:, 4] = 0  # never fires
+  y[:, 2] = 0
+  y[:, 3] = 0.7  # constant: goes with nothing
+  step = moments.make_step(lambda _, b: b, Dot(jnp.dtype(jnp.float32)))
+  halves = [
+    (x[half].astype(np.float32), y[half].astype(np.float32))
+    for half in (slice(0, 150), slice(150, N))
+  ]
+  found = neurons.most_correlated(moments.collect(step, None, halves), 3)
+  with np.errstate(invalid='ignore', divide='ignore'):
+    r = np.nan_to_num(np.corrcoef(x.T, y.T)[:F, F:])
+    cosine = np.nan_to_num(
+      x.T @ y / np.outer(np.linalg.norm(x, axis=0), np.linalg.norm(y, axis=0))
+    )
+  for i in range(F):
+    own = found['neuron_Fk'][i]
+    if i != 4:
+      np.testing.assert_array_equal(own, np.argsort(-r[i])[:3])
+    np.testing.assert_allclose(found['r_Fk'][i], r[i, own], atol=1e-4)
+    np.testing.assert_allclose(found['cosine_Fk'][i], cosine[i, own], atol=1e-4)
+  assert not found['cosine_Fk'][4].any() and not found['r_Fk'][4].any()
+  # Not the same: a cosine is about 0, a correlation about the means.
+  assert np.abs(found['cosine_Fk'] - found['r_Fk']).max() > 0.1
 
 
 def table(tokens, acts, start, stop) -> FeatureTable:

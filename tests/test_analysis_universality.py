@@ -114,10 +114,46 @@ def test_logit_weight_similarity_is_over_the_vocabulary(by_definition):
 
 def test_nearest_is_the_live_feature_that_correlates_most():
   r_XY = np.array([[0.1, 0.9, -0.3], [0.0, 0.0, 0.0], [-0.2, -0.5, -0.1]])
-  found = universality.nearest(r_XY, np.array([True, False, True]))
+  live_X, live_Y = np.array([False, True, True]), np.array([True, False, True])
+  found, back = universality.nearest([(slice(0, 3), r_XY)], live_X, live_Y)
   np.testing.assert_array_equal(found.index_X, [0, -1, 2])
   np.testing.assert_array_equal(found.r_X, [0.1, np.nan, -0.1])
   assert found.median(np.array([True, True, False])) == 0.1
   assert found.median(np.array([False, True, False])) is None
-  dead = universality.nearest(r_XY, np.zeros(3, bool))
+  # The other way round, where the first feature cannot be found.
+  np.testing.assert_array_equal(back.index_X, [-1, -1, -1])
+  np.testing.assert_array_equal(np.isnan(back.r_X), True)
+  live_X[0] = True
+  _, back = universality.nearest([(slice(0, 3), r_XY)], live_X, live_Y)
+  np.testing.assert_array_equal(back.index_X, [0, 0, -1])
+  np.testing.assert_array_equal(back.r_X, [0.1, 0.9, np.nan])
+  dead, _ = universality.nearest(
+    [(slice(0, 3), r_XY)], live_X, np.zeros(3, bool)
+  )
   np.testing.assert_array_equal(dead.index_X, -1)
+
+
+@pytest.mark.parametrize('size', [1, 3, 20])
+def test_blocks_find_the_nearest_of_the_whole(size):
+  rng = np.random.default_rng(5)
+  X, Y = FEATURES
+  r_XY = rng.uniform(-1, 1, FEATURES).astype(np.float32)
+  r_XY[4], r_XY[:, 7], r_XY[:, 8] = 0, 0, -np.abs(r_XY[:, 8])
+  r_XY[4, 8] = 0  # the largest of them: nothing goes with feature 8
+  live_X, live_Y = rng.random(X) < 0.7, rng.random(Y) < 0.7
+  live_X[4] = True
+  blocks = [
+    (own, r_XY[own])
+    for i in range(0, X, size)
+    for own in [slice(i, min(i + size, X))]
+  ]
+  found = universality.nearest(blocks, live_X, live_Y)
+  ways = (r_XY, live_Y), (r_XY.T, live_X)
+  for near, (r, live) in zip(found, ways, strict=True):
+    for i, own in enumerate(r):
+      j = max(np.flatnonzero(live), key=lambda j, own=own: own[j])
+      if own[j]:
+        assert (near.index_X[i], near.r_X[i]) == (j, own[j])
+      else:
+        assert near.index_X[i] == -1 and np.isnan(near.r_X[i])
+  assert found[1].index_X[[7, 8]].tolist() == [-1, -1]

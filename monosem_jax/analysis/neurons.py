@@ -10,7 +10,12 @@ from collections.abc import Callable, Iterable
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax.features.moments import adding, collect
+from monosem_jax.features.moments import (
+  Moments,
+  adding,
+  collect,
+  correlation,
+)
 from monosem_jax.features.table import FeatureTable
 
 
@@ -50,6 +55,30 @@ def coefficients_of(W_dec_FA: np.ndarray, share: float = 0.9) -> np.ndarray:
   squares_FA = np.sort(np.square(np.asarray(W_dec_FA, np.float64)), 1)[:, ::-1]
   held_FA = np.cumsum(squares_FA, 1)
   return (held_FA < share * held_FA[:, -1:]).sum(1) + (held_FA[:, -1] > 0)
+
+
+def most_correlated(m: Moments, count: int) -> dict[str, np.ndarray]:
+  """The neurons whose activations correlate most with those of each feature.
+
+  Args:
+    m: of the features and the neurons.
+    count: k, how many, at most all.
+
+  Returns:
+    `neuron_Fk`, falling; `r_Fk`, Pearson's correlation, 0 of what never varies;
+    `cosine_Fk`, of the activations as vectors over tokens, 0 of what never
+    fires.
+  """
+  r_FA = correlation(m)
+  neuron_Fk = np.argsort(-r_FA, axis=1, kind='stable')[:, :count]
+  product_Fk = np.take_along_axis(m.product_XY, neuron_Fk, 1)
+  norm_Fk = np.sqrt(m.square_X[:, None] * m.square_Y[neuron_Fk])
+  norm_Fk[norm_Fk == 0] = np.inf
+  return {
+    'neuron_Fk': neuron_Fk.astype(np.int32),
+    'r_Fk': np.take_along_axis(r_FA, neuron_Fk, 1),
+    'cosine_Fk': (product_Fk / norm_Fk).astype(np.float32),
+  }
 
 
 def single_token(table: FeatureTable) -> np.ndarray:

@@ -13,7 +13,7 @@ The first and the last are correlations over a stream, and are summed up as
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import flax.struct
 import jax
@@ -135,11 +135,39 @@ class Nearest:
     return float(np.median(found)) if found.size else None
 
 
-def nearest(r_XY: np.ndarray, live_Y: np.ndarray) -> Nearest:
-  """The live feature of the second set that correlates most with each."""
+def nearest(
+  blocks: Iterable[tuple[slice, np.ndarray]],
+  live_X: np.ndarray,
+  live_Y: np.ndarray,
+) -> tuple[Nearest, Nearest]:
+  """For every feature of each set the live one of the other that correlates
+  most with it: from the first set to the second, and back.
+
+  Args:
+    blocks: all features of the first set, in order, by blocks: which, and r_nY.
+    live_X, live_Y: the features that may be found.
+  """
+  parts = []
+  index_Y, r_Y = np.zeros(live_Y.size, int), np.full(live_Y.size, -np.inf)
+  for own, r_nY in blocks:
+    parts.append(_best(r_nY, live_Y))
+    at_Y, own_r_Y = _best(r_nY.T, live_X[own])
+    better_Y = own_r_Y > r_Y
+    index_Y = np.where(better_Y, own.start + at_Y, index_Y)
+    r_Y = np.where(better_Y, own_r_Y, r_Y)
+  there = [np.concatenate(columns) for columns in zip(*parts, strict=True)]
+  return _named(*there), _named(index_Y, r_Y)
+
+
+def _best(
+  r_XY: np.ndarray, live_Y: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
   r_XY = np.where(live_Y, r_XY, -np.inf)
   index_X = r_XY.argmax(1)
-  r_X = np.take_along_axis(r_XY, index_X[:, None], 1)[:, 0]
+  return index_X, np.take_along_axis(r_XY, index_X[:, None], 1)[:, 0]
+
+
+def _named(index_X: np.ndarray, r_X: np.ndarray) -> Nearest:
   # A correlation of exactly 0 is one with a constant.
   none_X = ~np.isfinite(r_X) | (r_X == 0)
   return Nearest(np.where(none_X, -1, index_X), np.where(none_X, np.nan, r_X))

@@ -36,7 +36,7 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
       'diversity_F': neurons.diversity(s.table),
       'coefficients_F': neurons.coefficients_of(s.rows_FA),
     }
-    with_neurons = _best_neuron(bench, step, s)
+    with_neurons = _best_neurons(bench, step, s)
     if with_neurons is not None:
       columns |= with_neurons
     tables[s.run] = columns
@@ -54,10 +54,14 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
 _MEDIANS = ('kurtosis', 'diversity', 'coefficients', 'neuron_r')
 
 
-def _best_neuron(
+# Neurons that are named beside a feature, as published.
+_NEURONS = 3
+
+
+def _best_neurons(
   bench: Bench, step: Callable, s: Subject
 ) -> dict[str, np.ndarray] | None:
-  """The neuron that correlates most with each feature."""
+  """The neurons that correlate most with each feature, the first one apart."""
   try:
     own = bench.neurons(s.model)
   except NotHere:
@@ -69,8 +73,14 @@ def _best_neuron(
     (bench.lm(s.model), s.sae, own.sae),
     bench.batches(f'neurons/{s.name}'),
   )
-  r_FA = moments.correlation(found)
-  return {'neuron_F': r_FA.argmax(1), 'neuron_r_F': r_FA.max(1)}
+  best = neurons.most_correlated(found, _NEURONS)
+  return {
+    'neuron_F': best['neuron_Fk'][:, 0],
+    'neuron_r_F': best['r_Fk'][:, 0],
+    'neuron_F3': best['neuron_Fk'],
+    'neuron_r_F3': best['r_Fk'],
+    'neuron_cosine_F3': best['cosine_Fk'],
+  }
 
 
 def _documents(bench: Bench, s: Subject) -> np.ndarray:

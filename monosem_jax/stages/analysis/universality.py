@@ -34,7 +34,7 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
       pairs['shuffled weights'] = (main, s)
   found, numbers = {}, {}
   for name, (x, y) in pairs.items():
-    near = _nearest(bench, name, x, y)
+    near, back = _nearest(bench, name, x, y)
     found[name] = near.r_X[x.live_F & (near.index_X >= 0)]
     numbers[name] = {
       'of': x.run,
@@ -44,6 +44,7 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
       'paper': paper.UNIVERSALITY.get(name),
     }
     if name == 'features':
+      write_arrays(out / 'twins.npz', _twins(near, back))
       rest = _other_similarities(bench, x, y, near, out)
       numbers[name] |= rest
   figures.histogram(
@@ -96,16 +97,25 @@ def _blocks(
 
 def _nearest(
   bench: Bench, name: str, x: Subject, y: Subject
-) -> universality.Nearest:
-  """The nearest feature of y for each of x, by activations."""
-  found = [
-    universality.nearest(r_nY, y.live_F)
-    for _, r_nY in _blocks(bench, name, x, y, universality.activations)
-  ]
-  return universality.Nearest(
-    np.concatenate([near.index_X for near in found]),
-    np.concatenate([near.r_X for near in found]),
+) -> tuple[universality.Nearest, universality.Nearest]:
+  """By activations the nearest feature of y for each of x, and back."""
+  return universality.nearest(
+    _blocks(bench, name, x, y, universality.activations), x.live_F, y.live_F
   )
+
+
+def _twins(
+  near: universality.Nearest, back: universality.Nearest
+) -> dict[str, np.ndarray]:
+  """Of all features, live or not: the nearest of the match, and from there."""
+  return {
+    f'{way}{name}': column
+    for way, n in (('', near), ('back_', back))
+    for name, column in (
+      ('match_F', n.index_X.astype(np.int32)),
+      ('r_F', n.r_X.astype(np.float32)),
+    )
+  }
 
 
 @functools.cache
