@@ -1,15 +1,18 @@
 """What becomes of the next token without a feature, for all kept examples.
 
-The paper's feature ablations; `analysis.ablation`.
+The paper's feature ablations; `analysis.ablation`. And what the loss of the same
+tokens owes to what a dictionary leaves unexplained: `analysis.residual`; of
+neurons nothing is left.
 """
 
 import pathlib
 
 import numpy as np
 
-from monosem_jax.analysis import ablation, figures
+from monosem_jax.analysis import ablation, figures, residual
 from monosem_jax.files import write_arrays
 from monosem_jax.stages.analysis.bench import Bench, NotHere, Subject
+from monosem_jax.transformer.model import next_token_loss
 
 
 def make(bench: Bench, out: pathlib.Path) -> dict:
@@ -39,6 +42,11 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
     )
     write_arrays(out / f'{s.name}.npz', found)
     runs[s.run], centres[s.run] = _summary(s, found)
+    if not s.is_control:
+      rest = _residual(bench, s)
+      write_arrays(out / f'{s.name}_residual.npz', rest)
+      rest_CT = rest['residual_CT'][:, 1:].astype(np.float64)
+      runs[s.run]['residual_loss'] = rest_CT.mean() if rest_CT.size else None
   figures.histogram(
     out / 'top_examples.png',
     centres,
@@ -50,6 +58,24 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
     bins=np.linspace(-2, 4, 61),
   )
   return {'runs': runs}
+
+
+def _residual(bench: Bench, s: Subject) -> dict[str, np.ndarray]:
+  """Of all contexts that an example is of."""
+  return residual.residual(
+    _losses,
+    bench.lm(s.model),
+    s.sae,
+    bench.dot,
+    s.table.example_context_FE[s.table.example_stop_FE > 0],
+    bench.fetch,
+    bench.config.batch_size,
+    bench.progress(f'residual/{s.name}'),
+  )
+
+
+def _losses(lm, tokens_BT, patch):
+  return next_token_loss(lm(tokens_BT, patch)[0], tokens_BT)
 
 
 # Groups of examples from the top down to half the maximum.

@@ -1,0 +1,91 @@
+"""What the loss of each token owes to what a dictionary leaves unexplained.
+
+The whole pass with the reconstruction in place of the activations, at all
+positions: what is taken away does not depend on any feature. The paper's
+published data give a `residual_loss_ablation` beside each token's effect, which
+does not depend on the feature either; what it is they do not say, and this is
+our reading of it.
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from monosem_jax.dictionary.sae import SAE, decode, encode
+from monosem_jax.mesh import constrain, f_spec, tokens_spec
+from monosem_jax.precision import Dot
+
+
+@functools.cache
+def _make_losses(losses: Callable, dot: Dot) -> Callable:
+  @jax.jit
+  def both(lm, sae: SAE, tokens_BT):
+    tokens_BT = constrain(tokens_BT, tokens_spec(len(tokens_BT)))
+
+    def reconstruct(acts_BTA):
+      x_NA = acts_BTA.reshape(-1, acts_BTA.shape[-1])
+      x_NA = x_NA.astype(sae.b_enc_F.dtype)
+      f_NF = constrain(encode(sae, x_NA, dot), f_spec(len(x_NA)))
+      recon_NA = decode(sae, f_NF, dot).astype(acts_BTA.dtype)
+      return recon_NA.reshape(acts_BTA.shape)
+
+    clean = losses(lm, tokens_BT, None)
+    return clean, losses(lm, tokens_BT, reconstruct) - clean
+
+  return both
+
+
+def residual(
+  losses: Callable,
+  lm,
+  sae: SAE,
+  dot: Dot,
+  context_M: np.ndarray,
+  fetch: Callable[[np.ndarray], np.ndarray],
+  batch_size: int,
+  progress: Callable[[int, int], None],
+) -> dict[str, np.ndarray]:
+  """By how many nats each token's loss changes without the unexplained.
+
+  Args:
+    losses: `losses(lm, tokens_BT, patch)`, the loss of each token but the
+      first, the activations patched.
+    lm: the transformer.
+    sae: the dictionary.
+    dot: the matrix product.
+    context_M: the contexts, in any order, some of them often.
+    fetch: `fetch(context_B) -> tokens_BT`.
+    batch_size: contexts at a time.
+    progress: told of contexts done and contexts in all.
+
+  Returns:
+    `context_C`, int32, each context once, rising; float16 `loss_CT`, the loss
+    as it is, and `residual_CT`, by how much it rises; both NaN at position 0,
+    which nothing predicts.
+  """
+  context_C = np.unique(context_M).astype(np.int32)
+  C, T = context_C.size, fetch(context_C[:1]).shape[1]
+  found = {
+    name: np.full((C, T), np.nan, np.float16)
+    for name in ('loss_CT', 'residual_CT')
+  }
+  both, size, waiting = _make_losses(losses, dot), min(batch_size, C), None
+
+  def keep(start: int, result) -> None:
+    own = slice(start, start + size)
+    found['loss_CT'][own, 1:], found['residual_CT'][own, 1:] = jax.device_get(
+      result
+    )
+    progress(min(start + size, C), C)
+
+  # The last batch begins early enough to be whole.
+  for start in [min(i, C - size) for i in range(0, C, max(size, 1))]:
+    result = both(lm, sae, fetch(context_C[start : start + size]))
+    if waiting is not None:
+      keep(*waiting)
+    waiting = start, result
+  if waiting is not None:
+    keep(*waiting)
+  return {'context_C': context_C} | found
