@@ -26,8 +26,8 @@ Flags:
 Flag of analysis:
 
   --only=A,B            these alone: density, preserved, logits, ablation,
-                        neurons, neighbours, proxies, steering, universality,
-                        splitting, geometry, automata
+                        neurons, neighbours, texts, proxies, steering,
+                        universality, splitting, geometry, automata
 
 Flags of sample:
 

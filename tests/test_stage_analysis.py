@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 from monosem_jax.features.table import FeatureTable
+from monosem_jax.files import read_tensors
 from monosem_jax.stages.analysis import ANALYSES
+from monosem_jax.text.store import TokenStore
 
 MORE = """
 import runpy
@@ -78,6 +80,15 @@ def numbers(name: str):
   return _strict(_finished() / 'analysis' / name / 'numbers.json')
 
 
+def arrays(path: str) -> dict[str, np.ndarray]:
+  with np.load(_finished() / 'analysis' / path, allow_pickle=False) as found:
+    return dict(found)
+
+
+def table(name: str) -> FeatureTable:
+  return FeatureTable.load(_finished() / 'features' / name)
+
+
 RUNS = (
   *('A/0', 'A/1', 'B/1', 'S/1'),
   *('A/neurons', 'A/random', 'A/pca', 'A/ica', 'B/neurons', 'S/neurons'),
@@ -130,10 +141,7 @@ def test_neurons_are_the_identity_and_controls_fire_as_they_should():
   preserved, density = numbers('preserved')['runs'], numbers('density')['runs']
   assert preserved['A/neurons']['loss_recovered'] == pytest.approx(1, abs=1e-5)
   assert preserved['A/neurons']['explained_variance'] == pytest.approx(1)
-  tables = {
-    name: FeatureTable.load(_finished() / 'features' / name)
-    for name in ('A1', 'A_random', 'A_neurons')
-  }
+  tables = {name: table(name) for name in ('A1', 'A_random', 'A_neurons')}
   for name, run_ in (('A1', 'A/1'), ('A_random', 'A/random')):
     l0 = tables[name].fired_F.sum() / tables[name].meta['tokens']
     assert density[run_]['l0'] == pytest.approx(l0)
@@ -165,6 +173,108 @@ def test_the_other_model_and_the_larger_dictionary_are_found():
   assert [h['step'] for h in numbers('density')['history']['A/1']] == [
     *(4, 8, 16, 32),
   ]
+
+
+def test_neighbours_are_of_all_dictionaries_on_the_same_activations():
+  unit = {}
+  for name in ('A0', 'A1'):
+    folder = _finished() / 'dictionaries' / name
+    rows = read_tensors(folder / 'sae_weights.safetensors')['W_dec'].astype(
+      float
+    )
+    unit[name] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+  found = arrays('neighbours/A0.npz')
+  assert set(found) == {
+    f'{name}_{x}_Fk' for name in unit for x in ('index', 'cosine')
+  }
+  fired = {name: table(name).fired_F > 0 for name in unit}
+  for name, on in fired.items():
+    index, cosine = (found[f'{name}_{x}_Fk'] for x in ('index', 'cosine'))
+    assert index.shape == cosine.shape == (24, 5)
+    for i in np.flatnonzero(fired['A0']):
+      own = unit[name] @ unit['A0'][i]
+      own[~on] = -2
+      if name == 'A0':
+        own[i] = -2
+      np.testing.assert_allclose(cosine[i], np.sort(own)[::-1][:5], atol=1e-5)
+      np.testing.assert_allclose(own[index[i]], cosine[i], atol=1e-5)
+  assert set(arrays('neighbours/B1.npz')) == {'B1_index_Fk', 'B1_cosine_Fk'}
+  median = np.median(found['A1_cosine_Fk'][fired['A0'], 0])
+  assert numbers('neighbours')['median']['A/0']['A/1'] == pytest.approx(median)
+
+
+def test_texts_are_held_out_and_of_one_document_each():
+  store = TokenStore.open(_finished() / 'tokens' / 'store')
+  shown, found = arrays('texts/texts.npz'), numbers('texts')
+  X = len(shown['context_X'])
+  assert X == len(found['texts']) == min(25, store.n_contexts('val'))
+  np.testing.assert_array_equal(
+    shown['tokens_XT'], store.tokens('val', shown['context_X'])
+  )
+  index_X = store.stream_index('val', shown['context_X'])
+  for x, text in enumerate(found['texts']):
+    places = [store.locate('val', index_X[x], t) for t in range(16)]
+    assert text['origin'] == places[8].origin
+    assert text['subset'] == places[8].subset
+    assert text['subset'] == store.subset_names[shown['subset_X'][x]]
+    assert text['whole'] == (len({p.document for p in places}) == 1)
+    if text['whole']:
+      assert text['offset'] == places[0].offset
+  # Each model has its own loss on them, and each dictionary its features.
+  a, b = arrays('texts/A1.npz'), arrays('texts/B1.npz')
+  np.testing.assert_array_equal(a['loss_XT'], shown['loss_XT'])
+  assert np.isnan(a['loss_XT'][:, 0]).all()
+  assert np.abs(a['loss_XT'] - b['loss_XT'])[:, 1:].max() > 1e-3
+  l0 = numbers('preserved')['runs']['A/1']['l0']
+  assert found['runs']['A/1']['active'] == a['active_XT'].mean()
+  assert a['active_XT'].mean() == pytest.approx(l0, rel=0.2)
+  more = (a['active_XT'] > 32).sum()
+  assert found['runs']['A/1']['overflowing_tokens'] == more
+  shown_XT = (a['feature_XTL'] >= 0).sum(-1)
+  np.testing.assert_array_equal(shown_XT, np.minimum(a['active_XT'], 32))
+  assert (arrays('texts/A_neurons.npz')['feature_XTL'] < 32).all()
+
+
+def test_twins_are_the_nearest_of_every_feature_both_ways():
+  twins, pairs = (
+    arrays('universality/twins.npz'),
+    arrays('universality/pairs.npz'),
+  )
+  own = pairs['feature_M']
+  np.testing.assert_array_equal(twins['match_F'][own], pairs['match_M'])
+  np.testing.assert_array_equal(twins['r_F'][own], pairs['activation_M'])
+  assert len(twins['back_match_F']) == len(twins['match_F']) == 48
+  for way in ('', 'back_'):
+    none = twins[f'{way}match_F'] < 0
+    np.testing.assert_array_equal(np.isnan(twins[f'{way}r_F']), none)
+  # Nothing is nearer to a feature than what is nearest to it.
+  back_r_M = twins['back_r_F'][pairs['match_M']]
+  assert (back_r_M >= pairs['activation_M']).all()
+  assert (back_r_M == pairs['activation_M']).any()
+
+
+def test_the_residual_is_of_all_contexts_of_examples():
+  found, t = arrays('ablation/A1_residual.npz'), table('A1')
+  there = t.example_stop_FE > 0
+  np.testing.assert_array_equal(
+    found['context_C'], np.unique(t.example_context_FE[there])
+  )
+  rest = found['residual_CT'][:, 1:].astype(float)
+  assert np.isfinite(rest).all()
+  mean = numbers('ablation')['runs']['A/1']['residual_loss']
+  assert mean == pytest.approx(rest.mean())
+  # What the evaluation says of the dictionary, on other tokens.
+  own = numbers('preserved')['runs']['A/1']
+  change = own['loss_reconstructed'] - own['loss_clean']
+  assert mean == pytest.approx(change, rel=0.3, abs=0.02)
+  # Neurons leave nothing.
+  folder = _finished() / 'analysis' / 'ablation'
+  assert not (folder / 'A_neurons_residual.npz').exists()
+  columns = arrays('neurons/A1.npz')
+  np.testing.assert_array_equal(columns['neuron_F'], columns['neuron_F3'][:, 0])
+  np.testing.assert_array_equal(
+    columns['neuron_r_F'], columns['neuron_r_F3'].max(1)
+  )
 
 
 def test_what_is_complete_is_not_made_again(analysed):
@@ -228,6 +338,7 @@ def test_one_model_is_told_what_it_lacks():
     (['analysis', '--config.analysis.match=A0'], ['analysis.match', 'A1']),
     (['analysis', '--config.analysis.match=S1'], ['analysis.match', 'A1']),
     (['analysis', '--config.analysis.controls=x'], ['controls', "'x'"]),
+    (['analysis', '--config.analysis.texts.active=0'], ['texts.active', '0']),
     (
       ['analysis', '--config.analysis.splitting.threshold=2'],
       ['splitting.threshold', '2'],

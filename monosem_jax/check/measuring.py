@@ -52,6 +52,7 @@ def analysis(config: settings.Config) -> None:
   positive('analysis', a, 'control_rows', 'ica_passes')
   positive('analysis', a, 'contexts', 'batch_size')
   positive('analysis', a, 'block_bytes', 'least_firings', 'modes_apart')
+  positive('analysis.texts', a.texts, 'documents', 'active')
   positive('analysis.proxies', a.proxies, 'floor', 'contexts')
   fraction('analysis.proxies.floor', a.proxies.floor)
   positive('analysis.splitting', a.splitting, 'threshold')

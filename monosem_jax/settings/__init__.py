@@ -20,6 +20,7 @@ from monosem_jax.settings.measuring import (
   Proxies,
   Splitting,
   Steering,
+  Texts,
 )
 from monosem_jax.settings.text import Text, Tokenizer
 from monosem_jax.settings.toy import (
@@ -58,6 +59,7 @@ __all__ = [
   'Stream',
   'Superposition',
   'Text',
+  'Texts',
   'Tokenizer',
   'Topics',
   'Toy',

@@ -41,6 +41,17 @@ class Features:
 
 
 @dataclasses.dataclass(frozen=True)
+class Texts:
+  """Example texts with all that is active on each token."""
+
+  # Contexts of held-out documents, of all subsets of the corpus in turn.
+  documents: int = 25
+  # The most active features of a token that are kept; tokens with more are
+  # counted and reported.
+  active: int = 32
+
+
+@dataclasses.dataclass(frozen=True)
 class Proxies:
   """Proxies (paper, feature deep dives) and subsets as labels of tokens."""
 
@@ -130,6 +141,7 @@ class Analysis:
   # Bytes that matrices of features by features may take on a device.
   block_bytes: float = 1e9
   seed: int = 0
+  texts: Texts = Texts()
   proxies: Proxies = Proxies()
   splitting: Splitting = Splitting()
   steering: Steering = Steering()

@@ -22,7 +22,7 @@ from monosem_jax.workdir import Workdir
 
 ANALYSES = (
   *('density', 'preserved', 'logits', 'ablation', 'neurons', 'neighbours'),
-  *('proxies', 'steering', 'universality', 'splitting', 'geometry'),
+  *('texts', 'proxies', 'steering', 'universality', 'splitting', 'geometry'),
   'automata',
 )
 # Analyses that take the results of others.

@@ -1,0 +1,132 @@
+"""Example texts with all that is active on each token; `analysis.texts`.
+
+For dictionaries, and for neurons: of other controls there is nothing to be read
+token by token.
+"""
+
+import pathlib
+
+import jax
+import numpy as np
+
+from monosem_jax.analysis import figures, texts, universality
+from monosem_jax.files import write_arrays
+from monosem_jax.stages import programs
+from monosem_jax.stages.analysis.bench import Bench, Subject
+from monosem_jax.transformer.model import Transformer, next_token_loss
+
+# Held-out text: none that a dictionary was trained on.
+_SPLIT = 'val'
+
+
+def make(bench: Bench, out: pathlib.Path) -> dict:
+  columns, titles = _chosen(bench)
+  tokens_XT = columns['tokens_XT']
+  losses = {
+    model: _loss(bench.lm(model), tokens_XT) for model in bench.w.config.models
+  }
+  columns['loss_XT'] = losses[bench.main.model]
+  write_arrays(out / 'texts.npz', columns)
+  runs, active = {}, {}
+  for s in bench.subjects():
+    if s.is_control and not s.name.endswith('_neurons'):
+      continue
+    found = _view(bench, s, tokens_XT)
+    write_arrays(out / f'{s.name}.npz', found | {'loss_XT': losses[s.model]})
+    active[s.run] = found['active_XT'].reshape(-1)
+    kept = found['feature_XTL'].shape[2]
+    runs[s.run] = {
+      'active': float(active[s.run].mean()),
+      'overflowing_tokens': int((active[s.run] > kept).sum()),
+    }
+  figures.histogram(
+    out / 'active.png',
+    {run: np.log10(np.maximum(x, 1)) for run, x in active.items()},
+    f'Tokens of {len(titles)} held-out texts; in brackets how many.',
+    'log10 of the active features of a token',
+    'share of tokens',
+  )
+  return {
+    'split': _SPLIT,
+    'active_per_token': bench.config.texts.active,
+    'texts': titles,
+    'runs': runs,
+  }
+
+
+def _chosen(bench: Bench) -> tuple[dict[str, np.ndarray], list[dict]]:
+  """The texts: their arrays, and what each is of.
+
+  A context that documents meet in counts as one of the document in its middle.
+  """
+  store, T = bench.store, bench.store.context
+  index_C = store.stream_index(_SPLIT, np.arange(store.n_contexts(_SPLIT)))
+  at_C3 = store.document_of(
+    _SPLIT, index_C[:, None], np.array([0, T // 2, T - 1])
+  )
+  whole_C, document_C = at_C3[:, 0] == at_C3[:, 2], at_C3[:, 1]
+  subset_D = store.document_subset(_SPLIT)
+  context_X = texts.choose(
+    document_C,
+    whole_C,
+    subset_D,
+    bench.config.texts.documents,
+    bench.config.seed,
+  )
+  titles = []
+  for context in context_X:
+    place = store.locate(_SPLIT, index_C[context], T // 2)
+    titles.append(
+      {
+        'context': int(context),
+        'subset': place.subset,
+        'origin': place.origin,
+        'document': place.document,
+        # Of the text's first token; negative if the document begins behind it.
+        'offset': place.offset - T // 2,
+        'whole': bool(whole_C[context]),
+      }
+    )
+  return {
+    'tokens_XT': store.tokens(_SPLIT, context_X),
+    'context_X': context_X.astype(np.int32),
+    'document_X': document_C[context_X],
+    'subset_X': subset_D[document_C[context_X]].astype(np.int32),
+    'whole_X': whole_C[context_X],
+  }, titles
+
+
+@jax.jit
+def _losses(lm: Transformer, tokens_BT: jax.Array) -> jax.Array:
+  return next_token_loss(lm(tokens_BT)[0], tokens_BT)
+
+
+def _loss(lm: Transformer, tokens_XT: np.ndarray) -> np.ndarray:
+  """The loss of each token, nats; NaN of the first ones, in front of which is
+  nothing that predicts them."""
+  loss_XT = np.full(tokens_XT.shape, np.nan, np.float32)
+  for x in range(len(tokens_XT)):
+    loss_XT[x, 1:] = jax.device_get(_losses(lm, tokens_XT[x : x + 1]))[0]
+  return loss_XT
+
+
+def _view(
+  bench: Bench, s: Subject, tokens_XT: np.ndarray
+) -> dict[str, np.ndarray]:
+  view = texts.make_view(programs.forward, bench.dot, bench.config.texts.active)
+  lm = bench.lm(s.model)
+  side = universality.side(lm, s.sae)
+  told, parts = bench.progress(f'texts/{s.name}'), []
+  for x in range(len(tokens_XT)):
+    # One at a time: the rows of L features of each token are gathered.
+    tokens_1T = tokens_XT[x : x + 1]
+    found = view(lm, s.sae, side.rows_FD, side.median_F, tokens_1T)
+    parts.append(jax.device_get(found))
+    told(x + 1, len(tokens_XT))
+  together = lambda name: np.concatenate([getattr(p, name) for p in parts])
+  return {
+    'feature_XTL': together('feature_BTL'),
+    'activation_XTL': together('activation_BTL').astype(np.float32),
+    'attribution_XTL': together('attribution_BTL').astype(np.float32),
+    'active_XT': together('active_BT'),
+  }
