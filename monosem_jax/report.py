@@ -2,13 +2,18 @@
 
 from typing import Any
 
+from monosem_jax import labels as hand, paper
 from monosem_jax.files import read_json, write_file, write_json
 from monosem_jax.names import run_name
 from monosem_jax.workdir import Workdir
 
 
 def write(w: Workdir) -> None:
-  """Writes both reports from the results there are so far."""
+  """Writes both reports from the results there are so far.
+
+  Raises:
+    UserError: labels.json is not of its format.
+  """
   report: dict[str, Any] = {'models': {}, 'dictionaries': {}}
   for name in w.config.models:
     if w.model_result(name).exists():
@@ -24,6 +29,10 @@ def write(w: Workdir) -> None:
   if (summary / 'summary.json').exists():
     report['analysis'] = read_json(summary / 'summary.json')
     text += '\n' + (summary / 'summary.md').read_text(encoding='utf-8')
+  if w.labels.exists():
+    sizes = {run_name(k): x.features for k, x in w.config.dictionaries.items()}
+    report['labels'] = hand.scores(hand.load(w.labels, sizes))
+    text += _labels(report['labels'])
   if w.toy_result.exists():
     report['toy'] = read_json(w.toy_result)
     lines = [f'- {name}: {x["summary"]}' for name, x in report['toy'].items()]
@@ -97,3 +106,45 @@ def _markdown(report: dict[str, Any]) -> str:
 
 def _cell(value: Any, form: str) -> str:
   return '-' if value is None else format(value, form)
+
+
+_MADE = {'blind': 'blind', 'seen': 'name in sight'}
+
+
+def _labels(scores: dict[str, Any]) -> str:
+  """The distribution of people's scores, beside the paper's medians."""
+  rows, medians = [], []
+  for made, by_kind in scores.items():
+    for kind, own in by_kind.items():
+      n = own['intervals']
+      if not n:
+        continue
+      # The paper's annotator was blind.
+      published = paper.RUBRIC[kind] if made == 'blind' else '-'
+      rows.append(
+        f'| {kind}, {_MADE[made]} | {published} | {own["median"]:g} | {n:,} '
+        f'| {own["features"]:,} | {own["above_8"] / n:.0%} |'
+      )
+      parts = [
+        f'{name} {x["median"]:g} (of {len(x["totals"]):,})'
+        for name, x in own['by_interval'].items()
+      ]
+      medians.append(f'- medians of {kind}, {_MADE[made]}: {", ".join(parts)}')
+  if not rows:
+    return ''
+  lines = [
+    '',
+    '## Labels by hand',
+    '',
+    'Points of 14 that people gave to intervals, groups of examples of one '
+    f'feature each; one above {hand.INTERPRETABLE} is quite interpretable.',
+    '',
+    '| | the paper: median | median | intervals | of so many '
+    f'| above {hand.INTERPRETABLE} |',
+    '|---|' + '---:|' * 5,
+    *rows,
+    '',
+    *medians,
+    '',
+  ]
+  return '\n'.join(lines)

@@ -50,6 +50,11 @@ class Workdir:
   def site(self) -> pathlib.Path:
     return self.root / 'site'
 
+  @property
+  def labels(self) -> pathlib.Path:
+    """What people say that features are, put there by hand."""
+    return self.root / 'labels.json'
+
   def model(self, name: str) -> pathlib.Path:
     return self.root / 'models' / name
 

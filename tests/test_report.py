@@ -213,3 +213,62 @@ def test_the_dictionary_explains_as_the_report_says(workdir, report):
     1 - (error_NA**2).sum() / ((x_NA - x_NA.mean(0)) ** 2).sum(), rel=1e-4
   )
   assert run['dead'] == ((f_NF > 0).sum(0) == 0).sum()
+
+
+def test_labels_by_hand_stand_beside_the_papers_medians(tmp_path):
+  import shutil
+
+  from monosem_jax import config as configs, report
+  from monosem_jax.errors import UserError
+  from monosem_jax.workdir import Workdir
+
+  workdir = shutil.copytree(program.finished(), tmp_path / 'run')
+  w = Workdir(workdir, configs.load(str(program.config())))
+
+  def label(feature, interval, confidence, consistency):
+    rubric = dict(
+      confidence=confidence,
+      consistency=consistency,
+      logits=3,
+      separation=None,
+      specificity=2,
+    )
+    return dict(
+      feature=feature,
+      interval=interval,
+      label='',
+      by='Ada',
+      kind='human',
+      blind=True,
+      rubric=rubric,
+      score=None,
+    )
+
+  labels = [
+    label('A/1/5', 'Top Activations', 3, 5),  # 13
+    label('A/1/5', 'Subsample Interval 9', 1, 1),  # 7
+    label('A/1/6', 'Top Activations', 2, 4),  # 11
+    label('A/neurons/0', 'Top Activations', 0, 1),  # 6
+  ]
+  assert 'labels' not in program.report(workdir)
+  file = dict(format=1, labels=labels)
+  (workdir / 'labels.json').write_text(json.dumps(file))
+  report.write(w)
+  found = program.report(workdir)['labels']['blind']
+  assert found['features']['median'] == 11
+  assert found['neurons']['median'] == 6
+  text = (workdir / 'report.md').read_text()
+  assert '| features, blind | 12 | 11 | 3 | 2 | 67% |' in text
+  assert '| neurons, blind | 0 | 6 | 1 | 1 | 0% |' in text
+  assert 'Top Activations 12 (of 2), Subsample Interval 9 7 (of 1)' in text
+  assert 'in sight' not in text
+
+  labels[3]['feature'] = 'A/neurons/x'
+  (workdir / 'labels.json').write_text(json.dumps(file))
+  with pytest.raises(UserError, match=r'labels\[3\].*A/neurons/x'):
+    report.write(w)
+  # Labels of what this run has not got cannot be right either.
+  labels[3]['feature'] = 'A/1/48'
+  (workdir / 'labels.json').write_text(json.dumps(file))
+  with pytest.raises(UserError, match='A/1 has 48 features only'):
+    report.write(w)
