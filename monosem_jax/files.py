@@ -1,11 +1,13 @@
 """Files that are there whole or not at all."""
 
+import contextlib
 import hashlib
 import io
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -55,6 +57,41 @@ def write_arrays(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
   out = io.BytesIO()
   np.savez_compressed(out, **arrays)
   write_file(path, out.getvalue())
+
+
+@contextlib.contextmanager
+def in_place_of(
+  directory: pathlib.Path, again: str
+) -> Iterator[pathlib.Path]:
+  """Gives an empty folder that takes `directory`'s place if the block succeeds.
+
+  A kill inside the block leaves the folder that was there as it was.
+
+  Raises:
+    UserError: the disk is full; `again` says what to do once there is room.
+  """
+  new = directory.with_name(directory.name + '.new')
+  old = directory.with_name(directory.name + '.old')
+  # No folder can be renamed onto a full one; a kill between the two renames
+  # below leaves what was there here.
+  if old.exists() and not directory.exists():
+    old.rename(directory)
+  shutil.rmtree(new, ignore_errors=True)
+  shutil.rmtree(old, ignore_errors=True)
+  new.mkdir(parents=True)
+  try:
+    yield new
+  except BaseException as e:
+    shutil.rmtree(new, ignore_errors=True)
+    if full_disk(e):
+      raise UserError(
+        f'disk full: {directory} could not be written. Make room and {again}.'
+      ) from e
+    raise
+  if directory.exists():
+    directory.rename(old)
+  new.rename(directory)
+  shutil.rmtree(old, ignore_errors=True)
 
 
 def read_tensors(path: pathlib.Path) -> dict[str, np.ndarray]:

@@ -22,6 +22,7 @@ from monosem_jax.settings.measuring import (
   Steering,
   Texts,
 )
+from monosem_jax.settings.site import Site
 from monosem_jax.settings.text import Text, Tokenizer
 from monosem_jax.settings.toy import (
   BinaryNeuron,
@@ -54,6 +55,7 @@ __all__ = [
   'Proxies',
   'Resampling',
   'Runtime',
+  'Site',
   'Splitting',
   'Steering',
   'Stream',
@@ -87,4 +89,5 @@ class Config:
   mesh: Mesh
   runtime: Runtime
   analysis: Analysis = Analysis()
+  site: Site = Site()
   toy: Toy = Toy()

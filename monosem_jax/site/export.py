@@ -1,125 +1,145 @@
-"""Writes the page. Imports no jax: it reads tables and writes text.
+"""Writes the page. Imports no jax: it is given what it shows, and writes packs.
 
   site/index.html
-  site/static/           scripts and styles, as they are in this package
-  site/data/vocabulary.js
-  site/data/index.js     every dictionary: numbers, and the list's columns
-  site/data/A1/0000.js   64 features each, loaded when one of them is opened
+  site/static/                scripts and styles, as they are in this package
+  site/data/live.js           says that no server is there; `serve` says another
+  site/data/index             the run, and every set of features in short
+  site/data/vocabulary        all tokens as strings
+  site/data/A1/columns        the list's columns
+  site/data/A1/0000           64 features each, loaded when one is opened
+  site/data/A1/residual/0000  of 256 contexts each
+  site/data/contexts/0000     those contexts: wider ones of examples
+  site/data/map/small ...     the other views, see `views`
+  site/checksums.txt          SHA-256 of all of these, as sha256sum has them
 
-The data are scripts that call one function with JSON, because a page opened by
-double click may load scripts but fetch nothing.
+Each of the data is a pack: see `pack`.
 """
 
-import contextlib
-import json
+import hashlib
 import pathlib
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from monosem_jax.errors import UserError, full_disk
-from monosem_jax.site import encode
+import numpy as np
 
-if TYPE_CHECKING:
-  from monosem_jax.features.table import FeatureTable
+from monosem_jax import settings
+from monosem_jax.files import in_place_of
+from monosem_jax.names import run_name
+from monosem_jax.site import provenance, shards
+from monosem_jax.site.exhibit import Contexts, Exhibit
+from monosem_jax.site.pack import Writer, half
 
-# Features of a shard: one click loads about 1 MB, and files stay few.
+# Features of a shard: one click loads some hundred kilobytes, files stay few.
 SHARD = 64
+CONTEXTS = 256
+LIVE = 'data/live.js'
+Packs = Mapping[str, tuple[Any, Mapping[str, np.ndarray]]]
 
 
 def write(
   directory: pathlib.Path,
   *,
-  tables: Mapping[str, 'FeatureTable'],
+  build: str,
+  run: Mapping[str, Any],
+  exhibits: Sequence[Exhibit],
+  contexts: Contexts,
   vocabulary: list[str],
-  report: Mapping[str, Any],
+  views: Packs,
+  pictures: Mapping[str, pathlib.Path],
+  c: settings.Site,
 ) -> None:
   """Writes the page into `directory`, in place of one that is there.
 
   Args:
     directory: the page's own folder: what else lies in it is removed.
-    tables: features by dictionary, under keys such as 'A1'.
+    build: names what it is made of; part of every pack.
+    run: of the index's meta all that is not about one set of features.
+    exhibits: sets of features, the main one first.
+    contexts: those that examples are of.
     vocabulary: the V tokens as strings.
-    report: what report.json holds.
+    views: packs of the other views, by name.
+    pictures: files to be shown, by their names in `pictures/`.
+    c: settings.
 
   Raises:
     UserError: the disk is full.
   """
-  with _in_place_of(directory) as scratch:
-    _write_data(scratch / 'data', tables, vocabulary, report)
-    (scratch / 'static').mkdir()
-    static = resources.files('monosem_jax.site') / 'static'
-    for file in static.iterdir():
-      if file.name != 'index.html':
-        _write(scratch / 'static' / file.name, file.read_bytes())
-    _write(scratch / 'index.html', (static / 'index.html').read_bytes())
+  with in_place_of(directory, 'run the site stage again') as scratch:
+    out = Writer(scratch / 'data', build, c.scripts)
+    sets = [_set(out, e, contexts) for e in exhibits]
+    for k, rows in enumerate(_slices(contexts.number_C.size, CONTEXTS)):
+      out.write(
+        f'contexts/{k:04d}', None, shards.context_shard(contexts, rows)
+      )
+    out.write(
+      'contexts/numbers', None, {'number': contexts.number_C.astype(np.uint32)}
+    )
+    for name, (meta, columns) in views.items():
+      out.write(name, meta, columns)
+    out.write('vocabulary', vocabulary)
+    index = {
+      'shard': SHARD,
+      'contexts': {'split': contexts.split, 'shard': CONTEXTS},
+      'sets': sets,
+      'views': sorted(views),
+      'pictures': sorted(pictures),
+    }
+    out.write('index', {**run, **index})
+    (scratch / LIVE).write_bytes(b'monosem.live = null;\n')
+    if pictures:
+      (scratch / 'pictures').mkdir()
+    for name, path in pictures.items():
+      (scratch / 'pictures' / name).write_bytes(path.read_bytes())
+    copy_static(scratch)
+    (scratch / 'checksums.txt').write_bytes(_checksums(scratch))
 
 
-def _write_data(
-  data: pathlib.Path,
-  tables: Mapping[str, 'FeatureTable'],
-  vocabulary: list[str],
-  report: Mapping[str, Any],
-) -> None:
-  for key, table in tables.items():
-    features = len(table.fired_F)
-    for k, start in enumerate(range(0, features, SHARD)):
-      rows = range(start, min(start + SHARD, features))
-      shard = [encode.feature(table, i) for i in rows]
-      _write_call(data / key / f'{k:04d}.js', 'shard', key, k, shard)
-  runs = report.get('dictionaries', {})
-  dictionaries = {
-    key: encode.overview(table, runs.get(table.meta['run']))
-    for key, table in tables.items()
+def copy_static(directory: pathlib.Path) -> None:
+  """The page itself, without data."""
+  static = resources.files('monosem_jax.site') / 'static'
+  (directory / 'static').mkdir(parents=True)
+  for file in static.iterdir():
+    name = file.name
+    where = directory if name == 'index.html' else directory / 'static'
+    (where / name).write_bytes(file.read_bytes())
+
+
+def _set(out: Writer, e: Exhibit, contexts: Contexts) -> dict[str, Any]:
+  """Writes the packs of a set; returns what the index says of it."""
+  meta = e.table.meta
+  labels = {str(i): found for i, found in e.labels.items()}
+  out.write(f'{e.key}/columns', {'labels': labels}, shards.columns(e))
+  for k, rows in enumerate(_slices(e.features, SHARD)):
+    columns = shards.shard(e, contexts, rows.start, rows.stop)
+    out.write(f'{e.key}/{k:04d}', None, columns)
+  if e.residual_CT is not None:
+    for k, rows in enumerate(_slices(contexts.number_C.size, CONTEXTS)):
+      residual = half(np.round(e.residual_CT[rows].astype(np.float32), 2))
+      out.write(f'{e.key}/residual/{k:04d}', None, {'residual': residual})
+  return {
+    'key': e.key,
+    'run': run_name(e.key),
+    'features': e.features,
+    'meta': {k: v for k, v in meta.items() if k != 'groups'},
+    'groups': shards.groups(meta['groups']),
+    'numbers': e.numbers,
+    'counts': provenance.excluded(e),
+    'effects': e.effects is not None,
+    'residual': e.residual_CT is not None,
+    'warnings': provenance.warnings(e, contexts),
   }
-  _write_call(data / 'vocabulary.js', 'vocabulary', vocabulary)
-  _write_call(
-    data / 'index.js', 'index', {'shard': SHARD, 'dictionaries': dictionaries}
-  )
 
 
-def _write_call(path: pathlib.Path, function: str, *values: Any) -> None:
-  """Writes a script that hands `values` to a function of the page."""
-  # ASCII: no U+2028 and no half of a surrogate pair reaches a parser.
-  arguments = ','.join(
-    json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(',', ':'))
-    for value in values
-  )
-  _write(path, f'monosem.data.{function}({arguments});\n'.encode('ascii'))
+def _slices(length: int, size: int) -> Iterator[slice]:
+  for start in range(0, length, size):
+    yield slice(start, min(start + size, length))
 
 
-def _write(path: pathlib.Path, data: bytes) -> None:
-  path.parent.mkdir(parents=True, exist_ok=True)
-  path.write_bytes(data)
-
-
-@contextlib.contextmanager
-def _in_place_of(directory: pathlib.Path) -> Iterator[pathlib.Path]:
-  """Gives an empty folder that takes `directory`'s place if the block succeeds.
-
-  A kill inside the block leaves the folder that was there as it was.
-  """
-  new = directory.with_name(directory.name + '.new')
-  old = directory.with_name(directory.name + '.old')
-  # No folder can be renamed onto a full one; a kill between the two renames
-  # below leaves the page here.
-  if old.exists() and not directory.exists():
-    old.rename(directory)
-  shutil.rmtree(new, ignore_errors=True)
-  shutil.rmtree(old, ignore_errors=True)
-  new.mkdir(parents=True)
-  try:
-    yield new
-  except BaseException as e:
-    shutil.rmtree(new, ignore_errors=True)
-    if full_disk(e):
-      raise UserError(
-        f'disk full: {directory} could not be written. Make room and run the '
-        'site stage again.'
-      ) from e
-    raise
-  if directory.exists():
-    directory.rename(old)
-  new.rename(directory)
-  shutil.rmtree(old, ignore_errors=True)
+def _checksums(directory: pathlib.Path) -> bytes:
+  lines = []
+  for path in sorted(p for p in directory.rglob('*') if p.is_file()):
+    with path.open('rb') as file:
+      digest = hashlib.file_digest(file, 'sha256').hexdigest()
+    lines.append(f'{digest}  {path.relative_to(directory).as_posix()}\n')
+  return ''.join(lines).encode()

@@ -1,0 +1,92 @@
+"""What the page shows of a run: sets of features, and the texts they are of."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+  from monosem_jax.features.table import FeatureTable
+  from monosem_jax.site.links import Links
+
+
+@dataclasses.dataclass(frozen=True)
+class Contexts:
+  """The contexts that examples are of, C of them.
+
+  A context may begin and end within a document, and several may lie in it: each
+  part of a document in it is a span, S of them in all.
+
+  Attributes:
+    split: of the token store.
+    number_C: their numbers in it, rising.
+    tokens_CT: token ids.
+    span_of_C1: where each context's spans begin, and the end of the last.
+    position_S: the first token of each span in its context.
+    document_S: the document's number in its split.
+    subset_S: the document's subset.
+    offset_S: number of that token in the document.
+  """
+
+  split: str
+  number_C: np.ndarray
+  tokens_CT: np.ndarray
+  span_of_C1: np.ndarray
+  position_S: np.ndarray
+  document_S: np.ndarray
+  subset_S: np.ndarray
+  offset_S: np.ndarray
+
+  def index(self, context: np.ndarray) -> np.ndarray:
+    """Of contexts by their numbers in the store, their numbers here; -1."""
+    if not self.number_C.size:
+      return np.full(np.shape(context), -1)
+    at = np.minimum(
+      np.searchsorted(self.number_C, context), self.number_C.size - 1
+    )
+    return np.where(self.number_C[at] == context, at, -1)
+
+  def span(self, context: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """The span that each token is in, by its context's number in the store."""
+    T = self.tokens_CT.shape[1]
+    of_S = np.repeat(np.arange(self.number_C.size), np.diff(self.span_of_C1))
+    token = self.index(context) * T + np.asarray(position, np.int64)
+    return np.searchsorted(of_S * T + self.position_S, token, 'right') - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Exhibit:
+  """A set of features and all that is known of it.
+
+  Attributes:
+    key: `A1`, or `A_neurons`.
+    table: its feature table.
+    live_F: features that are compared with others.
+    links: to other features.
+    numbers: its column of the report; None where it has none.
+    rows_FA: decoder rows; None of neurons, which have nothing to be made of.
+    effects: arrays of `analysis.ablation.ablate`; None if they are not made.
+    residual_CT: by how many nats each token's loss changes when what the
+      dictionary leaves unexplained is taken away, of the page's contexts; NaN
+      where that is not known, None if it is not made.
+    neurons: arrays of the analysis of that name; None if it is not made.
+    labels: of features, as `labels.json` has them.
+  """
+
+  key: str
+  table: 'FeatureTable'
+  live_F: np.ndarray
+  links: 'Links'
+  numbers: Mapping[str, Any] | None = None
+  rows_FA: np.ndarray | None = None
+  effects: Mapping[str, np.ndarray] | None = None
+  residual_CT: np.ndarray | None = None
+  neurons: Mapping[str, np.ndarray] | None = None
+  labels: Mapping[int, list[dict[str, Any]]] = dataclasses.field(
+    default_factory=dict
+  )
+
+  @property
+  def features(self) -> int:
+    return len(self.table.fired_F)

@@ -1,0 +1,148 @@
+"""Links between features, read from what the analyses have left.
+
+  near      nearest by the cosine of decoder rows, in any dictionary alike
+  twin      nearest of the other model, by the correlation of activations
+  parent    in the next smaller dictionary, by masked cosine similarity
+  child     in the next larger one
+  next      likely to fire on the next token: probability above what it is
+            anyway, predicted from logit weights
+  previous  the same, the other way round
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+KINDS = ('near', 'twin', 'parent', 'child', 'next', 'previous')
+# Links of one kind that a feature keeps, the strongest.
+_KEPT = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Links:
+  """Links of the F features of a set, M in all, sorted by feature.
+
+  Attributes:
+    of_F1: where each feature's links begin, and the end of the last.
+    kind_M: number of the kind in `KINDS`.
+    set_M: the set of the feature they lead to, a number of `read`'s keys.
+    feature_M: that feature.
+    value_M: how strong each is, in its kind's unit.
+  """
+
+  of_F1: np.ndarray
+  kind_M: np.ndarray
+  set_M: np.ndarray
+  feature_M: np.ndarray
+  value_M: np.ndarray
+
+
+def none(features: int) -> Links:
+  """No links."""
+  return _sorted(features, [])
+
+
+def read(
+  analysis: pathlib.Path,
+  features: Mapping[str, int],
+  match: Sequence[str] | None,
+) -> dict[str, Links]:
+  """All links there are.
+
+  Args:
+    analysis: the folder of all analyses; those not made give no links.
+    features: sets that are shown, and how many features each has.
+    match: the main dictionary and its match of another model; None of none.
+
+  Returns:
+    The links of each set.
+  """
+  keys = list(features)
+  found: dict[str, list[tuple]] = {key: [] for key in keys}
+  for key in keys:
+    found[key] += _near(analysis / 'neighbours' / f'{key}.npz', keys)
+  if match is not None and set(match) <= set(keys):
+    _twins(analysis / 'universality' / 'twins.npz', match, keys, found)
+  if match is not None:
+    _automata(analysis / 'automata' / 'edges.npz', match[0], keys, found)
+  for path in sorted((analysis / 'splitting').glob('*_*.npz')):
+    small, _, large = path.stem.partition('_')
+    if small in found and large in found:
+      e = arrays(path)
+      source, target, value = (
+        e[f'{name}_M'] for name in ('source', 'target', 'similarity')
+      )
+      found[small].append(('child', keys.index(large), source, target, value))
+      found[large].append(('parent', keys.index(small), target, source, value))
+  return {key: _sorted(features[key], parts) for key, parts in found.items()}
+
+
+def arrays(path: pathlib.Path) -> dict[str, np.ndarray] | None:
+  """The arrays of an .npz file; None where there is none."""
+  if not path.exists():
+    return None
+  with np.load(path, allow_pickle=False) as found:
+    return dict(found)
+
+
+def _near(path: pathlib.Path, keys: list[str]) -> Iterator[tuple]:
+  found = arrays(path) or {}
+  for number, key in enumerate(keys):
+    if f'{key}_index_Fk' in found:
+      index_Fk = found[f'{key}_index_Fk']
+      source_Fk = np.arange(len(index_Fk))[:, None] + np.zeros_like(index_Fk)
+      there_Fk = index_Fk >= 0
+      cosine_Fk = found[f'{key}_cosine_Fk']
+      columns = (x[there_Fk] for x in (source_Fk, index_Fk, cosine_Fk))
+      yield 'near', number, *columns
+
+
+def _twins(path, match, keys, found) -> None:
+  twins = arrays(path)
+  if twins is None:
+    return
+  for own, other, prefix in ((*match, ''), (*match[::-1], 'back_')):
+    index_F, r_F = twins[f'{prefix}match_F'], twins[f'{prefix}r_F']
+    (source,) = np.nonzero(index_F >= 0)
+    found[own].append(
+      ('twin', keys.index(other), source, index_F[source], r_F[source])
+    )
+
+
+def _automata(path, main, keys, found) -> None:
+  edges = arrays(path)
+  if edges is None or main not in found:
+    return
+  source, target, gain = (edges[f'{n}_M'] for n in ('source', 'target', 'gain'))
+  kept = gain > 0
+  source, target, gain = source[kept], target[kept], gain[kept]
+  number = keys.index(main)
+  found[main].append(('next', number, source, target, gain))
+  found[main].append(('previous', number, target, source, gain))
+
+
+def _sorted(features: int, parts: list[tuple]) -> Links:
+  """Puts links in the order of features, kinds and falling strength."""
+  none = np.zeros(0, np.int64)
+  column = lambda xs: np.concatenate([none, *xs])
+  source = column([p[2] for p in parts]).astype(np.int64)
+  kind = column([np.full(len(p[2]), KINDS.index(p[0])) for p in parts])
+  set_ = column([np.full(len(p[2]), p[1]) for p in parts])
+  target = column([p[3] for p in parts])
+  value = np.concatenate(
+    [np.zeros(0, np.float32), *(np.asarray(p[4], np.float32) for p in parts)]
+  )
+  order = np.lexsort((-value, set_, kind, source))
+  group = np.stack([source, kind, set_], 1)[order]
+  first = np.r_[True, (np.diff(group, axis=0) != 0).any(1)][: len(order)]
+  begin = np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))
+  order = order[np.arange(len(order)) - begin < _KEPT]
+  return Links(
+    of_F1=np.searchsorted(source[order], np.arange(features + 1)),
+    kind_M=kind[order].astype(np.uint8),
+    set_M=set_[order].astype(np.uint8),
+    feature_M=target[order].astype(np.uint32),
+    value_M=value[order],
+  )

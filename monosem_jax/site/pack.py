@@ -1,0 +1,119 @@
+"""Packs: named arrays and a JSON value in one compressed file.
+
+A pack, gzip taken off, is
+
+  4 bytes   length of the header, little-endian
+  header    JSON: {"build", "meta", "columns": {name: [dtype, shape, offset]}}
+  columns   each at a multiple of 8 from the file's beginning, row-major,
+            little-endian, of the dtypes below
+
+It is written twice: NAME.bin to be fetched, and, since a page opened by double
+click may load scripts but fetch nothing, NAME.js that hands over the same bytes
+in base64. Gzip's checksum finds what is cut off or altered; `build` what is of
+another export.
+"""
+
+import base64
+import dataclasses
+import gzip
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+DTYPES = ('u1', 'i1', 'u2', 'i2', 'u4', 'i4', 'f4')
+_ALIGN = 8
+
+
+def dumps(value: Any) -> str:
+  """JSON in ASCII, so that no half of a surrogate pair reaches a decoder.
+
+  Raises:
+    ValueError: NaN or infinity, which JSON does not know.
+  """
+  return json.dumps(
+    value, ensure_ascii=True, allow_nan=False, separators=(',', ':')
+  )
+
+
+def half(x: np.ndarray) -> np.ndarray:
+  """Numbers as the bits of float16, a column of type u2."""
+  return np.asarray(x, np.float16).view(np.uint16)
+
+
+def pack(build: str, meta: Any, columns: Mapping[str, np.ndarray]) -> bytes:
+  """The bytes of NAME.bin: the same for the same values.
+
+  Raises:
+    ValueError: a column's dtype is none that the page reads.
+  """
+  arrays = {name: _plain(name, x) for name, x in columns.items()}
+  places, at = {}, 0
+  for name, x in arrays.items():
+    places[name] = [x.dtype.str[1:], list(x.shape), at]
+    at += _padded(x.nbytes)
+  header = dumps({'build': build, 'meta': meta, 'columns': places}).encode()
+  header += b' ' * (_padded(4 + len(header)) - 4 - len(header))
+  parts = [len(header).to_bytes(4, 'little'), header]
+  for x in arrays.values():
+    parts += [x.tobytes(), bytes(_padded(x.nbytes) - x.nbytes)]
+  return gzip.compress(b''.join(parts), compresslevel=6, mtime=0)
+
+
+def unpack(data: bytes) -> tuple[str, Any, dict[str, np.ndarray]]:
+  """What `pack` was given: build, meta and columns."""
+  raw = gzip.decompress(data)
+  start = 4 + int.from_bytes(raw[:4], 'little')
+  header = json.loads(raw[4:start])
+  columns = {}
+  for name, (dtype, shape, at) in header['columns'].items():
+    size = int(np.prod(shape, dtype=np.int64))
+    columns[name] = np.frombuffer(
+      raw, f'<{dtype}', size, start + at
+    ).reshape(shape)
+  return header['build'], header['meta'], columns
+
+
+def script(name: str, data: bytes) -> bytes:
+  """The bytes of NAME.js."""
+  text = base64.b64encode(data).decode('ascii')
+  return f'monosem.data.arrived({dumps(name)},"{text}");\n'.encode('ascii')
+
+
+@dataclasses.dataclass(frozen=True)
+class Writer:
+  """Writes packs below a folder.
+
+  Attributes:
+    directory: the folder.
+    build: names the export that all of them are of.
+    scripts: whether each is written as a script, too.
+  """
+
+  directory: pathlib.Path
+  build: str
+  scripts: bool
+
+  def write(
+    self, name: str, meta: Any, columns: Mapping[str, np.ndarray] | None = None
+  ) -> None:
+    """Writes a pack; `name` is a path below the folder, without an ending."""
+    data = pack(self.build, meta, columns or {})
+    path = self.directory / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_name(path.name + '.bin').write_bytes(data)
+    if self.scripts:
+      path.with_name(path.name + '.js').write_bytes(script(name, data))
+
+
+def _plain(name: str, x: np.ndarray) -> np.ndarray:
+  x = np.ascontiguousarray(x)
+  if x.dtype.str[1:] not in DTYPES:
+    raise ValueError(f'column {name}: {x.dtype} is none of {DTYPES}.')
+  return x.astype(x.dtype.newbyteorder('<'), copy=False)
+
+
+def _padded(size: int) -> int:
+  return -(-size // _ALIGN) * _ALIGN

@@ -1,0 +1,84 @@
+"""What a reader has to know before believing the page."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from monosem_jax.site.exhibit import Contexts, Exhibit
+
+# Shares of live features from which on a fault of theirs is one of the run.
+_MANY = 0.1
+# Of a feature's top examples, those that a fault has to be true of.
+_MOST = 0.5
+# Fewer tokens cannot tell a density of 1e-6, the border of ultralow ones.
+_ULTRALOW_TOKENS = 10_000_000
+
+
+def warnings(e: Exhibit, contexts: Contexts) -> list[str]:
+  """What may mislead in a set of features, a sentence each."""
+  return list(_warnings(e, contexts))
+
+
+def _warnings(e: Exhibit, contexts: Contexts) -> Iterator[str]:
+  t, live = e.table, max(int(e.live_F.sum()), 1)
+  tokens = t.meta['tokens']
+  top = slice(0, t.meta['groups'][0]['count'])
+  there_FE = t.example_stop_FE[:, top] > 0
+  position_FE = t.example_position_FE[:, top]
+  first_F = _mostly((position_FE == 0) & there_FE, there_FE) & e.live_F
+  if first_F.mean(where=e.live_F | ~e.live_F.any()) > _MANY:
+    yield (
+      f'{first_F.sum():,} of {live:,} live features have most of their top '
+      'examples at position 0, where a context is cut open: what they mean '
+      'there is the cut.'
+    )
+  span_FE = contexts.span(t.example_context_FE[:, top], position_FE)
+  if contexts.document_S.size:
+    document_FE = np.where(there_FE, contexts.document_S[span_FE], -1)
+    same_FE = (document_FE == _mode(document_FE)[:, None]) & there_FE
+    one_F = _mostly(same_FE, there_FE) & e.live_F & (there_FE.sum(1) > 2)
+    if one_F.sum() / live > _MANY:
+      yield (
+        f'{one_F.sum():,} of {live:,} live features have most of their top '
+        'examples in one document: they may know that text and nothing else.'
+      )
+  if tokens < _ULTRALOW_TOKENS:
+    yield (
+      f'{tokens:,} tokens were read. They cannot tell a density below '
+      f'{1 / tokens:.0e}, so not whether a feature is dead or of ultralow '
+      f'density (below 1e-06); {_ULTRALOW_TOKENS:,} can.'
+    )
+  overflowing = t.meta.get('overflowing_tokens', 0)
+  if overflowing:
+    yield (
+      f'{overflowing:,} tokens had more than '
+      f'{t.meta.get("active_per_token", "the kept")} active features: the '
+      'weakest of them are in no histogram and no interval.'
+    )
+  if t.meta.get('lost_samples'):
+    yield (
+      f'{t.meta["lost_samples"]:,} sampled activations found no room and are '
+      'in no histogram.'
+    )
+
+
+def _mostly(true_FE: np.ndarray, there_FE: np.ndarray) -> np.ndarray:
+  return true_FE.sum(1) > _MOST * np.maximum(there_FE.sum(1), 1)
+
+
+def _mode(x_FE: np.ndarray) -> np.ndarray:
+  """The most frequent entry of each row, not -1 if there is another."""
+  same_FE = (x_FE[:, :, None] == x_FE[:, None]).sum(2)
+  at_F = np.where(x_FE < 0, 0, same_FE).argmax(1)
+  return x_FE[np.arange(len(x_FE)), at_F]
+
+
+def excluded(e: Exhibit) -> dict[str, Any]:
+  """How many features are shown as what."""
+  fired_F = e.table.fired_F > 0
+  return {
+    'dead': int((~fired_F).sum()),
+    'ultralow': int((fired_F & ~e.live_F).sum()),
+    'live': int(e.live_F.sum()),
+  }

@@ -1,0 +1,356 @@
+"""A page of made-up features: hostile tokens, and something in every view."""
+
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from monosem_jax.features.table import FeatureTable, groups
+from monosem_jax.settings import Site
+from monosem_jax.site import export, links, views
+from monosem_jax.site.exhibit import Contexts, Exhibit
+
+HOSTILE = [
+  '</script><script>alert(1)</script>',
+  '<img src=x onerror=alert(1)>',
+  '\u202eright to left\u2066',
+  'nul\x00',
+  'line\u2028separator',
+  'half\ud800',
+  'long' * 25_000,
+  '\n',
+  '\t',
+  ' space',
+  '\\xd8',
+  'عرب',
+  '<b>&amp;"\'`${1}',
+]
+VOCABULARY = HOSTILE + [f' word{i}' for i in range(20)]
+V = len(VOCABULARY)
+# Features of a set; the one that is dead; the one whose window is cut.
+FEATURES, DEAD, CUT = 66, 3, 65
+WINDOW, BEFORE, TOKENS = 5, 2, 1_000
+# Contexts of the store, and tokens of each; every third begins a document.
+CONTEXTS, T = 99, 100
+SUBSETS = ['Books', '<script>alert(2)</script>', 'Code']
+GROUPS = groups(2, 1, 1)
+REPORT = {
+  'models': {'A': {'val_loss': 3.5, 'tokens': 1_000_000, 'perplexity': 33.1}},
+  'dictionaries': {
+    'A/1': {'l0': 1.5, 'loss_recovered': 0.9, 'ultralow': None, 'dead': 1}
+  },
+}
+
+
+def table(run: str = 'A/1', seed: int = 0) -> FeatureTable:
+  """66 features, so two shards; number 3 is dead, 65 has a cut window."""
+  rng = np.random.default_rng(seed)
+  F, W = FEATURES, WINDOW
+  E = sum(group['count'] for group in GROUPS)
+  dead_F = np.arange(F) == DEAD
+  start_FE = np.zeros((F, E), np.uint8)
+  stop_FE = np.full((F, E), W, np.uint8)
+  stop_FE[DEAD] = 0
+  start_FE[CUT, 0], stop_FE[CUT, 0] = 1, 4
+  stop_FE[CUT, 1] = 0
+  tokens_FEW = rng.integers(0, V, (F, E, W))
+  # Every hostile token stands in a window of feature 0.
+  tokens_FEW[0].flat[: len(HOSTILE)] = range(len(HOSTILE))
+  logits_FL = np.sort(rng.random((F, 10)))[:, ::-1]
+  return FeatureTable(
+    fired_F=np.where(dead_F, 0, np.arange(F) + 1),
+    max_F=np.where(dead_F, 0, 2.5).astype(np.float32),
+    sampled_F=np.where(dead_F, 0, np.arange(F) + 1).astype(np.int32),
+    sample_max_F=np.where(dead_F, 0, 2.0).astype(np.float32),
+    histogram_FH=rng.integers(0, 9, (F, 40)).astype(np.int32),
+    example_tokens_FEW=tokens_FEW.astype(np.uint16),
+    example_acts_FEW=rng.random((F, E, W)).astype(np.float16).round(2),
+    example_start_FE=start_FE,
+    example_stop_FE=stop_FE,
+    example_context_FE=rng.integers(0, CONTEXTS, (F, E)).astype(np.int32),
+    example_position_FE=rng.integers(10, T - 10, (F, E)).astype(np.uint16),
+    logit_top_ids_FL=rng.integers(0, V, (F, 10)).astype(np.uint16),
+    logit_top_FL=logits_FL.astype(np.float32),
+    logit_bottom_ids_FL=rng.integers(0, V, (F, 10)).astype(np.uint16),
+    logit_bottom_FL=-logits_FL.astype(np.float32),
+    logit_histogram_FH=rng.integers(0, 9, (F, 40)).astype(np.int32),
+    logit_range_F2=np.tile(np.float32([-1, 1]), (F, 1)),
+    meta={
+      'run': run,
+      'model': run[0],
+      'features': F,
+      'tokens': TOKENS,
+      'split': 'train',
+      'manifest': '0' * 64,
+      'before': BEFORE,
+      'after': W - 1 - BEFORE,
+      'groups': GROUPS,
+      'active_per_token': 64,
+      'overflowing_tokens': 0,
+    },
+  )
+
+
+def contexts() -> Contexts:
+  """All contexts of the store; each third one has two documents."""
+  rng = np.random.default_rng(7)
+  two_C = np.arange(CONTEXTS) % 3 == 0
+  of_C1 = np.r_[0, np.cumsum(1 + two_C)]
+  position_S = np.zeros(of_C1[-1], np.int64)
+  position_S[of_C1[:-1][two_C] + 1] = 40
+  document_S = np.cumsum(position_S > 0)
+  return Contexts(
+    split='train',
+    number_C=np.arange(CONTEXTS),
+    tokens_CT=rng.integers(0, V, (CONTEXTS, T)),
+    span_of_C1=of_C1,
+    position_S=position_S,
+    document_S=document_S,
+    subset_S=document_S % len(SUBSETS),
+    offset_S=np.where(position_S > 0, 0, 500),
+  )
+
+
+def effects(t: FeatureTable) -> dict[str, np.ndarray]:
+  """Effects on every fifth token of the examples' windows."""
+  rng = np.random.default_rng(1)
+  at_M = np.arange(0, t.example_tokens_FEW.size, 5) + 3
+  at_M = at_M[at_M < t.example_tokens_FEW.size]
+  loss = rng.normal(size=at_M.size)
+  ids = lambda: rng.integers(0, V, (at_M.size, 5)).astype(np.uint16)
+  falling = np.float16([2, 1.5, 1, 0.5, 0.25])
+  values = np.tile(falling, (at_M.size, 1))
+  return {
+    'at_M': at_M,
+    'loss_M': loss.astype(np.float16),
+    'raised_ids_Mk': ids(),
+    'raised_Mk': values,
+    'lowered_ids_Mk': ids(),
+    'lowered_Mk': -values,
+  }
+
+
+def analysis(root: pathlib.Path, keys: list[str]) -> pathlib.Path:
+  """What the analyses leave, as far as the page reads it."""
+  rng = np.random.default_rng(2)
+  F = FEATURES
+
+  def arrays(name: str, **columns: np.ndarray) -> None:
+    path = root / f'{name}.npz'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **columns)
+
+  def numbers(name: str, value: Any) -> None:
+    (root / name).mkdir(parents=True, exist_ok=True)
+    (root / name / 'numbers.json').write_text(json.dumps(value))
+
+  X, L = 3, 4
+  numbers(
+    'texts',
+    {'texts': [{'title': SUBSETS[x], 'subset': SUBSETS[x]} for x in range(X)]},
+  )
+  arrays(
+    'texts/texts',
+    tokens_XT=rng.integers(0, V, (X, T)),
+    loss_XT=rng.random((X, T)).astype(np.float32) * 5,
+  )
+  for key in keys:
+    feature_XTL = rng.integers(-1, F, (X, T, L))
+    feature_XTL[..., 1:][feature_XTL[..., :1].repeat(L - 1, -1) < 0] = -1
+    arrays(
+      f'texts/{key}',
+      feature_XTL=feature_XTL,
+      activation_XTL=np.sort(rng.random((X, T, L)), -1)[..., ::-1],
+      attribution_XTL=rng.normal(size=(X, T, L)),
+      active_XT=(feature_XTL >= 0).sum(-1),
+    )
+    arrays(
+      f'neighbours/{key}',
+      **{
+        f'{other}_index_Fk': rng.integers(0, F, (F, 5)).astype(np.int32)
+        for other in keys
+      },
+      **{
+        f'{other}_cosine_Fk': np.sort(rng.random((F, 5)))[:, ::-1]
+        for other in keys
+      },
+    )
+  small, large = keys[:2]
+  M = 300
+  arrays(
+    f'splitting/{small}_{large}',
+    source_M=rng.integers(0, F, M),
+    target_M=rng.integers(0, F, M),
+    similarity_M=rng.uniform(0.4, 1, M).astype(np.float32),
+  )
+  run = lambda key: f'{key[:-1]}/{key[-1]}'
+  step = dict(splits=3, one_to_one=2, merges=4, without=5, new=6)
+  numbers(
+    'splitting',
+    {
+      'dictionaries': [run(small), run(large)],
+      'threshold': 0.4,
+      'tokens': TOKENS,
+      'steps': [{'from': run(small), 'to': run(large), **step}],
+      'components': 9,
+      'largest': [20, 3],
+    },
+  )
+  arrays(
+    'geometry/small',
+    position_F2=rng.normal(size=(2 * F, 2)).astype(np.float32),
+    dictionary_F=np.repeat([0, 1], F),
+    feature_F=np.tile(np.arange(F), 2),
+    cluster_F=rng.integers(-1, 9, 2 * F),
+    order_F=rng.permutation(2 * F),
+  )
+  numbers('geometry', {'layouts': {'small': [run(small), run(large)]}})
+  if len(keys) > 2:
+    arrays(
+      'universality/twins',
+      match_F=rng.integers(-1, F, F),
+      r_F=rng.random(F),
+      back_match_F=rng.integers(-1, F, F),
+      back_r_F=rng.random(F),
+    )
+    arrays(
+      'universality/pairs',
+      feature_M=np.arange(F),
+      match_M=rng.integers(0, F, F),
+      activation_M=rng.random(F),
+      logits_M=rng.random(F) - 0.3,
+      attribution_M=rng.random(F),
+    )
+    pair = {'median': 0.7, 'count': F, 'paper': 0.72}
+    pair |= {'of': run(small), 'with': run(keys[2])}
+    numbers('universality', {'pairs': {'features': pair}, 'tokens': TOKENS})
+  arrays(
+    'automata/edges',
+    source_M=rng.integers(0, F, M),
+    target_M=rng.integers(0, F, M),
+    gain_M=rng.uniform(0, 0.9, M),
+  )
+  node = lambda i: {
+    'feature': f'{run(small)}/{i}',
+    'fires_on': [HOSTILE[i]],
+    'predicts': [HOSTILE[i + 1]],
+  }
+  effect = lambda i, j: {
+    'from': f'{run(small)}/{i}',
+    'to': f'{run(small)}/{j}',
+    **{'pinned': 0.3, 'pinned_se': 0.1, 'ablated': -0.2, 'ablated_se': None},
+    'contexts': [4, 4],
+  }
+  numbers(
+    'automata',
+    {
+      'edges': M,
+      'edges_above_threshold': 99,
+      'complete_above': 0.1,
+      'count': {'self-loop': 0, 'two-cycle': 1, 'cycle': 1, 'chain': 0},
+      'tokens': TOKENS,
+      'machines': [
+        {
+          'kind': kind,
+          'about': SUBSETS[1],
+          'nodes': [node(i) for i in nodes],
+          'predicted': [0.5] * len(nodes),
+          'measured': [
+            effect(i, j)
+            for i, j in zip(nodes, nodes[1:] + nodes[:1], strict=True)
+          ],
+          'text': {
+            'text': '<img src=x onerror=alert(3)>',
+            'tokens': HOSTILE[:4],
+            'nodes': [0, 1, -1, 0],
+            'on_machine': 0.75,
+          },
+        }
+        for kind, nodes in (('two-cycle', [0, 1]), ('cycle', [2, 4, 5]))
+      ],
+    },
+  )
+  return root
+
+
+def write(
+  directory: pathlib.Path,
+  keys: tuple[str, ...] = ('A1',),
+  scratch: pathlib.Path | None = None,
+  labels: dict[int, list[dict]] | None = None,
+  **options: Any,
+) -> None:
+  """Writes the page; with a `scratch` folder, all its views, too."""
+  found, packs = {}, {}
+  if scratch is not None:
+    features = {key: FEATURES for key in keys}
+    folder = analysis(scratch, list(keys))
+    match = (keys[0], keys[2]) if len(keys) > 2 else None
+    found = links.read(folder, features, match)
+    packs = {
+      'texts': views.texts(folder),
+      'splitting': views.splitting(folder, keys),
+      'universality': views.universality(folder, keys),
+      'automata': views.automata(folder),
+      **{f'{key}/texts': views.texts_of(folder, key) for key in keys},
+      **{f'map/{k}': v for k, v in views.layouts(folder, keys).items()},
+    }
+  tables = {
+    key: table(f'{key[:-1]}/{key[-1]}', n) for n, key in enumerate(keys)
+  }
+  rng = np.random.default_rng(3)
+  where = contexts()
+  export.write(
+    directory,
+    build='0123456789abcdef',
+    run={
+      'version': '0',
+      'main': keys[0],
+      'match': keys[2] if len(keys) > 2 else None,
+      'context': T,
+      'separator': 0,
+      'subsets': SUBSETS,
+      'report': REPORT,
+      'scores': None,
+      'provenance': {
+        'config': {'text': {'source': '<b>text</b>'}},
+        'store': {
+          'sha256': '0' * 64,
+          'splits': {'train': {'documents': 9, 'tokens': 9_900, 'contexts': 99}},
+          'subsets': {name: {'train': {'documents': 3}} for name in SUBSETS},
+          'skipped': {'short': 2},
+          'tokenizer': {'vocab_size': V, 'sha256': '1' * 64},
+        },
+        'weights': {'models/A/model.safetensors': '2' * 64},
+      },
+    },
+    exhibits=[
+      Exhibit(
+        key=key,
+        table=t,
+        live_F=(t.fired_F > 0) & (np.arange(FEATURES) % 7 != 6),
+        links=found.get(key) or links.none(FEATURES),
+        numbers=REPORT['dictionaries'].get(t.meta['run']),
+        rows_FA=rng.normal(size=(FEATURES, 16)).astype(np.float32),
+        effects=effects(t) if scratch is not None else None,
+        residual_CT=rng.normal(size=(CONTEXTS, T)).astype(np.float16)
+        if scratch is not None
+        else None,
+        neurons={
+          'neuron_F3': rng.integers(0, 16, (FEATURES, 3)),
+          'neuron_r_F3': rng.random((FEATURES, 3)),
+          'neuron_cosine_F3': rng.random((FEATURES, 3)),
+        }
+        if scratch is not None
+        else None,
+        labels=labels or {},
+      )
+      for key, t in tables.items()
+    ],
+    contexts=where,
+    vocabulary=VOCABULARY,
+    views={name: pack for name, pack in packs.items() if pack is not None},
+    pictures={},
+    c=Site(**options),
+  )
