@@ -1,0 +1,309 @@
+'use strict';
+
+// Features that work as finite-state machines: those that were found, and the
+// way from any feature to what fires next. `#automata/2`, `#automata/A1/123`.
+monosem.views.automata = (() => {
+  const { data, card } = monosem;
+  const { element, link, panel, table } = monosem.dom;
+  const { count, fixed, percent } = monosem.format;
+  const { href } = monosem.router;
+  const TITLES = {
+    'self-loop': 'Self-loops',
+    'two-cycle': 'Two-cycles',
+    cycle: 'Cycles',
+    chain: 'Chains',
+  };
+  const WAY = 6; // features of the way here that are shown
+
+  const machine = (n) => href('automata', n);
+  const state = (key, number, by = []) =>
+    href('automata', key, number) +
+    (by.length ? `?by=${by.slice(-WAY).join('.')}` : '');
+
+  const strings = (list) =>
+    element('span', 'chips', list.map(monosem.tokens.chipOf));
+
+  // A share of a maximum, plus or minus its standard error.
+  const effect = (mean, error) => {
+    if (error === null || error === undefined) return '–';
+    const sign = mean >= 0 ? '+' : '−';
+    return `${sign}${Math.abs(mean).toFixed(3)} ± ${error.toFixed(3)}`;
+  };
+
+  const about = (m) =>
+    m.about ? element('bdi', '', monosem.tokens.visible(m.about)) : '';
+
+  // The listed machines, by kind.
+  function listed(meta, shown) {
+    const kinds = new Map();
+    meta.machines.forEach((m, n) => {
+      if (!kinds.has(m.kind)) kinds.set(m.kind, []);
+      const node = link(machine(n), [
+        element('span', '', `${n}`),
+        about(m),
+        strings(m.nodes.map(({ fires_on: tokens }) => tokens[0] ?? '')),
+      ]);
+      if (n === shown) node.setAttribute('aria-current', 'true');
+      kinds.get(m.kind).push(element('li', '', [node]));
+    });
+    const nav = element(
+      'nav',
+      'machines',
+      [...kinds].flatMap(([kind, nodes]) => [
+        element('h3', '', TITLES[kind] ?? kind),
+        element('span', 'note', `${count(meta.count[kind])} found`),
+        element('ol', '', nodes),
+      ]),
+    );
+    nav.setAttribute('aria-label', 'Machines');
+    return nav;
+  }
+
+  // A state's sign, 1 to n, which a walk's tokens carry.
+  const sign = (k) => element('span', `sign state${k % 6}`, String(k + 1));
+
+  function graph(m) {
+    const names = m.nodes.map(({ feature }) => feature);
+    const boxes = m.nodes.map((node, k) => {
+      const [key, number] = card.parse(node.feature);
+      const line = (title, tokens) =>
+        element('p', '', [
+          element('span', 'note', `${title} `),
+          strings(tokens.slice(0, 4)),
+        ]);
+      const name =
+        key === undefined
+          ? element('span', 'name', node.feature)
+          : link(state(key, number), node.feature, 'name');
+      const said = key === undefined ? null : card.said(key, number);
+      const head = [sign(k), name];
+      if (key !== undefined) {
+        const page = link(href(key, number), 'page', 'page');
+        page.setAttribute('aria-label', `Page of ${node.feature}`);
+        head.push(page);
+      }
+      const box = element('div', 'card', [
+        element('div', 'head', head),
+        ...[said].filter(Boolean),
+        line('fires on', node.fires_on),
+        line('predicts', node.predicts),
+      ]);
+      return monosem.graph.box(node.feature, box);
+    });
+    const edges = m.measured.map((e, k) => ({
+      from: e.from,
+      to: e.to,
+      weight: m.predicted[k],
+      text: fixed(m.predicted[k]),
+      title:
+        `${e.from} to ${e.to}: predicted ${fixed(m.predicted[k])}, pinned ` +
+        `${effect(e.pinned, e.pinned_se)} maxima`,
+    }));
+    const options = { label: 'Edges by predicted probability' };
+    // A chain has a beginning and an end.
+    return m.kind === 'chain'
+      ? monosem.graph.layers(
+          boxes.map((box, k) => ({ title: names[k], nodes: [box] })),
+          edges,
+          options,
+        )
+      : monosem.graph.circle(boxes, edges, options);
+  }
+
+  const measured = (m) =>
+    panel(
+      'Edges',
+      'predicted: by how much likelier the next feature fires than it does' +
+        ' anyway, from logit weights; measured: by how many of its maxima its' +
+        ' activation on the next token changes when the one before is pinned,' +
+        ' or ablated where it fires',
+      [
+        table(
+          ['from', 'to', 'predicted', 'pinned', 'ablated', 'contexts'],
+          m.measured.map((e, k) => [
+            e.from,
+            e.to,
+            fixed(m.predicted[k]),
+            effect(e.pinned, e.pinned_se),
+            effect(e.ablated, e.ablated_se),
+            e.contexts.map((n) => count(n)).join(', '),
+          ]),
+        ),
+      ],
+      'wideblock',
+    );
+
+  // The sampled text, each token with the state that fired most on it.
+  function walk(m) {
+    const { tokens, nodes, on_machine: share } = m.text;
+    const pieces = tokens.map((token, i) => {
+      const chip = monosem.tokens.chipOf(token);
+      const own = nodes[i];
+      if (own < 0) return element('span', 'step off', [chip]);
+      const step = element('span', `step state${own % 6}`, [chip]);
+      const mark = element('sub', '', String(own + 1));
+      mark.setAttribute('aria-label', `state ${own + 1}`);
+      step.append(mark);
+      return step;
+    });
+    return panel(
+      'A walk',
+      'text sampled while the features are pinned in turn; below each token' +
+        ` the state that fires most on it, on ${percent(share)} of the tokens`,
+      [element('p', 'walk', pieces)],
+    );
+  }
+
+  function one(meta, n, place) {
+    const m = meta.machines[n];
+    const { node, end } = graph(m);
+    const title = (TITLES[m.kind] ?? m.kind).replace(/s$/, '');
+    const from = m.nodes.length === 1 ? 'feature' : 'features';
+    place.append(
+      element('div', 'panes machine', [
+        listed(meta, n),
+        element('article', '', [
+          element('h2', '', [`${title} ${n} `, about(m)]),
+          panel(
+            'States',
+            `${m.nodes.length} ${from}; arrows by predicted probability`,
+            [node],
+            'wideblock',
+          ),
+          measured(m),
+          walk(m),
+        ]),
+      ]),
+    );
+    return end;
+  }
+
+  // The machines that a feature is a state of.
+  const machinesOf = (meta, name) =>
+    meta.machines.flatMap((m, n) =>
+      m.nodes.some(({ feature }) => feature === name) ? [n] : [],
+    );
+
+  async function feature(meta, key, number, query, place) {
+    await data.columns(key);
+    const record = await monosem.record.feature(key, number);
+    const { next, previous } = record.links;
+    await card.load(...new Set([...next, ...previous].map((x) => x.key)));
+    const way = (query.get('by') ?? '')
+      .split('.')
+      .filter((text) => card.number(key, text) !== null)
+      .map(Number);
+    const name = card.name(key, number);
+    const id = (side, x) => `${side}/${x.key}/${x.feature}`;
+    const column = (side, links) =>
+      links.map((x) =>
+        monosem.graph.box(
+          id(side, x),
+          card.make(x.key, x.feature, {
+            to: state(x.key, x.feature, [...way, number]),
+            extra: [element('span', 'weight', fixed(x.value))],
+          }),
+        ),
+      );
+    const middle = monosem.graph.box('here', card.make(key, number), 'focus');
+    const edge = (from, to, x, title) => ({
+      ...{ from, to, title },
+      weight: x.value,
+    });
+    const { node, end } = monosem.graph.layers(
+      [
+        { title: 'Follows on', nodes: column('before', previous) },
+        { title: name, nodes: [middle] },
+        { title: 'Leads to', nodes: column('after', next) },
+      ],
+      [
+        ...previous.map((x) =>
+          edge(
+            id('before', x),
+            'here',
+            x,
+            `${card.name(x.key, x.feature)} to ${name}: ${fixed(x.value)}`,
+          ),
+        ),
+        ...next.map((x) =>
+          edge(
+            'here',
+            id('after', x),
+            x,
+            `${name} to ${card.name(x.key, x.feature)}: ${fixed(x.value)}`,
+          ),
+        ),
+      ],
+      { label: 'Edges by the rise of the probability to fire next' },
+    );
+    const among = machinesOf(meta, name);
+    const trail = way.flatMap((i, k) => [
+      link(state(key, i, way.slice(0, k)), card.name(key, i)),
+      ' → ',
+    ]);
+    place.append(
+      element('h2', '', `From state to state: ${name}`),
+      element('p', 'links', [
+        link(href('automata'), 'All machines'),
+        ...among.map((n) => link(machine(n), `Machine ${n}`)),
+        ...card.elsewhere(record),
+      ]),
+      ...(trail.length ? [element('p', 'trail', [...trail, name])] : []),
+      panel(
+        'What fires before and after',
+        'by how much likelier a feature fires on the next token than it does' +
+          ' anyway, predicted from logit weights; choose one to go there',
+        [node],
+        'wideblock',
+      ),
+    );
+    if (!next.length && !previous.length) {
+      place.append(
+        element('p', 'silent', `No edges of ${name} are known.`),
+      );
+    }
+    return end;
+  }
+
+  function none(meta, place) {
+    const found = Object.entries(meta.count).map(
+      ([kind, n]) => `${count(n)} ${(TITLES[kind] ?? kind).toLowerCase()}`,
+    );
+    place.append(
+      element('h2', '', 'Automata'),
+      element(
+        'p',
+        'silent',
+        `${count(meta.edges)} edges were predicted over ${count(meta.tokens)}` +
+          ` tokens, ${count(meta.edges_above_threshold)} of them above the` +
+          ` threshold; in these lie ${found.join(', ')}.`,
+      ),
+    );
+  }
+
+  async function show([first, text], query, place) {
+    const { meta } = await data.load('automata');
+    if (text !== undefined) {
+      const number = card.number(first, text);
+      if (number !== null) return feature(meta, first, number, query, place);
+      place.append(element('p', 'silent', 'There is no such feature.'));
+      return undefined;
+    }
+    const n = first === undefined ? 0 : Number(first);
+    await Promise.all(
+      [...new Set(meta.machines.flatMap((m) => m.nodes.map((x) => x.feature)))]
+        .map((name) => card.parse(name)[0])
+        .filter((key, i, all) => key && all.indexOf(key) === i)
+        .map((key) => data.columns(key)),
+    );
+    if (meta.machines[n]) return one(meta, n, place);
+    none(meta, place);
+    return undefined;
+  }
+
+  return {
+    title: 'Automata',
+    there: () => data.run.views.includes('automata'),
+    show,
+  };
+})();

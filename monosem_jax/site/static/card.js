@@ -1,0 +1,112 @@
+'use strict';
+
+// A feature in short, where other views speak of it: its name, label, tokens.
+// The columns of its set are loaded before: `await monosem.card.load('A1')`.
+monosem.card = (() => {
+  const { data } = monosem;
+  const { element, entry, link } = monosem.dom;
+  const { digits, percent } = monosem.format;
+  const { href } = monosem.router;
+
+  const load = (...keys) => Promise.all(keys.map((key) => data.columns(key)));
+
+  const name = (key, number) => `${data.set(key).run}/${number}`;
+
+  // The feature that 'A/1/12' names: ['A1', 12]; the key of none is undefined.
+  function parse(text) {
+    const at = text.lastIndexOf('/');
+    const set = data.sets.find((one) => one.run === text.slice(0, at));
+    return [set?.key, Number(text.slice(at + 1))];
+  }
+
+  // A feature's number as an address has it; null if there is none such.
+  function number(key, text) {
+    const whole = /^\d{1,9}$/.test(text ?? '');
+    return whole && Number(text) < data.set(key)?.features ? Number(text) : null;
+  }
+
+  // What it is called, as a node or null.
+  function said(key, number) {
+    const text = monosem.labels.text(key, number);
+    if (!text) return null;
+    return element('bdi', 'called', monosem.tokens.visible(text, 200));
+  }
+
+  // Tokens of a column, `fires` or `raises`, each once.
+  const chips = (key, number, column) =>
+    element(
+      'span',
+      'chips',
+      monosem.tokens.chips(data.row(data.set(key).columns[column], number)),
+    );
+
+  // How often it fires, as text.
+  function density(key, number) {
+    const { columns, meta } = data.set(key);
+    const fired = columns.fired[number];
+    return fired === 0 ? '0, never fires' : percent(fired / meta.tokens);
+  }
+
+  // A card whose name leads to `to`, with nodes behind the name; if that is not
+  // the feature's own page, a link to this stands there, too.
+  function make(key, number, { to = href(key, number), extra = [] } = {}) {
+    const head = [link(to, name(key, number), 'name'), ...extra];
+    if (to !== href(key, number)) {
+      const page = link(href(key, number), 'page', 'page');
+      page.setAttribute('aria-label', `Page of ${name(key, number)}`);
+      head.push(page);
+    }
+    return element('div', 'card', [
+      element('div', 'head', head),
+      ...[said(key, number)].filter(Boolean),
+      chips(key, number, 'fires'),
+      element('span', 'note', `density ${density(key, number)}`),
+    ]);
+  }
+
+  // The same with more room, for a panel.
+  function summary(key, number) {
+    const { max } = data.set(key).columns;
+    const line = (title, column) =>
+      element('p', '', [
+        element('span', 'note', `${title} `),
+        chips(key, number, column),
+      ]);
+    return element('div', 'summary', [
+      element('h3', '', [link(href(key, number), name(key, number))]),
+      ...[said(key, number)].filter(Boolean),
+      element('dl', '', [
+        entry('Density', density(key, number)),
+        entry('Maximum', digits(max[number])),
+      ]),
+      line('Fires on', 'fires'),
+      line('Raises', 'raises'),
+    ]);
+  }
+
+  // Where else a feature is shown, by what its record links to, as links.
+  function elsewhere(record) {
+    const { key, number: own, links } = record;
+    const maps = data.run.views.some((view) => view.startsWith('map/'));
+    const live = data.set(key).columns.state[own] === 2;
+    const any = (...kinds) => kinds.some((kind) => links[kind].length > 0);
+    return [
+      [maps && live, 'map'],
+      [any('parent', 'child'), 'splitting'],
+      [any('twin'), 'universality'],
+      [any('next', 'previous'), 'automata'],
+    ]
+      .filter(([there, view]) => there && view !== document.body.dataset.view)
+      .map(([, view]) =>
+        link(
+          view === 'map' ? `#map?at=${key}.${own}` : href(view, key, own),
+          monosem.views[view].title,
+        ),
+      );
+  }
+
+  return {
+    ...{ chips, density, elsewhere, load, make, name, number, parse, said },
+    summary,
+  };
+})();

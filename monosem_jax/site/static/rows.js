@@ -1,0 +1,130 @@
+'use strict';
+
+// A long list of rows of one height: only those in view exist, so that 100,000
+// of them scroll as well as 100. One tab stop; the arrows move through it.
+monosem.rows = (() => {
+  const { element } = monosem.dom;
+  const OVERSCAN = 6;
+  let lists = 0;
+
+  // `draw(place)` makes the nodes of a row; `onPick(place)` is told of the row
+  // that is under the pointer or the cursor, or -1; `onOpen(place)` of the one
+  // that is chosen. A place is a row's number from above.
+  function make({ label, height, draw, onPick = () => {}, onOpen }) {
+    const id = `rows-${++lists}`;
+    const inner = element('div', 'inner');
+    const node = element('div', 'longlist', [inner]);
+    node.tabIndex = 0;
+    node.setAttribute('role', 'listbox');
+    node.setAttribute('aria-label', label);
+    let count = 0;
+    let cursor = 0;
+    let marked = -1;
+    let waiting = false;
+
+    function row(place) {
+      const one = element('div', 'longrow', draw(place));
+      one.id = `${id}-${place}`;
+      one.dataset.place = place;
+      one.setAttribute('role', 'option');
+      one.setAttribute('aria-selected', String(place === marked));
+      one.setAttribute('aria-setsize', count);
+      one.setAttribute('aria-posinset', place + 1);
+      one.classList.toggle('cursor', place === cursor);
+      one.style.top = `${place * height}px`;
+      one.style.height = `${height}px`;
+      return one;
+    }
+
+    function refresh() {
+      waiting = false;
+      const first = Math.floor(node.scrollTop / height) - OVERSCAN;
+      const last = Math.ceil((node.scrollTop + node.clientHeight) / height);
+      const shown = [];
+      for (let place = Math.max(first, 0); place < last + OVERSCAN; place++) {
+        if (place < count) shown.push(row(place));
+      }
+      inner.style.height = `${count * height}px`;
+      inner.replaceChildren(...shown);
+      if (count) node.setAttribute('aria-activedescendant', `${id}-${cursor}`);
+      else node.removeAttribute('aria-activedescendant');
+    }
+
+    function later() {
+      if (!waiting) requestAnimationFrame(refresh);
+      waiting = true;
+    }
+
+    function reveal(place) {
+      const top = place * height;
+      const lowest = top + height - node.clientHeight;
+      node.scrollTop = Math.max(lowest, Math.min(node.scrollTop, top));
+      later();
+    }
+
+    function moveTo(place) {
+      cursor = Math.max(0, Math.min(place, count - 1));
+      reveal(cursor);
+      onPick(count ? cursor : -1);
+    }
+
+    const placeOf = (event) => {
+      const own = event.target.closest?.('.longrow');
+      return own ? Number(own.dataset.place) : -1;
+    };
+
+    node.addEventListener('keydown', (event) => {
+      const page = Math.max(1, Math.floor(node.clientHeight / height) - 1);
+      const steps = {
+        ArrowDown: 1,
+        ArrowUp: -1,
+        PageDown: page,
+        PageUp: -page,
+        Home: -Infinity,
+        End: Infinity,
+      };
+      if (event.target !== node) return;
+      if (event.key in steps) moveTo(cursor + steps[event.key]);
+      else if (event.key === 'Enter' && count) onOpen(cursor);
+      else return;
+      event.preventDefault();
+      event.stopPropagation();
+    });
+    node.addEventListener('scroll', later, { passive: true });
+    node.addEventListener('mouseover', (event) => onPick(placeOf(event)));
+    node.addEventListener('mouseleave', () => onPick(-1));
+    node.addEventListener('click', (event) => {
+      const place = placeOf(event);
+      // Links in a row lead where they say.
+      if (place < 0 || event.target.closest('a')) return;
+      cursor = place;
+      onOpen(place);
+    });
+    const watcher = new ResizeObserver(later);
+    watcher.observe(node);
+
+    return {
+      node,
+      refresh: later,
+      // Other rows: from the top, or from where it stands.
+      set(rows, keep = false) {
+        count = rows;
+        marked = -1;
+        if (!keep) node.scrollTop = 0;
+        cursor = keep ? Math.min(cursor, Math.max(count - 1, 0)) : 0;
+        refresh();
+      },
+      // Shows a row as the one that is meant; -1 for none.
+      mark(place) {
+        if (marked === place) return;
+        marked = place;
+        if (place >= 0) {
+          cursor = place;
+          reveal(place);
+        } else later();
+      },
+    };
+  }
+
+  return { make };
+})();

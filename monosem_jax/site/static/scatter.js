@@ -1,0 +1,391 @@
+'use strict';
+
+// Points in the plane, to be dragged, zoomed, pointed at and opened, by pointer
+// or keyboard. Drawn by pixels.js when something has changed; axes, marks and
+// what is written lie on a canvas above.
+monosem.scatter = (() => {
+  const { element } = monosem.dom;
+  const { bounds, grid, paint, project } = monosem.pixels;
+  const KEYS =
+    'Arrows move, + and − zoom, 0 shows all, Enter opens what is in the' +
+    ' middle.';
+  const REACH = 10; // CSS pixels around the pointer
+  const CLOSEST = 400; // times as large as the whole
+  const FAINT = 56; // of 255
+  const CROWD = 2_000; // of those highlighted, more of which have no rim
+  const made = new WeakMap();
+
+  // Steps of 1, 2 or 5 between ticks, about `wanted` of them.
+  function ticks(low, high, wanted) {
+    const raw = (high - low) / wanted;
+    const power = 10 ** Math.floor(Math.log10(raw));
+    const step = [1, 2, 5, 10].find((k) => k * power >= raw) * power;
+    const found = [];
+    for (let k = Math.ceil(low / step); k * step <= high; k++) {
+      found.push(k * step);
+    }
+    return found;
+  }
+
+  // `position` is x, y of one point after the other; `colour` a pixel of each,
+  // see palette.pixel; `describe(i)` gives the node that stands beside a point;
+  // `onPick(i)` is told of the one pointed at or -1, `onOpen(i)` of the one
+  // chosen. `range` ({left, right, low, high}) is shown at first, else all;
+  // `axes` ([x, y], texts) draws axes.
+  function make(place, options) {
+    const { position, label, describe, range, axes } = options;
+    const { onPick = () => {}, onOpen = () => {} } = options;
+    const points = {
+      position,
+      colour: options.colour,
+      shown: new Uint8Array(position.length / 2).fill(1),
+    };
+    const cells = grid(position);
+    const whole = range ?? bounds(position);
+    const base = element('canvas', '');
+    const above = element('canvas', 'above');
+    const tip = element('div', 'tip');
+    const node = element('div', 'scatter', [base, above, tip]);
+    // The fewer points, the larger, in CSS pixels.
+    const least = Math.max(1.5, 9 - 1.5 * Math.log10(position.length / 2));
+    const view = { x: 0, y: 0, scale: 1 };
+    const target = { width: 0, height: 0, pixels: null, image: null };
+    let fit = 1;
+    let density = 1;
+    let chosen = null;
+    let dim = false;
+    let marked = -1;
+    let picked = -1;
+    let waiting = false;
+    let stale = true;
+    let frameMilliseconds = 0;
+    let wanted = null;
+
+    above.tabIndex = 0;
+    above.setAttribute('role', 'application');
+    above.setAttribute('aria-roledescription', 'scatter plot');
+    above.setAttribute('aria-label', `${label} ${KEYS}`);
+    tip.setAttribute('role', 'status');
+    tip.hidden = true;
+
+    function draw() {
+      waiting = false;
+      if (!target.width) return;
+      const start = performance.now();
+      if (stale) drawPoints();
+      stale = false;
+      decorate();
+      frameMilliseconds = performance.now() - start;
+    }
+
+    function drawPoints() {
+      const close = Math.log2(Math.max(view.scale / fit, 1));
+      const size = Math.round(Math.min(least + close, 9) * density);
+      target.pixels.fill(0);
+      paint(target, points, view, { size, alpha: dim && chosen ? FAINT : 255 });
+      if (chosen) {
+        const [ink] = inks();
+        const only = chosen;
+        const edge = Math.round((chosen.length > CROWD ? 0.5 : 2) * density);
+        if (chosen.length <= CROWD) {
+          const rim = size + 2 * edge;
+          paint(target, points, view, { size: rim, only, flat: ink });
+        }
+        paint(target, points, view, { size: size + edge, only });
+      }
+      base.getContext('2d').putImageData(target.image, 0, 0);
+    }
+
+    // Marks alone change nothing in the points.
+    function remark() {
+      if (!waiting) requestAnimationFrame(draw);
+      waiting = true;
+    }
+
+    function later() {
+      stale = true;
+      remark();
+    }
+
+    // The text's colour as a pixel and as CSS, which a theme changes.
+    function inks() {
+      const css = getComputedStyle(node).color;
+      const [r, g, b] = css.match(/\d+/g).map(Number);
+      return [((b << 16) | (g << 8) | r) >>> 0, css];
+    }
+
+    // Where a point is on the screen, in CSS pixels of the plot.
+    function at(i) {
+      const { left, top } = project(target, view);
+      return [
+        (left + position[2 * i] * view.scale) / density,
+        (top - position[2 * i + 1] * view.scale) / density,
+      ];
+    }
+
+    function decorate() {
+      const context = above.getContext('2d');
+      context.setTransform(density, 0, 0, density, 0, 0);
+      context.clearRect(0, 0, target.width, target.height);
+      const [, css] = inks();
+      context.strokeStyle = css;
+      context.fillStyle = css;
+      if (axes) drawAxes(context);
+      for (const [i, radius] of [
+        [marked, 9],
+        [picked, 6],
+      ]) {
+        if (i < 0 || !points.shown[i]) continue;
+        context.lineWidth = i === marked ? 2.5 : 1.5;
+        context.beginPath();
+        context.arc(...at(i), radius, 0, 2 * Math.PI);
+        context.stroke();
+      }
+      placeTip();
+    }
+
+    function drawAxes(context) {
+      const { left, top } = project(target, view);
+      const width = target.width / density;
+      const height = target.height / density;
+      const x = (value) => (left + value * view.scale) / density;
+      const y = (value) => (top - value * view.scale) / density;
+      const value = (x) => (x * density - left) / view.scale;
+      const high = (y) => (top - y * density) / view.scale;
+      const said = (tick) => `${Number(tick.toPrecision(6))}`.replace('-', '−');
+      context.lineWidth = 1;
+      context.font = '12px system-ui, sans-serif';
+      const line = (x0, y0, x1, y1, alpha) => {
+        context.globalAlpha = alpha;
+        context.beginPath();
+        context.moveTo(x0, y0);
+        context.lineTo(x1, y1);
+        context.stroke();
+        context.globalAlpha = 1;
+      };
+      context.textAlign = 'center';
+      for (const tick of ticks(value(0), value(width), width / 110)) {
+        line(x(tick), 0, x(tick), height, tick ? 0.12 : 0.4);
+        context.fillText(said(tick), x(tick), height - 20);
+      }
+      context.textAlign = 'left';
+      for (const tick of ticks(high(height), high(0), height / 80)) {
+        line(0, y(tick), width, y(tick), tick ? 0.12 : 0.4);
+        context.fillText(said(tick), 4, y(tick) - 3);
+      }
+      // Where both are alike.
+      line(x(-9), y(-9), x(9), y(9), 0.25);
+      context.font = '600 12px system-ui, sans-serif';
+      context.textAlign = 'right';
+      context.fillText(`${axes[0]} →`, width - 6, height - 5);
+      context.textAlign = 'left';
+      context.fillText(`↑ ${axes[1]}`, 40, 16);
+    }
+
+    function placeTip() {
+      tip.hidden = picked < 0 || tip.childNodes.length === 0;
+      if (tip.hidden) return;
+      const [x, y] = at(picked);
+      const width = target.width / density;
+      const height = target.height / density;
+      const right = x + 14 + tip.offsetWidth > width;
+      const low = y + 14 + tip.offsetHeight > height;
+      tip.style.left = `${Math.max(0, right ? x - 14 - tip.offsetWidth : x + 14)}px`;
+      tip.style.top = `${Math.max(0, low ? y - 14 - tip.offsetHeight : y + 14)}px`;
+    }
+
+    // `told` is whether this comes from here, and others have to know.
+    function pick(i, told = true) {
+      if (i === picked) return;
+      picked = i;
+      tip.replaceChildren(...(i >= 0 && told && describe ? [describe(i)] : []));
+      if (told) onPick(i);
+      remark();
+    }
+
+    function pickAt(x, y) {
+      const { left, top } = project(target, view);
+      const nearest = cells.near(
+        (x * density - left) / view.scale,
+        (top - y * density) / view.scale,
+        (REACH * density) / view.scale,
+        points.shown,
+      );
+      pick(nearest);
+      return nearest;
+    }
+
+    // Zooms by a factor and keeps what is at x, y (CSS pixels) where it is.
+    function zoom(factor, x, y) {
+      const scale = Math.max(
+        fit / 4,
+        Math.min(view.scale * factor, fit * CLOSEST),
+      );
+      const right = x * density - target.width / 2;
+      const up = target.height / 2 - y * density;
+      view.x += right / view.scale - right / scale;
+      view.y += up / view.scale - up / scale;
+      view.scale = scale;
+      later();
+    }
+
+    function pan(x, y) {
+      view.x -= (x * density) / view.scale;
+      view.y += (y * density) / view.scale;
+      later();
+    }
+
+    // Shows a box and some room around it; a point's as close as `closest`.
+    function show({ left, right, low, high }, closest) {
+      const room = 24 * density;
+      const wide = (target.width - 2 * room) / Math.max(right - left, 1e-9);
+      const tall = (target.height - 2 * room) / Math.max(high - low, 1e-9);
+      view.x = (left + right) / 2;
+      view.y = (low + high) / 2;
+      view.scale = Math.max(Math.min(wide, tall, closest), 1e-9);
+      later();
+    }
+
+    function showAll() {
+      show(whole, Infinity);
+      fit = view.scale;
+    }
+
+    function resize() {
+      const first = target.width === 0;
+      const { clientWidth, clientHeight } = node;
+      if (!clientWidth || !clientHeight) return;
+      // Twice is as sharp as one sees.
+      const next = Math.min(window.devicePixelRatio || 1, 2);
+      view.scale *= next / density;
+      fit *= next / density;
+      density = next;
+      for (const canvas of [base, above]) {
+        canvas.width = Math.round(clientWidth * density);
+        canvas.height = Math.round(clientHeight * density);
+      }
+      target.width = base.width;
+      target.height = base.height;
+      target.image = new ImageData(base.width, base.height);
+      target.pixels = new Uint32Array(target.image.data.buffer);
+      if (first) showAll();
+      if (first && wanted) zoomTo(...wanted);
+      // A canvas of another size is empty: now, or it flickers.
+      stale = true;
+      draw();
+    }
+
+    function zoomTo(which, closest = 24) {
+      if (!target.width) {
+        wanted = [which, closest];
+        return;
+      }
+      const only = typeof which === 'number' ? [which] : which;
+      if (only.length === 0) return;
+      const near = typeof which === 'number' ? view.scale : 0;
+      show(bounds(position, only), Math.max(near, fit * closest));
+    }
+
+    const middle = () => [node.clientWidth / 2, node.clientHeight / 2];
+    const KEYED = {
+      ArrowLeft: () => pan(60, 0),
+      ArrowRight: () => pan(-60, 0),
+      ArrowUp: () => pan(0, 60),
+      ArrowDown: () => pan(0, -60),
+      '+': () => zoom(1.5, ...middle()),
+      '=': () => zoom(1.5, ...middle()),
+      '-': () => zoom(1 / 1.5, ...middle()),
+      0: showAll,
+      Enter: () => {},
+    };
+
+    above.addEventListener('keydown', (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.key === 'Escape') pick(-1);
+      if (!Object.hasOwn(KEYED, event.key)) return;
+      event.preventDefault();
+      event.stopPropagation();
+      KEYED[event.key]();
+      const far = (target.width + target.height) / view.scale;
+      pick(cells.near(view.x, view.y, far, points.shown));
+      if (event.key === 'Enter' && picked >= 0) onOpen(picked);
+    });
+
+    monosem.gestures(above, {
+      // A plot with axes stands in a page that scrolls.
+      wheel: () => !axes || document.activeElement === above,
+      hover: pickAt,
+      leave: () => pick(-1),
+      pan,
+      zoom,
+      click: (x, y) => {
+        const found = pickAt(x, y);
+        if (found >= 0) onOpen(found);
+      },
+    });
+
+    const button = (text, title, act) => {
+      const one = element('button', '', text);
+      one.type = 'button';
+      one.setAttribute('aria-label', title);
+      one.title = title;
+      one.addEventListener('click', act);
+      return one;
+    };
+    node.append(
+      element('div', 'zoom', [
+        button('+', 'Zoom in', KEYED['+']),
+        button('−', 'Zoom out', KEYED['-']),
+        button('⤢', 'Show all', showAll),
+      ]),
+    );
+    place.append(node);
+    const watcher = new ResizeObserver(resize);
+    watcher.observe(node);
+    const unwatch = monosem.palette.onChange(later);
+    resize();
+
+    const plot = {
+      node,
+      get frameMilliseconds() {
+        return frameMilliseconds;
+      },
+      // The points that are shown, of each 0 or 1, and their colours.
+      setShown(shown) {
+        points.shown = shown;
+        later();
+      },
+      setColour(colour) {
+        points.colour = colour;
+        later();
+      },
+      // Draws some points larger, with a rim; null for none. `faint` is whether
+      // all others step back.
+      highlight(only, faint = true) {
+        chosen = only;
+        dim = faint;
+        later();
+      },
+      // Rings a point that stays marked, or, `point`, one pointed at elsewhere.
+      mark(i) {
+        marked = i;
+        remark();
+      },
+      point: (i) => pick(i, false),
+      // Centres a point, closer, or shows all of some points.
+      zoomTo,
+      showAll,
+      at,
+      remove() {
+        watcher.disconnect();
+        unwatch();
+        node.remove();
+      },
+    };
+    made.set(node, plot);
+    return plot;
+  }
+
+  // The plot of a .scatter element.
+  return { make, of: (node) => made.get(node) };
+})();
