@@ -10,10 +10,12 @@ Stages, each using what the ones before it left in the work directory:
   site      writes the page: DIR/site/index.html
   all       all of these; skips what is complete, resumes what is half done
 
-and two that stand for themselves:
+and those that stand for themselves:
 
   toy       why dictionaries, on models so small that the truth is known
   sample    prints what a transformer says, and says with features pinned
+  export    writes a dictionary in the formats of others
+  serve     the page of the stage site, alive: probes texts, pins features
 
 Flags:
 
@@ -40,6 +42,19 @@ Flags of sample:
   --temperature=1         of the draw; 0 takes the likeliest token
   --top_k=0               draw from so many of the likeliest tokens; 0: all
   --seed=0                of the draws
+
+Flags of export:
+
+  --format=anthropic    the JSON published beside the paper, or neuronpedia: the
+                        files of its bulk import
+  --to=DIR              the folder to write: a new or an empty one
+  --run=A/1             whose features; without it the main dictionary's
+  --features=3,100-120  these alone
+
+Flag of serve:
+
+  --port=8000           where on this machine, which others cannot reach; 0: any
+                        that is free
 
 On many hosts, or in many processes, each runs the same command, with
 
@@ -118,9 +133,23 @@ flags.DEFINE_integer(
   upper_bound=2**32 - 1,
   flag_values=_FLAGS,
 )
+flags.DEFINE_string('format', '', 'Of an export.', flag_values=_FLAGS)
+flags.DEFINE_string('to', '', 'Where an export goes.', flag_values=_FLAGS)
+flags.DEFINE_string('run', '', 'Whose features.', flag_values=_FLAGS)
+flags.DEFINE_string('features', '', 'Which of them.', flag_values=_FLAGS)
+flags.DEFINE_integer(
+  'port',
+  8000,
+  'Where to serve.',
+  lower_bound=0,
+  upper_bound=65_535,
+  flag_values=_FLAGS,
+)
 # Flags that one stage alone takes.
 _OF_STAGE = {
   'analysis': ('only',),
+  'export': ('format', 'to', 'run', 'features'),
+  'serve': ('port',),
   'sample': (
     *('pin', 'prompt', 'tokens', 'samples', 'temperature', 'top_k', 'seed'),
   ),

@@ -15,7 +15,7 @@ from monosem_jax.stamp import NAME as STAMP, Stamp, identity
 
 # In the order of `all`, and those that stand for themselves.
 STAGES = ('tokens', 'lm', 'sae', 'features', 'analysis', 'site')
-OTHER_STAGES = ('toy', 'sample')
+OTHER_STAGES = ('toy', 'sample', 'export', 'serve')
 
 
 @dataclasses.dataclass(frozen=True)

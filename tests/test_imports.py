@@ -178,6 +178,8 @@ def test_no_module_grows_too_long():
     ('monosem_jax.site.export', 'jax'),
     ('monosem_jax.site.serving', 'jax'),
     ('monosem_jax.main', 'jax'),
+    ('monosem_jax.interop.anthropic', 'jax'),
+    ('monosem_jax.interop.neuronpedia', 'jax'),
     ('monosem_jax.cost.dictionary', 'jax'),
     ('monosem_jax.cost.hardware', 'jax'),
     ('monosem_jax.text.store', 'jax'),

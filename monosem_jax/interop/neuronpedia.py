@@ -1,0 +1,316 @@
+"""Features as the files that Neuronpedia imports in bulk.
+
+  {model}/{source}/release.jsonl  model.jsonl  sourceset.jsonl  source.jsonl
+  {model}/{source}/features/batch-0.jsonl.gz     256 features a file
+  {model}/{source}/activations/batch-0.jsonl.gz  their examples
+
+Names and types are those of its database and of SAEDashboard's export. The
+same features give the same bytes: ids are hashes of what they stand for, and
+archives name no time.
+
+Its `lossValues` are what a feature adds to a token's loss (drawn red above 0
+and blue below), and so minus what its ablation does. `correlated_neurons_l1` is
+the cosine of activations, whatever its name says, as SAEDashboard has it.
+"""
+
+import contextlib
+import dataclasses
+import gzip
+import hashlib
+import pathlib
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from monosem_jax.interop.feature import (
+  Example,
+  Feature,
+  Group,
+  digits,
+  encode,
+  naming,
+)
+
+# Features of a file.
+BATCH = 256
+# The account that Neuronpedia's own importer falls back on.
+_CREATOR = 'clkht01d40000jv08hvalcvly'
+_NAME = 'monosem_jax'
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """Where a dictionary stands among others.
+
+  Attributes:
+    model: id of the transformer, unlike any other's.
+    layers, width, neurons: its layers, its stream's width, neurons of a layer.
+    source_set: name of the dictionary, whatever the layer: `mlp-a1`.
+    layer: the layer that is decomposed.
+    hook: that place by TransformerLens' name; None where it has none.
+    release: id of the release.
+    description: one line on the dictionary.
+    saelens: its cfg.json, as text.
+    dataset: what the examples are from.
+    contexts, context: how many contexts were read, and the tokens of one.
+    created: when features were found, ISO 8601.
+  """
+
+  model: str
+  layers: int
+  width: int
+  neurons: int
+  source_set: str
+  layer: int
+  hook: str | None
+  release: str
+  description: str
+  saelens: str
+  dataset: str
+  contexts: int
+  context: int
+  created: str
+
+  @property
+  def id(self) -> str:
+    return f'{self.layer}-{self.source_set}'
+
+
+def write(
+  directory: pathlib.Path,
+  s: Source,
+  features: Iterable[Feature],
+  vocabulary: list[str],
+) -> None:
+  """Writes all files, holding one feature at a time.
+
+  Args:
+    directory: it gets a folder named after the model.
+    s: the source.
+    features: in rising order.
+    vocabulary: the tokens as strings.
+
+  Raises:
+    ValueError: a number is not finite.
+  """
+  out = directory / s.model / s.id
+  for folder in ('features', 'activations'):
+    (out / folder).mkdir(parents=True)
+  for name, row in heads(s).items():
+    (out / f'{name}.jsonl').write_bytes(encode(row) + b'\n')
+  with contextlib.ExitStack() as opened:
+    for k, f in enumerate(features):
+      if k % BATCH == 0:
+        opened.close()
+        name = f'batch-{k // BATCH}.jsonl.gz'
+        about = opened.enter_context(_gzip(out / 'features' / name))
+        acts = opened.enter_context(_gzip(out / 'activations' / name))
+      with naming(f):
+        about.write(encode(feature(s, f, vocabulary)) + b'\n')
+        for row in activations(s, f, vocabulary):
+          acts.write(encode(row) + b'\n')
+
+
+@contextlib.contextmanager
+def _gzip(path: pathlib.Path) -> Iterator[BinaryIO]:
+  """A new archive that names neither a file nor a time."""
+  with (
+    path.open('wb') as file,
+    gzip.GzipFile('', 'wb', 6, file, mtime=0) as packed,
+  ):
+    yield packed
+
+
+def heads(s: Source) -> dict[str, dict[str, Any]]:
+  """The one row of each of the four files about the source, by file name."""
+  own = {'creatorId': _CREATOR, 'createdAt': s.created}
+  shown = {'visibility': 'PUBLIC'}
+  return {
+    'release': {
+      'name': s.release,
+      'description': s.description,
+      'descriptionShort': s.description,
+      'creatorName': _NAME,
+      'creatorNameShort': _NAME,
+      'creatorEmail': None,
+      'urls': [],
+      'isNewUi': False,
+      'featured': False,
+      'defaultSourceSetName': s.source_set,
+      'defaultSourceId': s.id,
+      'defaultUmapSourceIds': [],
+      **own,
+      **shown,
+    },
+    'model': {
+      'id': s.model,
+      'displayName': s.model,
+      'displayNameShort': s.model,
+      'instruct': False,
+      'tlensId': None,
+      'dimension': s.width,
+      'layers': s.layers,
+      'neuronsPerLayer': s.neurons,
+      'owner': _NAME,
+      'website': None,
+      'inferenceEnabled': False,
+      'defaultSourceSetName': s.source_set,
+      'defaultSourceId': s.id,
+      'updatedAt': s.created,
+      **own,
+      **shown,
+    },
+    'sourceset': {
+      'modelId': s.model,
+      'name': s.source_set,
+      'description': s.description,
+      'type': '',
+      'creatorName': _NAME,
+      'creatorEmail': None,
+      'urls': [],
+      'releaseName': s.release,
+      'hasDashboards': True,
+      'defaultOfModelId': None,
+      'defaultRange': 1,
+      'defaultShowBreaks': True,
+      'showDfa': False,
+      'showCorrelated': True,
+      'showHeadAttribution': False,
+      'showUmap': False,
+      **own,
+      **shown,
+    },
+    'source': {
+      'id': s.id,
+      'modelId': s.model,
+      'setName': s.source_set,
+      'hasDashboards': True,
+      'inferenceEnabled': False,
+      'saelensConfig': s.saelens,
+      'saelensRelease': None,
+      'saelensSaeId': None,
+      'hfRepoId': None,
+      'hfFolderId': None,
+      'defaultOfModelId': None,
+      'hasUmap': False,
+      'hasUmapLogSparsity': False,
+      'hasUmapClusters': False,
+      'num_prompts': s.contexts,
+      'num_tokens_in_prompt': s.context,
+      'dataset': s.dataset,
+      'notes': None,
+      **own,
+      **shown,
+    },
+  }
+
+
+def feature(s: Source, f: Feature, vocabulary: list[str]) -> dict[str, Any]:
+  """The row of a feature; one that never fired has a density of 0."""
+  aligned, share = f.aligned()
+  return {
+    'modelId': s.model,
+    'layer': s.id,
+    'index': str(f.index),
+    'sourceSetName': s.source_set,
+    'creatorId': _CREATOR,
+    'createdAt': s.created,
+    'maxActApprox': digits(f.max),
+    'hasVector': True,
+    'vector': digits(f.row_A),
+    'vectorLabel': None,
+    'vectorDefaultSteerStrength': digits(f.max),
+    'hookName': s.hook,
+    'topkCosSimIndices': [],
+    'topkCosSimValues': [],
+    'neuron_alignment_indices': aligned.tolist(),
+    'neuron_alignment_values': digits(f.row_A[aligned]),
+    'neuron_alignment_l1': digits(share),
+    'correlated_neurons_indices': f.neurons_n.tolist(),
+    'correlated_neurons_pearson': digits(f.neurons_r_n),
+    'correlated_neurons_l1': digits(f.neurons_cosine_n),
+    'correlated_features_indices': [],
+    'correlated_features_pearson': [],
+    'correlated_features_l1': [],
+    'neg_str': [vocabulary[i] for i in f.lowered_ids_L],
+    'neg_values': digits(f.lowered_L),
+    'pos_str': [vocabulary[i] for i in f.raised_ids_L],
+    'pos_values': digits(f.raised_L),
+    'frac_nonzero': digits(f.density),
+    'freq_hist_data_bar_heights': f.histogram_H.tolist(),
+    'freq_hist_data_bar_values': _centres(f.histogram_H, 0, f.sample_max),
+    'logits_hist_data_bar_heights': f.logit_histogram_H.tolist(),
+    'logits_hist_data_bar_values': _centres(
+      f.logit_histogram_H, *f.logit_range_2
+    ),
+    'decoder_weights_dist': [],
+  }
+
+
+def activations(
+  s: Source, f: Feature, vocabulary: list[str]
+) -> Iterator[dict[str, Any]]:
+  """The rows of a feature's examples, group by group."""
+  k = 0
+  for group in f.groups:
+    low, high, contains = _bin(f, group)
+    for e in group.examples:
+      row = _activation(s, f, e, vocabulary) | {
+        'binMin': digits(low),
+        'binMax': digits(high),
+        'binContains': digits(contains),
+      }
+      # Two silent examples may be one and the same token.
+      digest = hashlib.sha256(encode([k, row])).hexdigest()
+      yield {'id': f'c{digest[:24]}', **row, 'createdAt': s.created}
+      k += 1
+
+
+def _activation(
+  s: Source, f: Feature, e: Example, vocabulary: list[str]
+) -> dict[str, Any]:
+  values = digits(e.acts_W)
+  largest = max(values)
+  return {
+    'modelId': s.model,
+    'layer': s.id,
+    'index': str(f.index),
+    'creatorId': _CREATOR,
+    'tokens': [vocabulary[i] for i in e.tokens_W],
+    'values': values,
+    'maxValue': largest,
+    'maxValueTokenIndex': values.index(largest),
+    'minValue': min(values),
+    'qualifyingTokenIndex': e.own,
+    'dataSource': s.dataset,
+    'dataIndex': str(e.datapoint),
+    'lossValues': digits(-e.effects.loss_W) if e.effects else [],
+    'logitContributions': None,
+    'dfaValues': [],
+    'dfaTargetIndex': None,
+    'dfaMaxValue': None,
+  }
+
+
+def _bin(f: Feature, group: Group) -> tuple[float, float, float]:
+  """The activations a group stands for, and the share of tokens that have them.
+
+  As SAEDashboard, the top group has -1 for the least and for the share. An
+  interval reaches half way to its neighbours.
+  """
+  if group.level is None:
+    if group.examples and group.examples[0].act > 0:
+      return -1, f.max, -1
+    return 0, 0, 1 - f.density
+  low, high = max(group.level - 0.05, 0), min(group.level + 0.05, 1)
+  H, sampled = len(f.histogram_H), max(int(f.histogram_H.sum()), 1)
+  # 40 bins: these borders are borders of bins, too.
+  inside = f.histogram_H[round(low * H) : round(high * H)].sum()
+  share = f.density * float(inside) / sampled
+  return low * f.sample_max, high * f.sample_max, share
+
+
+def _centres(histogram_H: np.ndarray, low: float, high: float) -> list[float]:
+  edges = np.linspace(low, high, len(histogram_H) + 1)
+  return digits((edges[:-1] + edges[1:]) / 2)
