@@ -19,6 +19,7 @@ from monosem_jax import config
 from monosem_jax.errors import UserError
 from monosem_jax.interop import anthropic, neuronpedia
 from monosem_jax.interop.feature import Effects, Example, Feature, Group
+from monosem_jax.interop.neuronpedia_source import Source
 from monosem_jax.stages import export, lm as lm_stage
 from monosem_jax.text.store import TokenStore
 from monosem_jax.workdir import Workdir
@@ -632,7 +633,7 @@ def feature(index: int = 0, **changes) -> Feature:
   return dataclasses.replace(made, **changes)
 
 
-SOURCE = neuronpedia.Source(
+SOURCE = Source(
   model='m',
   layers=1,
   width=2,
@@ -770,6 +771,13 @@ def test_features_that_are_none_are_named(text, said):
     (['--format=anthropic', '--run=A1'], ["'A1'", 'A/1']),
     (['--format=anthropic', '--features=99'], ['99', '0 to 47']),
     (['--format=anthropic', '--to='], ['--to']),
+    (
+      [
+        *('--format=anthropic', '--run=A/random'),
+        "--config.analysis.controls=('neurons', 'random')",
+      ],
+      ['A/random', 'ablations', '--format=neuronpedia'],
+    ),
   ],
 )
 def test_a_wrong_flag_is_refused_and_nothing_written(

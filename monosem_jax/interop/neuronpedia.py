@@ -14,7 +14,6 @@ the cosine of activations, whatever its name says, as SAEDashboard has it.
 """
 
 import contextlib
-import dataclasses
 import gzip
 import hashlib
 import pathlib
@@ -31,50 +30,10 @@ from monosem_jax.interop.feature import (
   encode,
   naming,
 )
+from monosem_jax.interop.neuronpedia_source import CREATOR, Source, heads
 
 # Features of a file.
 BATCH = 256
-# The account that Neuronpedia's own importer falls back on.
-_CREATOR = 'clkht01d40000jv08hvalcvly'
-_NAME = 'monosem_jax'
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-  """Where a dictionary stands among others.
-
-  Attributes:
-    model: id of the transformer, unlike any other's.
-    layers, width, neurons: its layers, its stream's width, neurons of a layer.
-    source_set: name of the dictionary, whatever the layer: `mlp-a1`.
-    layer: the layer that is decomposed.
-    hook: that place by TransformerLens' name; None where it has none.
-    release: id of the release.
-    description: one line on the dictionary.
-    saelens: its cfg.json, as text.
-    dataset: what the examples are from.
-    contexts, context: how many contexts were read, and the tokens of one.
-    created: when features were found, ISO 8601.
-  """
-
-  model: str
-  layers: int
-  width: int
-  neurons: int
-  source_set: str
-  layer: int
-  hook: str | None
-  release: str
-  description: str
-  saelens: str
-  dataset: str
-  contexts: int
-  context: int
-  created: str
-
-  @property
-  def id(self) -> str:
-    return f'{self.layer}-{self.source_set}'
 
 
 def write(
@@ -122,90 +81,6 @@ def _gzip(path: pathlib.Path) -> Iterator[BinaryIO]:
     yield packed
 
 
-def heads(s: Source) -> dict[str, dict[str, Any]]:
-  """The one row of each of the four files about the source, by file name."""
-  own = {'creatorId': _CREATOR, 'createdAt': s.created}
-  shown = {'visibility': 'PUBLIC'}
-  return {
-    'release': {
-      'name': s.release,
-      'description': s.description,
-      'descriptionShort': s.description,
-      'creatorName': _NAME,
-      'creatorNameShort': _NAME,
-      'creatorEmail': None,
-      'urls': [],
-      'isNewUi': False,
-      'featured': False,
-      'defaultSourceSetName': s.source_set,
-      'defaultSourceId': s.id,
-      'defaultUmapSourceIds': [],
-      **own,
-      **shown,
-    },
-    'model': {
-      'id': s.model,
-      'displayName': s.model,
-      'displayNameShort': s.model,
-      'instruct': False,
-      'tlensId': None,
-      'dimension': s.width,
-      'layers': s.layers,
-      'neuronsPerLayer': s.neurons,
-      'owner': _NAME,
-      'website': None,
-      'inferenceEnabled': False,
-      'defaultSourceSetName': s.source_set,
-      'defaultSourceId': s.id,
-      'updatedAt': s.created,
-      **own,
-      **shown,
-    },
-    'sourceset': {
-      'modelId': s.model,
-      'name': s.source_set,
-      'description': s.description,
-      'type': '',
-      'creatorName': _NAME,
-      'creatorEmail': None,
-      'urls': [],
-      'releaseName': s.release,
-      'hasDashboards': True,
-      'defaultOfModelId': None,
-      'defaultRange': 1,
-      'defaultShowBreaks': True,
-      'showDfa': False,
-      'showCorrelated': True,
-      'showHeadAttribution': False,
-      'showUmap': False,
-      **own,
-      **shown,
-    },
-    'source': {
-      'id': s.id,
-      'modelId': s.model,
-      'setName': s.source_set,
-      'hasDashboards': True,
-      'inferenceEnabled': False,
-      'saelensConfig': s.saelens,
-      'saelensRelease': None,
-      'saelensSaeId': None,
-      'hfRepoId': None,
-      'hfFolderId': None,
-      'defaultOfModelId': None,
-      'hasUmap': False,
-      'hasUmapLogSparsity': False,
-      'hasUmapClusters': False,
-      'num_prompts': s.contexts,
-      'num_tokens_in_prompt': s.context,
-      'dataset': s.dataset,
-      'notes': None,
-      **own,
-      **shown,
-    },
-  }
-
-
 def feature(s: Source, f: Feature, vocabulary: list[str]) -> dict[str, Any]:
   """The row of a feature; one that never fired has a density of 0."""
   aligned, share = f.aligned()
@@ -214,7 +89,7 @@ def feature(s: Source, f: Feature, vocabulary: list[str]) -> dict[str, Any]:
     'layer': s.id,
     'index': str(f.index),
     'sourceSetName': s.source_set,
-    'creatorId': _CREATOR,
+    'creatorId': CREATOR,
     'createdAt': s.created,
     'maxActApprox': digits(f.max),
     'hasVector': True,
@@ -276,7 +151,7 @@ def _activation(
     'modelId': s.model,
     'layer': s.id,
     'index': str(f.index),
-    'creatorId': _CREATOR,
+    'creatorId': CREATOR,
     'tokens': [vocabulary[i] for i in e.tokens_W],
     'values': values,
     'maxValue': largest,

@@ -2,9 +2,6 @@
 
 import dataclasses
 import datetime
-import io
-import pathlib
-import zipfile
 
 import numpy as np
 
@@ -12,7 +9,8 @@ from monosem_jax.errors import UserError
 from monosem_jax.features.table import META, FeatureTable
 from monosem_jax.files import read_json, read_tensors, sha256
 from monosem_jax.interop.feature import Effects, Example, Feature, Group
-from monosem_jax.interop.neuronpedia import Source
+from monosem_jax.interop.neuronpedia_source import Source
+from monosem_jax.stages.export.results import read, why_not
 from monosem_jax.stamp import NAME as STAMP
 from monosem_jax.text.manifest import MANIFEST
 from monosem_jax.workdir import Workdir
@@ -71,9 +69,9 @@ class Records:
     now |= {f'features/{name}': sha256(w.features(name) / STAMP)}
 
     def arrays(analysis: str, end: str, needed: bool) -> dict | None:
-      why = _not_there(w, analysis, f'{name}{end}', now)
+      why = why_not(w, analysis, f'{name}{end}', now)
       if why is None:
-        return _read(w.analysis(analysis) / f'{name}{end}')
+        return read(w.analysis(analysis) / f'{name}{end}')
       if needed:
         raise UserError(f'export: {why}')
       w.log(f'export: left out: {why}')
@@ -229,43 +227,3 @@ class Records:
     residual_T = self.residual['residual_CT'][c].copy()
     residual_T[0] = 0  # which nothing predicts
     return residual_T[first:stop]
-
-
-def _not_there(
-  w: Workdir, analysis: str, file: str, now: dict[str, str]
-) -> str | None:
-  """Why an analysis' file cannot be used; None if it can.
-
-  Args:
-    w: the work directory.
-    analysis: its name.
-    file: the file's.
-    now: hashes of what it must have been made from.
-  """
-  folder = w.analysis(analysis)
-  again = f'run `monosem analysis --only={analysis}` (first delete {folder})'
-  if not (folder / 'numbers.json').exists():
-    return f'no {folder / file}; run `monosem analysis --only={analysis}`.'
-  reason = read_json(folder / 'numbers.json').get('not_here')
-  if reason:
-    return f'{analysis}: {reason}.'
-  if not (folder / file).exists():
-    return f'no {folder / file}; {again}.'
-  made_from = read_json(folder / STAMP)['inputs']
-  # Controls are not named there: they are made anew with the transformer.
-  if any(made_from.get(k, v) != v for k, v in now.items()):
-    return f'{folder} was made before what is there now; {again}.'
-  return None
-
-
-def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
-  try:
-    # From memory: of a broken file numpy would leave it open.
-    data = io.BytesIO(path.read_bytes())
-    with np.load(data, allow_pickle=False) as arrays:
-      return dict(arrays)
-  except (OSError, ValueError, zipfile.BadZipFile) as e:
-    raise UserError(
-      f'{path} is not whole; delete its folder and run the stage analysis '
-      'again.'
-    ) from e
