@@ -78,7 +78,7 @@ monosem.views.automata = (() => {
       const said = key === undefined ? null : card.said(key, number);
       const head = [sign(k), name];
       if (key !== undefined) {
-        const page = link(href(key, number), 'page', 'page');
+        const page = link(href(key, number), 'page', 'page nosave');
         page.setAttribute('aria-label', `Page of ${node.feature}`);
         head.push(page);
       }
@@ -160,7 +160,7 @@ monosem.views.automata = (() => {
     const title = (TITLES[m.kind] ?? m.kind).replace(/s$/, '');
     const from = m.nodes.length === 1 ? 'feature' : 'features';
     place.append(
-      element('div', 'panes machine', [
+      element('div', 'machine', [
         listed(meta, n),
         element('article', '', [
           element('h2', '', [`${title} ${n} `, about(m)]),

@@ -52,7 +52,7 @@ monosem.card = (() => {
   function make(key, number, { to = href(key, number), extra = [] } = {}) {
     const head = [link(to, name(key, number), 'name'), ...extra];
     if (to !== href(key, number)) {
-      const page = link(href(key, number), 'page', 'page');
+      const page = link(href(key, number), 'page', 'page nosave');
       page.setAttribute('aria-label', `Page of ${name(key, number)}`);
       head.push(page);
     }

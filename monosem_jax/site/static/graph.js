@@ -129,8 +129,6 @@ monosem.graph = (() => {
 
     function draw() {
       const origin = node.getBoundingClientRect();
-      layer.setAttribute('width', node.scrollWidth);
-      layer.setAttribute('height', node.scrollHeight);
       layer.replaceChildren(...edges.map((edge) => one(edge, origin)));
     }
 
@@ -168,7 +166,7 @@ monosem.graph = (() => {
   function circle(nodes, edges, { label, most = 1 }) {
     const node = element('div', 'graph circle', nodes);
     const n = nodes.length;
-    node.classList.toggle('alone', n === 1);
+    node.classList.add(['', 'alone', 'two'][n] || 'many');
     nodes.forEach((one, i) => {
       const angle = (2 * Math.PI * i) / n - Math.PI / 2;
       // Two lie side by side, where there is room.

@@ -4,7 +4,7 @@
 // `#map/NAME?at=A1.123&colour=...&find=...&off=A0`.
 monosem.views.map = (() => {
   const { data } = monosem;
-  const { button, element, field, link, select } = monosem.dom;
+  const { button, element, field, link, panel, select } = monosem.dom;
   const { count } = monosem.format;
   const { href, keep } = monosem.router;
   const { card, palette } = monosem;
@@ -172,10 +172,15 @@ monosem.views.map = (() => {
         element('span', 'toggles', toggles),
         field('Search ', input),
         tally,
-        legend,
       ]),
       element('div', 'map', [
-        plotted,
+        panel(
+          'Map',
+          'decoder rows in the plane, by UMAP: nearby ones are alike; its axes' +
+            ' have no unit',
+          [legend, plotted],
+          'mapped',
+        ),
         element('aside', 'side', [about, list.node]),
       ]),
     );

@@ -55,10 +55,15 @@ monosem.rows = (() => {
       waiting = true;
     }
 
+    // A row out of sight comes to the middle, one near the edge just into view.
     function reveal(place) {
       const top = place * height;
       const lowest = top + height - node.clientHeight;
-      node.scrollTop = Math.max(lowest, Math.min(node.scrollTop, top));
+      const off = Math.max(lowest - node.scrollTop, node.scrollTop - top, 0);
+      node.scrollTop =
+        off > height
+          ? top - node.clientHeight / 2
+          : Math.max(lowest, Math.min(node.scrollTop, top));
       later();
     }
 

@@ -44,7 +44,7 @@ monosem.scatter = (() => {
     const whole = range ?? bounds(position);
     const base = element('canvas', '');
     const above = element('canvas', 'above');
-    const tip = element('div', 'tip');
+    const tip = element('div', 'tip nosave');
     const node = element('div', 'scatter', [base, above, tip]);
     // The fewer points, the larger, in CSS pixels.
     const least = Math.max(1.5, 9 - 1.5 * Math.log10(position.length / 2));
@@ -333,7 +333,7 @@ monosem.scatter = (() => {
       return one;
     };
     node.append(
-      element('div', 'zoom', [
+      element('div', 'zoom nosave', [
         button('+', 'Zoom in', KEYED['+']),
         button('−', 'Zoom out', KEYED['-']),
         button('⤢', 'Show all', showAll),

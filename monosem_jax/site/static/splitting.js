@@ -9,6 +9,7 @@ monosem.views.splitting = (() => {
   const { go, href } = monosem.router;
   const SHOWN = 24; // features of a column
   const ROW = 30;
+  const NOTHING = 'No feature of another size is alike enough.';
 
   // Edges by their ends: those of feature i are at of[i] to of[i + 1] of
   // `other` and `value`, the strongest first.
@@ -258,6 +259,7 @@ monosem.views.splitting = (() => {
       return undefined;
     }
     const { node, end } = graph(found, level, number);
+    const alone = node.querySelectorAll('.node').length === 1;
     place.append(
       element('p', 'links', [
         link(href('splitting'), 'Features that split most'),
@@ -268,7 +270,7 @@ monosem.views.splitting = (() => {
         'from smaller to larger dictionaries; arrows by masked cosine' +
           ` similarity above ${found.pack.meta.threshold}; choose a feature to` +
           ' go there',
-        [node],
+        [node, ...(alone ? [element('p', 'silent', NOTHING)] : [])],
         'wideblock',
       ),
     );

@@ -1,0 +1,375 @@
+"""What the page's other views and links hold, from what analyses leave."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from monosem_jax.site import links, pack, views
+
+KEYS = ['A1', 'A2', 'B1']
+
+
+@pytest.fixture
+def analysis(tmp_path) -> pathlib.Path:
+  return tmp_path / 'analysis'
+
+
+def numbers(analysis: pathlib.Path, name: str, value: dict) -> None:
+  (analysis / name).mkdir(parents=True, exist_ok=True)
+  (analysis / name / 'numbers.json').write_text(json.dumps(value))
+
+
+def arrays(analysis: pathlib.Path, name: str, **columns) -> None:
+  path = analysis / f'{name}.npz'
+  path.parent.mkdir(parents=True, exist_ok=True)
+  np.savez(path, **{k: np.asarray(x) for k, x in columns.items()})
+
+
+def halves(column: np.ndarray) -> list[float]:
+  return column.view(np.float16).astype(float).round(3).tolist()
+
+
+def everything(analysis: pathlib.Path):
+  """All packs, by what makes them."""
+  return {
+    'texts': views.texts(analysis),
+    'texts_of': views.texts_of(analysis, 'A1'),
+    'layouts': views.layouts(analysis, KEYS) or None,
+    'splitting': views.splitting(analysis, KEYS),
+    'universality': views.universality(analysis, KEYS),
+    'automata': views.automata(analysis),
+  }
+
+
+def test_what_is_not_made_is_not_shown(analysis):
+  assert set(everything(analysis).values()) == {None}
+
+
+def test_what_can_not_be_made_is_not_shown(analysis):
+  for name in ('texts', 'geometry', 'splitting', 'universality', 'automata'):
+    numbers(analysis, name, {'not_here': 'one size only'})
+  assert set(everything(analysis).values()) == {None}
+
+
+# Texts
+
+
+def test_the_features_of_a_text_stand_token_after_token(analysis):
+  arrays(
+    analysis,
+    'texts/A1',
+    feature_XTL=[[[5, 2, -1], [-1, -1, -1]], [[7, -1, -1], [0, 1, 2]]],
+    activation_XTL=[
+      [[0.5, 0.25, 9], [9, 9, 9]],
+      [[2, 9, 9], [0.75, 0.5, 0.125]],
+    ],
+    attribution_XTL=[[[1, -1, 9], [9, 9, 9]], [[-2, 9, 9], [3, 0, -3]]],
+    active_XT=[[2, 0], [1, 40]],
+  )
+  meta, columns = views.texts_of(analysis, 'A1')
+  assert meta is None
+  # Text 0 has two tokens, with 2 and 0 features; text 1 with 1 and 3.
+  assert columns['of'].tolist() == [0, 2, 2, 3, 6]
+  assert columns['feature'].tolist() == [5, 2, 7, 0, 1, 2]
+  assert halves(columns['activation']) == [0.5, 0.25, 2, 0.75, 0.5, 0.125]
+  assert halves(columns['attribution']) == [1, -1, -2, 3, 0, -3]
+  # More may be active than are kept.
+  assert columns['active'].tolist() == [2, 0, 1, 40]
+
+
+# Maps
+
+
+def test_a_map_fills_the_square_and_says_how_wide_it_was(analysis):
+  numbers(analysis, 'geometry', {'layouts': {'small': ['A/2', 'A/1']}})
+  arrays(
+    analysis,
+    'geometry/small',
+    position_F2=np.float32([[-2, 1], [0, 0], [6, 0.5]]),
+    dictionary_F=[0, 0, 1],
+    feature_F=[3, 4, 9],
+    cluster_F=[-1, 0, 0],
+    order_F=[2, 1, 0],
+  )
+  found = views.layouts(analysis, KEYS)
+  assert list(found) == ['small']
+  meta, columns = found['small']
+  # Sets by their numbers in KEYS, in the order of the layout.
+  assert meta == {'sets': [1, 0], 'extent': [8.0, 1.0]}
+  # A quarter of 65,535 is 16,383.75.
+  expected = [[0, 65_535], [16_384, 0], [65_535, 32_768]]
+  assert columns['position'].tolist() == expected
+  assert columns['position'].dtype == np.uint16
+  assert columns['set'].tolist() == [1, 1, 0]
+  assert columns['feature'].tolist() == [3, 4, 9]
+  assert columns['cluster'].tolist() == [-1, 0, 0]
+  assert columns['order'].tolist() == [2, 1, 0]
+
+
+def test_a_map_without_clusters_has_no_order(analysis):
+  numbers(analysis, 'geometry', {'layouts': {'large': ['A/1']}})
+  arrays(
+    analysis,
+    'geometry/large',
+    # All on a line: no division by its height.
+    position_F2=np.float32([[0, 3], [1, 3]]),
+    dictionary_F=[0, 0],
+    feature_F=[0, 1],
+  )
+  _, columns = views.layouts(analysis, KEYS)['large']
+  assert set(columns) == {'position', 'set', 'feature'}
+  assert columns['position'].tolist() == [[0, 0], [65_535, 0]]
+
+
+def test_a_map_of_a_set_that_is_not_shown_is_left_out(analysis):
+  layouts = {'small': ['A/1'], 'large': ['A/1', 'A/9']}
+  numbers(analysis, 'geometry', {'layouts': layouts})
+  for name in layouts:
+    arrays(
+      analysis,
+      f'geometry/{name}',
+      position_F2=np.float32([[0, 0], [1, 1]]),
+      dictionary_F=[0, 0],
+      feature_F=[0, 1],
+    )
+  assert list(views.layouts(analysis, KEYS)) == ['small']
+
+
+# Splitting
+
+SPLITTING = {
+  'threshold': 0.4,
+  'tokens': 1_000,
+  'components': 3,
+  'largest': [4, 2, 1],
+  'base64': {'absent': 'not needed'},
+}
+
+
+def test_splitting_holds_all_edges_from_size_to_size(analysis):
+  step = {'splits': 1, 'one_to_one': 1, 'merges': 0, 'without': 2, 'new': 0}
+  steps = [{'from': 'A/1', 'to': 'A/2', **step}]
+  numbers(
+    analysis,
+    'splitting',
+    SPLITTING | {'dictionaries': ['A/1', 'A/2'], 'steps': steps},
+  )
+  arrays(
+    analysis,
+    'splitting/A1_A2',
+    source_M=[4, 0, 4, 4],
+    target_M=[1, 2, 3, 0],
+    similarity_M=np.float32([0.5, 0.625, 0.875, 0.75]),
+  )
+  meta, columns = views.splitting(analysis, KEYS)
+  assert meta['sets'] == [0, 1]
+  assert meta['steps'] == steps
+  assert (meta['threshold'], meta['largest']) == (0.4, [4, 2, 1])
+  assert set(columns) == {'source0', 'target0', 'value0'}
+  # By source, then the most alike first.
+  assert columns['source0'].tolist() == [0, 4, 4, 4]
+  assert columns['target0'].tolist() == [2, 3, 0, 1]
+  assert halves(columns['value0']) == [0.625, 0.875, 0.75, 0.5]
+
+
+def test_splitting_numbers_its_steps_from_small_to_large(analysis):
+  keys = ['A1', 'A0', 'A2']
+  runs = ['A/0', 'A/1', 'A/2']
+  numbers(
+    analysis, 'splitting', SPLITTING | {'dictionaries': runs, 'steps': []}
+  )
+  for k, name in enumerate(('A0_A1', 'A1_A2')):
+    arrays(
+      analysis,
+      f'splitting/{name}',
+      source_M=[k],
+      target_M=[10 + k],
+      similarity_M=[0.5],
+    )
+  meta, columns = views.splitting(analysis, keys)
+  assert meta['sets'] == [1, 0, 2]
+  assert [columns[f'target{k}'].tolist() for k in (0, 1)] == [[10], [11]]
+
+
+@pytest.mark.parametrize('missing', ['set', 'edges'])
+def test_splitting_that_is_not_whole_is_left_out(analysis, missing):
+  last = 'A/9' if missing == 'set' else 'A/2'
+  said = {'dictionaries': ['A/1', last], 'steps': []}
+  numbers(analysis, 'splitting', SPLITTING | said)
+  assert views.splitting(analysis, KEYS) is None
+
+
+# Universality
+
+
+def test_universality_holds_pairs_and_medians(analysis):
+  pair = {'of': 'A/1', 'with': 'B/1', 'median': 0.5, 'count': 2, 'paper': 0.72}
+  more = {
+    'nearest': [],
+    'outliers': [],
+    'logits_follow_activation': 0.25,
+    'attribution_follows_activation': None,
+  }
+  neurons = pair | {'of': 'A/neurons', 'with': 'B/neurons', 'paper': 0.46}
+  numbers(
+    analysis,
+    'universality',
+    {'pairs': {'features': pair | more, 'neurons': neurons}, 'tokens': 99},
+  )
+  arrays(
+    analysis,
+    'universality/pairs',
+    feature_M=[3, 8],
+    match_M=[1, 1],
+    activation_M=np.float32([0.75, 0.25]),
+    logits_M=np.float32([-0.5, np.nan]),
+    attribution_M=np.float32([0.5, 0.125]),
+  )
+  meta, columns = views.universality(analysis, KEYS)
+  assert meta == {
+    'sets': [0, 2],
+    'tokens': 99,
+    'medians': {'features': pair, 'neurons': neurons},
+    'follow': {'logits': 0.25, 'attribution': None},
+  }
+  assert columns['feature'].tolist() == [3, 8]
+  assert columns['match'].tolist() == [1, 1]
+  assert halves(columns['activation']) == [0.75, 0.25]
+  assert halves(columns['logits'])[0] == -0.5
+  assert np.isnan(columns['logits'].view(np.float16)[1])
+  pack.pack('0', meta, columns)
+
+
+# Links
+
+
+def of(found: links.Links, feature: int) -> list[tuple]:
+  """The links of a feature: (kind, set, feature, value)."""
+  own = slice(*found.of_F1[feature : feature + 2])
+  return [
+    (links.KINDS[kind], KEYS[set_], int(other), round(float(value), 3))
+    for kind, set_, other, value in zip(
+      found.kind_M[own],
+      found.set_M[own],
+      found.feature_M[own],
+      found.value_M[own],
+      strict=True,
+    )
+  ]
+
+
+FEATURES = {'A1': 5, 'A2': 8, 'B1': 4}
+
+
+def test_no_analyses_give_no_links(analysis):
+  found = links.read(analysis, FEATURES, ('A1', 'B1'))
+  for key, count in FEATURES.items():
+    assert found[key].of_F1.tolist() == [0] * (count + 1)
+    assert found[key].feature_M.size == 0
+
+
+def test_edges_of_splitting_lead_both_ways(analysis):
+  arrays(
+    analysis,
+    'splitting/A1_A2',
+    source_M=[4, 0, 4],
+    target_M=[1, 1, 7],
+    similarity_M=np.float32([0.5, 0.75, 0.625]),
+  )
+  # Of a set that is not shown.
+  arrays(
+    analysis, 'splitting/A0_A1', source_M=[0], target_M=[0], similarity_M=[1]
+  )
+  found = links.read(analysis, FEATURES, None)
+  assert of(found['A1'], 4) == [
+    ('child', 'A2', 7, 0.625),
+    ('child', 'A2', 1, 0.5),
+  ]
+  assert of(found['A1'], 0) == [('child', 'A2', 1, 0.75)]
+  assert of(found['A2'], 1) == [
+    ('parent', 'A1', 0, 0.75),
+    ('parent', 'A1', 4, 0.5),
+  ]
+  assert of(found['A2'], 0) == []
+
+
+def test_twins_lead_from_either_model(analysis):
+  arrays(
+    analysis,
+    'universality/twins',
+    match_F=[2, -1, 0, 3, 2],
+    r_F=np.float32([0.5, np.nan, 0.25, -0.25, 0.75]),
+    back_match_F=[2, -1, 4, -1],
+    back_r_F=np.float32([0.25, np.nan, 0.75, np.nan]),
+  )
+  found = links.read(analysis, FEATURES, ('A1', 'B1'))
+  assert of(found['A1'], 0) == [('twin', 'B1', 2, 0.5)]
+  assert of(found['A1'], 1) == []
+  assert of(found['A1'], 3) == [('twin', 'B1', 3, -0.25)]
+  assert of(found['B1'], 2) == [('twin', 'A1', 4, 0.75)]
+  assert of(found['B1'], 3) == []
+  assert of(links.read(analysis, FEATURES, None)['A1'], 0) == []
+
+
+def test_edges_of_automata_lead_on_and_back_where_they_raise(analysis):
+  arrays(
+    analysis,
+    'automata/edges',
+    source_M=[0, 0, 1, 3, 0],
+    target_M=[1, 2, 1, 0, 4],
+    gain_M=np.float32([0.25, 0.5, 0.125, 0.75, -0.5]),
+  )
+  found = links.read(analysis, FEATURES, ('A1', 'B1'))
+  assert of(found['A1'], 0) == [
+    ('next', 'A1', 2, 0.5),
+    ('next', 'A1', 1, 0.25),
+    ('previous', 'A1', 3, 0.75),
+  ]
+  # One that leads to itself.
+  assert of(found['A1'], 1) == [
+    ('next', 'A1', 1, 0.125),
+    ('previous', 'A1', 0, 0.25),
+    ('previous', 'A1', 1, 0.125),
+  ]
+  assert of(found['A1'], 4) == []
+
+
+def test_neighbours_of_every_set_are_kept_apart(analysis):
+  arrays(
+    analysis,
+    'neighbours/B1',
+    A1_index_Fk=[[3, 0], [1, -1], [-1, -1], [0, 1]],
+    A1_cosine_Fk=np.float32(
+      [[0.5, 0.25], [0.75, np.nan], [np.nan, np.nan], [0.5, 0.5]]
+    ),
+    B1_index_Fk=[[2], [-1], [0], [-1]],
+    B1_cosine_Fk=np.float32([[0.875], [np.nan], [0.875], [np.nan]]),
+    A9_index_Fk=[[0]] * 4,
+    A9_cosine_Fk=np.float32([[1]] * 4),
+  )
+  found = links.read(analysis, FEATURES, None)['B1']
+  assert of(found, 0) == [
+    ('near', 'A1', 3, 0.5),
+    ('near', 'A1', 0, 0.25),
+    ('near', 'B1', 2, 0.875),
+  ]
+  assert of(found, 1) == [('near', 'A1', 1, 0.75)]
+  assert of(found, 2) == [('near', 'B1', 0, 0.875)]
+
+
+def test_the_strongest_links_of_a_kind_and_set_are_kept(analysis):
+  strength = np.float32(np.arange(1, 31) / 32)
+  arrays(
+    analysis,
+    'automata/edges',
+    source_M=np.r_[np.zeros(30, int), 1],
+    target_M=np.r_[np.arange(30) % 5, 0],
+    gain_M=np.r_[strength, np.float32(0.5)],
+  )
+  found = links.read(analysis, FEATURES, ('A1', 'B1'))['A1']
+  kept = [value for kind, *_, value in of(found, 0) if kind == 'next']
+  assert kept == [round(float(x), 3) for x in strength[:-13:-1]]
+  # What one feature has too many of, another loses nothing by.
+  assert ('next', 'A1', 0, 0.5) in of(found, 1)
