@@ -42,13 +42,12 @@ def _write(w: Workdir, form: str, run: str, to: str, features: str) -> None:
   if form not in FORMATS:
     raise UserError(f'--format: {form!r} is none{nearest(form, FORMATS)}.')
   directory, name = _target(to), _name(w, run)
-  if form == 'anthropic' and name in controls(w.config):
-    # The ablations that it shows are not made of any other control.
-    if not name.endswith('_neurons'):
-      raise UserError(
-        f'--run: {run}: the published form shows ablations, which are made of '
-        'dictionaries and neurons alone; --format=neuronpedia goes without.'
-      )
+  others = [n for n in controls(w.config) if not n.endswith('_neurons')]
+  if form == 'anthropic' and name in others:
+    raise UserError(
+      f'--run: {run}: the published form shows ablations, which are made of '
+      'dictionaries and neurons alone; --format=neuronpedia goes without.'
+    )
   records = Records.load(w, name, strict=form == 'anthropic')
   chosen = parse(features, records.count)
   if form == 'anthropic':
