@@ -1,0 +1,211 @@
+'use strict';
+
+// Labelling without knowing what it is of, as the paper's annotator did: how
+// it is set up. Features and neurons, as many of each set, are drawn among the
+// live ones; some intervals of each come one after the other, from the strongest
+// on, and what they are of is shuffled. The address has a seed and an item's
+// number; what they stand for is kept in this browser, where a determined person
+// finds it.
+monosem.blind = (() => {
+  const { button, element, field, link, panel } = monosem.dom;
+  const { count } = monosem.format;
+  const { href, go } = monosem.router;
+  const { rank } = monosem.labelfile;
+  const LIVE = 2;
+  // A group of examples on which nothing fires: there is nothing to score.
+  const SILENT = 'Bottom Activations';
+  // The paper's annotator scored 412 intervals of 162 features and neurons.
+  const DEFAULT = { each: 20, intervals: 3 };
+  const MOST = { each: 1000, intervals: 12, seed: 999_999 };
+
+  // Integers below n, the same from the same seed: a xorshift generator.
+  function random(seed, salt) {
+    let state = 0x9e3779b9 ^ seed;
+    for (const character of salt) {
+      state = Math.imul(state ^ character.codePointAt(0), 0x01000193);
+    }
+    state ||= 1;
+    const next = () => {
+      state ^= state << 13;
+      state ^= state >>> 17;
+      state ^= state << 5;
+      return (state >>> 0) / 2 ** 32;
+    };
+    for (let i = 0; i < 16; i++) next();
+    return (n) => Math.floor(next() * n);
+  }
+
+  // The first `wanted` of a list that was shuffled.
+  function drawn(list, wanted, below) {
+    const kept = Array.from(list);
+    const many = Math.min(wanted, kept.length);
+    for (let i = 0; i < many; i++) {
+      const j = i + below(kept.length - i);
+      [kept[i], kept[j]] = [kept[j], kept[i]];
+    }
+    return kept.slice(0, many);
+  }
+
+  function sessions() {
+    const text = monosem.labels.recall(monosem.labels.place('blind'));
+    try {
+      return JSON.parse(text) ?? {};
+    } catch {
+      return {};
+    }
+  }
+
+  const store = (found) =>
+    monosem.labels.keep(monosem.labels.place('blind'), JSON.stringify(found));
+
+  function entryOf(session, [key, number, interval]) {
+    return monosem.labels
+      .get(key, number)
+      .find((entry) => entry.by === session.by && entry.interval === interval);
+  }
+
+  const done = (session, item) => entryOf(session, item)?.blind === true;
+
+  // The items of a session. What the annotator has labelled already is left
+  // out: it is known, or done.
+  async function items({ seed, by, keys, each, intervals }, say) {
+    const subjects = [];
+    for (const key of keys) {
+      const { state } = await monosem.data.columns(key);
+      const live = [];
+      for (let i = 0; i < state.length; i++) {
+        const known =
+          state[i] !== LIVE ||
+          monosem.labels.get(key, i).some((entry) => entry.by === by);
+        if (!known) live.push([key, i]);
+      }
+      subjects.push(...drawn(live, each, random(seed, key)));
+    }
+    const found = [];
+    for (const [key, number] of subjects) {
+      say(`Drawing, ${count(found.length + 1)} of ${count(subjects.length)}…`);
+      const { groups } = monosem.data.set(key);
+      const record = await monosem.record.feature(key, number);
+      const there = new Set(record.examples.map((example) => example.group));
+      const names = groups
+        .filter(({ name }, g) => there.has(g) && name !== SILENT)
+        .map(({ name }) => name);
+      const own = drawn(names, intervals, random(seed, `${key}/${number}`));
+      own.sort((a, b) => rank(a) - rank(b));
+      found.push(own.map((name) => [key, number, name]));
+    }
+    return drawn(found, found.length, random(seed, '')).flat();
+  }
+
+  function whole(text, most) {
+    const value = Number(text);
+    const fits = Number.isInteger(value) && value >= 1 && value <= most;
+    return fits ? value : null;
+  }
+
+  // The part of the view of labels that starts and resumes sessions.
+  function setup() {
+    const { sets, run } = monosem.data;
+    const { by } = monosem.labelform.controls();
+    const note = monosem.labelform.said();
+    const model = monosem.data.set(run.main)?.meta.model;
+    const boxes = sets.map((set) => {
+      const box = document.createElement('input');
+      box.type = 'checkbox';
+      box.value = set.key;
+      box.checked = set.key === run.main || set.key === `${model}_neurons`;
+      return box;
+    });
+    const number = (name, value) => {
+      const input = document.createElement('input');
+      input.type = 'number';
+      input.min = 1;
+      input.max = MOST[name];
+      input.value = value;
+      return input;
+    };
+    const each = number('each', DEFAULT.each);
+    const intervals = number('intervals', DEFAULT.intervals);
+    const seed = number('seed', 1 + Math.floor(Math.random() * 9999));
+    const begun = element('ul', 'sessions');
+
+    function draw() {
+      const rows = Object.entries(sessions()).map(([own, session]) => {
+        const scored = session.items.filter((item) => done(session, item));
+        const about =
+          `${count(scored.length)} of ${count(session.items.length)} by ` +
+          `${monosem.tokens.visible(session.by, 200)} `;
+        return element('li', '', [
+          link(href('labelling', 'blind', own), `Seed ${own}`),
+          ` ${about}`,
+          button('Forget', () => {
+            const { [own]: gone, ...rest } = sessions();
+            store(rest);
+            draw();
+          }, 'The labels stay; what is still to be labelled is forgotten'),
+        ]);
+      });
+      begun.replaceChildren(...rows);
+    }
+
+    const start = button('Start', async () => {
+      const wanted = {
+        seed: whole(seed.value, MOST.seed),
+        by: by.value,
+        keys: boxes.filter((box) => box.checked).map((box) => box.value),
+        each: whole(each.value, MOST.each),
+        intervals: whole(intervals.value, MOST.intervals),
+      };
+      const say = (text) => {
+        note.textContent = text;
+      };
+      if (!wanted.keys.length) return say('Choose what to draw from.');
+      if (!monosem.labelfile.says(by.value)) return say('Say who you are.');
+      for (const name of ['each', 'intervals', 'seed']) {
+        if (!wanted[name]) {
+          return say(`There a whole number from 1 to ${MOST[name]} is needed.`);
+        }
+      }
+      if (Object.hasOwn(sessions(), wanted.seed)) {
+        return say('There is one of that seed already: go on with it, below.');
+      }
+      start.disabled = true;
+      try {
+        const found = await items(wanted, say);
+        if (!found.length) return say('Nothing there is left to be labelled.');
+        store({ ...sessions(), [wanted.seed]: { ...wanted, items: found } });
+        if (start.isConnected) go('labelling', 'blind', String(wanted.seed));
+      } catch (error) {
+        say(error.message);
+      } finally {
+        start.disabled = false;
+      }
+      return undefined;
+    });
+    draw();
+    return panel(
+      'Label blind',
+      'live ones, drawn uniformly, as many of each set; what you have ' +
+        'labelled before is left out. Of each some intervals, drawn too, ' +
+        'come one after the other. The same seed and choice draw the same for all.',
+      [
+        element('div', 'setup nosave', [
+          element('fieldset', '', [
+            element('legend', '', 'Draw from'),
+            ...boxes.map((box, i) => field(sets[i].run, box)),
+          ]),
+          field('of each set', each),
+          field('intervals of each', intervals),
+          field('seed', seed),
+          field('by', by),
+          start,
+        ]),
+        note,
+        begun,
+      ],
+      'wideblock',
+    );
+  }
+
+  return { done, entryOf, sessions, setup };
+})();
