@@ -2,10 +2,10 @@
 
 // Labelling without knowing what it is of, as the paper's annotator did: how
 // it is set up. Features and neurons, as many of each set, are drawn among the
-// live ones; some intervals of each come one after the other, from the strongest
-// on, and what they are of is shuffled. The address has a seed and an item's
-// number; what they stand for is kept in this browser, where a determined person
-// finds it.
+// live ones; some intervals of each come one after the other, from the
+// strongest on, and what they are of is shuffled. The address has a seed and an
+// item's number; what they stand for is kept in this browser, where a
+// determined person finds it.
 monosem.blind = (() => {
   const { button, element, field, link, panel } = monosem.dom;
   const { count } = monosem.format;
@@ -187,7 +187,8 @@ monosem.blind = (() => {
       'Label blind',
       'live ones, drawn uniformly, as many of each set; what you have ' +
         'labelled before is left out. Of each some intervals, drawn too, ' +
-        'come one after the other. The same seed and choice draw the same for all.',
+        'come one after the other. The same seed and choice draw the same ' +
+        'for all.',
       [
         element('div', 'setup nosave', [
           element('fieldset', '', [
