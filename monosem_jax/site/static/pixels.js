@@ -100,8 +100,9 @@ monosem.pixels = (() => {
           const dx = position[2 * i] - x;
           const dy = position[2 * i + 1] - y;
           const d = dx * dx + dy * dy;
-          // Of points in one place the first, which is the one in sight.
-          if (shown[i] && (d < least || (d === least && i < best))) {
+          // Of points in one place the first, which is the one in sight: a
+          // cell's points stand in their order.
+          if (shown[i] && d < least) {
             best = i;
             least = d;
           }

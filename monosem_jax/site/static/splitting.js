@@ -12,17 +12,15 @@ monosem.views.splitting = (() => {
   const NOTHING = 'No feature of another size is alike enough.';
 
   // Edges by their ends: those of feature i are at of[i] to of[i + 1] of
-  // `other` and `value`, the strongest first.
+  // `other` and `value`.
   function sorted(features, ends, others, values) {
     const of = new Uint32Array(features + 1);
     for (const i of ends) of[i + 1]++;
     for (let i = 0; i < features; i++) of[i + 1] += of[i];
     const next = of.slice();
-    const order = Uint32Array.from(values, (_, m) => m);
-    order.sort((a, b) => values[b] - values[a] || a - b);
     const other = new Uint32Array(ends.length);
     const value = new Float64Array(ends.length);
-    for (const m of order) {
+    for (let m = 0; m < ends.length; m++) {
       const at = next[ends[m]]++;
       other[at] = others[m];
       value[at] = values[m];
