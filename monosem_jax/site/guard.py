@@ -54,7 +54,8 @@ class Guard:
       (b'referrer-policy', b'no-referrer'),
       (b'x-content-type-options', b'nosniff'),
     ]
-    self._clock, self._left, self._since = clock, float(BURST), clock()
+    self._burst = self._left = float(BURST)
+    self._clock, self._since = clock, clock()
 
   async def __call__(self, scope: dict, receive: Callable, send: Callable):
     own = {name for name, _ in self._headers}
@@ -108,7 +109,7 @@ class Guard:
   def _take(self) -> bool:
     """Whether a request fits in the bucket, which fills with time."""
     now = self._clock()
-    self._left = min(self._left + RATE * (now - self._since), BURST)
+    self._left = min(self._left + RATE * (now - self._since), self._burst)
     self._since = now
     if self._left < 1:
       return False

@@ -77,6 +77,7 @@ class Serving:
         log_config=None,
         log_level='error',
         access_log=False,
+        proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=2,
       )
