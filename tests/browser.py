@@ -105,7 +105,9 @@ class Page:
     presses = []
     for key in names:
       for value in [KEYS[key]] if key in KEYS else key:
-        presses += [{'type': kind, 'value': value} for kind in ('keyDown', 'keyUp')]
+        presses += [
+          {'type': kind, 'value': value} for kind in ('keyDown', 'keyUp')
+        ]
     source = {'type': 'key', 'id': 'keyboard', 'actions': presses}
     self._call('POST', '/actions', {'actions': [source]})
 

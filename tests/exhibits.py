@@ -1,5 +1,6 @@
 """A page of made-up features: hostile tokens, and something in every view."""
 
+import dataclasses
 import json
 import pathlib
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 
 from monosem_jax.features.table import FeatureTable, groups
 from monosem_jax.settings import Site
-from monosem_jax.site import export, links, views
+from monosem_jax.site import export, links as _links, views
 from monosem_jax.site.exhibit import Contexts, Exhibit
 
 HOSTILE = [
@@ -43,11 +44,11 @@ REPORT = {
 }
 
 
-def table(run: str = 'A/1', seed: int = 0) -> FeatureTable:
+def table(run: str = 'A/1', seed: int = 0, top: int = 2) -> FeatureTable:
   """66 features, so two shards; number 3 is dead, 65 has a cut window."""
   rng = np.random.default_rng(seed)
-  F, W = FEATURES, WINDOW
-  E = sum(group['count'] for group in GROUPS)
+  F, W, shown = FEATURES, WINDOW, groups(top, 1, 1)
+  E = sum(group['count'] for group in shown)
   dead_F = np.arange(F) == DEAD
   start_FE = np.zeros((F, E), np.uint8)
   stop_FE = np.full((F, E), W, np.uint8)
@@ -85,7 +86,7 @@ def table(run: str = 'A/1', seed: int = 0) -> FeatureTable:
       'manifest': '0' * 64,
       'before': BEFORE,
       'after': W - 1 - BEFORE,
-      'groups': GROUPS,
+      'groups': shown,
       'active_per_token': 64,
       'overflowing_tokens': 0,
     },
@@ -110,6 +111,16 @@ def contexts() -> Contexts:
     subset_S=document_S % len(SUBSETS),
     offset_S=np.where(position_S > 0, 0, 500),
   )
+
+
+def span(context: np.ndarray, position: np.ndarray) -> np.ndarray:
+  """The span of `contexts` that each token is in."""
+  found, c = np.zeros(np.shape(context), np.int64), contexts()
+  for at, own in np.ndenumerate(np.asarray(context)):
+    spans = np.arange(*c.span_of_C1[own : own + 2])
+    begins = c.position_S[spans] <= np.asarray(position)[at]
+    found[at] = spans[begins].max()
+  return found
 
 
 def effects(t: FeatureTable) -> dict[str, np.ndarray]:
@@ -274,11 +285,54 @@ def analysis(root: pathlib.Path, keys: list[str]) -> pathlib.Path:
   return root
 
 
+def rows(key: str) -> np.ndarray:
+  """Decoder rows, rows_FA."""
+  rng = np.random.default_rng(len(key) + ord(key[-1]))
+  return rng.normal(size=(FEATURES, 16)).astype(np.float32)
+
+
+def exhibit(
+  key: str,
+  t: FeatureTable,
+  *,
+  links: _links.Links | None = None,
+  whole: bool = False,
+  labels: dict[int, list[dict]] | None = None,
+) -> Exhibit:
+  """A set of features; each seventh is ultralow. `whole`: analysed, too."""
+  rng = np.random.default_rng(3)
+  at_FE = span(t.example_context_FE, t.example_position_FE)
+  exhibit = Exhibit(
+    key=key,
+    table=t,
+    document_FE=contexts().document_S[at_FE],
+    subset_FE=contexts().subset_S[at_FE],
+    live_F=(t.fired_F > 0) & (np.arange(FEATURES) % 7 != 6),
+    links=links or _links.none(FEATURES),
+    numbers=REPORT['dictionaries'].get(t.meta['run']),
+    rows_FA=rows(key),
+    labels=labels or {},
+  )
+  if not whole:
+    return exhibit
+  return dataclasses.replace(
+    exhibit,
+    effects=effects(t),
+    residual_CT=rng.normal(size=(CONTEXTS, T)).astype(np.float16),
+    neurons={
+      'neuron_F3': rng.integers(0, 16, (FEATURES, 3)),
+      'neuron_r_F3': rng.random((FEATURES, 3)),
+      'neuron_cosine_F3': rng.random((FEATURES, 3)),
+    },
+  )
+
+
 def write(
   directory: pathlib.Path,
   keys: tuple[str, ...] = ('A1',),
   scratch: pathlib.Path | None = None,
   labels: dict[int, list[dict]] | None = None,
+  build: str = '0123456789abcdef',
   **options: Any,
 ) -> None:
   """Writes the page; with a `scratch` folder, all its views, too."""
@@ -287,7 +341,7 @@ def write(
     features = {key: FEATURES for key in keys}
     folder = analysis(scratch, list(keys))
     match = (keys[0], keys[2]) if len(keys) > 2 else None
-    found = links.read(folder, features, match)
+    found = _links.read(folder, features, match)
     packs = {
       'texts': views.texts(folder),
       'splitting': views.splitting(folder, keys),
@@ -299,11 +353,10 @@ def write(
   tables = {
     key: table(f'{key[:-1]}/{key[-1]}', n) for n, key in enumerate(keys)
   }
-  rng = np.random.default_rng(3)
   where = contexts()
   export.write(
     directory,
-    build='0123456789abcdef',
+    build=build,
     run={
       'version': '0',
       'main': keys[0],
@@ -317,7 +370,9 @@ def write(
         'config': {'text': {'source': '<b>text</b>'}},
         'store': {
           'sha256': '0' * 64,
-          'splits': {'train': {'documents': 9, 'tokens': 9_900, 'contexts': 99}},
+          'splits': {
+            'train': {'documents': 9, 'tokens': 9_900, 'contexts': 99}
+          },
           'subsets': {name: {'train': {'documents': 3}} for name in SUBSETS},
           'skipped': {'short': 2},
           'tokenizer': {'vocab_size': V, 'sha256': '1' * 64},
@@ -326,25 +381,12 @@ def write(
       },
     },
     exhibits=[
-      Exhibit(
-        key=key,
-        table=t,
-        live_F=(t.fired_F > 0) & (np.arange(FEATURES) % 7 != 6),
-        links=found.get(key) or links.none(FEATURES),
-        numbers=REPORT['dictionaries'].get(t.meta['run']),
-        rows_FA=rng.normal(size=(FEATURES, 16)).astype(np.float32),
-        effects=effects(t) if scratch is not None else None,
-        residual_CT=rng.normal(size=(CONTEXTS, T)).astype(np.float16)
-        if scratch is not None
-        else None,
-        neurons={
-          'neuron_F3': rng.integers(0, 16, (FEATURES, 3)),
-          'neuron_r_F3': rng.random((FEATURES, 3)),
-          'neuron_cosine_F3': rng.random((FEATURES, 3)),
-        }
-        if scratch is not None
-        else None,
-        labels=labels or {},
+      exhibit(
+        key,
+        t,
+        links=found.get(key),
+        whole=scratch is not None,
+        labels=labels,
       )
       for key, t in tables.items()
     ],

@@ -1,102 +1,44 @@
 """The exported page holds what the tables say, whole, safe and the same."""
 
+import dataclasses
+import gzip
+import hashlib
 import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
-import types
+import zlib
 
+import exhibits
 import numpy as np
+import program
 import pytest
+from exhibits import (
+  BEFORE,
+  CUT,
+  DEAD,
+  FEATURES,
+  REPORT,
+  TOKENS,
+  VOCABULARY,
+  WINDOW,
+  T,
+  write,
+)
 
+from monosem_jax import config, settings
 from monosem_jax.errors import UserError
-from monosem_jax.features.table import FeatureTable, groups
-from monosem_jax.files import write_json
-from monosem_jax.site import encode, export
+from monosem_jax.files import read_json
+from monosem_jax.site import export, pack, provenance, shards
 from monosem_jax.stages import site
-from monosem_jax.text.tokenizer import Tokenizer
+from monosem_jax.text.store import TokenStore
 from monosem_jax.workdir import Workdir
 
 STATIC = pathlib.Path(export.__file__).parent / 'static'
-HOSTILE = [
-  '</script><script>alert(1)</script>',
-  '<img src=x onerror=alert(1)>',
-  '\u202eright to left\u2066',
-  'nul\x00',
-  'line\u2028separator',
-  'half\ud800',
-  'long' * 2_500,
-  '\n',
-  '\t',
-  ' space',
-  '\\xd8',
-  'عرب',
-  '<b>&amp;"\'`${1}',
-]
-VOCABULARY = HOSTILE + [f' word{i}' for i in range(20)]
-REPORT = {
-  'models': {},
-  'dictionaries': {'A/1': {'l0': 1.5, 'loss_recovered': 0.9, 'ultralow': None}},
-}
-FEATURES, DEAD, CUT = 66, 3, 65
-WINDOW, BEFORE, TOKENS = 5, 2, 1_000
-
-
-def fake_table(run: str = 'A/1') -> FeatureTable:
-  """66 features, so two shards; number 3 is dead, 65 has a cut window."""
-  rng = np.random.default_rng(0)
-  names = groups(2, 1, 1)
-  F, W, V = FEATURES, WINDOW, len(VOCABULARY)
-  E = sum(group['count'] for group in names)
-  dead_F = np.arange(F) == DEAD
-  start_FE = np.zeros((F, E), np.uint8)
-  stop_FE = np.full((F, E), W, np.uint8)
-  stop_FE[DEAD] = 0
-  start_FE[CUT, 0], stop_FE[CUT, 0] = 1, 4
-  stop_FE[CUT, 1] = 0
-  tokens_FEW = rng.integers(0, V, (F, E, W))
-  # Every hostile token stands in a window of feature 0.
-  tokens_FEW[0].flat[: len(HOSTILE)] = range(len(HOSTILE))
-  logits_FL = np.sort(rng.random((F, 10)))[:, ::-1]
-  return FeatureTable(
-    fired_F=np.where(dead_F, 0, np.arange(F) + 1),
-    max_F=np.where(dead_F, 0, 2.5).astype(np.float32),
-    sampled_F=np.where(dead_F, 0, np.arange(F) + 1).astype(np.int32),
-    sample_max_F=np.where(dead_F, 0, 2.0).astype(np.float32),
-    histogram_FH=rng.integers(0, 9, (F, 40)).astype(np.int32),
-    example_tokens_FEW=tokens_FEW.astype(np.uint16),
-    example_acts_FEW=rng.random((F, E, W)).astype(np.float16).round(2),
-    example_start_FE=start_FE,
-    example_stop_FE=stop_FE,
-    example_context_FE=rng.integers(0, 99, (F, E)).astype(np.int32),
-    example_position_FE=rng.integers(0, 99, (F, E)).astype(np.uint16),
-    logit_top_ids_FL=rng.integers(0, V, (F, 10)).astype(np.uint16),
-    logit_top_FL=logits_FL.astype(np.float32),
-    logit_bottom_ids_FL=rng.integers(0, V, (F, 10)).astype(np.uint16),
-    logit_bottom_FL=-logits_FL.astype(np.float32),
-    logit_histogram_FH=rng.integers(0, 9, (F, 40)).astype(np.int32),
-    logit_range_F2=np.tile(np.float32([-1, 1]), (F, 1)),
-    meta={
-      'run': run,
-      'model': 'A',
-      'features': F,
-      'tokens': TOKENS,
-      'split': 'train',
-      'manifest': '0' * 64,
-      'before': BEFORE,
-      'after': W - 1 - BEFORE,
-      'groups': names,
-      'overflowing_tokens': 0,
-    },
-  )
-
-
-def write(directory: pathlib.Path, runs: tuple[str, ...] = ('A/1',)) -> None:
-  tables = {run.replace('/', ''): fake_table(run) for run in runs}
-  export.write(directory, tables=tables, vocabulary=VOCABULARY, report=REPORT)
 
 
 def files(directory: pathlib.Path) -> dict[str, bytes]:
@@ -107,105 +49,309 @@ def files(directory: pathlib.Path) -> dict[str, bytes]:
   }
 
 
-def arguments(path: pathlib.Path) -> list:
-  """What a data script hands to its function."""
-  text = path.read_text('ascii')
-  call = re.fullmatch(r'monosem\.data\.[a-z]+\((.*)\);\n', text)
-  assert call, f'{path} is more than one call'
-  return json.loads(f'[{call[1]}]')
+def read(page: pathlib.Path, name: str):
+  """Meta and columns of a pack, taken apart by hand."""
+  raw = gzip.decompress((page / f'data/{name}.bin').read_bytes())
+  length = int.from_bytes(raw[:4], 'little')
+  header = json.loads(raw[4 : 4 + length])
+  assert header['build'] == '0123456789abcdef'
+  columns = {}
+  for column, (dtype, shape, at) in header['columns'].items():
+    assert (4 + length + at) % 8 == 0
+    x = np.frombuffer(raw, '<' + dtype, int(np.prod(shape)), 4 + length + at)
+    columns[column] = x.reshape(shape)
+  return header['meta'], columns
+
+
+def halves(bits: np.ndarray) -> np.ndarray:
+  return bits.view(np.float16).astype(np.float64)
 
 
 @pytest.fixture(scope='module')
 def page(tmp_path_factory) -> pathlib.Path:
-  directory = tmp_path_factory.mktemp('page') / 'site'
-  write(directory)
-  return directory
+  folder = tmp_path_factory.mktemp('page')
+  write(folder / 'site', scratch=folder / 'analysis', keys=('A1', 'A2'))
+  return folder / 'site'
+
+
+# --- packs
+
+
+def test_a_pack_gives_back_what_it_was_given():
+  meta = {'text': 'half\ud800 \u2028 </script>', 'none': None}
+  columns = {
+    'bytes': np.arange(3, dtype=np.uint8),
+    'table': np.arange(6, dtype=np.float32).reshape(2, 3),
+    'empty': np.zeros((0, 4), np.int32),
+    'big': np.arange(5, dtype='>u2'),
+  }
+  build, found, arrays = pack.unpack(pack.pack('b', meta, columns))
+  assert (build, found) == ('b', meta)
+  assert list(arrays) == list(columns)
+  for name, x in columns.items():
+    np.testing.assert_array_equal(arrays[name], x)
+
+
+def test_a_script_is_one_call_with_the_same_bytes():
+  data = pack.pack('b', ['</script>'], {})
+  text = pack.script('a/"b', data).decode('ascii')
+  call = re.fullmatch(r'monosem\.data\.arrived\((.*)\);\n', text)
+  import base64
+
+  name, encoded = json.loads(f'[{call[1]}]')
+  assert (name, base64.b64decode(encoded)) == ('a/"b', data)
+  assert '<' not in text
+
+
+@pytest.mark.parametrize('kept', [0.1, 0.5, 0.99])
+def test_gzip_finds_what_is_cut_off(kept):
+  data = pack.pack('b', None, {'x': np.arange(999, dtype=np.uint16)})
+  with pytest.raises((EOFError, zlib.error)):
+    pack.unpack(data[: int(kept * len(data))])
+
+
+def test_a_pack_takes_only_what_the_page_reads():
+  with pytest.raises(ValueError, match='column x: int64'):
+    pack.pack('b', None, {'x': np.arange(3)})
+  with pytest.raises(ValueError, match='not JSON compliant'):
+    pack.pack('b', float('nan'), {})
 
 
 # --- what is written
 
 
 def test_same_tables_give_the_same_bytes(page, tmp_path):
-  write(tmp_path / 'again')
+  write(tmp_path / 'again', scratch=tmp_path / 'analysis', keys=('A1', 'A2'))
   assert files(page) == files(tmp_path / 'again')
 
 
 def test_every_file_the_page_asks_for_is_there(page):
   html = (page / 'index.html').read_text('utf-8')
-  asked = re.findall(r'(?:src|href)="([^"]+)"', html)
+  asked = re.findall(r'(?:src|href)="([^"#]+)"', html)
   assert [name for name in asked if not (page / name).is_file()] == []
   shipped = {f'static/{p.name}' for p in (page / 'static').iterdir()}
   assert shipped == {name for name in asked if name.startswith('static/')}
 
 
+def test_checksums_are_those_of_all_files(page):
+  lines = (page / 'checksums.txt').read_text().splitlines()
+  found = dict(reversed(line.split('  ', 1)) for line in lines)
+  expected = {
+    name: hashlib.sha256(data).hexdigest()
+    for name, data in files(page).items()
+    if name != 'checksums.txt'
+  }
+  assert found == expected
+
+
+def test_scripts_are_left_out_where_they_are_not_wanted(tmp_path):
+  write(tmp_path / 'site', scripts=False)
+  names = [name for name in files(tmp_path / 'site') if 'data/' in name]
+  assert [n for n in names if not n.endswith('.bin')] == ['data/live.js']
+
+
 def test_vocabulary_survives(page):
-  assert arguments(page / 'data/vocabulary.js') == [VOCABULARY]
+  assert read(page, 'vocabulary') == (VOCABULARY, {})
 
 
-def test_index_holds_the_columns_of_the_list(page):
-  table = fake_table()
-  [index] = arguments(page / 'data/index.js')
-  found = index['dictionaries']['A1']
-  assert found['fired'] == table.fired_F.tolist()
-  assert found['fired'][DEAD] == 0
-  assert found['max'] == table.max_F.tolist()
-  top = table.logit_top_ids_FL[:, : encode.LIST_TOKENS].tolist()
-  assert found['top'] == top
-  assert found['numbers'] == REPORT['dictionaries']['A/1']
-  assert found['meta']['tokens'] == TOKENS
-  levels = [group.get('fraction') for group in found['groups']]
+def test_the_index_says_what_there_is(page):
+  index, _ = read(page, 'index')
+  first, second = index['sets']
+  assert [first['key'], second['key']] == ['A1', 'A2']
+  assert [first['run'], second['run']] == ['A/1', 'A/2']
+  assert first['numbers'] == REPORT['dictionaries']['A/1']
+  assert second['numbers'] is None
+  assert first['features'] == FEATURES
+  assert first['meta']['tokens'] == TOKENS
+  assert first['counts'] == {'dead': 1, 'ultralow': 9, 'live': 56}
+  levels = [group.get('fraction') for group in first['groups']]
   assert levels == [None, *np.arange(1, -0.05, -0.1).round(1).tolist(), None]
+  assert 'map/small' in index['views'] and 'A2/texts' in index['views']
 
 
-def test_a_run_without_a_report_is_shown_without_numbers(tmp_path):
-  write(tmp_path / 'site', ('A/2',))
-  [index] = arguments(tmp_path / 'site/data/index.js')
-  assert index['dictionaries']['A2']['numbers'] is None
+def test_columns_are_those_of_the_list(page):
+  _, found = read(page, 'A2/columns')
+  table = exhibits.table('A/2', 1)
+  np.testing.assert_array_equal(found['fired'], table.fired_F)
+  np.testing.assert_array_equal(found['max'], table.max_F)
+  assert found['state'][DEAD] == shards.DEAD
+  assert np.flatnonzero(found['state'] == shards.ULTRALOW).tolist() == [
+    *range(6, FEATURES, 7)
+  ]
+  np.testing.assert_array_equal(found['raises'], table.logit_top_ids_FL[:, :4])
+
+
+def test_a_feature_fires_on_what_leads_its_top_examples():
+  table = exhibits.table()
+  top = np.array([[5, 9], [9, 9]])
+  table.example_tokens_FEW[[10, 11], :2, BEFORE] = top
+  # The second example of this one is not there.
+  table.example_tokens_FEW[CUT, :2, BEFORE] = 7, 8
+  found = shards.columns(exhibits.exhibit('A1', table))['fires']
+  assert found[10].tolist() == [5, 9]
+  assert found[11].tolist() == [9, 9]
+  assert found[CUT].tolist() == [7, 7]
+
+
+def test_the_most_frequent_token_comes_first():
+  wide = exhibits.table(top=5)
+  wide.example_tokens_FEW[0, :5, BEFORE] = [4, 8, 8, 6, 8]
+  wide.example_tokens_FEW[1, :5, BEFORE] = [4, 6, 8, 6, 4]
+  found = shards.columns(exhibits.exhibit('A1', wide))['fires']
+  assert found[0].tolist() == [8, 4, 6]
+  assert found[1].tolist() == [4, 6, 8]
 
 
 def test_shards_hold_every_feature(page):
-  table = fake_table()
-  shards = sorted((page / 'data/A1').iterdir())
-  features = []
-  for k, path in enumerate(shards):
-    key, number, part = arguments(path)
-    assert (key, number) == ('A1', k)
-    features += part
-  assert [len(shards), len(features)] == [2, FEATURES]
-  for i, found in enumerate(features):
-    assert found['histogram'] == table.histogram_FH[i].tolist()
-    assert found['logit_histogram'] == table.logit_histogram_FH[i].tolist()
-    ids, weights = found['raised']
-    assert ids == table.logit_top_ids_FL[i].tolist()
-    np.testing.assert_allclose(weights, table.logit_top_FL[i], rtol=6e-3)
-    ids, weights = found['lowered']
-    assert ids == table.logit_bottom_ids_FL[i].tolist()
-    np.testing.assert_allclose(weights, table.logit_bottom_FL[i], rtol=6e-3)
+  table = exhibits.table()
+  parts = [read(page, f'A1/{k:04d}')[1] for k in range(2)]
+  assert not (page / 'data/A1/0002.bin').exists()
+  for name, expected in (
+    ('histogram', table.histogram_FH),
+    ('logit_histogram', table.logit_histogram_FH),
+    ('sampled', table.sampled_F),
+    ('sample_max', table.sample_max_F),
+    ('logit_range', table.logit_range_F2),
+    ('raised_ids', table.logit_top_ids_FL),
+    ('lowered_ids', table.logit_bottom_ids_FL),
+  ):
+    found = np.concatenate([part[name] for part in parts])
+    np.testing.assert_array_equal(found, expected)
+  for name, expected in (
+    ('raised', table.logit_top_FL),
+    ('lowered', table.logit_bottom_FL),
+  ):
+    found = np.concatenate([halves(part[name]) for part in parts])
+    np.testing.assert_allclose(found, expected, rtol=6e-4, atol=1e-7)
 
 
-def test_only_the_valid_window_is_stored(page):
-  table = fake_table()
-  *_, features = arguments(page / 'data/A1/0001.js')
-  cut, none, whole, *_ = features[CUT - 64]['examples']
-  assert none is None
-  for e, start, stop, found in ((0, 1, 4, cut), (2, 0, WINDOW, whole)):
-    context, position, own, ids, acts = found
-    assert context == table.example_context_FE[CUT, e]
-    assert position == table.example_position_FE[CUT, e]
-    assert own == BEFORE - start
-    assert ids == table.example_tokens_FEW[CUT, e, start:stop].tolist()
-    kept = table.example_acts_FEW[CUT, e, start:stop]
-    np.testing.assert_allclose(acts, kept, rtol=6e-3)
+def test_examples_and_effects_stand_where_they_belong(page):
+  """Every example of every feature, one by one, by a loop."""
+  table, contexts = exhibits.table(), exhibits.contexts()
+  effects = exhibits.effects(table)
+  E = table.example_stop_FE.shape[1]
+  group_E = [
+    g for g, x in enumerate(exhibits.GROUPS) for _ in range(x['count'])
+  ]
+  for k in range(2):
+    _, part = read(page, f'A1/{k:04d}')
+    for n in range(len(part['sampled'])):
+      i, e = 64 * k + n, int(part['example_of'][n])
+      for j in range(E):
+        start, stop = table.example_start_FE[i, j], table.example_stop_FE[i, j]
+        if start == stop:
+          continue
+        begin, end = part['token_of'][e], part['token_of'][e + 1]
+        tokens = table.example_tokens_FEW[i, j, start:stop].tolist()
+        assert part['tokens'][begin:end].tolist() == tokens
+        acts = table.example_acts_FEW[i, j, start:stop]
+        assert halves(part['acts'][begin:end]).tolist() == acts.tolist()
+        context = table.example_context_FE[i, j]
+        position = table.example_position_FE[i, j]
+        assert part['group'][e] == group_E[j]
+        assert part['context'][e] == context
+        assert part['position'][e] == position
+        assert part['own'][e] == BEFORE - start
+        spans = range(*contexts.span_of_C1[context : context + 2])
+        own = max(s for s in spans if contexts.position_S[s] <= position)
+        assert part['subset'][e] == contexts.subset_S[own]
+        for w in range(start, stop):
+          [m] = (
+            np.flatnonzero(effects['at_M'] == (i * E + j) * WINDOW + w)
+            if ((i * E + j) * WINDOW + w in effects['at_M'])
+            else [None]
+          )
+          at = np.flatnonzero(part['effect_token'] == begin + w - start)
+          assert (m is not None) == bool(at.size)
+          if m is not None:
+            [at] = at
+            loss = float(effects['loss_M'][m])
+            assert halves(part['effect_loss'])[at] == loss
+            ids = effects['raised_ids_Mk'][m].tolist()
+            assert part['effect_raised_ids'][at].tolist() == ids
+            low = effects['lowered_Mk'][m].tolist()
+            assert halves(part['effect_lowered'][at]).tolist() == low
+        e += 1
+      assert e == part['example_of'][n + 1]
 
 
-def test_what_is_not_finite_becomes_null(tmp_path):
-  table = fake_table()
+def test_alignment_is_that_of_the_decoder_row(page):
+  rows_FA = exhibits.rows('A1')
+  _, part = read(page, 'A1/0001')
+  for n, row in enumerate(rows_FA[64:]):
+    order = sorted(range(row.size), key=lambda a, r=row: -abs(r[a]))[:3]
+    assert part['aligned_ids'][n].tolist() == order
+    found = halves(part['aligned'][n])
+    np.testing.assert_allclose(found, row[order], rtol=1e-3)
+    share = np.abs(row[order]) / np.abs(row).sum()
+    found = halves(part['aligned_share'][n])
+    np.testing.assert_allclose(found, share, rtol=1e-3)
+
+
+def test_contexts_hold_their_documents(page):
+  c = exhibits.contexts()
+  _, numbers = read(page, 'contexts/numbers')
+  assert numbers['number'].tolist() == c.number_C.tolist()
+  _, found = read(page, 'contexts/0000')
+  np.testing.assert_array_equal(found['tokens'], c.tokens_CT)
+  np.testing.assert_array_equal(found['span_of'], c.span_of_C1)
+  for name in ('position', 'document', 'subset', 'offset'):
+    expected = getattr(c, f'{name}_S')
+    np.testing.assert_array_equal(found[f'span_{name}'], expected)
+  _, extra = read(page, 'A1/residual/0000')
+  assert extra['residual'].shape == (exhibits.CONTEXTS, T)
+
+
+def test_what_is_not_finite_stays_so(tmp_path):
+  table = exhibits.table()
   table.example_acts_FEW[0, 0, BEFORE] = np.inf
-  export.write(
-    tmp_path / 'site', tables={'A1': table}, vocabulary=VOCABULARY, report={}
-  )
-  *_, features = arguments(tmp_path / 'site/data/A1/0000.js')
-  assert features[0]['examples'][0][-1][BEFORE] is None
+  found = shards.shard(exhibits.exhibit('A1', table), 0, 64)
+  assert halves(found['acts'])[BEFORE] == np.inf
+
+
+# --- warnings
+
+
+def warned(change) -> list[str]:
+  table = exhibits.table(top=5)
+  table.meta['tokens'] = 20_000_000
+  change(table)
+  return provenance.warnings(exhibits.exhibit('A1', table))
+
+
+def test_a_clean_table_warns_of_nothing():
+  assert warned(lambda table: None) == []
+
+
+def test_top_examples_at_position_0_are_warned_of():
+  def change(table):
+    # 3 of 5 examples of 8 features that are live.
+    table.example_position_FE[[0, 1, 2, 4, 5, 7, 8, 9], :3] = 0
+
+  [said] = warned(change)
+  assert said.startswith('8 of 56 live features') and 'position 0' in said
+
+
+def test_one_document_is_warned_of():
+  def change(table):
+    table.example_context_FE[[0, 1, 2, 4, 5, 7, 8, 9], :3] = 1
+
+  [said] = warned(change)
+  assert said.startswith('8 of 56 live features') and 'one document' in said
+
+
+def test_too_few_tokens_are_warned_of():
+  [said] = warned(lambda table: table.meta.update(tokens=1_000))
+  assert 'cannot tell a density below 1e-03' in said
+
+
+def test_what_the_pass_lost_is_warned_of():
+  def change(table):
+    table.meta.update(overflowing_tokens=12, lost_samples=7)
+
+  overflowing, lost = warned(change)
+  assert overflowing.startswith('12 tokens had more than 64')
+  assert lost.startswith('7 sampled activations')
 
 
 # --- safety
@@ -217,6 +363,8 @@ def test_a_policy_forbids_all_but_the_pages_own_files(page):
   directives = dict(part.split(maxsplit=1) for part in policy.split('; '))
   assert directives['default-src'] == "'none'"
   assert directives['script-src'] == directives['style-src'] == "'self'"
+  assert directives['connect-src'] == "'self'"
+  assert directives['img-src'] == "'self' blob:"
   assert 'unsafe' not in policy
   # Before anything that it should govern.
   assert html.index('Content-Security-Policy') < html.index('<link')
@@ -228,16 +376,20 @@ def test_a_policy_forbids_all_but_the_pages_own_files(page):
     r'innerHTML',
     r'outerHTML',
     r'insertAdjacentHTML',
+    r'setHTML',
     r'createContextualFragment',
     r'DOMParser',
+    r'srcdoc',
+    r'javascript:',
     r'document\.write',
-    r'\beval\b',
+    r'\beval\(',
     r'\bnew\s+Function\b',
+    r'set(?:Timeout|Interval)\(\s*[\'"`]',
     r'setAttribute\(\s*[\'"`]on',
+    r'\.on(?:click|error|load)\b\s*=\s*[\'"`]',
     r'\sstyle=',
     r'\son[a-z]+="',
     r'<script(?![^>]*\ssrc=)',
-    r'\bfetch\(',
     r'https?://(?!www\.w3\.org/2000/svg)',
   ],
 )
@@ -246,15 +398,30 @@ def test_static_files_have_no_way_from_data_to_code(way):
     assert not re.search(way, path.read_text('utf-8')), path.name
 
 
+def test_only_two_scripts_speak_to_a_server():
+  found = [
+    p.name
+    for p in STATIC.iterdir()
+    if re.search(
+      r'\bfetch\(|XMLHttpRequest|WebSocket|EventSource|sendBeacon',
+      p.read_text(),
+    )
+  ]
+  assert set(found) <= {'data.js', 'live.js', 'server.js'}
+
+
 def test_export_imports_no_jax(tmp_path):
   code = (
     'import pathlib, sys\n'
-    'from monosem_jax.site import export\n'
-    'export.write(pathlib.Path(sys.argv[1]), tables={}, vocabulary=[],'
-    ' report={})\n'
+    'import exhibits\n'
+    'exhibits.write(pathlib.Path(sys.argv[1]))\n'
     "assert 'jax' not in sys.modules"
   )
-  subprocess.run([sys.executable, '-c', code, tmp_path / 'site'], check=True)
+  subprocess.run(
+    [sys.executable, '-c', code, tmp_path / 'site'],
+    check=True,
+    env=os.environ | {'PYTHONPATH': os.pathsep.join(sys.path)},
+  )
 
 
 # --- kills
@@ -262,15 +429,15 @@ def test_export_imports_no_jax(tmp_path):
 
 _KILLED = """
 import os, pathlib, signal, sys
-from monosem_jax.site import encode
-import test_site
-done, feature = [], encode.feature
-def kill_at_the_second_shard(table, i):
-  if i == 64:
+from monosem_jax.site import shards
+import exhibits
+shard = shards.shard
+def kill_at_the_second_shard(e, lo, hi):
+  if lo == 64:
     os.kill(os.getpid(), signal.SIGKILL)
-  return feature(table, i)
-encode.feature = kill_at_the_second_shard
-test_site.write(pathlib.Path(sys.argv[1]), ('A/1', 'A/2'))
+  return shard(e, lo, hi)
+shards.shard = kill_at_the_second_shard
+exhibits.write(pathlib.Path(sys.argv[1]), ('A1', 'A2'))
 """
 
 
@@ -311,14 +478,14 @@ def test_a_kill_between_the_renames_loses_nothing(tmp_path, monkeypatch):
   # What such a kill leaves; the next export fails in its turn.
   directory.rename(tmp_path / 'site.old')
   with monkeypatch.context() as m:
-    m.setattr(encode, 'feature', lambda *_: 1 / 0)
+    m.setattr(shards, 'shard', lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
       write(directory)
   assert files(directory) == before
 
 
 def test_what_another_export_left_is_gone(tmp_path):
-  write(tmp_path / 'site', ('A/1', 'A/2'))
+  write(tmp_path / 'site', ('A1', 'A2'))
   write(tmp_path / 'site')
   assert not (tmp_path / 'site/data/A2').exists()
 
@@ -326,28 +493,88 @@ def test_what_another_export_left_is_gone(tmp_path):
 # --- the stage
 
 
-def workdir(root: pathlib.Path, *dictionaries: str) -> tuple[Workdir, list]:
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory) -> Workdir:
+  """A finished run, to be shown anew."""
+  root = tmp_path_factory.mktemp('finished') / 'run'
+  shutil.copytree(program.finished(), root)
+  return Workdir(root, config.load(str(program.config())), lambda line: None)
+
+
+def test_the_stage_shows_what_the_run_has_left(workdir):
+  """Against the files of the stages before, read here."""
+  build = json.loads((workdir.root / 'config.json').read_text())
+  assert build['dictionaries']['A1']['features'] == 48
+  site.run(workdir)
+  index = pack.unpack((workdir.site / 'data/index.bin').read_bytes())[1]
+  assert [found['key'] for found in index['sets']] == ['A1', 'A_neurons']
+  own = index['sets'][0]
+  assert own['effects'] and own['residual']
+  assert index['report'] == read_json(workdir.root / 'report.json')
+  manifest = read_json(workdir.store / 'manifest.json')
+  assert index['provenance']['store']['sha256'] == manifest['sha256']
+  digest = hashlib.sha256((workdir.root / program.SAE).read_bytes())
+  assert index['provenance']['weights'][program.SAE] == digest.hexdigest()
+  assert {'A1/texts', 'automata', 'texts'} <= set(index['views'])
+
+
+def test_every_token_of_an_example_stands_where_its_context_says(workdir):
+  """Windows against contexts, and documents against the store's own word."""
+  site.run(workdir)
+  load = lambda name: pack.unpack(
+    (workdir.site / f'data/{name}.bin').read_bytes()
+  )[2]
+  part, whole = load('A1/0000'), load('contexts/0000')
+  number = load('contexts/numbers')['number'].tolist()
+  store = TokenStore.open(workdir.store)
+  index = pack.unpack((workdir.site / 'data/index.bin').read_bytes())[1]
+  for e in range(len(part['context'])):
+    c = number.index(part['context'][e])
+    begin, end = part['token_of'][e], part['token_of'][e + 1]
+    first = int(part['position'][e]) - int(part['own'][e])
+    tokens = whole['tokens'][c][first : first + end - begin].tolist()
+    assert part['tokens'][begin:end].tolist() == tokens
+    stream = store.stream_index('train', np.array([part['context'][e]]))[0]
+    place = store.locate('train', stream, int(part['position'][e]))
+    assert index['subsets'][part['subset'][e]] == place.subset
+    spans = slice(*whole['span_of'][c : c + 2])
+    at = (
+      np.searchsorted(
+        whole['span_position'][spans], part['position'][e], 'right'
+      )
+      - 1
+    )
+    assert whole['span_document'][spans][at] == place.document
+    offset = whole['span_offset'][spans][at] + part['position'][e]
+    offset = int(offset) - int(whole['span_position'][spans][at])
+    assert offset == place.offset
+
+
+def test_fewer_contexts_are_written_where_they_are_bounded(workdir):
+  c = dataclasses.replace(
+    workdir.config, site=settings.Site(context_tokens=10 * 16)
+  )
+  site.run(dataclasses.replace(workdir, config=c))
+  data = (workdir.site / 'data/contexts/numbers.bin').read_bytes()
+  assert 0 < pack.unpack(data)[2]['number'].size <= 10
+
+
+def test_the_stage_shows_the_dictionaries_that_have_tables(workdir, tmp_path):
+  shutil.copytree(workdir.root, tmp_path / 'run')
+  shutil.rmtree(tmp_path / 'run/features/A_neurons')
+  shutil.rmtree(tmp_path / 'run/analysis')
   lines: list[str] = []
-  config = types.SimpleNamespace(dictionaries=dict.fromkeys(dictionaries))
-  return Workdir(root, config, lines.append), lines
+  site.run(Workdir(tmp_path / 'run', workdir.config, lines.append))
+  data = (tmp_path / 'run/site/data/index.bin').read_bytes()
+  index = pack.unpack(data)[1]
+  assert [found['key'] for found in index['sets']] == ['A1']
+  assert index['views'] == [] and not index['sets'][0]['effects']
+  page = tmp_path / 'run/site/index.html'
+  assert lines[-1] == f'site: open {page}'
 
 
-def test_the_stage_shows_the_dictionaries_that_have_tables(tmp_path):
-  w, lines = workdir(tmp_path, 'A1', 'A2')
-  w.features('A1').mkdir(parents=True)
-  fake_table().save(w.features('A1'))
-  w.store.mkdir(parents=True)
-  Tokenizer.train(['some text'], 260).save(w.store / 'tokenizer.json')
-  write_json(w.root / 'report.json', REPORT)
-  site.run(w)
-  [index] = arguments(w.site / 'data/index.js')
-  assert list(index['dictionaries']) == ['A1']
-  assert any('A2' in line for line in lines)
-  assert lines[-1] == f'site: open {w.site / "index.html"}'
-
-
-def test_the_stage_wants_a_table(tmp_path):
-  w, _ = workdir(tmp_path, 'A1')
+def test_the_stage_wants_a_table(workdir, tmp_path):
+  w = Workdir(tmp_path, workdir.config, lambda line: None)
   with pytest.raises(UserError, match='run the features stage'):
     site.run(w)
   assert not w.site.exists()

@@ -38,22 +38,6 @@ class Contexts:
   subset_S: np.ndarray
   offset_S: np.ndarray
 
-  def index(self, context: np.ndarray) -> np.ndarray:
-    """Of contexts by their numbers in the store, their numbers here; -1."""
-    if not self.number_C.size:
-      return np.full(np.shape(context), -1)
-    at = np.minimum(
-      np.searchsorted(self.number_C, context), self.number_C.size - 1
-    )
-    return np.where(self.number_C[at] == context, at, -1)
-
-  def span(self, context: np.ndarray, position: np.ndarray) -> np.ndarray:
-    """The span that each token is in, by its context's number in the store."""
-    T = self.tokens_CT.shape[1]
-    of_S = np.repeat(np.arange(self.number_C.size), np.diff(self.span_of_C1))
-    token = self.index(context) * T + np.asarray(position, np.int64)
-    return np.searchsorted(of_S * T + self.position_S, token, 'right') - 1
-
 
 @dataclasses.dataclass(frozen=True)
 class Exhibit:
@@ -63,6 +47,8 @@ class Exhibit:
     key: `A1`, or `A_neurons`.
     table: its feature table.
     live_F: features that are compared with others.
+    document_FE: number of the document of each example, in its split.
+    subset_FE: that document's subset.
     links: to other features.
     numbers: its column of the report; None where it has none.
     rows_FA: decoder rows; None of neurons, which have nothing to be made of.
@@ -77,6 +63,8 @@ class Exhibit:
   key: str
   table: 'FeatureTable'
   live_F: np.ndarray
+  document_FE: np.ndarray
+  subset_FE: np.ndarray
   links: 'Links'
   numbers: Mapping[str, Any] | None = None
   rows_FA: np.ndarray | None = None

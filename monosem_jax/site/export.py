@@ -69,9 +69,7 @@ def write(
     out = Writer(scratch / 'data', build, c.scripts)
     sets = [_set(out, e, contexts) for e in exhibits]
     for k, rows in enumerate(_slices(contexts.number_C.size, CONTEXTS)):
-      out.write(
-        f'contexts/{k:04d}', None, shards.context_shard(contexts, rows)
-      )
+      out.write(f'contexts/{k:04d}', None, shards.context_shard(contexts, rows))
     out.write(
       'contexts/numbers', None, {'number': contexts.number_C.astype(np.uint32)}
     )
@@ -111,7 +109,7 @@ def _set(out: Writer, e: Exhibit, contexts: Contexts) -> dict[str, Any]:
   labels = {str(i): found for i, found in e.labels.items()}
   out.write(f'{e.key}/columns', {'labels': labels}, shards.columns(e))
   for k, rows in enumerate(_slices(e.features, SHARD)):
-    columns = shards.shard(e, contexts, rows.start, rows.stop)
+    columns = shards.shard(e, rows.start, rows.stop)
     out.write(f'{e.key}/{k:04d}', None, columns)
   if e.residual_CT is not None:
     for k, rows in enumerate(_slices(contexts.number_C.size, CONTEXTS)):
@@ -127,7 +125,7 @@ def _set(out: Writer, e: Exhibit, contexts: Contexts) -> dict[str, Any]:
     'counts': provenance.excluded(e),
     'effects': e.effects is not None,
     'residual': e.residual_CT is not None,
-    'warnings': provenance.warnings(e, contexts),
+    'warnings': provenance.warnings(e),
   }
 
 

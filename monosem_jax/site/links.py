@@ -1,12 +1,12 @@
 """Links between features, read from what the analyses have left.
 
-  near      nearest by the cosine of decoder rows, in any dictionary alike
-  twin      nearest of the other model, by the correlation of activations
-  parent    in the next smaller dictionary, by masked cosine similarity
-  child     in the next larger one
-  next      likely to fire on the next token: probability above what it is
-            anyway, predicted from logit weights
-  previous  the same, the other way round
+near      nearest by the cosine of decoder rows, in any dictionary alike
+twin      nearest of the other model, by the correlation of activations
+parent    in the next smaller dictionary, by masked cosine similarity
+child     in the next larger one
+next      likely to fire on the next token: probability above what it is
+          anyway, predicted from logit weights
+previous  the same, the other way round
 """
 
 import dataclasses

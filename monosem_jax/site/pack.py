@@ -70,9 +70,9 @@ def unpack(data: bytes) -> tuple[str, Any, dict[str, np.ndarray]]:
   columns = {}
   for name, (dtype, shape, at) in header['columns'].items():
     size = int(np.prod(shape, dtype=np.int64))
-    columns[name] = np.frombuffer(
-      raw, f'<{dtype}', size, start + at
-    ).reshape(shape)
+    columns[name] = np.frombuffer(raw, f'<{dtype}', size, start + at).reshape(
+      shape
+    )
   return header['build'], header['meta'], columns
 
 

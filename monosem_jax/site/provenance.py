@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from monosem_jax.site.exhibit import Contexts, Exhibit
+from monosem_jax.site.exhibit import Exhibit
 
 # Shares of live features from which on a fault of theirs is one of the run.
 _MANY = 0.1
@@ -15,34 +15,32 @@ _MOST = 0.5
 _ULTRALOW_TOKENS = 10_000_000
 
 
-def warnings(e: Exhibit, contexts: Contexts) -> list[str]:
+def warnings(e: Exhibit) -> list[str]:
   """What may mislead in a set of features, a sentence each."""
-  return list(_warnings(e, contexts))
+  return list(_warnings(e))
 
 
-def _warnings(e: Exhibit, contexts: Contexts) -> Iterator[str]:
+def _warnings(e: Exhibit) -> Iterator[str]:
   t, live = e.table, max(int(e.live_F.sum()), 1)
   tokens = t.meta['tokens']
   top = slice(0, t.meta['groups'][0]['count'])
   there_FE = t.example_stop_FE[:, top] > 0
   position_FE = t.example_position_FE[:, top]
   first_F = _mostly((position_FE == 0) & there_FE, there_FE) & e.live_F
-  if first_F.mean(where=e.live_F | ~e.live_F.any()) > _MANY:
+  if first_F.sum() / live > _MANY:
     yield (
       f'{first_F.sum():,} of {live:,} live features have most of their top '
       'examples at position 0, where a context is cut open: what they mean '
       'there is the cut.'
     )
-  span_FE = contexts.span(t.example_context_FE[:, top], position_FE)
-  if contexts.document_S.size:
-    document_FE = np.where(there_FE, contexts.document_S[span_FE], -1)
-    same_FE = (document_FE == _mode(document_FE)[:, None]) & there_FE
-    one_F = _mostly(same_FE, there_FE) & e.live_F & (there_FE.sum(1) > 2)
-    if one_F.sum() / live > _MANY:
-      yield (
-        f'{one_F.sum():,} of {live:,} live features have most of their top '
-        'examples in one document: they may know that text and nothing else.'
-      )
+  document_FE = np.where(there_FE, e.document_FE[:, top], -1)
+  same_FE = (document_FE == _mode(document_FE)[:, None]) & there_FE
+  one_F = _mostly(same_FE, there_FE) & e.live_F & (there_FE.sum(1) > 2)
+  if one_F.sum() / live > _MANY:
+    yield (
+      f'{one_F.sum():,} of {live:,} live features have most of their top '
+      'examples in one document: they may know that text and nothing else.'
+    )
   if tokens < _ULTRALOW_TOKENS:
     yield (
       f'{tokens:,} tokens were read. They cannot tell a density below '

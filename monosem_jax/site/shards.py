@@ -35,8 +35,9 @@ def columns(e: Exhibit) -> dict[str, np.ndarray]:
   return {
     'fired': t.fired_F.astype(np.uint32),
     'max': t.max_F.astype(np.float32),
-    'state': np.where(e.live_F, LIVE, np.where(t.fired_F > 0, ULTRALOW, DEAD))
-    .astype(np.uint8),
+    'state': np.where(
+      e.live_F, LIVE, np.where(t.fired_F > 0, ULTRALOW, DEAD)
+    ).astype(np.uint8),
     'raises': t.logit_top_ids_FL[:, :LIST_TOKENS],
     'fires': _fires_on(e),
   }
@@ -58,9 +59,7 @@ def _fires_on(e: Exhibit) -> np.ndarray:
   return np.where(known_Fk, found_Fk, found_Fk[:, :1]).astype(np.uint16)
 
 
-def shard(
-  e: Exhibit, contexts: Contexts, lo: int, hi: int
-) -> dict[str, np.ndarray]:
+def shard(e: Exhibit, lo: int, hi: int) -> dict[str, np.ndarray]:
   """What is shown of features lo to hi (n of them), as columns."""
   t, rows = e.table, slice(lo, hi)
   found = {
@@ -74,7 +73,7 @@ def shard(
     'lowered_ids': t.logit_bottom_ids_FL[rows],
     'lowered': half(t.logit_bottom_FL[rows]),
   }
-  found |= _examples(e, contexts, rows)
+  found |= _examples(e, rows)
   found |= _links(e, lo, hi)
   if e.rows_FA is not None:
     found |= _alignment(e.rows_FA[rows])
@@ -87,9 +86,7 @@ def shard(
   return found
 
 
-def _examples(
-  e: Exhibit, contexts: Contexts, rows: slice
-) -> dict[str, np.ndarray]:
+def _examples(e: Exhibit, rows: slice) -> dict[str, np.ndarray]:
   """Examples, their tokens, and the effects of the feature on those."""
   t, lo = e.table, rows.start
   start_nE = t.example_start_FE[rows].astype(np.int64)
@@ -102,16 +99,13 @@ def _examples(
   group_E = np.repeat(
     np.arange(len(t.meta['groups'])), [g['count'] for g in t.meta['groups']]
   )
-  context_M = t.example_context_FE[rows][there_nE]
-  position_M = t.example_position_FE[rows][there_nE]
-  span_M = contexts.span(context_M, position_M)
   found = {
     'example_of': np.r_[0, np.cumsum(there_nE.sum(1))].astype(np.uint32),
     'group': np.broadcast_to(group_E, (n, E))[there_nE].astype(np.uint8),
-    'context': context_M.astype(np.int32),
-    'position': position_M.astype(np.uint16),
+    'context': t.example_context_FE[rows][there_nE],
+    'position': t.example_position_FE[rows][there_nE],
     'own': (t.meta['before'] - start_nE)[there_nE].astype(np.uint8),
-    'subset': contexts.subset_S[span_M].astype(np.uint16),
+    'subset': e.subset_FE[rows][there_nE].astype(np.uint16),
     'token_of': np.r_[0, np.cumsum((stop_nE - start_nE)[there_nE])].astype(
       np.uint32
     ),

@@ -1,48 +1,151 @@
 'use strict';
 
-// The data. Files under data/ are scripts that call index(), vocabulary() or
-// shard(), because a page opened by double click may not fetch. What they hold
-// is described in encode.py.
+// The data: packs, see pack.py. They are fetched; a page that was opened by
+// double click may not fetch, and loads them as scripts, which call arrived().
 const monosem = {};
 
 monosem.data = (() => {
-  const data = { dictionaries: {}, tokens: [], shardSize: 0 };
-  const arrived = new Map();
-  const awaited = new Map();
-
-  data.index = ({ shard, dictionaries }) => {
-    data.shardSize = shard;
-    data.dictionaries = dictionaries;
+  const data = { run: null, sets: [], tokens: [] };
+  const packs = new Map();
+  const embedded = new Map();
+  const ENDED = 'It is cut short or altered: make the page again.';
+  const VIEWS = {
+    u1: Uint8Array,
+    i1: Int8Array,
+    u2: Uint16Array,
+    i2: Int16Array,
+    u4: Uint32Array,
+    i4: Int32Array,
+    f4: Float32Array,
   };
 
-  data.vocabulary = (tokens) => {
-    data.tokens = tokens;
+  // Called by data scripts, and by a page that holds its data itself.
+  data.arrived = (name, base64) => {
+    embedded.set(name, base64);
   };
 
-  data.shard = (key, k, features) => {
-    arrived.set(`${key}/${k}`, features);
-  };
+  function decoded(base64) {
+    const text = atob(base64);
+    const bytes = new Uint8Array(text.length);
+    for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+    return bytes;
+  }
 
-  function load(key, k) {
+  function fromScript(name) {
     return new Promise((resolve, reject) => {
-      const id = `${key}/${k}`;
       const script = document.createElement('script');
-      script.src = `data/${key}/${String(k).padStart(4, '0')}.js`;
-      script.onload = () => resolve(arrived.get(id));
+      script.src = `data/${name}.js`;
+      script.onload = () => {
+        script.remove();
+        if (embedded.has(name)) resolve(decoded(embedded.get(name)));
+        else reject(new Error(`data/${name}.js is not whole. ${ENDED}`));
+        embedded.delete(name);
+      };
       script.onerror = () => {
-        awaited.delete(id);
-        reject(new Error(`${script.src} could not be loaded.`));
+        script.remove();
+        reject(new Error(`data/${name}.js could not be loaded.`));
       };
       document.head.append(script);
     });
   }
 
-  // The record of one feature, a promise.
-  data.feature = async (key, number) => {
-    const k = Math.floor(number / data.shardSize);
-    const id = `${key}/${k}`;
-    if (!awaited.has(id)) awaited.set(id, load(key, k));
-    return (await awaited.get(id))[number % data.shardSize];
+  async function fromServer(name) {
+    const answer = await fetch(`data/${name}.bin`).catch(() => null);
+    if (!answer?.ok) throw new Error(`data/${name}.bin could not be loaded.`);
+    return answer.arrayBuffer();
+  }
+
+  function bytesOf(name) {
+    if (embedded.has(name)) return decoded(embedded.get(name));
+    return location.protocol === 'file:' ? fromScript(name) : fromServer(name);
+  }
+
+  async function unzipped(name, bytes) {
+    try {
+      const gzip = new DecompressionStream('gzip');
+      const stream = new Blob([bytes]).stream().pipeThrough(gzip);
+      return await new Response(stream).arrayBuffer();
+    } catch {
+      throw new Error(`data/${name} cannot be read. ${ENDED}`);
+    }
+  }
+
+  // Columns become typed arrays: pack.tokens; pack.meta is the JSON value.
+  function unpack(name, buffer) {
+    const start = 4 + new DataView(buffer).getUint32(0, true);
+    const text = new TextDecoder().decode(new Uint8Array(buffer, 4, start - 4));
+    const { build, meta, columns } = JSON.parse(text);
+    if (data.run && build !== data.build) {
+      throw new Error(
+        `data/${name} is of another export than this page: reload it, or make` +
+          ' it again.',
+      );
+    }
+    const pack = { build, meta };
+    for (const [column, [dtype, shape, at]] of Object.entries(columns)) {
+      const length = shape.reduce((product, n) => product * n, 1);
+      pack[column] = new VIEWS[dtype](buffer, start + at, length);
+      pack[column].width = shape.slice(1).reduce((p, n) => p * n, 1);
+    }
+    return pack;
+  }
+
+  async function read(name) {
+    return unpack(name, await unzipped(name, await bytesOf(name)));
+  }
+
+  // A pack by its name, a promise; the last ones are kept.
+  const KEPT = 96;
+  data.load = (name) => {
+    const known = packs.get(name) ?? read(name);
+    packs.delete(name);
+    packs.set(name, known);
+    known.catch(() => packs.delete(name));
+    if (packs.size > KEPT) packs.delete(packs.keys().next().value);
+    return known;
+  };
+
+  // A row of a column of several entries a row.
+  data.row = (column, i) =>
+    column.subarray(i * column.width, (i + 1) * column.width);
+
+  // The number that the bits of a float16 say.
+  data.half = (bits) => {
+    const sign = bits & 0x8000 ? -1 : 1;
+    const exponent = (bits >> 10) & 31;
+    const fraction = bits & 1023;
+    if (exponent === 0) return sign * fraction * 2 ** -24;
+    if (exponent === 31) return fraction ? NaN : sign * Infinity;
+    return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+  };
+  data.halves = (column) => Float64Array.from(column, data.half);
+
+  // The run: what the index says, with each set's columns when they are asked
+  // for. data.sets[n] is the set that links name by number n.
+  data.start = async () => {
+    const [index, vocabulary] = await Promise.all([
+      read('index'),
+      read('vocabulary'),
+    ]);
+    if (index.build !== vocabulary.build) {
+      throw new Error(
+        'data/index and data/vocabulary are of two exports: make the page' +
+          ' again.',
+      );
+    }
+    data.build = index.build;
+    data.run = index.meta;
+    data.sets = index.meta.sets;
+    data.tokens = vocabulary.meta;
+  };
+
+  data.set = (key) => data.sets.find((set) => set.key === key);
+
+  // The columns of a set, which then stay: set.fired, set.max, ...
+  data.columns = async (key) => {
+    const set = data.set(key);
+    if (!set.columns) set.columns = await data.load(`${key}/columns`);
+    return set.columns;
   };
 
   return data;

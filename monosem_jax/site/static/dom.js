@@ -11,7 +11,7 @@ monosem.dom = (() => {
     return node;
   }
 
-  // `content` is a string or an array of nodes.
+  // `content` is a string or an array of nodes and strings.
   const element = (tag, className, content = '') =>
     fill(document.createElement(tag), className, content);
 
@@ -25,9 +25,71 @@ monosem.dom = (() => {
 
   // A term and what it is, for a <dl>.
   const entry = (label, value) =>
-    element('div', '', [element('dt', '', label), element('dd', '', value)]);
+    element('div', '', [
+      element('dt', '', label),
+      element('dd', '', Array.isArray(value) ? value : String(value)),
+    ]);
+
+  // An address of this page, see router.js.
+  const link = (href, content, className = '') => {
+    const node = element('a', className, content);
+    node.href = href;
+    return node;
+  };
+
+  const button = (content, act, title = '') => {
+    const node = element('button', '', content);
+    node.type = 'button';
+    if (title) node.title = title;
+    node.addEventListener('click', act);
+    return node;
+  };
+
+  // A label around a control.
+  const field = (text, control) => element('label', 'field', [text, control]);
+
+  // `options` are pairs of a value and its text.
+  const select = (options, value, act) => {
+    const node = document.createElement('select');
+    for (const [own, text] of options) node.add(new Option(text, own));
+    node.value = value;
+    node.addEventListener('change', () => act(node.value));
+    return node;
+  };
+
+  // `rows` hold what cells do; numbers stand to the right.
+  function table(headings, rows, caption = '') {
+    const cell = (tag, content) => {
+      const node = element(tag, '', content ?? '–');
+      if (/^[−\d.,%~ ]+$/.test(node.textContent)) node.className = 'number';
+      return node;
+    };
+    const line = (tag, cells) =>
+      element('tr', '', cells.map((content) => cell(tag, content)));
+    return element('table', '', [
+      ...(caption ? [element('caption', '', caption)] : []),
+      element('thead', '', [line('th', headings)]),
+      element('tbody', '', rows.map((cells) => line('td', cells))),
+    ]);
+  }
+
+  // A titled part of a page, which can be saved as a picture.
+  function panel(title, note, content, className = '') {
+    const node = element('section', `panel ${className}`, [
+      element('div', 'panelhead', [
+        element('h3', '', title),
+        element('p', 'note', note),
+      ]),
+      ...content,
+    ]);
+    node.setAttribute('aria-label', title);
+    monosem.save?.offer(node, title);
+    return node;
+  }
 
   const byId = (id) => document.getElementById(id);
 
-  return { byId, element, entry, svg };
+  return {
+    ...{ button, byId, element, entry, field, link, panel, select, svg, table },
+  };
 })();

@@ -4,7 +4,7 @@
 monosem.format = (() => {
   const MINUS = '\u2212';
   const known = (show) => (x) => {
-    if (x === null || x === undefined) return '–';
+    if (x === null || x === undefined || !Number.isFinite(x)) return '–';
     return show(x).replaceAll('-', MINUS);
   };
 
@@ -16,6 +16,8 @@ monosem.format = (() => {
     const three = { minimumSignificantDigits: 3, maximumSignificantDigits: 3 };
     return x.toLocaleString('en', three);
   });
+  // With its sign, for what may go either way.
+  const signed = known((x) => (x > 0 ? '+' : '') + x.toFixed(2));
   const percent = known((x) => {
     const shown = 100 * x;
     if (shown !== 0 && Math.abs(shown) < 1e-4) {
@@ -23,6 +25,21 @@ monosem.format = (() => {
     }
     return `${shown.toLocaleString('en', { maximumSignificantDigits: 3 })}%`;
   });
+  const density = known((x) => (x === 0 ? '0' : x.toExponential(2)));
 
-  return { count, digits, fixed, percent };
+  // As Python's format() writes a number, of the forms that reports have.
+  const python = (x, form) => {
+    if (typeof x === 'string') return x;
+    const [, comma, places, kind] = form.match(/^(,?)(?:\.(\d+))?([%efg]?)$/);
+    const set = { minimumFractionDigits: places, maximumFractionDigits: places };
+    return known((value) => {
+      if (kind === '%') return `${(100 * value).toLocaleString('en', set)}%`;
+      if (kind === 'e') return value.toExponential(places);
+      if (kind === 'g') return String(Number(value.toPrecision(places)));
+      if (kind === 'f' && !comma) return value.toFixed(places);
+      return value.toLocaleString('en', places ? set : {});
+    })(x);
+  };
+
+  return { python, count, density, digits, fixed, percent, signed };
 })();

@@ -7,12 +7,13 @@ monosem.plots = (() => {
   const WIDTH = 320;
   const HEIGHT = 96;
 
-  // `counts` over equal bins from `left` to `right`; `hue` names a class.
-  function histogram(counts, left, right, { hue, label }) {
-    const most = Math.max(...counts, 1);
-    const edge = (i) => left + ((right - left) * i) / counts.length;
-    const step = WIDTH / counts.length;
-    const bars = counts.map((n, i) => {
+  // `values` over equal bins from `left` to `right`; `hue` names a class, `unit`
+  // is of the axis, `of` says what a bar's value is.
+  function histogram(values, left, right, { hue, label, unit, of = count }) {
+    const most = Math.max(...values, 0) || 1;
+    const edge = (i) => left + ((right - left) * i) / values.length;
+    const step = WIDTH / values.length;
+    const bars = values.map((n, i) => {
       // A bin that holds anything stays visible.
       const height = n > 0 ? Math.max((HEIGHT * n) / most, 1) : 0;
       const span = `${digits(edge(i))} to ${digits(edge(i + 1))}`;
@@ -22,7 +23,7 @@ monosem.plots = (() => {
         width: step - 1,
         height,
       };
-      return svg('rect', box, [svg('title', {}, `${span}: ${count(n)}`)]);
+      return svg('rect', box, [svg('title', {}, `${span}: ${of(n)}`)]);
     });
     if (left < 0 && right > 0) {
       const x = (WIDTH * -left) / (right - left);
@@ -36,11 +37,21 @@ monosem.plots = (() => {
       role: 'img',
       'aria-label': `${label}: from ${digits(left)} to ${digits(right)}`,
     };
-    const axis = [digits(left), `highest bar ${count(most)}`, digits(right)];
-    return element('div', 'plot', [
-      svg('svg', view, bars),
+    const drawn = svg('svg', view, bars);
+    const axis = [digits(left), unit, digits(right)];
+    const node = element('div', 'plot', [
+      element('div', 'scale', `highest bar ${of(most)}`),
+      drawn,
       element('div', 'axis', axis.map((text) => element('span', '', text))),
     ]);
+    // Draws a line at a value, or none.
+    node.mark = (value) => {
+      drawn.querySelector('.mark')?.remove();
+      if (!(value >= left && value <= right && right > left)) return;
+      const x = (WIDTH * (value - left)) / (right - left);
+      drawn.append(svg('line', { class: 'mark', x1: x, x2: x, y1: 0, y2: HEIGHT }));
+    };
+    return node;
   }
 
   return { histogram };

@@ -7,10 +7,12 @@ monosem.tokens = (() => {
   const { digits } = monosem.format;
 
   // Controls, formats (direction marks, zero-width characters), line and
-  // paragraph separators, halves of surrogate pairs.
-  const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+  // paragraph separators, halves of surrogate pairs, what no font has.
+  const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu;
   const SIGNS = { '\n': '↵', '\t': '⇥' };
   const LONGEST = 80;
+  // The loss effect, in nats, that is underlined at full strength.
+  const STRONG = 1;
 
   function sign(character) {
     if (character in SIGNS) return SIGNS[character];
@@ -18,35 +20,64 @@ monosem.tokens = (() => {
     return hex.length > 2 ? `\\u{${hex}}` : `\\x${hex.padStart(2, '0')}`;
   }
 
-  // A token's text as it is shown.
-  function visible(token) {
-    const characters = [...token];
-    const cut = characters.length > LONGEST;
-    const kept = cut ? characters.slice(0, LONGEST).join('') : token;
+  // Any text as it is shown, cut to so many characters.
+  function visible(text, longest = LONGEST) {
+    const start = [...text.slice(0, 2 * longest + 2)];
+    const cut = start.length > longest;
+    const kept = cut ? start.slice(0, longest).join('') : text;
     return kept.replace(UNSEEN, sign) + (cut ? '…' : '');
   }
 
   const text = (id) => visible(monosem.data.tokens[id] ?? `token ${id}`);
-
+  const chipOf = (string) => element('bdi', 'token', visible(string));
   const chip = (id) => element('bdi', 'token', text(id));
+  const chips = (ids) => Array.from(new Set(ids), chip);
 
-  // A line of tokens, shaded by activation relative to `max`.
-  function line([context, position, own, ids, acts], max) {
-    const tokens = ids.map((id, i) => {
+  // What is known of a token on the page, for the tooltip.
+  const about = new WeakMap();
+
+  // Shades a token by a share of a maximum, 0 to 1.
+  function shade(node, share) {
+    if (share > 0) node.style.setProperty('--shade', Math.min(share, 1));
+  }
+
+  // Underlines it by a loss effect: blue where the feature helped, which is
+  // where the loss rises without it, red where it hurt.
+  function underline(node, loss) {
+    if (!loss) return;
+    node.classList.add(loss > 0 ? 'helped' : 'hurt');
+    const strength = Math.min(Math.abs(loss) / STRONG, 1);
+    node.style.setProperty('--effect', 0.25 + 0.75 * strength);
+  }
+
+  // A line of tokens; `told(i)` says what the tooltip shows of each, `own` is
+  // the one that the line is about. One tab stop; arrows reach the others.
+  function line(ids, own, told) {
+    const nodes = Array.from(ids, (id, i) => {
       const node = chip(id);
-      node.dataset.id = id;
-      node.dataset.activation = digits(acts[i]);
-      const shade = max > 0 ? Math.min(acts[i] / max, 1) : 0;
-      if (shade > 0) node.style.setProperty('--shade', shade);
-      // One tab stop a line; the arrows reach the other tokens.
+      const known = told(i);
+      about.set(node, { id, ...known });
+      shade(node, known.share);
+      underline(node, known.effect?.loss);
       node.tabIndex = i === own ? 0 : -1;
       if (i === own) node.classList.add('own');
       return node;
     });
-    const act = element('span', 'activation', digits(acts[own]));
-    act.title = `context ${context}, position ${position}`;
-    return element('li', '', [act, element('span', 'line', tokens)]);
+    return element('span', 'line', nodes);
   }
 
-  return { chip, line, text };
+  // The line of an example of a feature.
+  function example(found, max, key) {
+    const start = found.position - found.own;
+    return line(found.ids, found.own, (i) => ({
+      share: max > 0 ? found.acts[i] / max : 0,
+      activation: found.acts[i],
+      effect: found.effects.get(i),
+      key,
+      context: found.context,
+      position: start + i,
+    }));
+  }
+
+  return { about, chip, chipOf, chips, digits, example, line, shade, text, visible };
 })();

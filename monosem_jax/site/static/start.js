@@ -1,0 +1,3 @@
+'use strict';
+
+monosem.router.start();
