@@ -1,6 +1,7 @@
 """Map, splitting, universality and automata in a real browser."""
 
 import pathlib
+import shutil
 
 import browser
 import exhibits
@@ -478,6 +479,51 @@ def test_arrows_join_the_cards(show):
   ).max(2)
   assert (distance.min(1) < 0.5).all()
   assert (distance.min(0) < 0.5).all()
+
+
+def test_sizes_are_followed_two_steps_each_way(made, window, tmp_path):
+  site = tmp_path / 'site'
+  shutil.copytree(made / 'site', site)
+  build, meta, _ = pack.unpack((site / 'data/splitting.bin').read_bytes())
+  edges = {
+    # 7 of the first leads to 30 of the second, 0 to 29, and to 40.
+    'source0': [7] * 31 + [8],
+    'target0': [*range(30), 40, 3],
+    'value0': [*np.linspace(0.9, 0.5, 31), 0.75],
+    # Of these 3 leads on; 50 of the second has nothing to do with it.
+    'source1': [3, 3, 50],
+    'target1': [60, 61, 62],
+    'value1': [0.75, 0.5, 0.5],
+  }
+  columns = {
+    name: pack.half(x) if 'value' in name else np.uint32(x)
+    for name, x in edges.items()
+  }
+  pack.Writer(site / 'data', build, True).write(
+    'splitting', meta | {'sets': [0, 1, 2]}, columns
+  )
+  page = window
+  shown = 'return Array.from(document.querySelectorAll(".layer"), (layer) =>'
+  shown += ' Array.from(layer.querySelectorAll(".name"), (x) => x.textContent))'
+  page.open(f'{(site / "index.html").as_uri()}#splitting/A1/7')
+  page.find('.focus')
+  first, second, third = page.js(shown)
+  assert first == ['A/1/7']
+  # The strongest; how many there are stands above and below.
+  assert second == [f'A/2/{i}' for i in range(24)]
+  assert 'A/2, 31 of 66' in page.text() and '7 more, weaker' in page.text()
+  assert third == ['B/1/60', 'B/1/61']
+  page.open(f'{(site / "index.html").as_uri()}#splitting/B1/60')
+  page.find('.focus')
+  assert page.js(shown) == [['A/1/7', 'A/1/8'], ['A/2/3'], ['B/1/60']]
+  page.open(f'{(site / "index.html").as_uri()}#splitting/A2/3')
+  page.find('.focus')
+  assert page.js(shown) == [
+    *(['A/1/7', 'A/1/8'], ['A/2/3'], ['B/1/60', 'B/1/61']),
+  ]
+  page.open(f'{(site / "index.html").as_uri()}#splitting/A2/41')
+  page.find('.focus')
+  assert 'No feature of another size is alike enough' in page.text()
 
 
 # Universality
