@@ -21,8 +21,8 @@ monosem.card = (() => {
 
   // A feature's number as an address has it; null if there is none such.
   function number(key, text) {
-    const whole = /^\d{1,9}$/.test(text ?? '');
-    return whole && Number(text) < data.set(key)?.features ? Number(text) : null;
+    if (!/^\d{1,9}$/.test(text ?? '')) return null;
+    return Number(text) < data.set(key)?.features ? Number(text) : null;
   }
 
   // What it is called, as a node or null.

@@ -83,7 +83,8 @@ monosem.graph = (() => {
       [bx + uy * half, by - ux * half],
     ];
     const curve = [points[0], points[1], points[2], [bx, by]];
-    const text = (list) => list.map((p) => p.map((v) => v.toFixed(1)).join(','));
+    const text = (list) =>
+      list.map((p) => p.map((v) => v.toFixed(1)).join(','));
     const [start, one, two, end] = text(curve);
     return {
       d: `M${start} C${one} ${two} ${end}`,

@@ -176,8 +176,8 @@ monosem.views.map = (() => {
       element('div', 'map', [
         panel(
           'Map',
-          'decoder rows in the plane, by UMAP: nearby ones are alike; its axes' +
-            ' have no unit',
+          'decoder rows in the plane, by UMAP: nearby ones are alike; its' +
+            ' axes have no unit',
           [legend, plotted],
           'mapped',
         ),

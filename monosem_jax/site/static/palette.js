@@ -48,6 +48,13 @@ monosem.palette = (() => {
     });
   }
 
+  // An element's text colour, which a theme changes, as a pixel and as CSS.
+  function inks(node) {
+    const css = getComputedStyle(node).color;
+    const [r, g, b] = css.match(/\d+/g).map(Number);
+    return [((b << 16) | (g << 8) | r) >>> 0, css];
+  }
+
   function swatch(colour) {
     const node = element('span', 'swatch');
     node.style.background = colour;
@@ -82,5 +89,5 @@ monosem.palette = (() => {
     return () => dark.removeEventListener('change', call);
   }
 
-  return { legend, ofClass, onChange, pixel, scale, shades, swatch };
+  return { inks, legend, ofClass, onChange, pixel, scale, shades, swatch };
 })();

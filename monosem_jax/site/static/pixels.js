@@ -54,7 +54,8 @@ monosem.pixels = (() => {
 
   // The smallest box around some points, null for all.
   function bounds(position, only = null) {
-    const box = { left: Infinity, right: -Infinity, low: Infinity, high: -Infinity };
+    const far = Infinity;
+    const box = { left: far, right: -far, low: far, high: -far };
     const count = only ? only.length : position.length / 2;
     for (let n = 0; n < count; n++) {
       const i = only ? only[n] : n;

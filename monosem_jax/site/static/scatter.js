@@ -15,18 +15,6 @@ monosem.scatter = (() => {
   const CROWD = 2_000; // of those highlighted, more of which have no rim
   const made = new WeakMap();
 
-  // Steps of 1, 2 or 5 between ticks, about `wanted` of them.
-  function ticks(low, high, wanted) {
-    const raw = (high - low) / wanted;
-    const power = 10 ** Math.floor(Math.log10(raw));
-    const step = [1, 2, 5, 10].find((k) => k * power >= raw) * power;
-    const found = [];
-    for (let k = Math.ceil(low / step); k * step <= high; k++) {
-      found.push(k * step);
-    }
-    return found;
-  }
-
   // `position` is x, y of one point after the other; `colour` a pixel of each,
   // see palette.pixel; `describe(i)` gives the node that stands beside a point;
   // `onPick(i)` is told of the one pointed at or -1, `onOpen(i)` of the one
@@ -58,8 +46,7 @@ monosem.scatter = (() => {
     let picked = -1;
     let waiting = false;
     let stale = true;
-    let frameMilliseconds = 0;
-    let wanted = null;
+    let [frameMilliseconds, wanted] = [0, null];
 
     above.tabIndex = 0;
     above.setAttribute('role', 'application');
@@ -84,7 +71,7 @@ monosem.scatter = (() => {
       target.pixels.fill(0);
       paint(target, points, view, { size, alpha: dim && chosen ? FAINT : 255 });
       if (chosen) {
-        const [ink] = inks();
+        const [ink] = monosem.palette.inks(node);
         const only = chosen;
         const edge = Math.round((chosen.length > CROWD ? 0.5 : 2) * density);
         if (chosen.length <= CROWD) {
@@ -107,13 +94,6 @@ monosem.scatter = (() => {
       remark();
     }
 
-    // The text's colour as a pixel and as CSS, which a theme changes.
-    function inks() {
-      const css = getComputedStyle(node).color;
-      const [r, g, b] = css.match(/\d+/g).map(Number);
-      return [((b << 16) | (g << 8) | r) >>> 0, css];
-    }
-
     // Where a point is on the screen, in CSS pixels of the plot.
     function at(i) {
       const { left, top } = project(target, view);
@@ -127,59 +107,20 @@ monosem.scatter = (() => {
       const context = above.getContext('2d');
       context.setTransform(density, 0, 0, density, 0, 0);
       context.clearRect(0, 0, target.width, target.height);
-      const [, css] = inks();
+      const [, css] = monosem.palette.inks(node);
       context.strokeStyle = css;
       context.fillStyle = css;
-      if (axes) drawAxes(context);
-      for (const [i, radius] of [
-        [marked, 9],
-        [picked, 6],
-      ]) {
-        if (i < 0 || !points.shown[i]) continue;
-        context.lineWidth = i === marked ? 2.5 : 1.5;
+      if (axes) monosem.axes(context, axes, target, view, density);
+      const ring = (i, radius, width) => {
+        if (i < 0 || !points.shown[i]) return;
+        context.lineWidth = width;
         context.beginPath();
         context.arc(...at(i), radius, 0, 2 * Math.PI);
         context.stroke();
-      }
-      placeTip();
-    }
-
-    function drawAxes(context) {
-      const { left, top } = project(target, view);
-      const width = target.width / density;
-      const height = target.height / density;
-      const x = (value) => (left + value * view.scale) / density;
-      const y = (value) => (top - value * view.scale) / density;
-      const value = (x) => (x * density - left) / view.scale;
-      const high = (y) => (top - y * density) / view.scale;
-      const said = (tick) => `${Number(tick.toPrecision(6))}`.replace('-', '−');
-      context.lineWidth = 1;
-      context.font = '12px system-ui, sans-serif';
-      const line = (x0, y0, x1, y1, alpha) => {
-        context.globalAlpha = alpha;
-        context.beginPath();
-        context.moveTo(x0, y0);
-        context.lineTo(x1, y1);
-        context.stroke();
-        context.globalAlpha = 1;
       };
-      context.textAlign = 'center';
-      for (const tick of ticks(value(0), value(width), width / 110)) {
-        line(x(tick), 0, x(tick), height, tick ? 0.12 : 0.4);
-        context.fillText(said(tick), x(tick), height - 20);
-      }
-      context.textAlign = 'left';
-      for (const tick of ticks(high(height), high(0), height / 80)) {
-        line(0, y(tick), width, y(tick), tick ? 0.12 : 0.4);
-        context.fillText(said(tick), 4, y(tick) - 3);
-      }
-      // Where both are alike.
-      line(x(-9), y(-9), x(9), y(9), 0.25);
-      context.font = '600 12px system-ui, sans-serif';
-      context.textAlign = 'right';
-      context.fillText(`${axes[0]} →`, width - 6, height - 5);
-      context.textAlign = 'left';
-      context.fillText(`↑ ${axes[1]}`, 40, 16);
+      ring(marked, 9, 2.5);
+      ring(picked, 6, 1.5);
+      placeTip();
     }
 
     function placeTip() {
@@ -188,10 +129,11 @@ monosem.scatter = (() => {
       const [x, y] = at(picked);
       const width = target.width / density;
       const height = target.height / density;
-      const right = x + 14 + tip.offsetWidth > width;
-      const low = y + 14 + tip.offsetHeight > height;
-      tip.style.left = `${Math.max(0, right ? x - 14 - tip.offsetWidth : x + 14)}px`;
-      tip.style.top = `${Math.max(0, low ? y - 14 - tip.offsetHeight : y + 14)}px`;
+      // To the right and below, or where there is room.
+      const beside = (at, size, room) =>
+        Math.max(0, at + 14 + size > room ? at - 14 - size : at + 14);
+      tip.style.left = `${beside(x, tip.offsetWidth, width)}px`;
+      tip.style.top = `${beside(y, tip.offsetHeight, height)}px`;
     }
 
     // `told` is whether this comes from here, and others have to know.
@@ -325,11 +267,8 @@ monosem.scatter = (() => {
     });
 
     const button = (text, title, act) => {
-      const one = element('button', '', text);
-      one.type = 'button';
+      const one = monosem.dom.button(text, act, title);
       one.setAttribute('aria-label', title);
-      one.title = title;
-      one.addEventListener('click', act);
       return one;
     };
     node.append(

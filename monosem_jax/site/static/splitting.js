@@ -66,8 +66,8 @@ monosem.views.splitting = (() => {
     return [
       panel(
         'From size to size',
-        `features whose activations are alike where one of them fires: a masked` +
-          ` cosine above ${threshold}, over ${count(tokens)} tokens`,
+        'features whose activations are alike where one of them fires: a' +
+          ` masked cosine above ${threshold}, over ${count(tokens)} tokens`,
         [
           table(
             heads,
@@ -84,16 +84,16 @@ monosem.views.splitting = (() => {
           element(
             'p',
             'note',
-            'split: features that lead to several larger ones; one to one: to a' +
-              ' single one that has no other; merged: of the larger dictionary,' +
-              ' those that come from several; without: lead to none; new: come' +
-              ' from none.',
+            'split: features that lead to several larger ones; one to one: to' +
+              ' a single one that has no other; merged: of the larger' +
+              ' dictionary, those that come from several; without: lead to' +
+              ' none; new: come from none.',
           ),
           element(
             'p',
             '',
-            `Together they form ${count(components)} connected components; the` +
-              ` largest have ${largest.map((n) => count(n)).join(', ')} features.`,
+            `Together they form ${count(components)} connected components;` +
+              ` the largest have ${largest.map(count).join(', ')} features.`,
           ),
         ],
       ),
@@ -266,8 +266,8 @@ monosem.views.splitting = (() => {
       panel(
         `${card.name(key, number)} among other sizes`,
         'from smaller to larger dictionaries; arrows by masked cosine' +
-          ` similarity above ${found.pack.meta.threshold}; choose a feature to` +
-          ' go there',
+          ` similarity above ${found.pack.meta.threshold}; choose a feature` +
+          ' to go there',
         [node, ...(alone ? [element('p', 'silent', NOTHING)] : [])],
         'wideblock',
       ),
