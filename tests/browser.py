@@ -37,6 +37,8 @@ _FLAGS = (
 )
 # Keys by WebDriver's code points.
 KEYS = {
+  'Home': '\ue011',
+  'End': '\ue010',
   'Enter': '\ue007',
   'Escape': '\ue00c',
   'ArrowLeft': '\ue012',

@@ -293,6 +293,21 @@ monosem.feature = (() => {
     ];
   }
 
+  // What only a server can do.
+  function live(set, number) {
+    const own = monosem.live?.runs.find(({ key }) => key === set.key);
+    if (!own) return [];
+    const pins = new URLSearchParams({ pins: `${own.run}/${number}=1` });
+    const probe = new URLSearchParams({ key: set.key, feature: number });
+    return [
+      element('p', 'live', [
+        link(`#steer?${pins}`, 'Steer with it'),
+        ' · ',
+        link(`#probe?${probe}`, 'Probe a text'),
+      ]),
+    ];
+  }
+
   function head(set, record, list) {
     const { number } = record;
     const state = STATES[set.columns.state[number]];
@@ -331,12 +346,11 @@ monosem.feature = (() => {
         ...neurons(set, record),
         ...relatives(set, record),
       ]),
-      ...(monosem.live ? [monosem.liveview.offer(set, record)] : []),
+      ...live(set, number),
       monosem.labels.panel(set.key, number),
       ...(set.effects ? [legend()] : []),
       ...set.groups.flatMap((found, i) => group(set, found, i, record, max)),
     );
-    place.ontoken?.();
     const mark = ({ detail }) =>
       shape?.querySelector('.plot')?.mark(detail.activation);
     place.removeEventListener('token', place.marking);

@@ -184,7 +184,7 @@ monosem.save = (() => {
   function feature(set, record) {
     const name = `${set.run.replaceAll('/', '-')}-${record.number}.json`;
     const write = async () => {
-      const found = await monosem.a1.feature(set, record);
+      const found = await monosem.published.feature(set, record);
       const text = JSON.stringify(found);
       file(name, new Blob([text], { type: 'application/json' }));
     };
