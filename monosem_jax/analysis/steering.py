@@ -66,8 +66,8 @@ def none(slots: int, width: int) -> Pins:
   A pin of zeros changes nothing, so that texts with few pins and with many run
   through one program.
   """
-  rows_KA, zero_K = np.zeros((slots, width), np.float32), np.zeros(slots)
-  zero_K = zero_K.astype(np.float32)
+  rows_KA = np.zeros((slots, width), np.float32)
+  zero_K = np.zeros(slots, np.float32)
   return Pins(rows_KA, zero_K, rows_KA, zero_K)
 
 
