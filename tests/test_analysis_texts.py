@@ -20,7 +20,8 @@ def corpus():
   rng = np.random.default_rng(0)
   subset_D = np.repeat([0, 1, 2], [8, 3, 1])
   document_C = np.sort(rng.integers(12, size=60))
-  return document_C, rng.random(60) < 0.7, subset_D
+  whole_C = (rng.random(60) < 0.7) & ~np.isin(document_C, [2, 9])
+  return document_C, whole_C, subset_D
 
 
 def test_subsets_take_turns_and_give_what_they_have():

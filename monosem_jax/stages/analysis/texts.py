@@ -22,15 +22,19 @@ _SPLIT = 'val'
 def make(bench: Bench, out: pathlib.Path) -> dict:
   columns, titles = _chosen(bench)
   tokens_XT = columns['tokens_XT']
+  shown = [
+    s
+    for s in bench.subjects()
+    if not s.is_control or s.name.endswith('_neurons')
+  ]
   losses = {
-    model: _loss(bench.lm(model), tokens_XT) for model in bench.w.config.models
+    model: _loss(bench.lm(model), tokens_XT)
+    for model in dict.fromkeys(s.model for s in shown)
   }
   columns['loss_XT'] = losses[bench.main.model]
   write_arrays(out / 'texts.npz', columns)
   runs, active = {}, {}
-  for s in bench.subjects():
-    if s.is_control and not s.name.endswith('_neurons'):
-      continue
+  for s in shown:
     found = _view(bench, s, tokens_XT)
     write_arrays(out / f'{s.name}.npz', found | {'loss_XT': losses[s.model]})
     active[s.run] = found['active_XT'].reshape(-1)
