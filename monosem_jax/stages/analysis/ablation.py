@@ -1,6 +1,6 @@
 """What becomes of the next token without a feature, for all kept examples.
 
-The paper's feature ablations; `analysis.ablation`. And what the loss of the same
+The paper's feature ablations; `analysis.ablation`. And what the loss of those
 tokens owes to what a dictionary leaves unexplained: `analysis.residual`; of
 neurons nothing is left.
 """
