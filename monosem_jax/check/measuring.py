@@ -27,6 +27,7 @@ def passes(config: settings.Config) -> None:
     f'{f.batch_size} contexts of a call are more than the {f.contexts} that '
     'are read (features.contexts).',
   )
+  positive('site', config.site, 'context_tokens')
   positive('checkpoint', config.checkpoint, 'every_chunks', 'keep')
   not_negative('runtime', config.runtime, 'profile_start', 'profile_chunks')
   not_negative('runtime', config.runtime, 'peak_flops')

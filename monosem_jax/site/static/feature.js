@@ -193,10 +193,9 @@ monosem.feature = (() => {
   function elsewhere(view, set, record) {
     const place = `${set.key}.${record.number}`;
     const address = {
-      map: () => {
-        const name = monosem.data.run.views.find((x) => x.startsWith('map/'));
-        return name && `${href(...name.split('/'))}?at=${place}`;
-      },
+      map: () =>
+        monosem.data.run.views.some((name) => name.startsWith('map/')) &&
+        `${href('map')}?at=${place}`,
       universality: () => there(view) && href(view, set.key, record.number),
       splitting: () => there(view) && href(view, set.key, record.number),
       automata: () => there(view) && href(view, set.key, record.number),

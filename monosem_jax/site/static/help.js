@@ -11,6 +11,9 @@ monosem.views.help = (() => {
     ['← →', 'from token to token, in a line that has the focus'],
     ['Esc', 'closes what a token says'],
     ['?', 'this page'],
+    ['← ↑ → ↓ + − 0', 'on a map: move, closer, farther, all of it'],
+    ['0 to 5, n', 'in a rubric: the points, not applicable'],
+    ['Ctrl+Enter', 'saves a label and goes on; looks; speaks'],
   ];
   const TERMS = [
     ['activation', 'how strongly a feature fires on a token; no unit'],
