@@ -138,8 +138,8 @@ _SEARCH = """
   });
 """
 _FRAMES = """
-  const node = document.querySelector('.scatter, canvas');
-  const plot = monosem.scatter.of(node);
+  const plot = monosem.scatter.of(document.querySelector('.scatter'));
+  const node = document.querySelector('.scatter .above');
   const found = [];
   const pan = { key: 'ArrowRight', bubbles: true };
   return new Promise((done) => {
@@ -184,7 +184,8 @@ def main() -> None:
   known, rest = parser.parse_known_args()
   overrides = [x.removeprefix('--config.') for x in rest]
   w = Workdir(known.workdir, config.load(known.config, overrides))
-  found = exhibits.read(w)
+  key, table = next(iter(exhibits.tables(w).items()))
+  found = exhibits.read(w, {key: table})
   e = drawn(found.exhibits[0], known.features)
   examples = (e.table.example_stop_FE > 0).sum() / known.features
   effects = e.effects['at_M'].size / known.features
@@ -202,7 +203,7 @@ def main() -> None:
       pictures={},
       c=w.config.site,
     )
-    data, key = out / 'data', e.key
+    data = out / 'data'
     index = size(data, 'index.bin', 'vocabulary.bin', f'{key}/columns.bin')
     print(
       f'{known.features:,} features of {examples:.0f} examples and'
@@ -220,10 +221,7 @@ def main() -> None:
       print('from a server on this machine:')
       measure(url, known.features)
       with browser.open(f'{url}#map/small') as page:
-        page.find('canvas')
-        page.until(
-          'return !!monosem.scatter.of(document.querySelector("canvas"))'
-        )
+        page.find('.scatter .above')
         times = page.js(_FRAMES)
     print(
       f'  a frame of the map: median {statistics.median(times):.1f} ms, 95%'

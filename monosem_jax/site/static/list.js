@@ -77,38 +77,38 @@ monosem.list = (() => {
     return found;
   }
 
-  function arrange(set, wanted) {
-    const { fired, max, state } = set.columns;
-    const found = search(set, wanted);
-    const only = STATE[wanted.only];
-    const order = [];
-    for (let i = 0; i < set.features; i++) {
-      if (only !== undefined && state[i] !== only) continue;
-      if (!found || found[i]) order.push(i);
-    }
-    const values = {
-      max,
-      density: fired,
-      index: null,
-      random: Float64Array.from({ length: set.features }, (_, i) =>
-        scatter(i, Number(wanted.seed)),
-      ),
-      score:
-        wanted.sort === 'score'
-          ? Float64Array.from(
-              { length: set.features },
-              (_, i) => monosem.labels.score(set.key, i) ?? -Infinity,
-            )
-          : null,
-    }[wanted.sort];
+  // What features are ordered by; null: their numbers.
+  function keys(set, { sort, seed }) {
+    const each = (f) => Float64Array.from({ length: set.features }, f);
+    return {
+      max: () => set.columns.max,
+      density: () => set.columns.fired,
+      index: () => null,
+      random: () => each((_, i) => scatter(i, Number(seed))),
+      score: () =>
+        each((_, i) => monosem.labels.score(set.key, i) ?? -Infinity),
+    }[sort]();
+  }
+
+  function sorted(set, wanted) {
+    const order = Uint32Array.from({ length: set.features }, (_, i) => i);
+    const values = keys(set, wanted);
     const sign = wanted.up ? 1 : -1;
     if (values) {
-      order.sort((a, b) => {
-        const difference = values[a] - values[b];
-        return (Number.isNaN(difference) ? 0 : sign * difference) || a - b;
-      });
-    } else if (wanted.up === '1') order.reverse();
-    return order;
+      // Infinity less itself is no number, and no difference either.
+      return order.sort((a, b) => sign * (values[a] - values[b]) || a - b);
+    }
+    return wanted.up ? order.reverse() : order;
+  }
+
+  function chosen(set, wanted, order) {
+    const found = search(set, wanted);
+    const only = STATE[wanted.only];
+    const { state } = set.columns;
+    return order.filter(
+      (i) =>
+        (only === undefined || state[i] === only) && (!found || found[i]),
+    );
   }
 
   // A list of a set, whose columns are there, in the element `place`.
@@ -120,7 +120,8 @@ monosem.list = (() => {
       if (query.has(name)) wanted[name] = query.get(name);
     }
     if (!ORDERS.some(([name]) => name === wanted.sort)) wanted.sort = 'max';
-    let order = [];
+    let order = new Uint32Array();
+    let whole = { by: '' }; // all features in the order wanted last
     let cursor = 0;
     let selected = null;
 
@@ -207,7 +208,12 @@ monosem.list = (() => {
     function apply() {
       status.classList.remove('wrong');
       try {
-        order = arrange(set, wanted);
+        const by = `${wanted.sort} ${wanted.up} ${wanted.seed}`;
+        // Labels, and with them scores, may have changed since.
+        if (by !== whole.by || wanted.sort === 'score') {
+          whole = { by, order: sorted(set, wanted) };
+        }
+        order = chosen(set, wanted, whole.order);
         status.textContent =
           order.length === set.features
             ? `${count(set.features)} features`
