@@ -17,7 +17,7 @@ Each of the data is a pack: see `pack`.
 
 import hashlib
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -33,8 +33,10 @@ from monosem_jax.site.pack import Writer, half
 # Features of a shard: one click loads some hundred kilobytes, files stay few.
 SHARD = 64
 CONTEXTS = 256
-LIVE = 'data/live.js'
+LIVE, NO_SERVER = 'data/live.js', b'monosem.live = null;\n'
 Packs = Mapping[str, tuple[Any, Mapping[str, np.ndarray]]]
+# Takes a pack: its name, meta and columns.
+Put = Callable[[str, Any, Mapping[str, np.ndarray]], None]
 
 
 def write(
@@ -66,25 +68,16 @@ def write(
     UserError: the disk is full.
   """
   with in_place_of(directory, 'run the site stage again') as scratch:
-    out = Writer(scratch / 'data', build, c.scripts)
-    sets = [_set(out, e, contexts) for e in exhibits]
-    for k, rows in enumerate(_slices(contexts.number_C.size, CONTEXTS)):
-      out.write(f'contexts/{k:04d}', None, shards.context_shard(contexts, rows))
-    out.write(
-      'contexts/numbers', None, {'number': contexts.number_C.astype(np.uint32)}
-    )
+    put = Writer(scratch / 'data', build, c.scripts).write
+    for e in exhibits:
+      put_columns(put, e)
+      put_features(put, e)
+    put_contexts(put, contexts, exhibits)
     for name, (meta, columns) in views.items():
-      out.write(name, meta, columns)
-    out.write('vocabulary', vocabulary)
-    index = {
-      'shard': SHARD,
-      'contexts': {'split': contexts.split, 'shard': CONTEXTS},
-      'sets': sets,
-      'views': sorted(views),
-      'pictures': sorted(pictures),
-    }
-    out.write('index', {**run, **index})
-    (scratch / LIVE).write_bytes(b'monosem.live = null;\n')
+      put(name, meta, columns)
+    put('vocabulary', vocabulary, {})
+    put('index', {**run, **index(contexts, exhibits, views, pictures)}, {})
+    (scratch / LIVE).write_bytes(NO_SERVER)
     if pictures:
       (scratch / 'pictures').mkdir()
     for name, path in pictures.items():
@@ -103,18 +96,56 @@ def copy_static(directory: pathlib.Path) -> None:
     (where / name).write_bytes(file.read_bytes())
 
 
-def _set(out: Writer, e: Exhibit, contexts: Contexts) -> dict[str, Any]:
-  """Writes the packs of a set; returns what the index says of it."""
-  meta = e.table.meta
-  labels = {str(i): found for i, found in e.labels.items()}
-  out.write(f'{e.key}/columns', {'labels': labels}, shards.columns(e))
+def put_columns(put: Put, e: Exhibit, kept_F: np.ndarray | None = None) -> None:
+  """Puts what the list of a set needs; 0 where features are not kept."""
+  columns, labels = shards.columns(e), e.labels
+  if kept_F is not None:
+    columns = {name: x.copy() for name, x in columns.items()}
+    for x in columns.values():
+      x[~kept_F] = 0
+    labels = {i: found for i, found in labels.items() if kept_F[i]}
+  meta = {'labels': {str(i): found for i, found in labels.items()}}
+  put(f'{e.key}/columns', meta, columns)
+
+
+def put_features(put: Put, e: Exhibit) -> None:
+  """Puts what is shown of each feature, 64 to a pack."""
   for k, rows in enumerate(_slices(e.features, SHARD)):
-    columns = shards.shard(e, rows.start, rows.stop)
-    out.write(f'{e.key}/{k:04d}', None, columns)
-  if e.residual_CT is not None:
-    for k, rows in enumerate(_slices(contexts.number_C.size, CONTEXTS)):
-      residual = half(np.round(e.residual_CT[rows].astype(np.float32), 2))
-      out.write(f'{e.key}/residual/{k:04d}', None, {'residual': residual})
+    put(f'{e.key}/{k:04d}', None, shards.shard(e, rows.start, rows.stop))
+
+
+def put_contexts(
+  put: Put, contexts: Contexts, exhibits: Sequence[Exhibit]
+) -> None:
+  """Puts contexts, and what sets say of their tokens, 256 to a pack."""
+  number_C = contexts.number_C.astype(np.uint32)
+  put('contexts/numbers', None, {'number': number_C})
+  for k, rows in enumerate(_slices(number_C.size, CONTEXTS)):
+    put(f'contexts/{k:04d}', None, shards.context_shard(contexts, rows))
+    for e in exhibits:
+      if e.residual_CT is not None:
+        residual = half(np.round(e.residual_CT[rows].astype(np.float32), 2))
+        put(f'{e.key}/residual/{k:04d}', None, {'residual': residual})
+
+
+def index(
+  contexts: Contexts,
+  exhibits: Sequence[Exhibit],
+  views: Iterable[str] = (),
+  pictures: Iterable[str] = (),
+) -> dict[str, Any]:
+  """What the index's meta says of what the packs hold."""
+  return {
+    'shard': SHARD,
+    'contexts': {'split': contexts.split, 'shard': CONTEXTS},
+    'sets': [_set(e) for e in exhibits],
+    'views': sorted(views),
+    'pictures': sorted(pictures),
+  }
+
+
+def _set(e: Exhibit) -> dict[str, Any]:
+  meta = e.table.meta
   return {
     'key': e.key,
     'run': run_name(e.key),

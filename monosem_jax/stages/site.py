@@ -1,26 +1,10 @@
 """Stage `site`: the page that shows every feature."""
 
-import hashlib
 import pathlib
-from typing import Any
 
-import numpy as np
-
-import monosem_jax
-from monosem_jax import hosts, labels as hand, report as reports
-from monosem_jax.errors import UserError
-from monosem_jax.features.table import META, FeatureTable
-from monosem_jax.files import read_json, read_tensors, sha256
-from monosem_jax.names import (
-  controls,
-  main_dictionary,
-  match_dictionary,
-  run_name,
-)
-from monosem_jax.site import export, links, views
-from monosem_jax.site.exhibit import Contexts, Exhibit
-from monosem_jax.stamp import NAME as STAMP
-from monosem_jax.text.store import TokenStore
+from monosem_jax import hosts, report
+from monosem_jax.site import export, views
+from monosem_jax.stages import exhibits
 from monosem_jax.workdir import Workdir
 
 # Of the analyses' pictures, those that belong beside the scorecard.
@@ -37,30 +21,19 @@ def _write(w: Workdir) -> None:
   Raises:
     UserError: no dictionary has a feature table yet; labels.json is broken.
   """
-  tables = _tables(w)
-  store = TokenStore.open(w.store)
-  contexts = _contexts(w, store, tables)
-  keys = list(tables)
-  features = {key: len(table.fired_F) for key, table in tables.items()}
-  analysis = w.analysis('')
-  match = (main_dictionary(w.config), match_dictionary(w.config))
-  found = links.read(analysis, features, match if all(match) else None)
-  labels = hand.load(w.labels, {run_name(k): n for k, n in features.items()})
+  tables = exhibits.tables(w)
   # Scores of labels stand in it.
-  reports.write(w)
-  report = read_json(w.root / 'report.json')
-  exhibits = [
-    _exhibit(w, store, key, table, contexts, found[key], report, labels)
-    for key, table in tables.items()
-  ]
+  report.write(w)
+  shown = exhibits.read(w, tables)
+  analysis = w.analysis('')
   export.write(
     w.site,
-    build=_build(w, keys),
-    run=_run(w, store, report, labels),
-    exhibits=exhibits,
-    contexts=contexts,
-    vocabulary=store.tokenizer.token_strings(),
-    views=_views(analysis, keys),
+    build=shown.build,
+    run=shown.run,
+    exhibits=shown.exhibits,
+    contexts=shown.contexts,
+    vocabulary=shown.vocabulary,
+    views=_views(analysis, list(tables)),
     pictures={
       f'{path.parent.name}_{path.name}': path
       for name in _PICTURES
@@ -69,109 +42,6 @@ def _write(w: Workdir) -> None:
     c=w.config.site,
   )
   w.log(f'site: open {w.site / "index.html"}')
-
-
-def _tables(w: Workdir) -> dict[str, FeatureTable]:
-  """The feature tables there are, the main dictionary's first."""
-  main = main_dictionary(w.config)
-  names = sorted(w.config.dictionaries, key=lambda name: name != main)
-  neurons = [n for n in controls(w.config) if n.endswith('_neurons')]
-  tables = {}
-  for name in [*names, *neurons]:
-    if (w.features(name) / META).exists():
-      tables[name] = FeatureTable.load(w.features(name))
-    elif name in w.config.dictionaries:
-      w.log(f'site: {name} has no feature table and is left out')
-  if not set(tables) & set(names):
-    raise UserError(
-      f'site: no feature table in {w.root / "features"}; run the features '
-      'stage first.'
-    )
-  return tables
-
-
-def _contexts(
-  w: Workdir, store: TokenStore, tables: dict[str, FeatureTable]
-) -> Contexts:
-  """The contexts that examples are of, those of strong ones first."""
-  split, T = w.config.features.split, store.context
-  room = max(w.config.site.context_tokens // T, 1)
-  examples = max(t.example_context_FE.shape[1] for t in tables.values())
-  number_C = np.zeros(0, np.int64)
-  # Columns hold examples in the order of their groups: the top ones first.
-  for column in range(examples):
-    more = [
-      t.example_context_FE[t.example_stop_FE[:, column] > 0, column]
-      for t in tables.values()
-      if column < t.example_context_FE.shape[1]
-    ]
-    new = np.setdiff1d(np.concatenate(more), number_C)
-    number_C = np.union1d(number_C, new[: room - number_C.size])
-  index_C = store.stream_index(split, number_C)
-  table = store.tables[split]
-  first_C = table.document_of(index_C * T)
-  last_C = table.document_of(index_C * T + T - 1)
-  span_of_C1 = np.r_[0, np.cumsum(last_C - first_C + 1)]
-  of_S = np.repeat(np.arange(number_C.size), last_C - first_C + 1)
-  document_S = first_C[of_S] + np.arange(of_S.size) - span_of_C1[of_S]
-  begin_S = table.start[document_S] - index_C[of_S] * T
-  return Contexts(
-    split=split,
-    number_C=number_C,
-    tokens_CT=store.tokens(split, number_C),
-    span_of_C1=span_of_C1,
-    position_S=np.maximum(begin_S, 0),
-    document_S=document_S,
-    subset_S=table.subset[document_S],
-    offset_S=np.maximum(-begin_S, 0),
-  )
-
-
-def _exhibit(
-  w: Workdir,
-  store: TokenStore,
-  key: str,
-  table: FeatureTable,
-  contexts: Contexts,
-  found: links.Links,
-  report: dict[str, Any],
-  labels: dict[str, Any],
-) -> Exhibit:
-  run = table.meta['run']
-  neurons = links.arrays(w.analysis('neurons') / f'{key}.npz')
-  residual = links.arrays(w.analysis('ablation') / f'{key}_residual.npz')
-  residual_CT = None
-  if residual is not None:
-    at_C = np.searchsorted(residual['context_C'], contexts.number_C)
-    at_C = np.minimum(at_C, residual['context_C'].size - 1)
-    same_C = residual['context_C'][at_C] == contexts.number_C
-    residual_CT = np.where(
-      same_C[:, None], residual['residual_CT'][at_C], np.float16(np.nan)
-    )
-  weights = w.dictionary(key) / 'sae_weights.safetensors'
-  split = table.meta['split']
-  there_FE = table.example_stop_FE > 0
-  document_FE = store.document_of(
-    split,
-    store.stream_index(split, np.where(there_FE, table.example_context_FE, 0)),
-    table.example_position_FE,
-  )
-  return Exhibit(
-    key=key,
-    table=table,
-    live_F=neurons['live_F'] if neurons else table.fired_F > 0,
-    document_FE=document_FE,
-    subset_FE=store.document_subset(split)[document_FE],
-    links=found,
-    numbers=report['dictionaries'].get(run),
-    rows_FA=None
-    if key.endswith('_neurons')
-    else read_tensors(weights)['W_dec'],
-    effects=links.arrays(w.analysis('ablation') / f'{key}.npz'),
-    residual_CT=residual_CT,
-    neurons=neurons,
-    labels=hand.of_run(labels, run),
-  )
 
 
 def _views(analysis: pathlib.Path, keys: list[str]) -> export.Packs:
@@ -187,43 +57,3 @@ def _views(analysis: pathlib.Path, keys: list[str]) -> export.Packs:
     f'map/{name}': pack for name, pack in views.layouts(analysis, keys).items()
   }
   return {name: pack for name, pack in found.items() if pack is not None}
-
-
-def _run(
-  w: Workdir, store: TokenStore, report: dict, labels: dict
-) -> dict[str, Any]:
-  """What the index says of the run as a whole."""
-  manifest = store.manifest
-  return {
-    'version': monosem_jax.__version__,
-    'main': main_dictionary(w.config),
-    'match': match_dictionary(w.config),
-    'context': store.context,
-    'separator': store.tokenizer.separator,
-    'subsets': store.subset_names,
-    'report': report,
-    'scores': hand.scores(labels),
-    'provenance': {
-      'config': read_json(w.settings),
-      'store': {
-        k: manifest[k]
-        for k in ('sha256', 'splits', 'subsets', 'skipped', 'tokenizer')
-      },
-      'weights': {
-        str(path.relative_to(w.root)): sha256(path)
-        for path in sorted(w.root.glob('*/*/*.safetensors'))
-      },
-    },
-  }
-
-
-def _build(w: Workdir, keys: list[str]) -> str:
-  """A hash of what the page is made of."""
-  digest = hashlib.sha256(monosem_jax.__version__.encode())
-  files = [w.features(key) / STAMP for key in keys]
-  files += [w.root / 'report.json', w.labels, w.settings]
-  files += sorted(w.analysis('').glob('*/numbers.json'))
-  for path in files:
-    if path.exists():
-      digest.update(f'{path.relative_to(w.root)} {sha256(path)}\n'.encode())
-  return digest.hexdigest()[:16]

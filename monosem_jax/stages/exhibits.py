@@ -1,0 +1,225 @@
+"""What pages show of a run, read from what its stages have left."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+import monosem_jax
+from monosem_jax import labels as hand
+from monosem_jax.errors import UserError
+from monosem_jax.features.table import META, FeatureTable
+from monosem_jax.files import read_json, read_tensors, sha256
+from monosem_jax.names import (
+  controls,
+  main_dictionary,
+  match_dictionary,
+  run_name,
+)
+from monosem_jax.site import links
+from monosem_jax.site.exhibit import Contexts, Exhibit
+from monosem_jax.stamp import NAME as STAMP
+from monosem_jax.text.store import TokenStore
+from monosem_jax.workdir import Workdir
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+  """What `site.export` and `site.single` are given alike; they say of what."""
+
+  build: str
+  run: dict[str, Any]
+  exhibits: list[Exhibit]
+  contexts: Contexts
+  vocabulary: list[str]
+
+
+def read(
+  w: Workdir,
+  tables: Mapping[str, FeatureTable],
+  chosen: Mapping[str, Sequence[int]] | None = None,
+) -> Shown:
+  """Reads all that is known of sets of features.
+
+  Args:
+    w: the work directory.
+    tables: their feature tables, see `tables`.
+    chosen: features whose examples' contexts are wanted; None of all.
+
+  Raises:
+    UserError: labels.json is broken, or something is not whole.
+  """
+  store = TokenStore.open(w.store)
+  contexts = _contexts(w, store, tables, chosen)
+  features = {key: len(table.fired_F) for key, table in tables.items()}
+  match = (main_dictionary(w.config), match_dictionary(w.config))
+  found = links.read(w.analysis(''), features, match if all(match) else None)
+  labels = hand.load(w.labels, {run_name(k): n for k, n in features.items()})
+  report = read_json(w.root / 'report.json')
+  return Shown(
+    build=_build(w, list(tables)),
+    run=_run(w, store, report, labels),
+    exhibits=[
+      _exhibit(w, store, key, table, contexts, found[key], report, labels)
+      for key, table in tables.items()
+    ],
+    contexts=contexts,
+    vocabulary=store.tokenizer.token_strings(),
+  )
+
+
+def tables(w: Workdir) -> dict[str, FeatureTable]:
+  """The feature tables there are, the main dictionary's first.
+
+  Raises:
+    UserError: no dictionary has one yet.
+  """
+  main = main_dictionary(w.config)
+  names = sorted(w.config.dictionaries, key=lambda name: name != main)
+  neurons = [n for n in controls(w.config) if n.endswith('_neurons')]
+  found = {}
+  for name in [*names, *neurons]:
+    if (w.features(name) / META).exists():
+      found[name] = FeatureTable.load(w.features(name))
+    elif name in w.config.dictionaries:
+      w.log(f'{name} has no feature table and is left out')
+  if not set(found) & set(names):
+    raise UserError(
+      f'no feature table in {w.root / "features"}; run the features stage '
+      'first.'
+    )
+  return found
+
+
+def _contexts(
+  w: Workdir,
+  store: TokenStore,
+  tables: Mapping[str, FeatureTable],
+  chosen: Mapping[str, Sequence[int]] | None,
+) -> Contexts:
+  """The contexts that examples are of, those of strong ones first."""
+  split, T = w.config.features.split, store.context
+  room = max(w.config.site.context_tokens // T, 1)
+  of = dict.fromkeys(tables, slice(None)) if chosen is None else chosen
+  found = [
+    (tables[key].example_context_FE[i], tables[key].example_stop_FE[i] > 0)
+    for key, i in of.items()
+  ]
+  examples = max(context_FE.shape[1] for context_FE, _ in found)
+  number_C = np.zeros(0, np.int64)
+  # Columns hold examples in the order of their groups: the top ones first.
+  for column in range(examples):
+    more = [
+      context_FE[there_FE[:, column], column]
+      for context_FE, there_FE in found
+      if column < context_FE.shape[1]
+    ]
+    new = np.setdiff1d(np.concatenate(more), number_C)
+    number_C = np.union1d(number_C, new[: room - number_C.size])
+  index_C = store.stream_index(split, number_C)
+  table = store.tables[split]
+  first_C = table.document_of(index_C * T)
+  last_C = table.document_of(index_C * T + T - 1)
+  span_of_C1 = np.r_[0, np.cumsum(last_C - first_C + 1)]
+  of_S = np.repeat(np.arange(number_C.size), last_C - first_C + 1)
+  document_S = first_C[of_S] + np.arange(of_S.size) - span_of_C1[of_S]
+  begin_S = table.start[document_S] - index_C[of_S] * T
+  return Contexts(
+    split=split,
+    number_C=number_C,
+    tokens_CT=store.tokens(split, number_C),
+    span_of_C1=span_of_C1,
+    position_S=np.maximum(begin_S, 0),
+    document_S=document_S,
+    subset_S=table.subset[document_S],
+    offset_S=np.maximum(-begin_S, 0),
+  )
+
+
+def _exhibit(
+  w: Workdir,
+  store: TokenStore,
+  key: str,
+  table: FeatureTable,
+  contexts: Contexts,
+  found: links.Links,
+  report: dict[str, Any],
+  labels: dict[str, Any],
+) -> Exhibit:
+  run = table.meta['run']
+  neurons = links.arrays(w.analysis('neurons') / f'{key}.npz')
+  residual = links.arrays(w.analysis('ablation') / f'{key}_residual.npz')
+  residual_CT = None
+  if residual is not None:
+    at_C = np.searchsorted(residual['context_C'], contexts.number_C)
+    at_C = np.minimum(at_C, residual['context_C'].size - 1)
+    same_C = residual['context_C'][at_C] == contexts.number_C
+    residual_CT = np.where(
+      same_C[:, None], residual['residual_CT'][at_C], np.float16(np.nan)
+    )
+  weights = w.dictionary(key) / 'sae_weights.safetensors'
+  split = table.meta['split']
+  there_FE = table.example_stop_FE > 0
+  document_FE = store.document_of(
+    split,
+    store.stream_index(split, np.where(there_FE, table.example_context_FE, 0)),
+    table.example_position_FE,
+  )
+  return Exhibit(
+    key=key,
+    table=table,
+    live_F=neurons['live_F'] if neurons else table.fired_F > 0,
+    document_FE=document_FE,
+    subset_FE=store.document_subset(split)[document_FE],
+    links=found,
+    numbers=report['dictionaries'].get(run),
+    rows_FA=None
+    if key.endswith('_neurons')
+    else read_tensors(weights)['W_dec'],
+    effects=links.arrays(w.analysis('ablation') / f'{key}.npz'),
+    residual_CT=residual_CT,
+    neurons=neurons,
+    labels=hand.of_run(labels, run),
+  )
+
+
+def _run(
+  w: Workdir, store: TokenStore, report: dict, labels: dict
+) -> dict[str, Any]:
+  """What the index says of the run as a whole."""
+  manifest = store.manifest
+  return {
+    'version': monosem_jax.__version__,
+    'main': main_dictionary(w.config),
+    'match': match_dictionary(w.config),
+    'context': store.context,
+    'separator': store.tokenizer.separator,
+    'subsets': store.subset_names,
+    'report': report,
+    'scores': hand.scores(labels),
+    'provenance': {
+      'config': read_json(w.settings),
+      'store': {
+        k: manifest[k]
+        for k in ('sha256', 'splits', 'subsets', 'skipped', 'tokenizer')
+      },
+      'weights': {
+        str(path.relative_to(w.root)): sha256(path)
+        for path in sorted(w.root.glob('*/*/*.safetensors'))
+      },
+    },
+  }
+
+
+def _build(w: Workdir, keys: list[str]) -> str:
+  """A hash of what the page is made of."""
+  digest = hashlib.sha256(monosem_jax.__version__.encode())
+  files = [w.features(key) / STAMP for key in keys]
+  files += [w.root / 'report.json', w.labels, w.settings]
+  files += sorted(w.analysis('').glob('*/numbers.json'))
+  for path in files:
+    if path.exists():
+      digest.update(f'{path.relative_to(w.root)} {sha256(path)}\n'.encode())
+  return digest.hexdigest()[:16]
