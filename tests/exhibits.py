@@ -157,20 +157,23 @@ def analysis(root: pathlib.Path, keys: list[str]) -> pathlib.Path:
     (root / name / 'numbers.json').write_text(json.dumps(value))
 
   X, L = 3, 4
+  text = {'origin': '/home/me/secret.txt', 'offset': 0, 'whole': True}
   numbers(
     'texts',
-    {'texts': [{'title': SUBSETS[x], 'subset': SUBSETS[x]} for x in range(X)]},
+    {
+      'texts': [
+        {**text, 'context': x, 'subset': SUBSETS[x], 'document': x}
+        for x in range(X)
+      ]
+    },
   )
-  arrays(
-    'texts/texts',
-    tokens_XT=rng.integers(0, V, (X, T)),
-    loss_XT=rng.random((X, T)).astype(np.float32) * 5,
-  )
+  arrays('texts/texts', tokens_XT=rng.integers(0, V, (X, T)))
   for key in keys:
     feature_XTL = rng.integers(-1, F, (X, T, L))
     feature_XTL[..., 1:][feature_XTL[..., :1].repeat(L - 1, -1) < 0] = -1
     arrays(
       f'texts/{key}',
+      loss_XT=rng.random((X, T)).astype(np.float32) * 5,
       feature_XTL=feature_XTL,
       activation_XTL=np.sort(rng.random((X, T, L)), -1)[..., ::-1],
       attribution_XTL=rng.normal(size=(X, T, L)),

@@ -56,12 +56,13 @@ def said(page: browser.Page, pattern: str) -> str:
 def test_the_same_page_lights_up(window, url, w):
   page = opened(window, url)
   assert {'Probe', 'Steer'} <= set(page.texts('#views a'))
-  page.find('.live a')
-  assert page.texts('.live a') == ['Steer with it', 'Probe a text']
+  page.find('.elsewhere a')
+  assert page.texts('.elsewhere a')[-2:] == ['Steer with it', 'Probe a text']
   assert page.console() == []
   page = opened(window, (w.site / 'index.html').as_uri())
   assert not {'Probe', 'Steer'} & set(page.texts('#views a'))
-  assert page.texts('.live a') == []
+  page.find('.examples')
+  assert 'Steer with it' not in page.texts('.elsewhere a')
 
 
 def test_a_text_is_probed(window, url, w):

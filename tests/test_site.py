@@ -379,7 +379,7 @@ def test_a_policy_forbids_all_but_the_pages_own_files(page):
     r'setHTML',
     r'createContextualFragment',
     r'DOMParser',
-    r'srcdoc',
+    r'[.\'"]srcdoc\b',
     r'javascript:',
     r'document\.write',
     r'\beval\(',

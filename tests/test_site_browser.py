@@ -261,20 +261,21 @@ def test_links_lead_to_features_and_back(window, url):
 
 
 def rows(page: browser.Page) -> list[int]:
-  return [int(x) for x in page.texts('.sheet .row span:first-child')]
+  return [int(x) for x in page.texts('.list .longrow span:first-child')]
 
 
 def test_the_keyboard_opens_features_in_the_chosen_order(window, url):
   page = opened(window, f'{url}#A1/9')
-  page.keys('Home', 'ArrowDown', 'Enter', css='.rows')
+  page.keys('Home', 'ArrowDown', 'Enter', css='.list .longlist')
   # All maxima are equal.
   page.until('return location.hash === "#A1/1"')
   page.js(
     'const s = document.querySelectorAll(".order select")[2];'
     's.value = "density"; s.dispatchEvent(new Event("change"))'
   )
-  page.keys('Home', 'Enter', css='.rows')
+  page.keys('Home', 'Enter', css='.list .longlist')
   page.until(f'return location.hash === "#A1/{FEATURES - 1}?sort=density"')
+  page.until(f'return document.title === "A/1/{FEATURES - 1}"')
   page.keys(']')
   page.until(f'return location.hash === "#A1/{FEATURES - 2}?sort=density"')
   assert rows(page)[:3] == [65, 64, 63]
@@ -299,7 +300,7 @@ def test_the_address_says_how_the_list_is_filtered(
   window, url, query, expected
 ):
   page = opened(window, f'{url}#A1/0?{query}')
-  page.find('.sheet')
+  page.find('.list .longlist')
   assert rows(page) == expected
 
 

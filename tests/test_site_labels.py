@@ -154,7 +154,7 @@ def test_a_label_stays_and_is_saved_as_the_program_reads_it(page, tmp_path):
   # In the list: one's own before others'.
   listed = page.js("return monosem.labels.text('A1', 0)")
   assert listed == HOSTILE
-  assert '</script><img' in page.texts('.row .label')[0] + page.text()
+  assert '</script><img' in page.texts('.list .label')[0] + page.text()
 
   path = tmp_path / 'labels.json'
   path.write_bytes(saved(page))

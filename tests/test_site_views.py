@@ -56,6 +56,17 @@ def test_what_can_not_be_made_is_not_shown(analysis):
 # Texts
 
 
+def test_texts_say_whence_they_are_but_name_no_file(analysis):
+  arrays(analysis, 'texts/texts', tokens_XT=[[3, 4], [5, 6]])
+  text = {'context': 8, 'subset': 'Books', 'origin': '/home/me/b.txt'}
+  text |= {'document': 7, 'offset': -1, 'whole': False}
+  numbers(analysis, 'texts', {'texts': [text, text], 'runs': {}})
+  meta, columns = views.texts(analysis)
+  kept = {'subset': 'Books', 'document': 7, 'offset': -1, 'whole': False}
+  assert meta == [kept, kept]
+  assert columns['tokens'].tolist() == [[3, 4], [5, 6]]
+
+
 def test_the_features_of_a_text_stand_token_after_token(analysis):
   arrays(
     analysis,
@@ -67,12 +78,16 @@ def test_the_features_of_a_text_stand_token_after_token(analysis):
     ],
     attribution_XTL=[[[1, -1, 9], [9, 9, 9]], [[-2, 9, 9], [3, 0, -3]]],
     active_XT=[[2, 0], [1, 40]],
+    loss_XT=[[np.nan, 2], [np.nan, 0.5]],
   )
   meta, columns = views.texts_of(analysis, 'A1')
   assert meta is None
   # Text 0 has two tokens, with 2 and 0 features; text 1 with 1 and 3.
   assert columns['of'].tolist() == [0, 2, 2, 3, 6]
   assert columns['feature'].tolist() == [5, 2, 7, 0, 1, 2]
+  np.testing.assert_array_equal(
+    halves(columns['loss']), [[np.nan, 2], [np.nan, 0.5]]
+  )
   assert halves(columns['activation']) == [0.5, 0.25, 2, 0.75, 0.5, 0.125]
   assert halves(columns['attribution']) == [1, -1, -2, 3, 0, -3]
   # More may be active than are kept.

@@ -21,18 +21,21 @@ Pack = tuple[Any, dict[str, np.ndarray]]
 
 
 def texts(analysis: pathlib.Path) -> Pack | None:
-  """The example texts: tokens and the loss of each."""
+  """The example texts: whence each is, and its tokens."""
   found = arrays(analysis / 'texts' / 'texts.npz')
   if found is None:
     return None
-  return _numbers(analysis, 'texts')['texts'], {
-    'tokens': found['tokens_XT'].astype(np.uint16),
-    'loss': half(found['loss_XT']),
+  # Not their origins, which name files of somebody's machine.
+  kept = ('subset', 'document', 'offset', 'whole')
+  texts = _numbers(analysis, 'texts')['texts']
+  return [{name: text[name] for name in kept} for text in texts], {
+    'tokens': found['tokens_XT'].astype(np.uint16)
   }
 
 
 def texts_of(analysis: pathlib.Path, key: str) -> Pack | None:
-  """The features of a set that fire on each token of the example texts.
+  """The loss of each token of the example texts, and the features of a set that
+  fire on it.
 
   The strongest of each token one after the other: `of` says where those of the
   text's token t begin, by number x * T + t.
@@ -43,6 +46,7 @@ def texts_of(analysis: pathlib.Path, key: str) -> Pack | None:
   feature_XTL = found['feature_XTL']
   there_XTL = feature_XTL >= 0
   return None, {
+    'loss': half(found['loss_XT']),
     'of': np.r_[0, np.cumsum(there_XTL.sum(2))].astype(np.uint32),
     'active': found['active_XT'].reshape(-1).astype(np.uint32),
     'feature': feature_XTL[there_XTL].astype(np.uint32),

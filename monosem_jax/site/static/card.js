@@ -40,6 +40,18 @@ monosem.card = (() => {
       monosem.tokens.chips(data.row(data.set(key).columns[column], number)),
     );
 
+  // What it is called, or what it fires on and raises, in a line.
+  function gist(key, number) {
+    const label = monosem.labels.text(key, number);
+    if (label) return element('bdi', 'label', monosem.tokens.visible(label));
+    const { fires, raises } = data.set(key).columns;
+    return element('span', 'gist', [
+      ...monosem.tokens.chips(data.row(fires, number)),
+      ' → ',
+      ...monosem.tokens.chips(data.row(raises, number)).slice(0, 3),
+    ]);
+  }
+
   // How often it fires, as text.
   function density(key, number) {
     const { columns, meta } = data.set(key);
@@ -87,16 +99,17 @@ monosem.card = (() => {
   // Where else a feature is shown, by what its record links to, as links.
   function elsewhere(record) {
     const { key, number: own, links } = record;
-    const maps = data.run.views.some((view) => view.startsWith('map/'));
     const live = data.set(key).columns.state[own] === 2;
     const any = (...kinds) => kinds.some((kind) => links[kind].length > 0);
     return [
-      [maps && live, 'map'],
+      [live, 'map'],
       [any('parent', 'child'), 'splitting'],
       [any('twin'), 'universality'],
       [any('next', 'previous'), 'automata'],
     ]
-      .filter(([there, view]) => there && view !== document.body.dataset.view)
+      .filter(([shown]) => shown)
+      .filter(([, view]) => monosem.views[view].there())
+      .filter(([, view]) => view !== document.body.dataset.view)
       .map(([, view]) =>
         link(
           view === 'map' ? `#map?at=${key}.${own}` : href(view, key, own),
@@ -106,7 +119,7 @@ monosem.card = (() => {
   }
 
   return {
-    ...{ chips, density, elsewhere, load, make, name, number, parse, said },
-    summary,
+    ...{ chips, density, elsewhere, gist, load, make, name, number, parse },
+    ...{ said, summary },
   };
 })();

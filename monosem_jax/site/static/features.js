@@ -50,13 +50,12 @@ monosem.views.features = (() => {
     aside.setAttribute('aria-label', 'List of features');
     const article = element('article', 'feature');
     const choose = select(
-      monosem.data.sets.map((other) => [other.key, other.run]),
+      monosem.data.shown().map((other) => [other.key, other.run]),
       set.key,
       (other) => go(other),
     );
     choose.setAttribute('aria-label', 'Dictionary');
     const numbers = monosem.scorecard.strip(set);
-    const panes = element('div', 'panes');
     aside.append(element('div', 'pane'));
     place.classList.add('whole');
     place.replaceChildren(
@@ -73,7 +72,7 @@ monosem.views.features = (() => {
     if (digits === undefined) {
       // Where a visit begins: the first feature of the list.
       const first = list.first() ?? 0;
-      history.replaceState(null, '', address(set.key, first));
+      monosem.router.replace(address(set.key, first));
       open(first);
     } else open(number(digits));
     list.focus();

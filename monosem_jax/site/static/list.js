@@ -5,10 +5,9 @@
 monosem.list = (() => {
   const { element, button, field, select } = monosem.dom;
   const { count, digits, density } = monosem.format;
-  const { chips, text, visible } = monosem.tokens;
+  const { chips, visible } = monosem.tokens;
 
   const ROW = 28;
-  const OVERSCAN = 8;
   const ORDERS = [
     ['max', 'maximum'],
     ['density', 'density'],
@@ -42,41 +41,6 @@ monosem.list = (() => {
     return (x ^ (x >>> 15)) >>> 0;
   }
 
-  // Whether a string is found, by what is written in the search field.
-  function matcher({ q, regex }) {
-    if (!regex) {
-      const lower = q.toLowerCase();
-      return (string) => string.toLowerCase().includes(lower);
-    }
-    const pattern = new RegExp(q, 'u');
-    return (string) => pattern.test(string);
-  }
-
-  // Which features a search finds, a Uint8Array; null for all. Tokens are
-  // searched once, however many features have them.
-  function search(set, wanted) {
-    if (!wanted.q) return null;
-    const { columns } = set;
-    const matches = matcher(wanted);
-    const hits = Uint8Array.from(monosem.data.tokens, (token) =>
-      matches(token) ? 1 : 0,
-    );
-    const found = new Uint8Array(set.features);
-    for (const name of ['fires', 'raises']) {
-      if (wanted.in !== 'any' && wanted.in !== name) continue;
-      const column = columns[name];
-      for (let i = 0; i < column.length; i++) {
-        if (hits[column[i]]) found[Math.floor(i / column.width)] = 1;
-      }
-    }
-    if (wanted.in === 'any' || wanted.in === 'label') {
-      for (const [i, label] of monosem.labels.all(set.key)) {
-        if (matches(label)) found[i] = 1;
-      }
-    }
-    return found;
-  }
-
   // What features are ordered by; null: their numbers.
   function keys(set, { sort, seed }) {
     const each = (f) => Float64Array.from({ length: set.features }, f);
@@ -91,7 +55,7 @@ monosem.list = (() => {
   }
 
   function sorted(set, wanted) {
-    const order = Uint32Array.from({ length: set.features }, (_, i) => i);
+    const order = Uint32Array.from(monosem.data.numbers(set));
     const values = keys(set, wanted);
     const sign = wanted.up ? 1 : -1;
     if (values) {
@@ -102,7 +66,8 @@ monosem.list = (() => {
   }
 
   function chosen(set, wanted, order) {
-    const found = search(set, wanted);
+    const { q, regex } = wanted;
+    const found = monosem.search.of(set.key, { q, regex, where: wanted.in });
     const only = STATE[wanted.only];
     const { state } = set.columns;
     return order.filter(
@@ -122,16 +87,15 @@ monosem.list = (() => {
     if (!ORDERS.some(([name]) => name === wanted.sort)) wanted.sort = 'max';
     let order = new Uint32Array();
     let whole = { by: '' }; // all features in the order wanted last
-    let cursor = 0;
     let selected = null;
 
-    const view = element('div', 'rows');
-    view.tabIndex = 0;
-    view.setAttribute('role', 'listbox');
-    view.setAttribute('aria-label', `Features of ${set.run}`);
-    const rows = element('div', 'sheet');
-    rows.setAttribute('role', 'presentation');
-    view.append(rows);
+    const rows = monosem.rows.make({
+      label: `Features of ${set.run}`,
+      height: ROW,
+      draw: row,
+      faint: (place) => set.columns.state[order[place]] !== STATE.live,
+      onOpen: (place) => open(order[place]),
+    });
     const status = element('p', 'note');
     status.setAttribute('role', 'status');
 
@@ -148,17 +112,13 @@ monosem.list = (() => {
       apply();
     });
 
-    function row(at) {
-      const i = order[at];
+    function row(place) {
+      const i = order[place];
       const { fired, max, state, fires, raises } = set.columns;
       const label = monosem.labels.text(set.key, i);
-      const dead = state[i] === 0;
-      const what = label
-        ? [element('bdi', 'label', visible(label))]
-        : dead
-          ? chips(monosem.data.row(raises, i))
-          : chips(monosem.data.row(fires, i));
-      const node = element('div', 'row', [
+      const dead = state[i] === STATE.dead;
+      const shown = monosem.data.row(dead ? raises : fires, i);
+      return [
         element('span', 'number', String(i)),
         element(
           'span',
@@ -166,44 +126,15 @@ monosem.list = (() => {
           dead ? 'dead' : density(fired[i] / set.meta.tokens),
         ),
         element('span', 'number', dead ? '–' : digits(max[i])),
-        element('span', 'what', what),
-      ]);
-      node.id = `row-${i}`;
-      node.setAttribute('role', 'option');
-      node.setAttribute('aria-selected', String(i === selected));
-      node.setAttribute('aria-setsize', order.length);
-      node.setAttribute('aria-posinset', at + 1);
-      node.classList.toggle('faint', state[i] !== 2);
-      node.classList.toggle('cursor', at === cursor);
-      node.style.top = `${at * ROW}px`;
-      node.addEventListener('click', () => {
-        cursor = at;
-        open(i);
-      });
-      return node;
+        element(
+          'span',
+          'what',
+          label ? [element('bdi', 'label', visible(label))] : chips(shown),
+        ),
+      ];
     }
 
-    function draw() {
-      const first = Math.floor(view.scrollTop / ROW) - OVERSCAN;
-      const last = Math.ceil((view.scrollTop + view.clientHeight) / ROW);
-      const shown = [];
-      for (let at = Math.max(first, 0); at < last + OVERSCAN; at++) {
-        if (at < order.length) shown.push(row(at));
-      }
-      rows.style.height = `${order.length * ROW}px`;
-      rows.replaceChildren(...shown);
-      if (order.length) {
-        view.setAttribute('aria-activedescendant', `row-${order[cursor]}`);
-      } else view.removeAttribute('aria-activedescendant');
-    }
-
-    function moveTo(at) {
-      cursor = Math.max(0, Math.min(at, order.length - 1));
-      const top = cursor * ROW;
-      const lowest = top + ROW - view.clientHeight;
-      view.scrollTop = Math.max(lowest, Math.min(view.scrollTop, top));
-      draw();
-    }
+    const mark = () => rows.mark(order.indexOf(selected));
 
     function apply() {
       status.classList.remove('wrong');
@@ -231,7 +162,8 @@ monosem.list = (() => {
         ([name, value]) => value !== DEFAULT[name],
       );
       changed(Object.fromEntries(differing));
-      moveTo(Math.max(order.indexOf(selected), 0));
+      rows.set(order.length);
+      mark();
     }
 
     const set_ = (name) => (value) => {
@@ -245,28 +177,10 @@ monosem.list = (() => {
     });
     regex.addEventListener('change', () => set_('regex')(regex.checked ? '1' : ''));
 
-    function press(event) {
-      const to = {
-        ArrowDown: cursor + 1,
-        ArrowUp: cursor - 1,
-        PageDown: cursor + Math.floor(view.clientHeight / ROW),
-        PageUp: cursor - Math.floor(view.clientHeight / ROW),
-        Home: 0,
-        End: order.length - 1,
-      }[event.key];
-      if (to !== undefined) moveTo(to);
-      else if (event.key === 'Enter' && order.length) open(order[cursor]);
-      else return;
-      event.preventDefault();
-    }
-    view.addEventListener('keydown', press);
     input.addEventListener('keydown', (event) => {
-      if (event.key === 'Enter' && order.length) open(order[cursor]);
-      if (event.key === 'ArrowDown') view.focus();
+      if (event.key === 'Enter' && order.length) open(order[0]);
+      if (event.key === 'ArrowDown') rows.node.focus();
     });
-    view.addEventListener('scroll', draw, { passive: true });
-    const resized = new ResizeObserver(draw);
-    resized.observe(view);
 
     place.replaceChildren(
       element('div', 'search', [input, field('regex', regex)]),
@@ -284,13 +198,13 @@ monosem.list = (() => {
         ),
         turn,
       ]),
-      element('div', 'row heading', [
+      element('div', 'heading', [
         element('span', 'number', 'No.'),
         element('span', 'number', 'density'),
         element('span', 'number', 'max'),
         element('span', '', 'label, or what it fires on'),
       ]),
-      view,
+      rows.node,
       status,
     );
     apply();
@@ -299,22 +213,20 @@ monosem.list = (() => {
       // Marks a feature as the one on show.
       select: (i) => {
         selected = i;
-        const at = order.indexOf(i);
-        if (at >= 0) moveTo(at);
-        else draw();
+        mark();
       },
       // Opens the one before it in the list (-1) or behind it (1).
       step: (by) => {
-        const at = Math.max(order.indexOf(selected), 0) + by;
-        if (order[at] !== undefined) open(order[at]);
+        const place = Math.max(order.indexOf(selected), 0) + by;
+        if (order[place] !== undefined) open(order[place]);
       },
-      redraw: draw,
+      redraw: rows.refresh,
       first: () => order[0],
       focusSearch: () => input.focus(),
-      focus: () => view.focus(),
-      close: () => resized.disconnect(),
+      focus: () => rows.node.focus(),
+      close: rows.close,
     };
   }
 
-  return { make, text };
+  return { make };
 })();

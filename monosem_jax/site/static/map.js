@@ -55,7 +55,6 @@ monosem.views.map = (() => {
     const keys = pack.meta.sets.map((n) => data.sets[n].key);
     await card.load(...keys);
     const keyOf = (i) => data.sets[pack.set[i]].key;
-    const search = monosem.search(pack);
     const choices = monosem.mapColours.choices(pack);
     const known = choices.some(([by]) => by === query.get('colour'));
     let by = known ? query.get('colour') : 'set';
@@ -124,7 +123,7 @@ monosem.views.map = (() => {
     // Which points are there, and which of them are what is searched for.
     function filter() {
       for (let i = 0; i < shown.length; i++) shown[i] = !off.has(keyOf(i));
-      matches = search.find(find)?.filter((i) => shown[i]) ?? null;
+      matches = monosem.search.entries(pack, find)?.filter((i) => shown[i]) ?? null;
       plot.setShown(shown);
       plot.highlight(matches);
       list.filter(shown, matches);
@@ -186,7 +185,7 @@ monosem.views.map = (() => {
     );
     recolour();
     filter();
-    const start = asked ? search.index(asked.key, asked.number) : -1;
+    const start = asked ? monosem.search.index(pack, asked.key, asked.number) : -1;
     if (start >= 0) {
       open(start);
       plot.zoomTo(start);

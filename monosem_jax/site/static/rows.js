@@ -7,10 +7,11 @@ monosem.rows = (() => {
   const OVERSCAN = 6;
   let lists = 0;
 
-  // `draw(place)` makes the nodes of a row; `onPick(place)` is told of the row
+  // `draw(place)` makes the nodes of a row, `faint(place)` says whether it stands
+  // back; `onPick(place)` is told of the row
   // that is under the pointer or the cursor, or -1; `onOpen(place)` of the one
   // that is chosen. A place is a row's number from above.
-  function make({ label, height, draw, onPick = () => {}, onOpen }) {
+  function make({ label, height, draw, faint, onPick = () => {}, onOpen }) {
     const id = `rows-${++lists}`;
     const inner = element('div', 'inner');
     const node = element('div', 'longlist', [inner]);
@@ -31,6 +32,7 @@ monosem.rows = (() => {
       one.setAttribute('aria-setsize', count);
       one.setAttribute('aria-posinset', place + 1);
       one.classList.toggle('cursor', place === cursor);
+      one.classList.toggle('faint', Boolean(faint?.(place)));
       one.style.top = `${place * height}px`;
       one.style.height = `${height}px`;
       return one;
@@ -111,6 +113,7 @@ monosem.rows = (() => {
     return {
       node,
       refresh: later,
+      close: () => watcher.disconnect(),
       // Other rows: from the top, or from where it stands.
       set(rows, keep = false) {
         count = rows;

@@ -1,64 +1,81 @@
 'use strict';
 
-// Finds features of several sets by label, by the tokens that they fire on or
-// raise, or by number. `pack` has columns `set` and `feature` of n entries;
-// columns of the sets have to be loaded.
-monosem.search = (pack) => {
+// Finds features by label, by the tokens that they fire on or raise, or by
+// number. Columns of the sets have to be loaded.
+monosem.search = (() => {
   const { data } = monosem;
-  const { set, feature } = pack;
-  let words = null; // of the vocabulary, in small letters
+  let words = null; // the vocabulary in small letters
+
+  function matcher(q, regex) {
+    if (regex) {
+      const pattern = new RegExp(q, 'u');
+      return (text) => pattern.test(text);
+    }
+    const small = q.toLowerCase();
+    return (text) => text.toLowerCase().includes(small);
+  }
+
+  // Which tokens are found, of each 0 or 1: they are searched once, however
+  // many features have them.
+  function tokens(q, regex, matches) {
+    if (regex) return Uint8Array.from(data.tokens, (token) => matches(token));
+    words ??= data.tokens.map((token) => token.toLowerCase());
+    const small = q.toLowerCase();
+    return Uint8Array.from(words, (word) => word.includes(small));
+  }
+
+  // Which features of a set are found, of each 0 or 1; null for all, where
+  // nothing is asked. `where` is `any`, `label`, `fires` or `raises`; `any` takes
+  // 123 and A/1/123 as numbers, too. Throws where a pattern is none.
+  function of(key, { q, regex = false, where = 'any' }) {
+    if (!q.trim()) return null;
+    const set = data.set(key);
+    const found = new Uint8Array(set.features);
+    const matches = matcher(q, regex);
+    const asked = (...names) => where === 'any' || names.includes(where);
+    if (asked('fires', 'raises')) {
+      const hits = tokens(q, regex, matches);
+      for (const name of ['fires', 'raises'].filter((one) => asked(one))) {
+        const column = set.columns[name];
+        for (let i = 0; i < column.length; i++) {
+          if (hits[column[i]]) found[Math.floor(i / column.width)] = 1;
+        }
+      }
+    }
+    if (asked('label')) {
+      for (const [i, label] of monosem.labels.all(key)) {
+        if (matches(label)) found[i] = 1;
+      }
+    }
+    const [, run, digits] = q.match(/^(?:(.+)\/)?(\d{1,9})$/) ?? [];
+    const named = !run || run.toLowerCase() === set.run.toLowerCase();
+    if (asked() && digits !== undefined && named) {
+      if (Number(digits) < set.features) found[Number(digits)] = 1;
+    }
+    return found;
+  }
+
+  // The same over entries of several sets, columns `set` and `feature` of a
+  // pack: their numbers, rising; null where nothing is asked.
+  function entries({ set, feature }, q) {
+    const hits = new Map(
+      [...new Set(set)].map((n) => [n, of(data.sets[n].key, { q })]),
+    );
+    if (!q.trim()) return null;
+    const found = [];
+    for (let i = 0; i < feature.length; i++) {
+      if (hits.get(set[i])[feature[i]]) found.push(i);
+    }
+    return Uint32Array.from(found);
+  }
 
   // The entry that is a feature; -1 for none.
-  function index(key, number) {
+  function index({ set, feature }, key, number) {
     for (let i = 0; i < feature.length; i++) {
       if (feature[i] === number && data.sets[set[i]].key === key) return i;
     }
     return -1;
   }
 
-  // Which tokens contain a text, of each 0 or 1.
-  function tokens(text) {
-    words ??= data.tokens.map((token) => token.toLowerCase());
-    return Uint8Array.from(words, (word) => Number(word.includes(text)));
-  }
-
-  // The numbers of the features whose labels contain a text, by set.
-  function labelled(text) {
-    return new Map(
-      [...new Set(set)].map((n) => [
-        n,
-        new Set(
-          [...monosem.labels.all(data.sets[n].key)]
-            .filter(([, label]) => label.toLowerCase().includes(text))
-            .map(([number]) => Number(number)),
-        ),
-      ]),
-    );
-  }
-
-  // Entries that a text finds, rising; null if it is empty. '123' and 'A/1/123'
-  // are numbers, too.
-  function find(said) {
-    const text = said.toLowerCase();
-    if (!text.trim()) return null;
-    const hit = tokens(text);
-    const named = labelled(text);
-    const [, run, digits] = text.match(/^(?:(.+)\/)?(\d{1,9})$/) ?? [];
-    const number = digits === undefined ? -1 : Number(digits);
-    const found = [];
-    for (let i = 0; i < feature.length; i++) {
-      const one = data.sets[set[i]];
-      const { fires, raises } = one.columns;
-      const own = feature[i];
-      const is =
-        (own === number && (!run || one.run.toLowerCase() === run)) ||
-        named.get(set[i]).has(own) ||
-        data.row(fires, own).some((id) => hit[id]) ||
-        data.row(raises, own).some((id) => hit[id]);
-      if (is) found.push(i);
-    }
-    return Uint32Array.from(found);
-  }
-
-  return { find, index };
-};
+  return { entries, index, of };
+})();

@@ -71,7 +71,7 @@ monosem.views.steer = (() => {
       what.replaceChildren(
         link(href(own.key, pin.feature), `${own.run}/${pin.feature}`),
         ` at ${fixed(pin.value * max)}, of ${fixed(max)} at most `,
-        monosem.feature.gist(own.key, pin.feature),
+        monosem.card.gist(own.key, pin.feature),
       );
     }
 

@@ -26,7 +26,7 @@ monosem.views.texts = (() => {
     const { line, detail, choose } = monosem.tokenwise.make({
       key,
       ids: row(texts.tokens, x),
-      loss: halves(row(texts.loss, x)),
+      loss: halves(row(own.loss, x)),
       total: (t) => own.active[x * T + t],
       features: (t) => {
         const found = [];
@@ -43,9 +43,9 @@ monosem.views.texts = (() => {
       chosen: (t) =>
         monosem.router.keep({ ...Object.fromEntries(query), token: t }),
     });
-    const titles = texts.meta.map(({ title }, i) => [
+    const titles = texts.meta.map(({ subset }, i) => [
       String(i),
-      `${i}: ${visible(title, 60)}`,
+      `${i}: ${visible(subset, 60)}`,
     ]);
     const sets = keys().map((other) => [other, monosem.data.set(other).run]);
     place.replaceChildren(

@@ -35,7 +35,7 @@ monosem.tokenwise = (() => {
         element('li', '', [
           link(href(key, one.feature), `${run}/${one.feature}`),
           element('span', 'number', form(one[name])),
-          monosem.feature.gist(key, one.feature),
+          monosem.card.gist(key, one.feature),
         ]),
       );
     return [panel(title, note, [element('ol', 'relatives', rows)])];

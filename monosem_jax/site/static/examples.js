@@ -1,0 +1,124 @@
+'use strict';
+
+// The examples of a feature, in groups; behind a button the whole context of
+// each.
+monosem.examples = (() => {
+  const { button, element, panel } = monosem.dom;
+  const { count, digits, percent } = monosem.format;
+
+  function level({ fraction }, sampleMax) {
+    if (fraction === undefined) return '';
+    const share = percent(fraction);
+    const near = digits(fraction * sampleMax);
+    return `near ${near}, ${share} of the sample’s maximum`;
+  }
+
+  // The line of an example, and behind a button its whole context.
+  function row(set, example, max) {
+    const { subsets } = monosem.data.run;
+    const own = example.acts[example.own];
+    const act = element('span', 'number', digits(own));
+    const from = element(
+      'span',
+      'subset',
+      monosem.tokens.visible(subsets[example.subset] ?? '', 24),
+    );
+    from.title = `context ${example.context}, position ${example.position}`;
+    const node = element('li', '', [
+      act,
+      monosem.tokens.example(example, max, set.key),
+      from,
+    ]);
+    const wider = button('⋯', async () => {
+      const open = node.querySelector('.wide');
+      wider.setAttribute('aria-expanded', String(!open));
+      if (open) {
+        open.remove();
+        return;
+      }
+      const wide = element('div', 'wide', 'loading …');
+      node.append(wide);
+      try {
+        wide.replaceChildren(await whole(set, example, max));
+      } catch (error) {
+        wide.textContent = error.message;
+      }
+    });
+    wider.setAttribute('aria-label', 'Show the whole context');
+    wider.setAttribute('aria-expanded', 'false');
+    node.append(wider);
+    return node;
+  }
+
+  async function whole(set, example, max) {
+    const context = await monosem.record.context(set.key, example.context);
+    if (!context) {
+      return element('p', 'note', 'This context is not among the page’s.');
+    }
+    const start = example.position - example.own;
+    const known = (at) => at >= start && at < start + example.ids.length;
+    const line = monosem.tokens.line(context.ids, example.position, (at) => ({
+      share: known(at) && max > 0 ? example.acts[at - start] / max : 0,
+      activation: known(at) ? example.acts[at - start] : undefined,
+      effect: known(at) ? example.effects.get(at - start) : undefined,
+      key: set.key,
+      context: example.context,
+      position: at,
+    }));
+    Array.from(line.children).forEach((node, at) => {
+      if (!known(at)) node.classList.add('beyond');
+    });
+    return element('div', '', [
+      line,
+      element(
+        'p',
+        'note',
+        `context ${count(example.context)} of ${monosem.data.run.contexts.split}; ` +
+          'activations are known of the tokens in full ink',
+      ),
+    ]);
+  }
+
+  function group(set, found, index, record, max) {
+    const examples = record.examples.filter(({ group }) => group === index);
+    if (examples.length === 0) return [];
+    const lines = examples.map((example) => row(set, example, max));
+    return [
+      panel(
+        found.name,
+        level(found, record.sampleMax),
+        [element('ol', 'examples', lines)],
+        'wideblock',
+      ),
+    ];
+  }
+
+  function legend() {
+    const sample = (className, text) => {
+      const node = element('span', `token ${className}`, text);
+      node.style.setProperty('--effect', 1);
+      node.style.setProperty('--shade', className ? 0 : 1);
+      return node;
+    };
+    return element('p', 'note legend', [
+      sample('', 'shade'),
+      ': activation, of the feature’s maximum. Underlined is the token that is ' +
+        'predicted: ',
+      sample('helped', 'helped'),
+      ' where its loss rises without the feature, ',
+      sample('hurt', 'hurt'),
+      ' where it falls.',
+    ]);
+  }
+
+  // The panels of all groups that a record has examples of.
+  function panels(set, record, max) {
+    if (!record.examples.length) return [];
+    return [
+      ...(set.effects ? [legend()] : []),
+      ...set.groups.flatMap((found, i) => group(set, found, i, record, max)),
+    ];
+  }
+
+  return { panels };
+})();

@@ -1,0 +1,98 @@
+'use strict';
+
+// What a feature is near to: neurons, and features of this and other
+// dictionaries.
+monosem.relatives = (() => {
+  const { button, element, link, panel } = monosem.dom;
+  const { fixed, percent } = monosem.format;
+  const { href } = monosem.router;
+
+  function neurons(set, record) {
+    const key = `${set.meta.model}_neurons`;
+    const name = (i) =>
+      monosem.data.set(key)
+        ? link(href(key, i), `${set.meta.model}/neurons/${i}`)
+        : `neuron ${i}`;
+    const found = [];
+    if (record.aligned.length) {
+      found.push(
+        panel('Neuron alignment', 'largest coefficients of the decoder row', [
+          monosem.dom.table(
+            ['neuron', 'value', 'of L1'],
+            record.aligned.map(({ neuron, weight, share }) => [
+              [name(neuron)],
+              fixed(weight),
+              percent(share),
+            ]),
+          ),
+        ]),
+      );
+    }
+    if (record.neurons.length) {
+      found.push(
+        panel('Correlated neurons', 'of activations, over tokens', [
+          monosem.dom.table(
+            ['neuron', 'Pearson r', 'cosine'],
+            record.neurons.map(({ neuron, r, cosine }) => [
+              [name(neuron)],
+              fixed(r),
+              fixed(cosine),
+            ]),
+          ),
+        ]),
+      );
+    }
+    return found;
+  }
+
+  const RELATIVES = [
+    ['near', 'Nearest features', 'by the cosine of decoder rows'],
+    ['twin', 'The other model’s', 'by Pearson’s r of activations'],
+    ['parent', 'Splits from', 'masked cosine similarity'],
+    ['child', 'Splits into', 'masked cosine similarity'],
+    ['next', 'Leads to', 'rise of the probability to fire next'],
+    ['previous', 'Follows on', 'rise of its probability to fire next'],
+  ];
+  const SHOWN = 8;
+
+  function linked(record) {
+    return RELATIVES.flatMap(([kind, title, note]) => {
+      const found = record.links[kind];
+      if (!found.length) return [];
+      const list = element('ol', 'relatives');
+      const rows = found.map(({ key, feature, value }) => {
+        const what = element('span', 'gist');
+        monosem.card
+          .load(key)
+          .then(() => what.replaceChildren(monosem.card.gist(key, feature)))
+          .catch((error) => {
+            what.textContent = error.message;
+          });
+        return element('li', '', [
+          link(href(key, feature), monosem.card.name(key, feature)),
+          element('span', 'number', fixed(value)),
+          what,
+        ]);
+      });
+      list.append(...rows.slice(0, SHOWN));
+      const more = rows.slice(SHOWN);
+      const rest = button(`${more.length} more`, () => {
+        list.append(...more);
+        rest.remove();
+      });
+      return [
+        panel(title, note, [
+          list,
+          ...(more.length ? [rest] : []),
+        ]),
+      ];
+    });
+  }
+
+  const panels = (set, record) => [
+    ...neurons(set, record),
+    ...linked(record),
+  ];
+
+  return { panels };
+})();
