@@ -45,9 +45,11 @@ Flags of sample:
 
 Flags of export:
 
-  --format=anthropic    the JSON published beside the paper, or neuronpedia: the
-                        files of its bulk import
-  --to=DIR              the folder to write: a new or an empty one
+  --format=anthropic    the JSON published beside the paper; neuronpedia: the
+                        files of its bulk import; html: the page of at most 200
+                        features in one file, which needs nothing else
+  --to=DIR              the folder to write: a new or an empty one; of html the
+                        file, FILE.html
   --run=A/1             whose features; without it the main dictionary's
   --features=3,100-120  these alone
 

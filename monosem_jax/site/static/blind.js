@@ -73,7 +73,7 @@ monosem.blind = (() => {
     for (const key of keys) {
       const { state } = await monosem.data.columns(key);
       const live = [];
-      for (let i = 0; i < state.length; i++) {
+      for (const i of monosem.data.numbers(monosem.data.set(key))) {
         const known =
           state[i] !== LIVE ||
           monosem.labels.get(key, i).some((entry) => entry.by === by);
@@ -105,7 +105,8 @@ monosem.blind = (() => {
 
   // The part of the view of labels that starts and resumes sessions.
   function setup() {
-    const { sets, run } = monosem.data;
+    const { run } = monosem.data;
+    const sets = monosem.data.shown();
     const { by } = monosem.labelform.controls();
     const note = monosem.labelform.said();
     const model = monosem.data.set(run.main)?.meta.model;

@@ -6,7 +6,7 @@ monosem.blinditem = (() => {
   const { button, element, field, link } = monosem.dom;
   const { count, percent } = monosem.format;
   const { chip, line } = monosem.tokens;
-  const { href, go } = monosem.router;
+  const { href, go, replace } = monosem.router;
   const { done, entryOf, sessions } = monosem.blind;
   // Of an example's largest activation, what is bold.
   const STRONG = 0.5;
@@ -88,7 +88,7 @@ monosem.blinditem = (() => {
     if (asked === undefined) {
       const open = all.findIndex((item) => !done(session, item));
       const at = String((open < 0 ? all.length : open) + 1);
-      history.replaceState(null, '', href('labelling', 'blind', seed, at));
+      replace(href('labelling', 'blind', seed, at));
       return show([seed, at], place);
     }
     const at = Number(asked) - 1;

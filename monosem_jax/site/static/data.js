@@ -141,6 +141,13 @@ monosem.data = (() => {
 
   data.set = (key) => data.sets.find((set) => set.key === key);
 
+  // The numbers of the features of a set that are on the page: all, or, in a
+  // page of one file, those that were chosen for it, see single.py.
+  data.numbers = (set) => set.chosen ?? Array(set.features).keys();
+
+  // The sets that have any.
+  data.shown = () => data.sets.filter((set) => set.chosen?.length !== 0);
+
   // The columns of a set, which then stay: set.fired, set.max, ...
   data.columns = async (key) => {
     const set = data.set(key);

@@ -60,11 +60,24 @@ monosem.record = (() => {
     return found;
   }
 
+  // Where a feature stands among those of its set that are on the page.
+  function place(key, number) {
+    const { chosen, run } = monosem.data.set(key);
+    if (!chosen) return number;
+    if (chosen.includes(number)) return chosen.indexOf(number);
+    const [own] = monosem.data.shown();
+    throw new Error(
+      `${run}/${number} is not in this file, which has ` +
+        `${own.chosen.length} features of ${own.run}.`,
+    );
+  }
+
   // The record of a feature, a promise.
   async function feature(key, number) {
     const size = monosem.data.run.shard;
-    const pack = await load(`${key}/${padded(Math.floor(number / size))}`);
-    const i = number % size;
+    const at = place(key, number);
+    const pack = await load(`${key}/${padded(Math.floor(at / size))}`);
+    const i = at % size;
     const found = {
       key,
       number,

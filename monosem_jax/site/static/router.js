@@ -34,12 +34,25 @@ monosem.router = (() => {
     return { parts, query: new URLSearchParams(query) };
   }
 
+  // Another address for what is shown, in place of its own. A frame that a page
+  // fills by `srcdoc` takes whole addresses alone, others to be of that page.
+  const replace = (hash) =>
+    history.replaceState(null, '', location.href.split('#', 1)[0] + hash);
+
+  // So it takes links, too.
+  function follow(event) {
+    const hash = event.target.closest?.('a')?.getAttribute('href');
+    if (!hash?.startsWith('#')) return;
+    event.preventDefault();
+    location.hash = hash;
+  }
+
   // Changes what stands behind the address's question mark, and shows nothing
   // anew: a view that is changed by hand keeps its address true.
   function keep(query) {
     const [path] = location.hash.split('?', 1);
     const text = new URLSearchParams(query).toString();
-    history.replaceState(null, '', text ? `${path}?${text}` : path);
+    replace(text ? `${path}?${text}` : path);
   }
 
   function mark(name) {
@@ -106,11 +119,14 @@ monosem.router = (() => {
     }
     navigation();
     window.addEventListener('hashchange', route);
+    if (location.protocol === 'about:') {
+      document.addEventListener('click', follow);
+    }
     if (location.hash.length < 2) {
-      history.replaceState(null, '', href(monosem.data.run.main));
+      replace(href(monosem.data.run.main));
     }
     await route();
   }
 
-  return { go, href, keep, start };
+  return { go, href, keep, replace, start };
 })();

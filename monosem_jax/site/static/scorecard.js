@@ -120,6 +120,7 @@ monosem.scorecard = (() => {
   function provenance() {
     const { provenance: known, version, sets } = monosem.data.run;
     const { splits } = known.store;
+    const [{ chosen, run }] = monosem.data.shown();
     const sampling = Object.fromEntries(
       sets.map((set) => [
         set.run,
@@ -157,8 +158,10 @@ monosem.scorecard = (() => {
         element(
           'p',
           'note',
-          'checksums.txt beside this page has those of all its files: ' +
-            'sha256sum --check checksums.txt',
+          chosen
+            ? `This file holds ${count(chosen.length)} features of ${run} alone.`
+            : 'checksums.txt beside this page has those of all its files: ' +
+                'sha256sum --check checksums.txt',
         ),
       ],
       'wideblock',

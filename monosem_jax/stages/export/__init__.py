@@ -2,6 +2,7 @@
 
 anthropic    DIR/a1/3.json, as published beside the paper: `interop.anthropic`
 neuronpedia  DIR/MODEL/SOURCE/..., for its bulk import: `interop.neuronpedia`
+html         the page of some features in one file: `site.single`
 """
 
 import pathlib
@@ -13,27 +14,30 @@ from monosem_jax.files import in_place_of
 from monosem_jax.interop import anthropic, neuronpedia
 from monosem_jax.interop.feature import Feature
 from monosem_jax.names import controls, main_dictionary, run_name
+from monosem_jax.site import single
+from monosem_jax.stages import exhibits
 from monosem_jax.stages.export.records import Records
 from monosem_jax.text.manifest import TOKENIZER
 from monosem_jax.text.tokenizer import Tokenizer
 from monosem_jax.workdir import Workdir
 
-FORMATS = ('anthropic', 'neuronpedia')
+FORMATS = ('anthropic', 'neuronpedia', 'html')
 
 
 def run(w: Workdir, *, format: str, run: str, to: str, features: str) -> None:
-  """Writes the features of a dictionary or a control into a new folder.
+  """Writes the features of a dictionary or a control into a new folder or file.
 
   Args:
     w: the work directory.
     format: see `FORMATS`.
     run: whose features, by the paper's name: A/1; '' for the main dictionary.
-    to: the folder, which must not be there, or be empty.
+    to: the folder, which must not be there, or be empty; of html the file,
+      which must not be there.
     features: which of them, such as 3,17,100-120; '' for all.
 
   Raises:
-    UserError: a flag says what cannot be, something is not made yet, the folder
-      has something in it, or the disk is full.
+    UserError: a flag says what cannot be, something is not made yet, `to` has
+      something in it, or the disk is full.
   """
   hosts.by_first(lambda: _write(w, format, run, to, features))
 
@@ -41,6 +45,9 @@ def run(w: Workdir, *, format: str, run: str, to: str, features: str) -> None:
 def _write(w: Workdir, form: str, run: str, to: str, features: str) -> None:
   if form not in FORMATS:
     raise UserError(f'--format: {form!r} is none{nearest(form, FORMATS)}.')
+  if form == 'html':
+    _write_html(w, _file(to), _name(w, run), features)
+    return
   directory, name = _target(to), _name(w, run)
   others = [n for n in controls(w.config) if not n.endswith('_neurons')]
   if form == 'anthropic' and name in others:
@@ -72,6 +79,40 @@ def _write(w: Workdir, form: str, run: str, to: str, features: str) -> None:
   except OSError as e:
     raise UserError(f'--to={directory}: {e.strerror}.') from e
   w.log(f'export: {len(chosen):,} features of {records.run} in {directory}')
+
+
+def _write_html(
+  w: Workdir, path: pathlib.Path, name: str, features: str
+) -> None:
+  tables = exhibits.tables(w)
+  run = run_name(name)
+  if name not in tables:
+    raise UserError(
+      f'--run: {run}: the page shows dictionaries and neurons that have a '
+      f'feature table, and there is none in {w.features(name)}.'
+    )
+  chosen = parse(features, len(tables[name].fired_F))
+  if len(chosen) > single.MOST:
+    raise UserError(
+      f'--features: {len(chosen):,} features of {run}; one file holds '
+      f'{single.MOST} at most. Name fewer, or give away the folder {w.site}.'
+    )
+  shown = exhibits.read(w, tables, {name: chosen})
+  try:
+    single.write(
+      path,
+      build=shown.build,
+      run=shown.run,
+      exhibits=shown.exhibits,
+      contexts=shown.contexts,
+      vocabulary=shown.vocabulary,
+      key=name,
+      chosen=chosen,
+    )
+  except OSError as e:
+    raise UserError(f'--to={path}: {e.strerror}.') from e
+  size = path.stat().st_size / 1e6
+  w.log(f'export: {len(chosen):,} features of {run} in {path}, {size:.1f} MB')
 
 
 def _each(records: Records, chosen: list[int]) -> Iterator[Feature]:
@@ -134,6 +175,16 @@ def _name(w: Workdir, run: str) -> str:
   if run not in known:
     raise UserError(f'--run: unknown run {run!r}{nearest(run, known)}.')
   return known[run]
+
+
+def _file(to: str) -> pathlib.Path:
+  """The file to write, which is not there yet."""
+  if not to.endswith('.html'):
+    raise UserError('--to=FILE.html is needed: the file to write.')
+  path = pathlib.Path(to).absolute()
+  if path.exists():
+    raise UserError(f'--to: {path} is there; name another, or remove it.')
+  return path
 
 
 def _target(to: str) -> pathlib.Path:

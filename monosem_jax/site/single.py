@@ -1,0 +1,176 @@
+"""The page in one file, of some features of a set. Imports no jax.
+
+It is the page of `export` with scripts, style and data inside: it opens by
+double click, from any host, and as the srcdoc of a notebook's frame. Nothing
+but what stands in it may act: its policy names every script by its hash.
+
+The packs are those of `export`, of the chosen features alone. In the index each
+set has `chosen`, their numbers, rising: the first of them is row 0 of shard 0.
+The list's columns keep the place of every feature, and are 0 but for the chosen
+ones and those that they lead to.
+"""
+
+import base64
+import dataclasses
+import hashlib
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from monosem_jax.files import write_file
+from monosem_jax.site import export, pack
+from monosem_jax.site.exhibit import Contexts, Exhibit
+
+# Features of a file, at most: some megabytes, which mail and notebooks take.
+MOST = 200
+# What would end a script or a style early, in any letter case.
+_ENDS = re.compile(r'<!--|</?script|</style', re.IGNORECASE)
+_POLICY = re.compile(
+  r'<!--[^>]*-->\s*<meta http-equiv="Content-Security-Policy" content="[^"]*">'
+)
+_SCRIPT = re.compile(r'\s*<script defer src="([^"]*)"></script>')
+_STYLE = re.compile(r'<link rel="stylesheet" href="([^"]*)">')
+_ICON = re.compile(r'(?<=<link rel="icon" href=")[^"]*(?=">)')
+
+
+def write(
+  path: pathlib.Path,
+  *,
+  build: str,
+  run: Mapping[str, Any],
+  exhibits: Sequence[Exhibit],
+  contexts: Contexts,
+  vocabulary: list[str],
+  key: str,
+  chosen: Sequence[int],
+) -> None:
+  """Writes the file, in place of one that is there.
+
+  Args:
+    path: of the file.
+    build, run, exhibits, vocabulary: as of `export.write`.
+    contexts: those that examples of the chosen features are of.
+    key: the set they are of.
+    chosen: their numbers, rising.
+
+  Raises:
+    UserError: the disk is full.
+  """
+  scripts = [export.NO_SERVER]
+
+  def put(name: str, meta: Any, columns: Mapping[str, np.ndarray]) -> None:
+    scripts.append(pack.script(name, pack.pack(build, meta, columns)))
+
+  [own] = (e for e in exhibits if e.key == key)
+  part = only(own, chosen)
+  index = export.index(contexts, exhibits)
+  for n, e in enumerate(exhibits):
+    index['sets'][n]['chosen'] = list(chosen) if e is own else []
+    kept_F = np.zeros(e.features, bool)
+    kept_F[part.links.feature_M[part.links.set_M == n]] = True
+    kept_F[index['sets'][n]['chosen']] = True
+    export.put_columns(put, e, kept_F)
+  export.put_features(put, part)
+  export.put_contexts(put, contexts, [part])
+  put('vocabulary', vocabulary, {})
+  put('index', {**run, 'main': key, **index}, {})
+  write_file(path, _page(b''.join(scripts).decode('ascii')).encode())
+
+
+def only(e: Exhibit, chosen: Sequence[int]) -> Exhibit:
+  """Some features of a set as a set of their own, in that order (rising)."""
+  rows, t, of = np.asarray(chosen, np.int64), e.table, e.links.of_F1
+  fields = [f.name for f in dataclasses.fields(t) if f.name != 'meta']
+  links_M = np.zeros(of[-1], bool)
+  for i in rows:
+    links_M[of[i] : of[i + 1]] = True
+  kept = lambda x: None if x is None else x[rows]
+  return dataclasses.replace(
+    e,
+    table=dataclasses.replace(t, **{n: getattr(t, n)[rows] for n in fields}),
+    live_F=e.live_F[rows],
+    document_FE=e.document_FE[rows],
+    subset_FE=e.subset_FE[rows],
+    links=dataclasses.replace(
+      e.links,
+      of_F1=np.r_[0, np.cumsum(np.diff(of)[rows])],
+      kind_M=e.links.kind_M[links_M],
+      set_M=e.links.set_M[links_M],
+      feature_M=e.links.feature_M[links_M],
+      value_M=e.links.value_M[links_M],
+    ),
+    rows_FA=kept(e.rows_FA),
+    effects=_effects(e, rows),
+    neurons=e.neurons and {k: kept(x) for k, x in e.neurons.items()},
+    labels={},
+  )
+
+
+def _effects(e: Exhibit, rows: np.ndarray) -> dict[str, np.ndarray] | None:
+  if e.effects is None:
+    return None
+  window = e.table.example_tokens_FEW[0].size
+  feature_M, at_M = np.divmod(e.effects['at_M'], window)
+  row_M = np.minimum(np.searchsorted(rows, feature_M), rows.size - 1)
+  kept_M = rows[row_M] == feature_M
+  found = {name: x[kept_M] for name, x in e.effects.items()}
+  return found | {'at_M': (row_M * window + at_M)[kept_M]}
+
+
+def _page(data: str) -> str:
+  """The page with everything inside, the data among its scripts."""
+  scripts, styles = [], []
+
+  def script(match: re.Match) -> str:
+    name = match[1]
+    scripts.append(_whole(data if name == export.LIVE else _static(name)))
+    return ''
+
+  def style(match: re.Match) -> str:
+    styles.append(_whole(_static(match[1])))
+    return f'<style>{styles[-1]}</style>'
+
+  def icon(match: re.Match) -> str:
+    drawn = base64.b64encode(_static(match[0]).encode()).decode()
+    return f'data:image/svg+xml;base64,{drawn}'
+
+  page = _SCRIPT.sub(script, _static('index.html'))
+  page = _ICON.sub(icon, _STYLE.sub(style, page))
+  policy = (
+    f"default-src 'none'; script-src {_hashes(scripts)}; "
+    f"style-src {_hashes(styles)}; img-src data: blob:; base-uri 'none'; "
+    "form-action 'none'"
+  )
+  said = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+  page = _POLICY.sub(lambda _: said, page)
+  # As deferred ones they run when all of the body is there.
+  inside = ''.join(f'<script>{text}</script>\n' for text in scripts)
+  before, end, after = page.rpartition('</body>')
+  return before + inside + end + after
+
+
+def _static(name: str) -> str:
+  """A file of the page, by its address in it."""
+  files = resources.files('monosem_jax.site') / 'static'
+  return (files / name.removeprefix('static/')).read_text('utf-8')
+
+
+def _whole(text: str) -> str:
+  """A script or a style that stands inside a page as it is.
+
+  Raises:
+    ValueError: something in it would end it.
+  """
+  if found := _ENDS.search(text):
+    raise ValueError(f'{found[0]} would end a script or a style early.')
+  return text
+
+
+def _hashes(texts: Sequence[str]) -> str:
+  """What names inline scripts or styles in a policy."""
+  digests = (hashlib.sha256(text.encode()).digest() for text in texts)
+  return ' '.join(f"'sha256-{base64.b64encode(d).decode()}'" for d in digests)
