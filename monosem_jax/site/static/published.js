@@ -20,6 +20,25 @@ monosem.published = (() => {
       changes.map((pairs) => pick(pairs[n] ?? nothing[n])),
     );
 
+  const isNeurons = (set) => set.key === `${set.meta.model}_neurons`;
+
+  // Whether there is all that is published: ablations, and what the dictionary
+  // leaves unexplained, which is nothing of neurons.
+  const there = (set, record) =>
+    set.columns.fired[record.number] > 0 &&
+    set.effects &&
+    (set.residual || isNeurons(set));
+
+  // The neurons that a feature is made of; of a neuron itself, then the first.
+  function aligned(set, record) {
+    if (!isNeurons(set)) return record.aligned;
+    const others = [0, 1, 2].filter((neuron) => neuron !== record.number);
+    return [
+      { neuron: record.number, weight: 1, share: 1 },
+      ...others.map((neuron) => ({ neuron, weight: 0, share: 0 })),
+    ].slice(0, 3);
+  }
+
   async function example(set, found, seen) {
     const from = Math.max(found.own - SIDE, 0);
     const to = Math.min(found.own + SIDE + 1, found.ids.length);
@@ -31,9 +50,12 @@ monosem.published = (() => {
     const context = set.residual
       ? await monosem.record.context(set.key, found.context)
       : null;
+    // null where the page has not got the context; nothing predicts the first
+    // token of one.
     const residual = (i) => {
-      const loss = context?.residual?.[start + i] ?? 0;
-      return Number.isFinite(loss) ? digits(loss) : 0;
+      if (!set.residual || start + i === 0) return 0;
+      const loss = context?.residual[start + i];
+      return Number.isFinite(loss) ? digits(loss) : null;
     };
     const datapoint = found.context * monosem.data.run.context + found.position;
     const repeated = Number(seen.has(datapoint));
@@ -82,6 +104,7 @@ monosem.published = (() => {
     const whole = groups.some((found, g) => level(found, g) && there(found));
     const bins = record.histogram.length;
     const named = ([id, weight]) => [word(id), digits(weight)];
+    const neurons = aligned(set, record);
     return {
       index: record.number,
       act_buckets: record.histogram,
@@ -92,9 +115,9 @@ monosem.published = (() => {
       statistics: {
         density_frac: digits(fired[record.number] / set.meta.tokens),
         global_max_act: digits(max[record.number]),
-        abs_max_neuron_weights: record.aligned.map((x) => digits(x.weight)),
-        abs_max_neuron_inds: record.aligned.map((x) => x.neuron),
-        l1_max_neuron_weights: record.aligned.map((x) => digits(x.share)),
+        abs_max_neuron_weights: neurons.map((x) => digits(x.weight)),
+        abs_max_neuron_inds: neurons.map((x) => x.neuron),
+        l1_max_neuron_weights: neurons.map((x) => digits(x.share)),
       },
       logit_effects: {
         negatives: [...record.lowered].reverse().map(named),
@@ -103,5 +126,5 @@ monosem.published = (() => {
     };
   }
 
-  return { feature };
+  return { feature, there };
 })();

@@ -180,8 +180,9 @@ monosem.save = (() => {
     panel.querySelector('.panelhead').append(tools);
   }
 
-  // The buttons that save a feature whole.
+  // The buttons that save a feature whole, where it can be.
   function feature(set, record) {
+    if (!monosem.published.there(set, record)) return [];
     const name = `${set.run.replaceAll('/', '-')}-${record.number}.json`;
     const write = async () => {
       const found = await monosem.published.feature(set, record);
