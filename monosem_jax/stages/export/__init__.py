@@ -16,7 +16,7 @@ from monosem_jax.interop.feature import Feature
 from monosem_jax.names import controls, main_dictionary, run_name
 from monosem_jax.site import single
 from monosem_jax.stages import exhibits
-from monosem_jax.stages.export.records import Records
+from monosem_jax.stages.export.records import Records, check
 from monosem_jax.text.manifest import TOKENIZER
 from monosem_jax.text.tokenizer import Tokenizer
 from monosem_jax.workdir import Workdir
@@ -97,6 +97,7 @@ def _write_html(
       f'--features: {len(chosen):,} features of {run}; one file holds '
       f'{single.MOST} at most. Name fewer, or give away the folder {w.site}.'
     )
+  check(w, name, tables[name])
   shown = exhibits.read(w, tables, {name: chosen})
   try:
     single.write(

@@ -19,6 +19,23 @@ from monosem_jax.workdir import Workdir
 _WEIGHTS, _CONFIG = 'sae_weights.safetensors', 'cfg.json'
 
 
+def check(w: Workdir, name: str, table: FeatureTable) -> dict[str, str]:
+  """Hashes of what a feature table was made from, which is there now.
+
+  Raises:
+    UserError: something else is there.
+  """
+  manifest = read_json(w.store / MANIFEST)
+  now = w.features_stamp(name, table.meta['model']).inputs
+  made_from = read_json(w.features(name) / STAMP)['inputs']
+  if now != made_from or table.meta['manifest'] != manifest['sha256']:
+    raise UserError(
+      f'export: {w.features(name)} is of another dictionary, transformer or '
+      'text than is there now; run the stage again that made it.'
+    )
+  return now
+
+
 @dataclasses.dataclass(frozen=True)
 class Records:
   """The features of a dictionary or a control.
@@ -59,13 +76,7 @@ class Records:
     """
     table = FeatureTable.load(w.features(name))
     model, manifest = table.meta['model'], read_json(w.store / MANIFEST)
-    now = w.features_stamp(name, model).inputs
-    made_from = read_json(w.features(name) / STAMP)['inputs']
-    if now != made_from or table.meta['manifest'] != manifest['sha256']:
-      raise UserError(
-        f'export: {w.features(name)} is of another dictionary, transformer or '
-        'text than is there now; run the stage again that made it.'
-      )
+    now = check(w, name, table)
     now |= {f'features/{name}': sha256(w.features(name) / STAMP)}
 
     def arrays(analysis: str, end: str, needed: bool) -> dict | None:
