@@ -194,6 +194,7 @@ IMPOSSIBLE = [
   (['features.contexts=16'], 'features', '16'),
   (['features.split=test'], 'split', 'test'),
   (['checkpoint.every_chunks=0'], 'every_chunks', '0'),
+  (['site.context_tokens=0'], 'site.context_tokens', '0'),
   (['models.A.activation_penalty=-1'], 'activation_penalty', '-1'),
   (['lm.activation_penalty=1', 'lm.site=resid'], 'activation_penalty', 'resid'),
   (['toy.superposition.sparsities=0,1'], 'sparsities', '[0, 1)'),
