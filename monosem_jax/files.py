@@ -60,9 +60,7 @@ def write_arrays(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 @contextlib.contextmanager
-def in_place_of(
-  directory: pathlib.Path, again: str
-) -> Iterator[pathlib.Path]:
+def in_place_of(directory: pathlib.Path, again: str) -> Iterator[pathlib.Path]:
   """Gives an empty folder that takes `directory`'s place if the block succeeds.
 
   A kill inside the block leaves the folder that was there as it was.

@@ -344,14 +344,16 @@ def write(
     features = {key: FEATURES for key in keys}
     folder = analysis(scratch, list(keys))
     match = (keys[0], keys[2]) if len(keys) > 2 else None
-    found = _links.read(folder, features, match)
+    found = _links.read(folder.joinpath, features, match)
     packs = {
-      'texts': views.texts(folder),
-      'splitting': views.splitting(folder, keys),
-      'universality': views.universality(folder, keys),
-      'automata': views.automata(folder),
-      **{f'{key}/texts': views.texts_of(folder, key) for key in keys},
-      **{f'map/{k}': v for k, v in views.layouts(folder, keys).items()},
+      'texts': views.texts(folder.joinpath),
+      'splitting': views.splitting(folder.joinpath, keys),
+      'universality': views.universality(folder.joinpath, keys),
+      'automata': views.automata(folder.joinpath),
+      **{f'{key}/texts': views.texts_of(folder.joinpath, key) for key in keys},
+      **{
+        f'map/{k}': v for k, v in views.layouts(folder.joinpath, keys).items()
+      },
     }
   tables = {
     key: table(f'{key[:-1]}/{key[-1]}', n) for n, key in enumerate(keys)

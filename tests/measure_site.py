@@ -185,7 +185,7 @@ def main() -> None:
   overrides = [x.removeprefix('--config.') for x in rest]
   w = Workdir(known.workdir, config.load(known.config, overrides))
   key, table = next(iter(exhibits.tables(w).items()))
-  found = exhibits.read(w, {key: table})
+  found = exhibits.read(w, exhibits.folders(w), {key: table})
   e = drawn(found.exhibits[0], known.features)
   examples = (e.table.example_stop_FE > 0).sum() / known.features
   effects = e.effects['at_M'].size / known.features

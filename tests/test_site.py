@@ -550,6 +550,31 @@ def test_every_token_of_an_example_stands_where_its_context_says(workdir):
     assert offset == place.offset
 
 
+def test_no_file_says_where_it_was_made(workdir):
+  """Not the text's folder, nor the run's own."""
+  site.run(workdir)
+  places = [str(program.text()), str(workdir.root), str(program.config())]
+  for name, data in files(workdir.site).items():
+    raw = gzip.decompress(data) if name.endswith('.bin') else data
+    for place in places:
+      assert place.encode() not in raw, name
+
+
+def test_an_analysis_of_another_dictionary_is_left_out(workdir, tmp_path):
+  shutil.copytree(workdir.root, tmp_path / 'run')
+  stamp = tmp_path / 'run/analysis/ablation/stamp.json'
+  found = json.loads(stamp.read_text())
+  found['inputs']['dictionaries/A1'] = 'another'
+  stamp.write_text(json.dumps(found))
+  lines: list[str] = []
+  site.run(Workdir(tmp_path / 'run', workdir.config, lines.append))
+  data = (tmp_path / 'run/site/data/index.bin').read_bytes()
+  own = pack.unpack(data)[1]['sets'][0]
+  assert not own['effects'] and not own['residual']
+  [said] = [line for line in lines if 'ablation' in line]
+  assert 'before what is there now' in said
+
+
 def test_fewer_contexts_are_written_where_they_are_bounded(workdir):
   c = dataclasses.replace(
     workdir.config, site=settings.Site(context_tokens=10 * 16)

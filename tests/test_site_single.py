@@ -580,7 +580,7 @@ def test_more_than_200_features_are_refused(workdir, tmp_path, monkeypatch):
   class Read(Exception):
     pass
 
-  def read(w, tables, chosen):
+  def read(w, folder, tables, chosen):
     raise Read(chosen)
 
   table = FeatureTable.load(workdir.features('A1'))

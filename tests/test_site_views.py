@@ -34,12 +34,12 @@ def halves(column: np.ndarray) -> list[float]:
 def everything(analysis: pathlib.Path):
   """All packs, by what makes them."""
   return {
-    'texts': views.texts(analysis),
-    'texts_of': views.texts_of(analysis, 'A1'),
-    'layouts': views.layouts(analysis, KEYS) or None,
-    'splitting': views.splitting(analysis, KEYS),
-    'universality': views.universality(analysis, KEYS),
-    'automata': views.automata(analysis),
+    'texts': views.texts(analysis.joinpath),
+    'texts_of': views.texts_of(analysis.joinpath, 'A1'),
+    'layouts': views.layouts(analysis.joinpath, KEYS) or None,
+    'splitting': views.splitting(analysis.joinpath, KEYS),
+    'universality': views.universality(analysis.joinpath, KEYS),
+    'automata': views.automata(analysis.joinpath),
   }
 
 
@@ -61,7 +61,7 @@ def test_texts_say_whence_they_are_but_name_no_file(analysis):
   text = {'context': 8, 'subset': 'Books', 'origin': '/home/me/b.txt'}
   text |= {'document': 7, 'offset': -1, 'whole': False}
   numbers(analysis, 'texts', {'texts': [text, text], 'runs': {}})
-  meta, columns = views.texts(analysis)
+  meta, columns = views.texts(analysis.joinpath)
   kept = {'subset': 'Books', 'document': 7, 'offset': -1, 'whole': False}
   assert meta == [kept, kept]
   assert columns['tokens'].tolist() == [[3, 4], [5, 6]]
@@ -80,7 +80,7 @@ def test_the_features_of_a_text_stand_token_after_token(analysis):
     active_XT=[[2, 0], [1, 40]],
     loss_XT=[[np.nan, 2], [np.nan, 0.5]],
   )
-  meta, columns = views.texts_of(analysis, 'A1')
+  meta, columns = views.texts_of(analysis.joinpath, 'A1')
   assert meta is None
   # Text 0 has two tokens, with 2 and 0 features; text 1 with 1 and 3.
   assert columns['of'].tolist() == [0, 2, 2, 3, 6]
@@ -108,7 +108,7 @@ def test_a_map_fills_the_square_and_says_how_wide_it_was(analysis):
     cluster_F=[-1, 0, 0],
     order_F=[2, 1, 0],
   )
-  found = views.layouts(analysis, KEYS)
+  found = views.layouts(analysis.joinpath, KEYS)
   assert list(found) == ['small']
   meta, columns = found['small']
   # Sets by their numbers in KEYS, in the order of the layout.
@@ -133,7 +133,7 @@ def test_a_map_without_clusters_has_no_order(analysis):
     dictionary_F=[0, 0],
     feature_F=[0, 1],
   )
-  _, columns = views.layouts(analysis, KEYS)['large']
+  _, columns = views.layouts(analysis.joinpath, KEYS)['large']
   assert set(columns) == {'position', 'set', 'feature'}
   assert columns['position'].tolist() == [[0, 0], [65_535, 0]]
 
@@ -149,7 +149,7 @@ def test_a_map_of_a_set_that_is_not_shown_is_left_out(analysis):
       dictionary_F=[0, 0],
       feature_F=[0, 1],
     )
-  assert list(views.layouts(analysis, KEYS)) == ['small']
+  assert list(views.layouts(analysis.joinpath, KEYS)) == ['small']
 
 
 # Splitting
@@ -178,7 +178,7 @@ def test_splitting_holds_all_edges_from_size_to_size(analysis):
     target_M=[1, 2, 3, 0],
     similarity_M=np.float32([0.5, 0.625, 0.875, 0.75]),
   )
-  meta, columns = views.splitting(analysis, KEYS)
+  meta, columns = views.splitting(analysis.joinpath, KEYS)
   assert meta['sets'] == [0, 1]
   assert meta['steps'] == steps
   assert (meta['threshold'], meta['largest']) == (0.4, [4, 2, 1])
@@ -203,7 +203,7 @@ def test_splitting_numbers_its_steps_from_small_to_large(analysis):
       target_M=[10 + k],
       similarity_M=[0.5],
     )
-  meta, columns = views.splitting(analysis, keys)
+  meta, columns = views.splitting(analysis.joinpath, keys)
   assert meta['sets'] == [1, 0, 2]
   assert [columns[f'target{k}'].tolist() for k in (0, 1)] == [[10], [11]]
 
@@ -213,7 +213,7 @@ def test_splitting_that_is_not_whole_is_left_out(analysis, missing):
   last = 'A/9' if missing == 'set' else 'A/2'
   said = {'dictionaries': ['A/1', last], 'steps': []}
   numbers(analysis, 'splitting', SPLITTING | said)
-  assert views.splitting(analysis, KEYS) is None
+  assert views.splitting(analysis.joinpath, KEYS) is None
 
 
 # Universality
@@ -242,7 +242,7 @@ def test_universality_holds_pairs_and_medians(analysis):
     logits_M=np.float32([-0.5, np.nan]),
     attribution_M=np.float32([0.5, 0.125]),
   )
-  meta, columns = views.universality(analysis, KEYS)
+  meta, columns = views.universality(analysis.joinpath, KEYS)
   assert meta == {
     'sets': [0, 2],
     'tokens': 99,
@@ -279,7 +279,7 @@ FEATURES = {'A1': 5, 'A2': 8, 'B1': 4}
 
 
 def test_no_analyses_give_no_links(analysis):
-  found = links.read(analysis, FEATURES, ('A1', 'B1'))
+  found = links.read(analysis.joinpath, FEATURES, ('A1', 'B1'))
   for key, count in FEATURES.items():
     assert found[key].of_F1.tolist() == [0] * (count + 1)
     assert found[key].feature_M.size == 0
@@ -297,7 +297,7 @@ def test_edges_of_splitting_lead_both_ways(analysis):
   arrays(
     analysis, 'splitting/A0_A1', source_M=[0], target_M=[0], similarity_M=[1]
   )
-  found = links.read(analysis, FEATURES, None)
+  found = links.read(analysis.joinpath, FEATURES, None)
   assert of(found['A1'], 4) == [
     ('child', 'A2', 7, 0.625),
     ('child', 'A2', 1, 0.5),
@@ -319,13 +319,13 @@ def test_twins_lead_from_either_model(analysis):
     back_match_F=[2, -1, 4, -1],
     back_r_F=np.float32([0.25, np.nan, 0.75, np.nan]),
   )
-  found = links.read(analysis, FEATURES, ('A1', 'B1'))
+  found = links.read(analysis.joinpath, FEATURES, ('A1', 'B1'))
   assert of(found['A1'], 0) == [('twin', 'B1', 2, 0.5)]
   assert of(found['A1'], 1) == []
   assert of(found['A1'], 3) == [('twin', 'B1', 3, -0.25)]
   assert of(found['B1'], 2) == [('twin', 'A1', 4, 0.75)]
   assert of(found['B1'], 3) == []
-  assert of(links.read(analysis, FEATURES, None)['A1'], 0) == []
+  assert of(links.read(analysis.joinpath, FEATURES, None)['A1'], 0) == []
 
 
 def test_edges_of_automata_lead_on_and_back_where_they_raise(analysis):
@@ -336,7 +336,7 @@ def test_edges_of_automata_lead_on_and_back_where_they_raise(analysis):
     target_M=[1, 2, 1, 0, 4],
     gain_M=np.float32([0.25, 0.5, 0.125, 0.75, -0.5]),
   )
-  found = links.read(analysis, FEATURES, ('A1', 'B1'))
+  found = links.read(analysis.joinpath, FEATURES, ('A1', 'B1'))
   assert of(found['A1'], 0) == [
     ('next', 'A1', 2, 0.5),
     ('next', 'A1', 1, 0.25),
@@ -364,7 +364,7 @@ def test_neighbours_of_every_set_are_kept_apart(analysis):
     A9_index_Fk=[[0]] * 4,
     A9_cosine_Fk=np.float32([[1]] * 4),
   )
-  found = links.read(analysis, FEATURES, None)['B1']
+  found = links.read(analysis.joinpath, FEATURES, None)['B1']
   assert of(found, 0) == [
     ('near', 'A1', 3, 0.5),
     ('near', 'A1', 0, 0.25),
@@ -383,7 +383,7 @@ def test_the_strongest_links_of_a_kind_and_set_are_kept(analysis):
     target_M=np.r_[np.arange(30) % 5, 0],
     gain_M=np.r_[strength, np.float32(0.5)],
   )
-  found = links.read(analysis, FEATURES, ('A1', 'B1'))['A1']
+  found = links.read(analysis.joinpath, FEATURES, ('A1', 'B1'))['A1']
   kept = [value for kind, *_, value in of(found, 0) if kind == 'next']
   assert kept == [round(float(x), 3) for x in strength[:-13:-1]]
   # What one feature has too many of, another loses nothing by.

@@ -11,10 +11,12 @@ previous  the same, the other way round
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+# Gives the folder of an analysis by its name; it may not be there.
+Folders = Callable[[str], pathlib.Path]
 KINDS = ('near', 'twin', 'parent', 'child', 'next', 'previous')
 # Links of one kind that a feature keeps, the strongest.
 _KEPT = 12
@@ -45,14 +47,14 @@ def none(features: int) -> Links:
 
 
 def read(
-  analysis: pathlib.Path,
+  folder: Folders,
   features: Mapping[str, int],
   match: Sequence[str] | None,
 ) -> dict[str, Links]:
   """All links there are.
 
   Args:
-    analysis: the folder of all analyses; those not made give no links.
+    folder: of analyses; those not made give no links.
     features: sets that are shown, and how many features each has.
     match: the main dictionary and its match of another model; None of none.
 
@@ -62,12 +64,12 @@ def read(
   keys = list(features)
   found: dict[str, list[tuple]] = {key: [] for key in keys}
   for key in keys:
-    found[key] += _near(analysis / 'neighbours' / f'{key}.npz', keys)
+    found[key] += _near(folder('neighbours') / f'{key}.npz', keys)
   if match is not None and set(match) <= set(keys):
-    _twins(analysis / 'universality' / 'twins.npz', match, keys, found)
+    _twins(folder('universality') / 'twins.npz', match, keys, found)
   if match is not None:
-    _automata(analysis / 'automata' / 'edges.npz', match[0], keys, found)
-  for path in sorted((analysis / 'splitting').glob('*_*.npz')):
+    _automata(folder('automata') / 'edges.npz', match[0], keys, found)
+  for path in sorted((folder('splitting')).glob('*_*.npz')):
     small, _, large = path.stem.partition('_')
     if small in found and large in found:
       e = arrays(path)

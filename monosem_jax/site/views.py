@@ -1,12 +1,11 @@
 """What the page's other views show: packs made of finished analyses.
 
-Each function takes the folder of all analyses and the keys of the sets that are
-shown, in order, and returns a pack's meta and columns, or None where its
-analysis is not made. Sets are told by their numbers in `keys`.
+Each function takes what gives the folders of analyses, and the keys of the
+sets that are shown, in order; it returns a pack's meta and columns, or None
+where its analysis is not made. Sets are told by their numbers in `keys`.
 """
 
 import itertools
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,33 +13,33 @@ import numpy as np
 
 from monosem_jax.files import read_json
 from monosem_jax.names import run_name
-from monosem_jax.site.links import arrays
+from monosem_jax.site.links import Folders, arrays
 from monosem_jax.site.pack import half
 
 Pack = tuple[Any, dict[str, np.ndarray]]
 
 
-def texts(analysis: pathlib.Path) -> Pack | None:
+def texts(folder: Folders) -> Pack | None:
   """The example texts: whence each is, and its tokens."""
-  found = arrays(analysis / 'texts' / 'texts.npz')
+  found = arrays(folder('texts') / 'texts.npz')
   if found is None:
     return None
   # Not their origins, which name files of somebody's machine.
   kept = ('subset', 'document', 'offset', 'whole')
-  texts = _numbers(analysis, 'texts')['texts']
+  texts = _numbers(folder, 'texts')['texts']
   return [{name: text[name] for name in kept} for text in texts], {
     'tokens': found['tokens_XT'].astype(np.uint16)
   }
 
 
-def texts_of(analysis: pathlib.Path, key: str) -> Pack | None:
+def texts_of(folder: Folders, key: str) -> Pack | None:
   """The loss of each token of the example texts, and the features of a set that
   fire on it.
 
   The strongest of each token one after the other: `of` says where those of the
   text's token t begin, by number x * T + t.
   """
-  found = arrays(analysis / 'texts' / f'{key}.npz')
+  found = arrays(folder('texts') / f'{key}.npz')
   if found is None:
     return None
   feature_XTL = found['feature_XTL']
@@ -56,12 +55,12 @@ def texts_of(analysis: pathlib.Path, key: str) -> Pack | None:
 
 
 def layouts(
-  analysis: pathlib.Path, keys: Sequence[str]
+  folder: Folders, keys: Sequence[str]
 ) -> dict[str, tuple[Any, dict[str, np.ndarray]]]:
   """The maps: positions of features in the plane, and their clusters."""
-  found, numbers = {}, _numbers(analysis, 'geometry') or {}
+  found, numbers = {}, _numbers(folder, 'geometry') or {}
   for name, runs in numbers.get('layouts', {}).items():
-    layout = arrays(analysis / 'geometry' / f'{name}.npz')
+    layout = arrays(folder('geometry') / f'{name}.npz')
     own = [_key(keys, run) for run in runs]
     if layout is None or None in own:
       continue
@@ -85,13 +84,13 @@ def layouts(
   return found
 
 
-def splitting(analysis: pathlib.Path, keys: Sequence[str]) -> Pack | None:
+def splitting(folder: Folders, keys: Sequence[str]) -> Pack | None:
   """The dictionaries in order, and all edges from each to the next.
 
   `source0`, `target0` and `value0` are those from the first to the second,
   float16 bits, by source and falling value.
   """
-  numbers = _numbers(analysis, 'splitting')
+  numbers = _numbers(folder, 'splitting')
   if numbers is None:
     return None
   own = [_key(keys, run) for run in numbers['dictionaries']]
@@ -99,7 +98,7 @@ def splitting(analysis: pathlib.Path, keys: Sequence[str]) -> Pack | None:
     return None
   columns = {}
   for step, (a, b) in enumerate(itertools.pairwise(own)):
-    edges = arrays(analysis / 'splitting' / f'{keys[a]}_{keys[b]}.npz')
+    edges = arrays(folder('splitting') / f'{keys[a]}_{keys[b]}.npz')
     if edges is None:
       return None
     order = np.lexsort((-edges['similarity_M'], edges['source_M']))
@@ -112,10 +111,10 @@ def splitting(analysis: pathlib.Path, keys: Sequence[str]) -> Pack | None:
   return {name: numbers[name] for name in kept} | {'sets': own}, columns
 
 
-def universality(analysis: pathlib.Path, keys: Sequence[str]) -> Pack | None:
+def universality(folder: Folders, keys: Sequence[str]) -> Pack | None:
   """Pairs of features of two models, by three similarities."""
-  numbers = _numbers(analysis, 'universality')
-  pairs = arrays(analysis / 'universality' / 'pairs.npz')
+  numbers = _numbers(folder, 'universality')
+  pairs = arrays(folder('universality') / 'pairs.npz')
   if numbers is None or pairs is None:
     return None
   features = numbers['pairs']['features']
@@ -142,14 +141,14 @@ def universality(analysis: pathlib.Path, keys: Sequence[str]) -> Pack | None:
   }
 
 
-def automata(analysis: pathlib.Path) -> Pack | None:
+def automata(folder: Folders) -> Pack | None:
   """The machines that are listed, whole."""
-  numbers = _numbers(analysis, 'automata')
+  numbers = _numbers(folder, 'automata')
   return None if numbers is None else (numbers, {})
 
 
-def _numbers(analysis: pathlib.Path, name: str) -> dict[str, Any] | None:
-  path = analysis / name / 'numbers.json'
+def _numbers(folder: Folders, name: str) -> dict[str, Any] | None:
+  path = folder(name) / 'numbers.json'
   found = read_json(path) if path.exists() else None
   return None if found is None or 'not_here' in found else found
 

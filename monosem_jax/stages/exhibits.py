@@ -1,6 +1,7 @@
 """What pages show of a run, read from what its stages have left."""
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,6 +25,13 @@ from monosem_jax.stamp import NAME as STAMP
 from monosem_jax.text.store import TokenStore
 from monosem_jax.workdir import Workdir
 
+# Settings that name places of one machine, which a page is not to tell.
+_PLACES = {
+  'text': ('paths', 'tfds_dir'),
+  'tokenizer': ('path',),
+  'runtime': ('compilation_cache',),
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Shown:
@@ -36,8 +44,40 @@ class Shown:
   vocabulary: list[str]
 
 
+def folders(w: Workdir) -> links.Folders:
+  """Gives the folder of each analysis that is of what is there now.
+
+  One that was made before a transformer, a dictionary or a feature table was
+  made anew is left out, and said to be: its numbers are of other features.
+  """
+  current = functools.cache(lambda name: _hash(w, name))
+  stale = set()
+  for stamp in sorted(w.analysis('').glob(f'*/{STAMP}')):
+    inputs = read_json(stamp)['inputs']
+    if any(current(k) not in (None, v) for k, v in inputs.items()):
+      stale.add(stamp.parent.name)
+      w.log(
+        f'analysis/{stamp.parent.name} was made before what is there now and '
+        'is left out; run the analysis stage again'
+      )
+  absent = w.analysis('absent')
+  return lambda name: absent if name in stale else w.analysis(name)
+
+
+def _hash(w: Workdir, name: str) -> str | None:
+  """What a stamp would say of `models/A`, ...; None where there is none."""
+  kind, _, own = name.partition('/')
+  path = {
+    'models': w.weights,
+    'dictionaries': lambda key: w.dictionary(key) / 'sae_weights.safetensors',
+    'features': lambda key: w.features(key) / STAMP,
+  }[kind](own)
+  return sha256(path) if path.exists() else None
+
+
 def read(
   w: Workdir,
+  folder: links.Folders,
   tables: Mapping[str, FeatureTable],
   chosen: Mapping[str, Sequence[int]] | None = None,
 ) -> Shown:
@@ -45,6 +85,7 @@ def read(
 
   Args:
     w: the work directory.
+    folder: of analyses.
     tables: their feature tables, see `tables`.
     chosen: features whose examples' contexts are wanted; None of all.
 
@@ -55,14 +96,16 @@ def read(
   contexts = _contexts(w, store, tables, chosen)
   features = {key: len(table.fired_F) for key, table in tables.items()}
   match = (main_dictionary(w.config), match_dictionary(w.config))
-  found = links.read(w.analysis(''), features, match if all(match) else None)
+  found = links.read(folder, features, match if all(match) else None)
   labels = hand.load(w.labels, {run_name(k): n for k, n in features.items()})
   report = read_json(w.root / 'report.json')
   return Shown(
     build=_build(w, list(tables)),
     run=_run(w, store, report, labels),
     exhibits=[
-      _exhibit(w, store, key, table, contexts, found[key], report, labels)
+      _exhibit(
+        w, folder, store, table, contexts, found[key], report, labels, key
+      )
       for key, table in tables.items()
     ],
     contexts=contexts,
@@ -140,17 +183,18 @@ def _contexts(
 
 def _exhibit(
   w: Workdir,
+  folder: links.Folders,
   store: TokenStore,
-  key: str,
   table: FeatureTable,
   contexts: Contexts,
   found: links.Links,
   report: dict[str, Any],
   labels: dict[str, Any],
+  key: str,
 ) -> Exhibit:
   run = table.meta['run']
-  neurons = links.arrays(w.analysis('neurons') / f'{key}.npz')
-  residual = links.arrays(w.analysis('ablation') / f'{key}_residual.npz')
+  neurons = links.arrays(folder('neurons') / f'{key}.npz')
+  residual = links.arrays(folder('ablation') / f'{key}_residual.npz')
   residual_CT = None
   if residual is not None:
     at_C = np.searchsorted(residual['context_C'], contexts.number_C)
@@ -178,7 +222,7 @@ def _exhibit(
     rows_FA=None
     if key.endswith('_neurons')
     else read_tensors(weights)['W_dec'],
-    effects=links.arrays(w.analysis('ablation') / f'{key}.npz'),
+    effects=links.arrays(folder('ablation') / f'{key}.npz'),
     residual_CT=residual_CT,
     neurons=neurons,
     labels=hand.of_run(labels, run),
@@ -200,7 +244,7 @@ def _run(
     'report': report,
     'scores': hand.scores(labels),
     'provenance': {
-      'config': read_json(w.settings),
+      'config': _settings(w),
       'store': {
         k: manifest[k]
         for k in ('sha256', 'splits', 'subsets', 'skipped', 'tokenizer')
@@ -211,6 +255,14 @@ def _run(
       },
     },
   }
+
+
+def _settings(w: Workdir) -> dict[str, Any]:
+  """All settings but the names of places on somebody's machine."""
+  found = read_json(w.settings)
+  for part, names in _PLACES.items():
+    found[part] = {k: v for k, v in found[part].items() if k not in names}
+  return found
 
 
 def _build(w: Workdir, keys: list[str]) -> str:

@@ -1,9 +1,7 @@
 """Stage `site`: the page that shows every feature."""
 
-import pathlib
-
 from monosem_jax import hosts, report
-from monosem_jax.site import export, views
+from monosem_jax.site import export, links, views
 from monosem_jax.stages import exhibits
 from monosem_jax.workdir import Workdir
 
@@ -24,8 +22,8 @@ def _write(w: Workdir) -> None:
   tables = exhibits.tables(w)
   # Scores of labels stand in it.
   report.write(w)
-  shown = exhibits.read(w, tables)
-  analysis = w.analysis('')
+  folder = exhibits.folders(w)
+  shown = exhibits.read(w, folder, tables)
   export.write(
     w.site,
     build=shown.build,
@@ -33,27 +31,27 @@ def _write(w: Workdir) -> None:
     exhibits=shown.exhibits,
     contexts=shown.contexts,
     vocabulary=shown.vocabulary,
-    views=_views(analysis, list(tables)),
+    views=_views(folder, list(tables)),
     pictures={
       f'{path.parent.name}_{path.name}': path
       for name in _PICTURES
-      for path in sorted(w.analysis(name).glob('*.png'))
+      for path in sorted(folder(name).glob('*.png'))
     },
     c=w.config.site,
   )
   w.log(f'site: open {w.site / "index.html"}')
 
 
-def _views(analysis: pathlib.Path, keys: list[str]) -> export.Packs:
+def _views(folder: links.Folders, keys: list[str]) -> export.Packs:
   """The packs of the other views, as far as their analyses are made."""
   found = {
-    'texts': views.texts(analysis),
-    'splitting': views.splitting(analysis, keys),
-    'universality': views.universality(analysis, keys),
-    'automata': views.automata(analysis),
+    'texts': views.texts(folder),
+    'splitting': views.splitting(folder, keys),
+    'universality': views.universality(folder, keys),
+    'automata': views.automata(folder),
   }
-  found |= {f'{k}/texts': views.texts_of(analysis, k) for k in keys}
+  found |= {f'{k}/texts': views.texts_of(folder, k) for k in keys}
   found |= {
-    f'map/{name}': pack for name, pack in views.layouts(analysis, keys).items()
+    f'map/{name}': pack for name, pack in views.layouts(folder, keys).items()
   }
   return {name: pack for name, pack in found.items() if pack is not None}

@@ -98,7 +98,7 @@ def _write_html(
       f'{single.MOST} at most. Name fewer, or give away the folder {w.site}.'
     )
   check(w, name, tables[name])
-  shown = exhibits.read(w, tables, {name: chosen})
+  shown = exhibits.read(w, exhibits.folders(w), tables, {name: chosen})
   try:
     single.write(
       path,
