@@ -155,7 +155,8 @@ class Page:
   def downloaded(self, name: str, seconds: float = 10) -> bytes:
     """A file that the page gave to be saved."""
     path, end = self.downloads / name, time.monotonic() + seconds
-    while not path.exists():
+    # The browser holds the name with an empty file until it is there whole.
+    while not path.exists() or not path.stat().st_size:
       assert time.monotonic() < end, sorted(self.downloads.iterdir())
       time.sleep(0.02)
     return path.read_bytes()
