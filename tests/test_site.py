@@ -58,13 +58,23 @@ def read(page: pathlib.Path, name: str):
   columns = {}
   for column, (dtype, shape, at) in header['columns'].items():
     assert (4 + length + at) % 8 == 0
-    x = np.frombuffer(raw, '<' + dtype, int(np.prod(shape)), 4 + length + at)
+    size, width = int(np.prod(shape)), int(dtype[1])
+    if dtype == 'u2':
+      x = np.frombuffer(raw, '<u2', size, 4 + length + at)
+    else:
+      # Byte b of number i stands at b * size + i.
+      data = raw[4 + length + at :][: size * width]
+      whole = bytes(
+        data[b * size + i] for i in range(size) for b in range(width)
+      )
+      x = np.frombuffer(whole, '<' + dtype)
     columns[column] = x.reshape(shape)
   return header['meta'], columns
 
 
-def halves(bits: np.ndarray) -> np.ndarray:
-  return bits.view(np.float16).astype(np.float64)
+def halves(x: np.ndarray) -> np.ndarray:
+  assert x.dtype == np.float16
+  return x.astype(np.float64)
 
 
 @pytest.fixture(scope='module')

@@ -11,11 +11,10 @@ monosem.data = (() => {
   const ENDED = 'It is cut short or altered: make the page again.';
   const VIEWS = {
     u1: Uint8Array,
-    i1: Int8Array,
     u2: Uint16Array,
-    i2: Int16Array,
     u4: Uint32Array,
     i4: Int32Array,
+    f2: Uint16Array,
     f4: Float32Array,
   };
 
@@ -70,6 +69,32 @@ monosem.data = (() => {
     }
   }
 
+  // The number that the bits of a float16 say.
+  function half(bits) {
+    const sign = bits & 0x8000 ? -1 : 1;
+    const exponent = (bits >> 10) & 31;
+    const fraction = bits & 1023;
+    if (exponent === 0) return sign * fraction * 2 ** -24;
+    if (exponent === 31) return fraction ? NaN : sign * Infinity;
+    return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+  }
+  const HALVES = Float32Array.from({ length: 65_536 }, (_, bits) => half(bits));
+
+  // A column as a typed array; see pack.py on the order of its bytes.
+  function column(buffer, dtype, length, at) {
+    if (dtype === 'u2') return new Uint16Array(buffer, at, length);
+    const width = Number(dtype[1]);
+    const planes = new Uint8Array(buffer, at, length * width);
+    const bytes = new Uint8Array(length * width);
+    for (let b = 0; b < width; b++) {
+      for (let i = 0; i < length; i++) {
+        bytes[i * width + b] = planes[b * length + i];
+      }
+    }
+    const found = new VIEWS[dtype](bytes.buffer);
+    return dtype === 'f2' ? Float32Array.from(found, (x) => HALVES[x]) : found;
+  }
+
   // Columns become typed arrays: pack.tokens; pack.meta is the JSON value.
   function unpack(name, buffer) {
     const start = 4 + new DataView(buffer).getUint32(0, true);
@@ -82,10 +107,10 @@ monosem.data = (() => {
       );
     }
     const pack = { build, meta };
-    for (const [column, [dtype, shape, at]] of Object.entries(columns)) {
+    for (const [own, [dtype, shape, at]] of Object.entries(columns)) {
       const length = shape.reduce((product, n) => product * n, 1);
-      pack[column] = new VIEWS[dtype](buffer, start + at, length);
-      pack[column].width = shape.slice(1).reduce((p, n) => p * n, 1);
+      pack[own] = column(buffer, dtype, length, start + at);
+      pack[own].width = shape.slice(1).reduce((p, n) => p * n, 1);
     }
     return pack;
   }
@@ -109,16 +134,6 @@ monosem.data = (() => {
   data.row = (column, i) =>
     column.subarray(i * column.width, (i + 1) * column.width);
 
-  // The number that the bits of a float16 say.
-  data.half = (bits) => {
-    const sign = bits & 0x8000 ? -1 : 1;
-    const exponent = (bits >> 10) & 31;
-    const fraction = bits & 1023;
-    if (exponent === 0) return sign * fraction * 2 ** -24;
-    if (exponent === 31) return fraction ? NaN : sign * Infinity;
-    return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-  };
-  data.halves = (column) => Float64Array.from(column, data.half);
 
   // The run: what the index says, with each set's columns when they are asked
   // for. data.sets[n] is the set that links name by number n.

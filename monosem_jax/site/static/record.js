@@ -3,11 +3,11 @@
 // What shards and contexts hold of one feature, example or token; see
 // shards.py.
 monosem.record = (() => {
-  const { load, row, half, halves } = monosem.data;
+  const { load, row } = monosem.data;
   const KINDS = ['near', 'twin', 'parent', 'child', 'next', 'previous'];
   const padded = (k) => String(k).padStart(4, '0');
   const pairs = (ids, values, i) => {
-    const own = halves(row(values, i));
+    const own = row(values, i);
     return Array.from(row(ids, i), (id, n) => [id, own[n]]);
   };
 
@@ -24,7 +24,7 @@ monosem.record = (() => {
     }
     for (let i = low; i < at.length && at[i] < end; i++) {
       found.set(at[i] - begin, {
-        loss: half(pack.effect_loss[i]),
+        loss: pack.effect_loss[i],
         raised: pairs(pack.effect_raised_ids, pack.effect_raised, i),
         lowered: pairs(pack.effect_lowered_ids, pack.effect_lowered, i),
       });
@@ -42,7 +42,7 @@ monosem.record = (() => {
       own: pack.own[e],
       subset: pack.subset[e],
       ids: pack.tokens.subarray(begin, end),
-      acts: halves(pack.acts.subarray(begin, end)),
+      acts: pack.acts.subarray(begin, end),
       effects: effects(pack, begin, end),
     };
   }
@@ -54,7 +54,7 @@ monosem.record = (() => {
       found[KINDS[pack.link_kind[n]]].push({
         key: set.key,
         feature: pack.link_feature[n],
-        value: half(pack.link_value[n]),
+        value: pack.link_value[n],
       });
     }
     return found;
@@ -97,13 +97,13 @@ monosem.record = (() => {
       found.examples.push(example(pack, e));
     }
     if (pack.aligned_ids) {
-      const share = halves(row(pack.aligned_share, i));
+      const share = row(pack.aligned_share, i);
       found.aligned = pairs(pack.aligned_ids, pack.aligned, i).map(
         ([neuron, weight], n) => ({ neuron, weight, share: share[n] }),
       );
     }
     if (pack.neuron_ids) {
-      const cosine = halves(row(pack.neuron_cosine, i));
+      const cosine = row(pack.neuron_cosine, i);
       found.neurons = pairs(pack.neuron_ids, pack.neuron_r, i).map(
         ([neuron, r], n) => ({ neuron, r, cosine: cosine[n] }),
       );
@@ -141,7 +141,7 @@ monosem.record = (() => {
     }
     return {
       ids: row(pack.tokens, i),
-      residual: extra ? halves(row(extra.residual, i)) : null,
+      residual: extra ? row(extra.residual, i) : null,
       place: (position) => {
         const own = spans.findLast((span) => span.position <= position);
         return {

@@ -37,7 +37,7 @@ monosem.views.splitting = (() => {
     const keys = pack.meta.sets.map((n) => data.sets[n].key);
     await card.load(...keys);
     const steps = keys.slice(1).map((key, k) => {
-      const value = data.halves(pack[`value${k}`]);
+      const value = pack[`value${k}`];
       const [source, target] = [pack[`source${k}`], pack[`target${k}`]];
       return {
         down: sorted(data.set(keys[k]).features, source, target, value),

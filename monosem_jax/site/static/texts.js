@@ -4,7 +4,7 @@
 monosem.views.texts = (() => {
   const { button, element, field, select } = monosem.dom;
   const { go } = monosem.router;
-  const { half, halves, row } = monosem.data;
+  const { row } = monosem.data;
   const { visible } = monosem.tokens;
 
   const keys = () =>
@@ -26,15 +26,15 @@ monosem.views.texts = (() => {
     const { line, detail, choose } = monosem.tokenwise.make({
       key,
       ids: row(texts.tokens, x),
-      loss: halves(row(own.loss, x)),
+      loss: row(own.loss, x),
       total: (t) => own.active[x * T + t],
       features: (t) => {
         const found = [];
         for (let n = own.of[x * T + t]; n < own.of[x * T + t + 1]; n++) {
           found.push({
             feature: own.feature[n],
-            activation: half(own.activation[n]),
-            attribution: half(own.attribution[n]),
+            activation: own.activation[n],
+            attribution: own.attribution[n],
           });
         }
         return found;

@@ -21,7 +21,7 @@ monosem.views.universality = (() => {
     await card.load(...keys);
     const [activation, logits, attribution] = [
       ...['activation', 'logits', 'attribution'],
-    ].map((name) => data.halves(pack[name]));
+    ].map((name) => pack[name]);
     const { feature, match, meta } = pack;
     const gap = activation.map((r, m) => r - logits[m]);
     const columns = { feature, match, activation, logits, attribution, gap };
