@@ -1,14 +1,14 @@
 """Measures the page at any size, in a browser: run by hand, no test.
 
   python tests/measure_site.py --config=FILE --workdir=DIR --features=131072 \
-    [--config.KEY=VALUE ...] [--out=FOLDER]
+    [--config.KEY=VALUE ...] [--full] [--out=FOLDER]
 
 Of a finished run's main dictionary so many features are drawn, with
-replacement, of those that fired often enough to have all their examples (the
-largest there are), and shown with all that is known of each, beside a made-up
-map of as many points. Printed are bytes, and milliseconds in Chromium: until
-the first feature is drawn behind an empty cache, from one feature to another of
-another shard, of a search, of a frame of the map.
+replacement, and shown with all that is known of each, beside a made-up map of
+as many points; with --full, of those alone that fired often enough to have all
+their examples, the largest there are. Printed are bytes, and milliseconds in
+Chromium: until the first feature is drawn behind an empty cache, from one
+feature to another, of a search, of a frame of the map.
 """
 
 import argparse
@@ -32,11 +32,12 @@ from monosem_jax.stages import exhibits
 from monosem_jax.workdir import Workdir
 
 
-def drawn(e: Exhibit, features: int) -> Exhibit:
+def drawn(e: Exhibit, features: int, full: bool) -> Exhibit:
   """A set of so many features, each one of the given set's."""
   rng = np.random.default_rng(0)
-  whole_F = np.flatnonzero((e.table.example_stop_FE > 0).all(1))
-  pick_F = rng.choice(whole_F, features)
+  there_FE = e.table.example_stop_FE > 0
+  whole_F = there_FE.all(1) if full else there_FE[:, 0]
+  pick_F = rng.choice(np.flatnonzero(whole_F), features)
   columns = {
     f.name: getattr(e.table, f.name)[pick_F]
     for f in dataclasses.fields(FeatureTable)
@@ -180,13 +181,14 @@ def main() -> None:
   parser.add_argument('--config', required=True)
   parser.add_argument('--workdir', required=True, type=pathlib.Path)
   parser.add_argument('--features', type=int, default=131_072)
+  parser.add_argument('--full', action='store_true')
   parser.add_argument('--out', type=pathlib.Path)
   known, rest = parser.parse_known_args()
   overrides = [x.removeprefix('--config.') for x in rest]
   w = Workdir(known.workdir, config.load(known.config, overrides))
   key, table = next(iter(exhibits.tables(w).items()))
   found = exhibits.read(w, exhibits.folders(w), {key: table})
-  e = drawn(found.exhibits[0], known.features)
+  e = drawn(found.exhibits[0], known.features, known.full)
   examples = (e.table.example_stop_FE > 0).sum() / known.features
   effects = e.effects['at_M'].size / known.features
   with tempfile.TemporaryDirectory() as scratch:

@@ -92,7 +92,10 @@ monosem.data = (() => {
       }
     }
     const found = new VIEWS[dtype](bytes.buffer);
-    return dtype === 'f2' ? Float32Array.from(found, (x) => HALVES[x]) : found;
+    if (dtype !== 'f2') return found;
+    const values = new Float32Array(length);
+    for (let i = 0; i < length; i++) values[i] = HALVES[found[i]];
+    return values;
   }
 
   // Columns become typed arrays: pack.tokens; pack.meta is the JSON value.
