@@ -128,6 +128,28 @@ def test_hostile_tokens_are_text(window, url):
   assert {SHOWN.get(token, token) for token in expected} <= shown
 
 
+def test_what_is_spelled_out_reads_from_left_to_right(window, url):
+  """Also behind letters that do not: its own box stands left of theirs."""
+  page = opened(window, f'{url}#A1/0')
+  found = page.js("""
+    const node = monosem.tokens.chipOf('\\u0627\\u0644\\\\xd8');
+    document.querySelector('.feature').prepend(node);
+    const own = node.querySelector('[dir=ltr]');
+    const range = document.createRange();
+    const left = (text, i) => {
+      range.setStart(text, i);
+      range.setEnd(text, i + 1);
+      return range.getBoundingClientRect().left;
+    };
+    const text = own.firstChild;
+    const places = Array.from(text.data, (_, i) => left(text, i));
+    node.remove();
+    return [node.textContent, own.textContent, places];
+  """)
+  assert found[:2] == ['\u0627\u0644\\xd8', '\\xd8']
+  assert found[2] == sorted(found[2]) and len(set(found[2])) == 4
+
+
 def test_hostile_labels_are_text(window, url):
   page = opened(window, f'{url}#A1/0')
   page.find('.featurehead .label')
@@ -261,7 +283,7 @@ def test_links_lead_to_features_and_back(window, url):
 
 
 def rows(page: browser.Page) -> list[int]:
-  return [int(x) for x in page.texts('.list .longrow span:first-child')]
+  return [int(x) for x in page.texts('.list .longrow > span:first-child')]
 
 
 def test_the_keyboard_opens_features_in_the_chosen_order(window, url):

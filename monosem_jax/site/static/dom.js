@@ -61,7 +61,7 @@ monosem.dom = (() => {
   function table(headings, rows, caption = '') {
     const cell = (tag, content) => {
       const node = element(tag, '', content ?? '–');
-      if (/^[−\d.,%~ ]+$/.test(node.textContent)) node.className = 'number';
+      if (/^[−+\d.,%e ]+$/.test(node.textContent)) node.className = 'number';
       return node;
     };
     const line = (tag, cells) =>

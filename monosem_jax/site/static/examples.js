@@ -111,14 +111,20 @@ monosem.examples = (() => {
     ]);
   }
 
-  // The panels of all groups that a record has examples of.
-  function panels(set, record, max) {
-    if (!record.examples.length) return [];
-    return [
-      ...(set.effects ? [legend()] : []),
-      ...set.groups.flatMap((found, i) => group(set, found, i, record, max)),
-    ];
+  // The panels of groups from the n-th up to another, of those that a record
+  // has examples of.
+  const panels = (set, record, max, from, to) =>
+    set.groups.flatMap((found, i) =>
+      i >= from && i < to ? group(set, found, i, record, max) : [],
+    );
+
+  // The strongest examples, and how to read them.
+  function top(set, record, max) {
+    const found = panels(set, record, max, 0, 1);
+    return found.length && set.effects ? [legend(), ...found] : found;
   }
 
-  return { panels };
+  const others = (set, record, max) => panels(set, record, max, 1, Infinity);
+
+  return { others, top };
 })();

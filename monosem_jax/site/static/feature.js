@@ -137,10 +137,12 @@ monosem.feature = (() => {
         logitHistogram(record),
         logits('Positive logits', 'tokens it raises most', record.raised),
         logits('Negative logits', 'tokens it lowers most', record.lowered),
-        ...monosem.relatives.panels(set, record),
+        ...monosem.relatives.neurons(set, record),
       ]),
+      ...monosem.examples.top(set, record, max),
+      element('div', 'panels', monosem.relatives.linked(record)),
       monosem.labels.panel(set.key, number),
-      ...monosem.examples.panels(set, record, max),
+      ...monosem.examples.others(set, record, max),
     );
     const mark = ({ detail }) =>
       shape?.querySelector('.plot')?.mark(detail.activation);

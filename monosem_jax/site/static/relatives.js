@@ -53,7 +53,7 @@ monosem.relatives = (() => {
     ['next', 'Leads to', 'rise of the probability to fire next'],
     ['previous', 'Follows on', 'rise of its probability to fire next'],
   ];
-  const SHOWN = 8;
+  const SHOWN = 5;
 
   function linked(record) {
     return RELATIVES.flatMap(([kind, title, note]) => {
@@ -89,10 +89,5 @@ monosem.relatives = (() => {
     });
   }
 
-  const panels = (set, record) => [
-    ...neurons(set, record),
-    ...linked(record),
-  ];
-
-  return { panels };
+  return { linked, neurons };
 })();

@@ -4,7 +4,6 @@
 // direction of its neighbours, and what would not be seen is spelled out.
 monosem.tokens = (() => {
   const { element } = monosem.dom;
-  const { digits } = monosem.format;
 
   // Controls, formats (direction marks, zero-width characters), line and
   // paragraph separators, halves of surrogate pairs, what no font has.
@@ -29,8 +28,20 @@ monosem.tokens = (() => {
   }
 
   const text = (id) => visible(monosem.data.tokens[id] ?? `token ${id}`);
-  const chipOf = (string) => element('bdi', 'token', visible(string));
-  const chip = (id) => element('bdi', 'token', text(id));
+
+  // What is spelled out reads from left to right, also inside Arabic.
+  const SPELLED = /(\\x[0-9a-f]{2}|\\u\{[0-9a-f]+\})/;
+  function token(shown) {
+    if (!SPELLED.test(shown)) return element('bdi', 'token', shown);
+    const parts = shown.split(SPELLED).map((part, i) => {
+      const node = element(i % 2 ? 'bdi' : 'span', '', part);
+      if (i % 2) node.dir = 'ltr';
+      return node;
+    });
+    return element('bdi', 'token', parts);
+  }
+  const chipOf = (string) => token(visible(string));
+  const chip = (id) => token(text(id));
   const chips = (ids) => Array.from(new Set(ids), chip);
 
   // What is known of a token on the page, for the tooltip.
@@ -79,5 +90,5 @@ monosem.tokens = (() => {
     }));
   }
 
-  return { about, chip, chipOf, chips, digits, example, line, shade, text, visible };
+  return { about, chip, chipOf, chips, example, line, shade, text, visible };
 })();
