@@ -341,7 +341,7 @@ def test_a_token_and_its_context_are_known(window, url):
 
 
 def rows(page: browser.Page) -> list[int]:
-  css = 'aside.list [role=option] span:first-child'
+  css = 'aside.list [role=option] > span:first-child'
   return [int(x) for x in page.texts(css)]
 
 
