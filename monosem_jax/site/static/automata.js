@@ -258,9 +258,7 @@ monosem.views.automata = (() => {
       ),
     );
     if (!next.length && !previous.length) {
-      place.append(
-        element('p', 'silent', `No edges of ${name} are known.`),
-      );
+      place.append(element('p', 'silent', `No edges of ${name} are known.`));
     }
     return end;
   }

@@ -139,11 +139,15 @@ monosem.blind = (() => {
         return element('li', '', [
           link(href('labelling', 'blind', own), `Seed ${own}`),
           ` ${about}`,
-          button('Forget', () => {
-            const { [own]: gone, ...rest } = sessions();
-            store(rest);
-            draw();
-          }, 'The labels stay; what is still to be labelled is forgotten'),
+          button(
+            'Forget',
+            () => {
+              const { [own]: gone, ...rest } = sessions();
+              store(rest);
+              draw();
+            },
+            'The labels stay; what is still to be labelled is forgotten',
+          ),
         ]);
       });
       begun.replaceChildren(...rows);

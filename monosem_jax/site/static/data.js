@@ -137,7 +137,6 @@ monosem.data = (() => {
   data.row = (column, i) =>
     column.subarray(i * column.width, (i + 1) * column.width);
 
-
   // The run: what the index says, with each set's columns when they are asked
   // for. data.sets[n] is the set that links name by number n.
   data.start = async () => {

@@ -65,11 +65,19 @@ monosem.dom = (() => {
       return node;
     };
     const line = (tag, cells) =>
-      element('tr', '', cells.map((content) => cell(tag, content)));
+      element(
+        'tr',
+        '',
+        cells.map((content) => cell(tag, content)),
+      );
     return element('table', '', [
       ...(caption ? [element('caption', '', caption)] : []),
       element('thead', '', [line('th', headings)]),
-      element('tbody', '', rows.map((cells) => line('td', cells))),
+      element(
+        'tbody',
+        '',
+        rows.map((cells) => line('td', cells)),
+      ),
     ]);
   }
 

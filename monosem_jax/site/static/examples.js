@@ -73,8 +73,9 @@ monosem.examples = (() => {
       element(
         'p',
         'note',
-        `context ${count(example.context)} of ${monosem.data.run.contexts.split}; ` +
-          'activations are known of the tokens in full ink',
+        `context ${count(example.context)} of ` +
+          `${monosem.data.run.contexts.split}; activations are known of the ` +
+          'tokens in full ink',
       ),
     ]);
   }
@@ -102,8 +103,8 @@ monosem.examples = (() => {
     };
     return element('p', 'note legend', [
       sample('', 'shade'),
-      ': activation, of the feature’s maximum. Underlined is the token that is ' +
-        'predicted: ',
+      ': activation, of the feature’s maximum. Underlined is the token that ' +
+        'is predicted: ',
       sample('helped', 'helped'),
       ' where its loss rises without the feature, ',
       sample('hurt', 'hurt'),

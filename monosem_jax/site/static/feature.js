@@ -24,10 +24,7 @@ monosem.feature = (() => {
 
   function logits(title, note, pairs) {
     const rows = pairs.map(([id, weight]) =>
-      element('li', '', [
-        chip(id),
-        element('span', 'number', digits(weight)),
-      ]),
+      element('li', '', [chip(id), element('span', 'number', digits(weight))]),
     );
     return panel(title, note, [element('ol', 'logits', rows)]);
   }
@@ -125,8 +122,8 @@ monosem.feature = (() => {
     const { number } = record;
     const fired = set.columns.fired[number];
     const max = set.columns.max[number];
-    const silent =
-      `Dead: it never fired in the ${count(set.meta.tokens)} tokens read.`;
+    const tokens = count(set.meta.tokens);
+    const silent = `Dead: it never fired in the ${tokens} tokens read.`;
     const shape = fired ? activations(set, record) : null;
     place.replaceChildren(
       head(set, record, list),

@@ -31,7 +31,10 @@ monosem.format = (() => {
   const python = (x, form) => {
     if (typeof x === 'string') return x;
     const [, comma, places, kind] = form.match(/^(,?)(?:\.(\d+))?([%efg]?)$/);
-    const set = { minimumFractionDigits: places, maximumFractionDigits: places };
+    const set = {
+      minimumFractionDigits: places,
+      maximumFractionDigits: places,
+    };
     return known((value) => {
       if (kind === '%') return `${(100 * value).toLocaleString('en', set)}%`;
       if (kind === 'e') return value.toExponential(places);

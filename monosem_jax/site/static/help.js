@@ -21,12 +21,13 @@ monosem.views.help = (() => {
     ['dead', 'never fired on the tokens read'],
     [
       'ultralow',
-      'fires, but below a density of 1e-6, or so rarely that it is not compared',
+      'fires, but below a density of 1e-6, or so rarely that it is not ' +
+        'compared',
     ],
     [
       'logit weight',
-      'what a unit of the feature adds to a token’s logit by the direct path, ' +
-        'the median over the vocabulary at 0',
+      'what a unit of the feature adds to a token’s logit by the direct ' +
+        'path, the median over the vocabulary at 0',
     ],
     [
       'loss without the feature',
@@ -42,12 +43,19 @@ monosem.views.help = (() => {
       'activation times the logit weight of the token that comes next',
     ],
     ['masked cosine', 'of two features’ activations where one of them fires'],
-    ['intervals', '11 levels from the sample’s maximum down to 0, 5 examples each'],
+    [
+      'intervals',
+      '11 levels from the sample’s maximum down to 0, 5 examples each',
+    ],
   ];
 
   function show(parts, query, place) {
     const list = (pairs) =>
-      element('dl', 'terms', pairs.map(([term, text]) => entry(term, text)));
+      element(
+        'dl',
+        'terms',
+        pairs.map(([term, text]) => entry(term, text)),
+      );
     place.replaceChildren(
       element('h2', '', 'Help'),
       element('h3', '', 'Keys'),

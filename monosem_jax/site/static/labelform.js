@@ -88,16 +88,18 @@ monosem.labelform = (() => {
     function draw() {
       erase.disabled = !own();
       list.replaceChildren(
-        ...monosem.labels.get(key, number).map((entry) =>
-          element('li', '', [
-            element('bdi', '', visible(entry.label, LONGEST.label) || '–'),
-            element(
-              'span',
-              'note',
-              `${entry.interval ?? WHOLE}, by ${what(entry)}`,
-            ),
-          ]),
-        ),
+        ...monosem.labels
+          .get(key, number)
+          .map((entry) =>
+            element('li', '', [
+              element('bdi', '', visible(entry.label, LONGEST.label) || '–'),
+              element(
+                'span',
+                'note',
+                `${entry.interval ?? WHOLE}, by ${what(entry)}`,
+              ),
+            ]),
+          ),
       );
     }
 

@@ -30,7 +30,15 @@ monosem.list = (() => {
   ];
   // What the address says of the list, where it is not this.
   const DEFAULT = {
-    ...{ sort: 'max', up: '', only: 'all', q: '', in: 'any', regex: '', seed: '1' },
+    ...{
+      sort: 'max',
+      up: '',
+      only: 'all',
+      q: '',
+      in: 'any',
+      regex: '',
+      seed: '1',
+    },
   };
 
   // A number for each feature that looks random and is the same every time.
@@ -71,8 +79,7 @@ monosem.list = (() => {
     const only = STATE[wanted.only];
     const { state } = set.columns;
     return order.filter(
-      (i) =>
-        (only === undefined || state[i] === only) && (!found || found[i]),
+      (i) => (only === undefined || state[i] === only) && (!found || found[i]),
     );
   }
 
@@ -175,7 +182,9 @@ monosem.list = (() => {
       clearTimeout(typed);
       typed = setTimeout(() => set_('q')(input.value), 120);
     });
-    regex.addEventListener('change', () => set_('regex')(regex.checked ? '1' : ''));
+    regex.addEventListener('change', () =>
+      set_('regex')(regex.checked ? '1' : ''),
+    );
 
     input.addEventListener('keydown', (event) => {
       if (event.key === 'Enter' && order.length) open(order[0]);
@@ -191,7 +200,8 @@ monosem.list = (() => {
           'by ',
           select(ORDERS, wanted.sort, (name) => {
             // Random again is another order.
-            if (name === 'random') wanted.seed = String(Number(wanted.seed) + 1);
+            if (name === 'random')
+              wanted.seed = String(Number(wanted.seed) + 1);
             wanted.up = name === 'index' ? '' : wanted.up;
             set_('sort')(name);
           }),

@@ -123,7 +123,8 @@ monosem.views.map = (() => {
     // Which points are there, and which of them are what is searched for.
     function filter() {
       for (let i = 0; i < shown.length; i++) shown[i] = !off.has(keyOf(i));
-      matches = monosem.search.entries(pack, find)?.filter((i) => shown[i]) ?? null;
+      matches =
+        monosem.search.entries(pack, find)?.filter((i) => shown[i]) ?? null;
       plot.setShown(shown);
       plot.highlight(matches);
       list.filter(shown, matches);
@@ -185,7 +186,9 @@ monosem.views.map = (() => {
     );
     recolour();
     filter();
-    const start = asked ? monosem.search.index(pack, asked.key, asked.number) : -1;
+    const start = asked
+      ? monosem.search.index(pack, asked.key, asked.number)
+      : -1;
     if (start >= 0) {
       open(start);
       plot.zoomTo(start);

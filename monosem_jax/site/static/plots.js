@@ -7,8 +7,8 @@ monosem.plots = (() => {
   const WIDTH = 320;
   const HEIGHT = 96;
 
-  // `values` over equal bins from `left` to `right`; `hue` names a class, `unit`
-  // is of the axis, `of` says what a bar's value is.
+  // `values` over equal bins from `left` to `right`; `hue` names a class,
+  // `unit` is of the axis, `of` says what a bar's value is.
   function histogram(values, left, right, { hue, label, unit, of = count }) {
     const most = Math.max(...values, 0) || 1;
     const edge = (i) => left + ((right - left) * i) / values.length;
@@ -42,14 +42,20 @@ monosem.plots = (() => {
     const node = element('div', 'plot', [
       element('div', 'scale', `highest bar ${of(most)}`),
       drawn,
-      element('div', 'axis', axis.map((text) => element('span', '', text))),
+      element(
+        'div',
+        'axis',
+        axis.map((text) => element('span', '', text)),
+      ),
     ]);
     // Draws a line at a value, or none.
     node.mark = (value) => {
       drawn.querySelector('.mark')?.remove();
       if (!(value >= left && value <= right && right > left)) return;
       const x = (WIDTH * (value - left)) / (right - left);
-      drawn.append(svg('line', { class: 'mark', x1: x, x2: x, y1: 0, y2: HEIGHT }));
+      drawn.append(
+        svg('line', { class: 'mark', x1: x, x2: x, y1: 0, y2: HEIGHT }),
+      );
     };
     return node;
   }

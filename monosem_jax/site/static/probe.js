@@ -51,10 +51,7 @@ monosem.views.probe = (() => {
           feature,
           chosen: (t) => monosem.router.keep(address({ token: t })),
         });
-        result.replaceChildren(
-          element('div', 'text', [line]),
-          detail,
-        );
+        result.replaceChildren(element('div', 'text', [line]), detail);
         const seconds = (performance.now() - start) / 1000;
         status.textContent =
           `${found.tokens.length} tokens in ${fixed(seconds)} s; shaded by ` +

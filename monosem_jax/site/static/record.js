@@ -17,7 +17,7 @@ monosem.record = (() => {
     if (!at) return found;
     // They are sorted by token: the first one by bisection.
     let low = 0;
-    for (let high = at.length; low < high; ) {
+    for (let high = at.length; low < high;) {
       const middle = (low + high) >> 1;
       if (at[middle] < begin) low = middle + 1;
       else high = middle;
@@ -116,7 +116,7 @@ monosem.record = (() => {
   async function context(key, number) {
     const { number: numbers } = await load('contexts/numbers');
     let low = 0;
-    for (let high = numbers.length; low < high; ) {
+    for (let high = numbers.length; low < high;) {
       const middle = (low + high) >> 1;
       if (numbers[middle] < number) low = middle + 1;
       else high = middle;

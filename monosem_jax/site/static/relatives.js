@@ -80,12 +80,7 @@ monosem.relatives = (() => {
         list.append(...more);
         rest.remove();
       });
-      return [
-        panel(title, note, [
-          list,
-          ...(more.length ? [rest] : []),
-        ]),
-      ];
+      return [panel(title, note, [list, ...(more.length ? [rest] : [])])];
     });
   }
 

@@ -6,8 +6,8 @@
 // is what stands behind its name between slashes, `query` what stands behind a
 // question mark, and `place` the element to fill. `show` may be asynchronous;
 // if it returns a function, that is called before another view is shown. A view
-// may have update(parts, query), too: if it returns true, it shows what is asked
-// for without being made anew.
+// may have update(parts, query), too: if it returns true, it shows what is
+// asked for without being made anew.
 monosem.views = {};
 
 monosem.router = (() => {
@@ -16,7 +16,7 @@ monosem.router = (() => {
   let current = null;
   let turn = 0;
 
-  // The address of a feature, or of a view: href('A1', 3), href('map', 'small').
+  // The address of a feature or a view: href('A1', 3), href('map', 'small').
   const href = (...parts) => `#${parts.map(encodeURIComponent).join('/')}`;
 
   const go = (...parts) => {
@@ -70,7 +70,9 @@ monosem.router = (() => {
     if (location.hash === '#main') return;
     const isSet = monosem.data.set(parts[0]) !== undefined;
     const name = isSet ? 'features' : parts[0] || 'features';
-    const view = Object.hasOwn(monosem.views, name) ? monosem.views[name] : null;
+    const view = Object.hasOwn(monosem.views, name)
+      ? monosem.views[name]
+      : null;
     const rest = isSet ? parts : parts.slice(1);
     if (view && view === current && view.update?.(rest, query)) return;
     const own = ++turn;
@@ -103,7 +105,8 @@ monosem.router = (() => {
       .filter(([, view]) => view.there())
       .map(([name, view]) => {
         const link = element('a', '', view.title);
-        link.href = name === 'features' ? href(monosem.data.run.main) : href(name);
+        link.href =
+          name === 'features' ? href(monosem.data.run.main) : href(name);
         link.dataset.view = name;
         return link;
       });

@@ -7,8 +7,8 @@ monosem.rows = (() => {
   const OVERSCAN = 6;
   let lists = 0;
 
-  // `draw(place)` makes the nodes of a row, `faint(place)` says whether it stands
-  // back; `onPick(place)` is told of the row
+  // `draw(place)` makes the nodes of a row, `faint(place)` says whether it
+  // stands back; `onPick(place)` is told of the row
   // that is under the pointer or the cursor, or -1; `onOpen(place)` of the one
   // that is chosen. A place is a row's number from above.
   function make({ label, height, draw, faint, onPick = () => {}, onOpen }) {

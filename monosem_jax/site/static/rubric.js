@@ -50,10 +50,7 @@ monosem.rubric = (() => {
         return radio;
       });
       const node = element('fieldset', '', [
-        element('legend', '', [
-          element('strong', '', title),
-          ` ${question}`,
-        ]),
+        element('legend', '', [element('strong', '', title), ` ${question}`]),
         element(
           'div',
           'points',

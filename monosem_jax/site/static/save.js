@@ -37,7 +37,10 @@ monosem.save = (() => {
       const line = { fill: 'none', stroke: style.outlineColor };
       parts.push(svg('rect', { ...common, ...line, 'stroke-width': 1.5 }));
     }
-    for (const [side, y] of [['Top', at.y], ['Bottom', at.y + at.height]]) {
+    for (const [side, y] of [
+      ['Top', at.y],
+      ['Bottom', at.y + at.height],
+    ]) {
       const width = parseFloat(style[`border${side}Width`]);
       if (style[`border${side}Style`] === 'solid' && width > 0) {
         const middle = y + (side === 'Top' ? width : -width) / 2;
@@ -90,7 +93,13 @@ monosem.save = (() => {
     });
   }
 
-  const PAINT = ['fill', 'stroke', 'stroke-width', 'stroke-dasharray', 'opacity'];
+  const PAINT = [
+    'fill',
+    'stroke',
+    'stroke-width',
+    'stroke-dasharray',
+    'opacity',
+  ];
 
   // A drawing inside the page: a copy, with its colours in it.
   function drawing(node, at) {

@@ -71,7 +71,9 @@ monosem.scorecard = (() => {
           plain.map((name) => [
             visible(name).replaceAll('_', ' ').replace('.', ': '),
             ...Object.values(runs).map((run) =>
-              Number.isInteger(run[name]) ? count(run[name]) : digits(run[name]),
+              Number.isInteger(run[name])
+                ? count(run[name])
+                : digits(run[name]),
             ),
           ]),
         ),
@@ -132,7 +134,9 @@ monosem.scorecard = (() => {
             set.counts.dead,
             set.counts.ultralow,
             set.counts.live,
-          ].map(count).join(', '),
+          ]
+            .map(count)
+            .join(', '),
         },
       ]),
     );

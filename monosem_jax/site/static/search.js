@@ -25,8 +25,8 @@ monosem.search = (() => {
   }
 
   // Which features of a set are found, of each 0 or 1; null for all, where
-  // nothing is asked. `where` is `any`, `label`, `fires` or `raises`; `any` takes
-  // 123 and A/1/123 as numbers, too. Throws where a pattern is none.
+  // nothing is asked. `where` is `any`, `label`, `fires` or `raises`; `any`
+  // takes 123 and A/1/123 as numbers, too. Throws where a pattern is none.
   function of(key, { q, regex = false, where = 'any' }) {
     if (!q.trim()) return null;
     const set = data.set(key);

@@ -24,7 +24,13 @@ monosem.views.steer = (() => {
     return text.split(' ').flatMap((part) => {
       const found = part.match(/^(.+)\/(\d+)=(-?[\d.]+)$/);
       return found
-        ? [{ run: found[1], feature: Number(found[2]), value: Number(found[3]) }]
+        ? [
+            {
+              run: found[1],
+              feature: Number(found[2]),
+              value: Number(found[3]),
+            },
+          ]
         : [];
     });
   }
@@ -153,7 +159,9 @@ monosem.views.steer = (() => {
     let stop = null;
 
     const values = () =>
-      Object.fromEntries(numbers.map((node) => [node.name, Number(node.value)]));
+      Object.fromEntries(
+        numbers.map((node) => [node.name, Number(node.value)]),
+      );
 
     function changed() {
       monosem.router.keep({
@@ -238,15 +246,17 @@ monosem.views.steer = (() => {
       list,
       element('div', 'strip', [
         add,
-        ...numbers.map((node) => field(`${node.name.replace('_', ' ')} `, node)),
+        ...numbers.map((node) =>
+          field(`${node.name.replace('_', ' ')} `, node),
+        ),
         button('Speak', speak, 'Ctrl+Enter'),
         button('Stop', () => stop?.abort()),
         status,
       ]),
       element('p', 'note', [
-        'Both draw the same random numbers. Shaded is by how much each token’s ' +
-          'log-probability differs from the other transformer’s: blue where it ' +
-          'is likelier here, red where it is less likely.',
+        'Both draw the same random numbers. Shaded is by how much each ' +
+          'token’s log-probability differs from the other transformer’s: ' +
+          'blue where it is likelier here, red where it is less likely.',
       ]),
       result,
       element('p', '', [command, ' ', copy]),

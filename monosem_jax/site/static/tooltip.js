@@ -14,7 +14,9 @@
       element('span', '', title),
       ...pairs
         .filter(([, value]) => value)
-        .map(([id, value]) => element('span', '', [chip(id), ` ${signed(value)}`])),
+        .map(([id, value]) =>
+          element('span', '', [chip(id), ` ${signed(value)}`]),
+        ),
     ]);
 
   function content(node, known) {

@@ -38,12 +38,14 @@ monosem.twins = (() => {
     const record = await monosem.record.feature(key, number);
     const max = data.set(key).columns.max[number];
     const top = record.examples.filter(({ group }) => group === 0);
-    const lines = top.slice(0, EXAMPLES).map((example) =>
-      element('li', '', [
-        element('span', 'number', digits(example.acts[example.own])),
-        monosem.tokens.example(example, max, key),
-      ]),
-    );
+    const lines = top
+      .slice(0, EXAMPLES)
+      .map((example) =>
+        element('li', '', [
+          element('span', 'number', digits(example.acts[example.own])),
+          monosem.tokens.example(example, max, key),
+        ]),
+      );
     const node = element('article', 'half', [
       card.summary(key, number),
       element('p', 'links', card.elsewhere(record)),
