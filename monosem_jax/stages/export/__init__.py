@@ -95,7 +95,7 @@ def _write_html(
   if len(chosen) > single.MOST:
     raise UserError(
       f'--features: {len(chosen):,} features of {run}; one file holds '
-      f'{single.MOST} at most. Name fewer, or give away the folder {w.site}.'
+      f'{single.MOST} at most. Name fewer, or share the folder {w.site}.'
     )
   check(w, name, tables[name])
   shown = exhibits.read(w, exhibits.folders(w), tables, {name: chosen})
