@@ -524,6 +524,13 @@ def test_a_panel_is_saved_as_a_picture(window, url):
   assert drawn.startswith('<svg')
   assert '&lt;img src=x onerror=alert(1)&gt;' in drawn or 'word' in drawn
   assert '<script' not in drawn
+  # What helped and what hurt are told apart there, too.
+  there = '[aria-label="Top Activations"] .{}'
+  dashes = {'helped': 'none', 'hurt': '2 2'}
+  kinds = [kind for kind in dashes if page.texts(there.format(kind))]
+  assert kinds
+  for kind in kinds:
+    assert f'stroke-dasharray="{dashes[kind]}"' in drawn
   page.js('document.querySelector(arguments[0]).click()', css.format('PNG'))
   png = page.downloaded(f'{name}.png')
   assert png[:8] == b'\x89PNG\r\n\x1a\n'

@@ -44,6 +44,7 @@ monosem.examples = (() => {
         wide.textContent = error.message;
       }
     });
+    wider.classList.add('nosave');
     wider.setAttribute('aria-label', 'Show the whole context');
     wider.setAttribute('aria-expanded', 'false');
     node.append(wider);

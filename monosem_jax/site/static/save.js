@@ -42,7 +42,8 @@ monosem.save = (() => {
       ['Bottom', at.y + at.height],
     ]) {
       const width = parseFloat(style[`border${side}Width`]);
-      if (style[`border${side}Style`] === 'solid' && width > 0) {
+      const form = style[`border${side}Style`];
+      if ((form === 'solid' || form === 'dotted') && width > 0) {
         const middle = y + (side === 'Top' ? width : -width) / 2;
         parts.push(
           svg('line', {
@@ -52,6 +53,8 @@ monosem.save = (() => {
             y2: middle,
             stroke: style[`border${side}Color`],
             'stroke-width': width,
+            'stroke-dasharray':
+              form === 'dotted' ? `${width} ${width}` : 'none',
           }),
         );
       }
