@@ -40,3 +40,8 @@ UNIVERSALITY = {'features': 0.72, 'neurons': 0.46}
 # Median scores, of 14, of the intervals that a person scored blind: 412 of
 # them, of 162 features and neurons.
 RUBRIC = {'features': 12, 'neurons': 0}
+
+# Below this density a feature counts as one of ultralow density; from so many
+# sampled tokens on (our choice) that can be told from 0.
+ULTRALOW_DENSITY = 1e-6
+ULTRALOW_TOKENS = 10_000_000

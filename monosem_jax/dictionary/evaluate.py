@@ -8,11 +8,8 @@ import numpy as np
 
 from monosem_jax.dictionary.sae import SAE, decode, encode
 from monosem_jax.mesh import SPECS, constrain, f_spec, tokens_spec
+from monosem_jax.paper import ULTRALOW_DENSITY, ULTRALOW_TOKENS
 from monosem_jax.precision import Dot
-
-# Below this many sampled tokens a density of 1e-6 cannot be told from 0.
-ULTRALOW_DENSITY = 1e-6
-ULTRALOW_TOKENS = 10_000_000
 
 
 def make_sums(patched_loss: Callable, dot: Dot) -> Callable:

@@ -5,14 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from monosem_jax.paper import ULTRALOW_DENSITY, ULTRALOW_TOKENS
 from monosem_jax.site.exhibit import Exhibit
 
 # Shares of live features from which on a fault of theirs is one of the run.
 _MANY = 0.1
 # Of a feature's top examples, those that a fault has to be true of.
 _MOST = 0.5
-# Fewer tokens cannot tell a density of 1e-6, the border of ultralow ones.
-_ULTRALOW_TOKENS = 10_000_000
 
 
 def warnings(e: Exhibit) -> list[str]:
@@ -41,11 +40,11 @@ def _warnings(e: Exhibit) -> Iterator[str]:
       f'{one_F.sum():,} of {live:,} live features have most of their top '
       'examples in one document: they may know that text and nothing else.'
     )
-  if tokens < _ULTRALOW_TOKENS:
+  if tokens < ULTRALOW_TOKENS:
     yield (
       f'{tokens:,} tokens were read. They cannot tell a density below '
       f'{1 / tokens:.0e}, so not whether a feature is dead or of ultralow '
-      f'density (below 1e-06); {_ULTRALOW_TOKENS:,} can.'
+      f'density (below {ULTRALOW_DENSITY:g}); {ULTRALOW_TOKENS:,} can.'
     )
   overflowing = t.meta.get('overflowing_tokens', 0)
   if overflowing:

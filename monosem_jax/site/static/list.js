@@ -228,7 +228,10 @@ monosem.list = (() => {
       // Opens the one before it in the list (-1) or behind it (1).
       step: (by) => {
         const place = Math.max(order.indexOf(selected), 0) + by;
-        if (order[place] !== undefined) open(order[place]);
+        if (order[place] === undefined) return;
+        // Now, since the address may change only after the next key.
+        selected = order[place];
+        open(selected);
       },
       redraw: rows.refresh,
       first: () => order[0],

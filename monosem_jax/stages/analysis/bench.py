@@ -10,11 +10,11 @@ import numpy as np
 
 from monosem_jax import mesh as meshes, metrics, names
 from monosem_jax.analysis import census
-from monosem_jax.dictionary.evaluate import ULTRALOW_DENSITY, ULTRALOW_TOKENS
 from monosem_jax.dictionary.sae import SAE, encode
 from monosem_jax.features.table import FeatureTable
 from monosem_jax.files import read_json
 from monosem_jax.interop import saelens
+from monosem_jax.paper import ULTRALOW_DENSITY, ULTRALOW_TOKENS
 from monosem_jax.precision import Dot, compute_dtype
 from monosem_jax.stages import lm as lm_stage, programs
 from monosem_jax.text import stream
