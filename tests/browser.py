@@ -65,6 +65,12 @@ class Page:
     self._call('POST', '/url', {'url': 'about:blank'})
     self._call('POST', '/url', {'url': url})
 
+  def view(self, url: str) -> 'Page':
+    """Loads one of our pages, and waits until its view is there."""
+    self.open(url)
+    self.until('return !!document.querySelector("#main .view > *")')
+    return self
+
   def js(self, code: str, *arguments: Any) -> Any:
     """Runs a function body; a promise that it returns is waited for."""
     body = {

@@ -38,12 +38,6 @@ def window():
     yield page
 
 
-def opened(page: browser.Page, url: str) -> browser.Page:
-  page.open(url)
-  page.until('return !!document.querySelector("#main .view > *")')
-  return page
-
-
 def said(page: browser.Page, pattern: str) -> str:
   """What the status line says once it is like this."""
   return page.until(
@@ -54,12 +48,12 @@ def said(page: browser.Page, pattern: str) -> str:
 
 
 def test_the_same_page_lights_up(window, url, w):
-  page = opened(window, url)
+  page = window.view(url)
   assert {'Probe', 'Steer'} <= set(page.texts('#views a'))
   page.find('.elsewhere a')
   assert page.texts('.elsewhere a')[-2:] == ['Steer with it', 'Probe a text']
   assert page.console() == []
-  page = opened(window, (w.site / 'index.html').as_uri())
+  page = window.view((w.site / 'index.html').as_uri())
   assert not {'Probe', 'Steer'} & set(page.texts('#views a'))
   page.find('.examples')
   assert 'Steer with it' not in page.texts('.elsewhere a')
@@ -71,7 +65,7 @@ def test_a_text_is_probed(window, url, w):
   engine = live.Engine(shelved, shelved.tokenizer.token_strings())
   text = 'abc <b>def</b> ghi'
   expected = engine.probe(live.asked.Probe('A1', text))
-  page = opened(window, f'{url}#probe')
+  page = window.view(f'{url}#probe')
   page.keys(*text, css='textarea')
   page.click('.strip button')
   said(page, r'^\d+ tokens in')
@@ -91,7 +85,7 @@ def test_a_text_is_probed(window, url, w):
   assert page.texts('b') == []
   # The address brings it back.
   again = page.js('return location.href')
-  opened(window, again)
+  window.view(again)
   page.find('.detail .relatives')
   assert len(page.texts('.result .line .token')) == len(expected['tokens'])
   assert page.console() == []
@@ -99,7 +93,7 @@ def test_a_text_is_probed(window, url, w):
 
 def test_a_pinned_feature_steers(window, url, w):
   """The command that the page gives says what the page has shown."""
-  page = opened(window, f'{url}#steer?pins=A%2F1%2F0%3D2&tokens=6&seed=3')
+  page = window.view(f'{url}#steer?pins=A%2F1%2F0%3D2&tokens=6&seed=3')
   page.find('.pin .slider')
   page.until('return document.querySelector(".pin .gist a")?.textContent')
   page.js(
@@ -133,7 +127,7 @@ def test_a_pinned_feature_steers(window, url, w):
 
 
 def test_ablating_and_stopping_work_by_hand(window, url):
-  page = opened(window, f'{url}#steer?pins=A%2F1%2F0%3D2&tokens=256')
+  page = window.view(f'{url}#steer?pins=A%2F1%2F0%3D2&tokens=256')
   page.find('.pin')
   press = (
     'Array.from(document.querySelectorAll("#main button")).find((node) =>'
@@ -151,7 +145,7 @@ def test_ablating_and_stopping_work_by_hand(window, url):
 
 
 def test_what_cannot_be_is_said_where_it_was_asked(window, url):
-  page = opened(window, f'{url}#steer?pins=A%2F1%2F999%3D2')
+  page = window.view(f'{url}#steer?pins=A%2F1%2F999%3D2')
   page.find('.pin')
   page.js(
     'Array.from(document.querySelectorAll(".strip button")).find((node) =>'
@@ -162,7 +156,7 @@ def test_what_cannot_be_is_said_where_it_was_asked(window, url):
 
 def test_a_server_that_is_gone_is_said(window, w):
   serving = serve.start(w, 0)
-  page = opened(window, f'{serving.url}#probe')
+  page = window.view(f'{serving.url}#probe')
   serving.close()
   page.keys('a', css='textarea')
   page.click('.strip button')

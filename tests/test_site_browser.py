@@ -69,13 +69,6 @@ def url(request, site) -> str:
   return request.getfixturevalue('served') + 'index.html'
 
 
-def opened(page: browser.Page, url: str) -> browser.Page:
-  """The page once its view is there; its console must have stayed empty."""
-  page.open(url)
-  page.until('return !!document.querySelector("#main .view > *")')
-  return page
-
-
 def keep(page: browser.Page, name: str) -> None:
   """Keeps a picture of the page where MONOSEM_SCREENSHOTS names a folder."""
   if folder := os.environ.get('MONOSEM_SCREENSHOTS'):
@@ -87,7 +80,7 @@ def keep(page: browser.Page, name: str) -> None:
 
 @pytest.mark.parametrize('view', VIEWS)
 def test_every_view_opens_and_nothing_in_it_acts(window, url, view):
-  page = opened(window, url + view)
+  page = window.view(url + view)
   page.until(
     'return !document.querySelector("#main").innerText.includes("loading")'
   )
@@ -112,7 +105,7 @@ def test_the_page_asks_for_nothing_but_its_own_files(site, window):
   asked = []
   with browser.served(site, asked.append) as url:
     for view in VIEWS:
-      opened(window, url + view)
+      window.view(url + view)
   # A browser asks for an icon by itself.
   names = {path.partition('?')[0].lstrip('/') for path in asked}
   names -= {'', 'favicon.ico'}
@@ -120,7 +113,7 @@ def test_the_page_asks_for_nothing_but_its_own_files(site, window):
 
 
 def test_hostile_tokens_are_text(window, url):
-  page = opened(window, f'{url}#A1/0')
+  page = window.view(f'{url}#A1/0')
   page.find('.examples .token')
   windows = exhibits.table().example_tokens_FEW[0].ravel().tolist()
   expected = {VOCABULARY[id] for id in windows} | set(HOSTILE)
@@ -130,7 +123,7 @@ def test_hostile_tokens_are_text(window, url):
 
 def test_what_is_spelled_out_reads_from_left_to_right(window, url):
   """Also behind letters that do not: its own box stands left of theirs."""
-  page = opened(window, f'{url}#A1/0')
+  page = window.view(f'{url}#A1/0')
   found = page.js("""
     const node = monosem.tokens.chipOf('\\u0627\\u0644\\\\xd8');
     document.querySelector('.feature').prepend(node);
@@ -151,7 +144,7 @@ def test_what_is_spelled_out_reads_from_left_to_right(window, url):
 
 
 def test_hostile_labels_are_text(window, url):
-  page = opened(window, f'{url}#A1/0')
+  page = window.view(f'{url}#A1/0')
   page.find('.featurehead .label')
   seen = '<img src=x onerror=alert(1)>\\u{202e} label'
   assert page.texts('.featurehead .label') == [seen]
@@ -162,7 +155,7 @@ def test_hostile_labels_are_text(window, url):
 
 
 def test_a_features_panels_are_drawn(window, url):
-  page = opened(window, f'{url}#A2/{CUT}')
+  page = window.view(f'{url}#A2/{CUT}')
   page.find('.examples')
   assert page.texts('h2') == [f'A/2/{CUT}']
   assert page.js('return document.title') == f'A/2/{CUT}'
@@ -179,7 +172,7 @@ def test_a_features_panels_are_drawn(window, url):
 
 
 def test_a_dead_feature_says_so(window, url):
-  page = opened(window, f'{url}#A1/{DEAD}')
+  page = window.view(f'{url}#A1/{DEAD}')
   [said] = page.texts('.silent')
   assert 'never fired in the 1,000 tokens' in said
   assert page.texts('.examples > li') == []
@@ -187,20 +180,20 @@ def test_a_dead_feature_says_so(window, url):
 
 @pytest.mark.parametrize('place', [f'A1/{FEATURES}', 'A1/x', 'A1/-1'])
 def test_an_unknown_feature_is_named(window, url, place):
-  page = opened(window, f'{url}#{place}')
+  page = window.view(f'{url}#{place}')
   [said] = page.texts('.silent')
   assert f'There is no feature at #{place}' in said
 
 
 @pytest.mark.parametrize('place', ['nowhere', 'constructor', '%zz', 'A9/1'])
 def test_an_unknown_view_is_named(window, url, place):
-  page = opened(window, f'{url}#{place}')
+  page = window.view(f'{url}#{place}')
   assert page.texts('.silent') == [f'There is nothing at #{place}.']
 
 
 def test_a_token_says_what_is_known_of_it(window, url):
   """Against the arrays that the page was made from."""
-  page = opened(window, f'{url}#A1/0')
+  page = window.view(f'{url}#A1/0')
   table = exhibits.table()
   effects = exhibits.effects(table)
   # The fourth token of the first example has the first effect.
@@ -243,7 +236,7 @@ def test_a_token_says_what_is_known_of_it(window, url):
 
 
 def test_the_keyboard_walks_a_line_of_tokens(window, url):
-  page = opened(window, f'{url}#A1/0')
+  page = window.view(f'{url}#A1/0')
   own = '.examples > li .line .own'
   page.keys('ArrowRight', 'ArrowRight', css=own)
   at = 'return Array.from(document.activeElement.parentElement.children)'
@@ -255,7 +248,7 @@ def test_the_keyboard_walks_a_line_of_tokens(window, url):
 
 
 def test_an_example_shows_its_whole_context(window, url):
-  page = opened(window, f'{url}#A1/0')
+  page = window.view(f'{url}#A1/0')
   page.click('.examples > li > button')
   page.find('.wide .token')
   shown = page.texts('.wide .token')
@@ -267,7 +260,7 @@ def test_an_example_shows_its_whole_context(window, url):
 
 
 def test_links_lead_to_features_and_back(window, url):
-  page = opened(window, f'{url}#A1/0')
+  page = window.view(f'{url}#A1/0')
   page.click('.relatives a')
   page.until('return location.hash !== "#A1/0"')
   went = page.hash.split('?')[0]
@@ -287,7 +280,7 @@ def rows(page: browser.Page) -> list[int]:
 
 
 def test_the_keyboard_opens_features_in_the_chosen_order(window, url):
-  page = opened(window, f'{url}#A1/9')
+  page = window.view(f'{url}#A1/9')
   page.keys('Home', 'ArrowDown', 'Enter', css='.list .longlist')
   # All maxima are equal.
   page.until('return location.hash === "#A1/1"')
@@ -307,7 +300,7 @@ def test_the_keyboard_opens_features_in_the_chosen_order(window, url):
 
 
 def test_the_list_draws_only_what_is_in_view(window, url):
-  page = opened(window, f'{url}#A1/0')
+  page = window.view(f'{url}#A1/0')
   assert 10 < len(rows(page)) < FEATURES / 2 + 8
 
 
@@ -324,7 +317,7 @@ def test_the_list_draws_only_what_is_in_view(window, url):
 def test_the_address_says_how_the_list_is_filtered(
   window, url, query, expected
 ):
-  page = opened(window, f'{url}#A1/0?{query}')
+  page = window.view(f'{url}#A1/0?{query}')
   page.find('.list .longlist')
   assert rows(page) == expected
 
@@ -352,7 +345,7 @@ def test_search_finds_tokens(window, url, query, pattern, columns):
     if any(re.search(pattern, VOCABULARY[x]) for x in found):
       expected.append(i)
   where = 'raises' if columns == ('raises',) else 'any'
-  page = opened(window, f'{url}#A1/0?sort=index&in={where}&regex=1')
+  page = window.view(f'{url}#A1/0?sort=index&in={where}&regex=1')
   page.keys('/')
   page.keys(*query)
   page.until(
@@ -366,7 +359,7 @@ def test_search_finds_tokens(window, url, query, pattern, columns):
 
 
 def test_half_a_pattern_is_no_crash(window, url):
-  page = opened(window, f'{url}#A1/0?regex=1')
+  page = window.view(f'{url}#A1/0?regex=1')
   page.keys('/')
   page.keys('(')
   page.until('return !!document.querySelector("[role=status].wrong")')
@@ -375,7 +368,7 @@ def test_half_a_pattern_is_no_crash(window, url):
 
 
 def test_a_question_mark_opens_help(window, url):
-  page = opened(window, f'{url}#A1/0')
+  page = window.view(f'{url}#A1/0')
   page.keys('?')
   page.until('return location.hash === "#help"')
 
@@ -386,7 +379,7 @@ def test_a_question_mark_opens_help(window, url):
 def test_a_token_of_a_text_ranks_its_features(window, url, site):
   import numpy as np
 
-  page = opened(window, f'{url}#texts/A2/1?token=7')
+  page = window.view(f'{url}#texts/A2/1?token=7')
   page.find('.relatives')
   found = np.load(site.parent / 'analysis/texts/A2.npz')
   feature_L = found['feature_XTL'][1, 7]
@@ -467,7 +460,7 @@ def contrast(one: str, other: str) -> float:
 def test_text_stands_out_from_its_ground(window, url, dark):
   page = window
   page.dark(dark)
-  opened(page, f'{url}#A1/0')
+  page.view(f'{url}#A1/0')
   page.find('.examples')
   ground = page.js('return getComputedStyle(document.body).backgroundColor')
   colours = page.js("""
@@ -488,7 +481,7 @@ def test_text_stands_out_from_its_ground(window, url, dark):
 
 def test_controls_have_names(window, url):
   for view in VIEWS:
-    page = opened(window, url + view)
+    page = window.view(url + view)
     nameless = page.js("""
       const named = (node) => node.labels?.length || node.textContent.trim() ||
         node.getAttribute('aria-label') || node.title;
@@ -500,7 +493,7 @@ def test_controls_have_names(window, url):
 
 
 def test_the_page_prints_the_feature(window, url):
-  page = opened(window, f'{url}#A1/0')
+  page = window.view(f'{url}#A1/0')
   page.find('.examples')
   page.cdp('Emulation.setEmulatedMedia', media='print')
   shown = 'return document.querySelector(arguments[0]).getClientRects().length'
@@ -518,7 +511,7 @@ def test_the_page_prints_the_feature(window, url):
 
 
 def test_a_panel_is_saved_as_a_picture(window, url):
-  page = opened(window, f'{url}#A1/0')
+  page = window.view(f'{url}#A1/0')
   page.find('.examples')
   css = '[aria-label="Save Top Activations as {}"]'
   page.js('document.querySelector(arguments[0]).click()', css.format('SVG'))
@@ -548,7 +541,7 @@ def test_scripts_off_says_so(site):
 
 
 def test_numbers_of_the_run_are_on_the_scorecard(window, url):
-  page = opened(window, f'{url}#scorecard')
+  page = window.view(f'{url}#scorecard')
   text = page.text()
   assert json.loads('"A/1"') in text
   for said in ('loss recovered', '0.900', 'documents by subset', 'checksums'):

@@ -39,9 +39,7 @@ def show(made, window):
   """Opens a view; the console must stay empty."""
 
   def opened(place: str) -> browser.Page:
-    window.open(f'{(made / "site/index.html").as_uri()}#{place}')
-    window.until('return !!document.querySelector("#main .view > *")')
-    return window
+    return window.view(f'{(made / "site/index.html").as_uri()}#{place}')
 
   window.console()
   yield opened
