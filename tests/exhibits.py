@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from monosem_jax.features.table import FeatureTable, groups
-from monosem_jax.settings import Site
-from monosem_jax.site import export, links as _links, views
+from monosem_jax.site import export, links as _links, pack, views
 from monosem_jax.site.exhibit import Contexts, Exhibit
 
 HOSTILE = [
@@ -330,13 +329,18 @@ def exhibit(
   )
 
 
+def packed(page: pathlib.Path, name: str) -> tuple:
+  """Build, meta and columns of a pack of a page."""
+  script = (page / f'data/{name}.js').read_bytes()
+  return pack.unpack(pack.unscript(name, script))
+
+
 def write(
   directory: pathlib.Path,
   keys: tuple[str, ...] = ('A1',),
   scratch: pathlib.Path | None = None,
   labels: dict[int, list[dict]] | None = None,
   build: str = '0123456789abcdef',
-  **options: Any,
 ) -> None:
   """Writes the page; with a `scratch` folder, all its views, too."""
   found, packs = {}, {}
@@ -399,5 +403,4 @@ def write(
     vocabulary=VOCABULARY,
     views={name: pack for name, pack in packs.items() if pack is not None},
     pictures={},
-    c=Site(**options),
   )

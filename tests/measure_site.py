@@ -203,18 +203,17 @@ def main() -> None:
       vocabulary=found.vocabulary,
       views={'map/small': layout(known.features)},
       pictures={},
-      c=w.config.site,
     )
     data = out / 'data'
-    index = size(data, 'index.bin', 'vocabulary.bin', f'{key}/columns.bin')
+    index = size(data, 'index.js', 'vocabulary.js', f'{key}/columns.js')
     print(
       f'{known.features:,} features of {examples:.0f} examples and'
       f' {effects:.0f} effects each, written in'
       f' {time.monotonic() - start:.0f} s\n'
-      f'  packs {size(data, "**/*.bin") / 1e6:,.1f} MB, scripts beside them'
-      f' {size(data, "**/*.js") / 1e6:,.1f} MB; of the packs: index, columns'
-      f' and vocabulary {index / 1e6:.2f} MB, shards'
-      f' {size(data / key, "[0-9]*.bin") / known.features:,.0f} bytes a feature'
+      f'  data {size(data, "**/*.js") / 1e6:,.1f} MB; of these: index, columns'
+      f' and vocabulary {index / 1e6:.2f} MB, contexts'
+      f' {size(data / "contexts", "*") / 1e6:.1f} MB, shards'
+      f' {size(data / key, "[0-9]*.js") / known.features:,.0f} bytes a feature'
     )
     sys.stdout.flush()
     print('from disk:')

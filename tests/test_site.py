@@ -1,5 +1,7 @@
 """The exported page holds what the tables say, whole, safe and the same."""
 
+import ast
+import base64
 import dataclasses
 import gzip
 import hashlib
@@ -33,7 +35,7 @@ from exhibits import (
 from monosem_jax import config, settings
 from monosem_jax.errors import UserError
 from monosem_jax.files import read_json
-from monosem_jax.site import export, pack, provenance, shards
+from monosem_jax.site import effects, export, pack, provenance, shards
 from monosem_jax.stages import site
 from monosem_jax.text.store import TokenStore
 from monosem_jax.workdir import Workdir
@@ -51,7 +53,14 @@ def files(directory: pathlib.Path) -> dict[str, bytes]:
 
 def read(page: pathlib.Path, name: str):
   """Meta and columns of a pack, taken apart by hand."""
-  raw = gzip.decompress((page / f'data/{name}.bin').read_bytes())
+  script = (page / f'data/{name}.js').read_bytes()
+  call = re.fullmatch(rb'monosem\.data\.arrived\("(.*?)","(.*)"\);\n', script)
+  assert call[1].decode() == name
+  # A string of JavaScript with these four escapes is one of Python, too.
+  text = ast.literal_eval(
+    f'"{call[2].decode("latin-1")}"'.replace('\0', r'\x00')
+  )
+  raw = gzip.decompress(text.encode('latin-1'))
   length = int.from_bytes(raw[:4], 'little')
   header = json.loads(raw[4 : 4 + length])
   assert header['build'] == '0123456789abcdef'
@@ -103,14 +112,28 @@ def test_a_pack_gives_back_what_it_was_given():
 
 
 def test_a_script_is_one_call_with_the_same_bytes():
-  data = pack.pack('b', ['</script>'], {})
-  text = pack.script('a/"b', data).decode('ascii')
-  call = re.fullmatch(r'monosem\.data\.arrived\((.*)\);\n', text)
-  import base64
+  """Of every byte, in every order of two."""
+  data = bytes(x for i in range(256) for j in range(256) for x in (i, j))
+  script = pack.script('A1/0000', data)
+  call = re.fullmatch(rb'monosem\.data\.arrived\("A1/0000","(.*)"\);\n', script)
+  # In one line, and no quote but behind a backslash.
+  assert re.fullmatch(rb'([^\\"\r\n]|\\[\\"rn])*', call[1])
+  assert pack.unscript('A1/0000', script) == data
 
-  name, encoded = json.loads(f'[{call[1]}]')
+
+@pytest.mark.parametrize('kept', [0, 30, -1])
+def test_a_script_that_is_cut_off_is_found(kept):
+  with pytest.raises(ValueError, match=r'A1/0000\.js is not whole'):
+    pack.unscript('A1/0000', pack.script('A1/0000', b'some bytes')[:kept])
+
+
+def test_a_page_that_holds_its_data_has_the_same_call_in_ascii():
+  data = pack.pack('b', ['</script>'], {})
+  text = pack.inline('a/"b', data)
+  call = re.fullmatch(r'monosem\.data\.arrived\((.*),atob\((.*)\)\);\n', text)
+  name, encoded = (json.loads(x) for x in call.groups())
   assert (name, base64.b64decode(encoded)) == ('a/"b', data)
-  assert '<' not in text
+  assert text.isascii() and '<' not in text
 
 
 @pytest.mark.parametrize('kept', [0.1, 0.5, 0.99])
@@ -152,12 +175,6 @@ def test_checksums_are_those_of_all_files(page):
     if name != 'checksums.txt'
   }
   assert found == expected
-
-
-def test_scripts_are_left_out_where_they_are_not_wanted(tmp_path):
-  write(tmp_path / 'site', scripts=False)
-  names = [name for name in files(tmp_path / 'site') if 'data/' in name]
-  assert [n for n in names if not n.endswith('.bin')] == ['data/live.js']
 
 
 def test_vocabulary_survives(page):
@@ -215,7 +232,7 @@ def test_the_most_frequent_token_comes_first():
 def test_shards_hold_every_feature(page):
   table = exhibits.table()
   parts = [read(page, f'A1/{k:04d}')[1] for k in range(2)]
-  assert not (page / 'data/A1/0002.bin').exists()
+  assert not (page / 'data/A1/0002.js').exists()
   for name, expected in (
     ('histogram', table.histogram_FH),
     ('logit_histogram', table.logit_histogram_FH),
@@ -238,13 +255,14 @@ def test_shards_hold_every_feature(page):
 def test_examples_and_effects_stand_where_they_belong(page):
   """Every example of every feature, one by one, by a loop."""
   table, contexts = exhibits.table(), exhibits.contexts()
-  effects = exhibits.effects(table)
+  ablated = exhibits.effects(table)
   E = table.example_stop_FE.shape[1]
   group_E = [
     g for g, x in enumerate(exhibits.GROUPS) for _ in range(x['count'])
   ]
   for k in range(2):
     _, part = read(page, f'A1/{k:04d}')
+    found = effects_of(part)
     for n in range(len(part['sampled'])):
       i, e = 64 * k + n, int(part['example_of'][n])
       for j in range(E):
@@ -266,23 +284,94 @@ def test_examples_and_effects_stand_where_they_belong(page):
         own = max(s for s in spans if contexts.position_S[s] <= position)
         assert part['subset'][e] == contexts.subset_S[own]
         for w in range(start, stop):
-          [m] = (
-            np.flatnonzero(effects['at_M'] == (i * E + j) * WINDOW + w)
-            if ((i * E + j) * WINDOW + w in effects['at_M'])
-            else [None]
-          )
-          at = np.flatnonzero(part['effect_token'] == begin + w - start)
-          assert (m is not None) == bool(at.size)
-          if m is not None:
-            [at] = at
-            loss = float(effects['loss_M'][m])
-            assert halves(part['effect_loss'])[at] == loss
-            ids = effects['raised_ids_Mk'][m].tolist()
-            assert part['effect_raised_ids'][at].tolist() == ids
-            low = effects['lowered_Mk'][m].tolist()
-            assert halves(part['effect_lowered'][at]).tolist() == low
+          [m] = np.flatnonzero(
+            ablated['at_M'] == (i * E + j) * WINDOW + w
+          ).tolist() or [None]
+          of_token = found.pop(int(begin + w - start), None)
+          assert (m is not None) == (of_token is not None)
+          if m is None:
+            continue
+          loss = float(ablated['loss_M'][m])
+          assert of_token['loss'] == loss
+          for side in ('raised', 'lowered'):
+            ids, values = zip(*of_token[side], strict=True)
+            assert list(ids) == ablated[f'{side}_ids_Mk'][m].tolist()
+            np.testing.assert_allclose(values, ablated[f'{side}_Mk'][m], 0.022)
         e += 1
       assert e == part['example_of'][n + 1]
+    assert found == {}
+
+
+def effects_of(part) -> dict[int, dict]:
+  """Effects by the token of the shard that each is on, as effects.py says."""
+  found, m = {}, 0
+  for n in range(len(part['effect_of']) - 1):
+    token = int(part['token_of'][part['example_of'][n]])
+    while m < part['effect_of'][n + 1]:
+      token += int(part['effect_gap'][m])
+      found[token] = {'loss': float(part['effect_loss'][m])}
+      for side, sign in (('raised', 1), ('lowered', -1)):
+        column = lambda name, side=side: part[f'effect_{side}_{name}']
+        value, pairs = sign * float(column('most')[n]), []
+        down = 0
+        for place, step in zip(
+          column('place')[:, m], column('steps')[:, m], strict=True
+        ):
+          down += int(step)
+          own = column('ids')[column('of')[n] + place]
+          pairs.append((own, value * 2 ** (-down / 16) * (down < 255)))
+        found[token][side] = pairs
+      m += 1
+  return found
+
+
+def test_effects_come_back_as_they_were():
+  """Three features, the second without any; changes of all sizes, and none."""
+  rng = np.random.default_rng(0)
+  M, k, V = 900, 5, 4_000
+  token_M = np.sort(rng.choice(5_000, M, replace=False))
+  first_n1 = np.array([0, 2_000, 2_000, 5_000])
+  # Down to 2**-16 of the largest, where they become 0.
+  size_Mk = np.sort(2.0 ** rng.uniform(-20, 2, (M, k)))[:, ::-1]
+  size_Mk[::7, 3:] = 0
+  ids = lambda: rng.integers(0, V, (M, k))
+  given = {
+    'loss_M': rng.normal(size=M),
+    'raised_ids_Mk': ids(),
+    'raised_Mk': size_Mk,
+    'lowered_ids_Mk': ids(),
+    'lowered_Mk': -size_Mk[::-1],
+  }
+  part = effects.columns(token_M, first_n1, given)
+  part |= {'example_of': np.arange(4), 'token_of': first_n1}
+  found = effects_of(part)
+  assert list(found) == token_M.tolist()
+  for m, own in enumerate(found.values()):
+    assert own['loss'] == np.float16(given['loss_M'][m])
+    for side in ('raised', 'lowered'):
+      got, values = zip(*own[side], strict=True)
+      assert list(got) == given[f'{side}_ids_Mk'][m].tolist()
+      np.testing.assert_allclose(
+        values, given[f'{side}_Mk'][m], rtol=0.022, atol=2**-13
+      )
+  # The most frequent token of a feature comes first.
+  own = given['raised_ids_Mk'][token_M < 2_000]
+  assert (own == part['effect_raised_ids'][0]).sum() == np.bincount(
+    own.ravel()
+  ).max()
+  assert part['effect_raised_of'][1] == part['effect_raised_of'][2] > 255
+
+
+def test_no_effects_are_none():
+  given = {'loss_M': np.zeros(0)}
+  for side in ('raised', 'lowered'):
+    given |= {
+      f'{side}_ids_Mk': np.zeros((0, 5)),
+      f'{side}_Mk': np.zeros((0, 5)),
+    }
+  part = effects.columns(np.zeros(0, int), np.array([0, 9]), given)
+  assert part['effect_of'].tolist() == [0, 0]
+  assert part['effect_raised_place'].shape == (5, 0)
 
 
 def test_alignment_is_that_of_the_decoder_row(page):
@@ -516,7 +605,7 @@ def test_the_stage_shows_what_the_run_has_left(workdir):
   build = json.loads((workdir.root / 'config.json').read_text())
   assert build['dictionaries']['A1']['features'] == 48
   site.run(workdir)
-  index = pack.unpack((workdir.site / 'data/index.bin').read_bytes())[1]
+  index = exhibits.packed(workdir.site, 'index')[1]
   assert [found['key'] for found in index['sets']] == ['A1', 'A_neurons']
   own = index['sets'][0]
   assert own['effects'] and own['residual']
@@ -531,13 +620,11 @@ def test_the_stage_shows_what_the_run_has_left(workdir):
 def test_every_token_of_an_example_stands_where_its_context_says(workdir):
   """Windows against contexts, and documents against the store's own word."""
   site.run(workdir)
-  load = lambda name: pack.unpack(
-    (workdir.site / f'data/{name}.bin').read_bytes()
-  )[2]
+  load = lambda name: exhibits.packed(workdir.site, name)[2]
   part, whole = load('A1/0000'), load('contexts/0000')
   number = load('contexts/numbers')['number'].tolist()
   store = TokenStore.open(workdir.store)
-  index = pack.unpack((workdir.site / 'data/index.bin').read_bytes())[1]
+  index = exhibits.packed(workdir.site, 'index')[1]
   for e in range(len(part['context'])):
     c = number.index(part['context'][e])
     begin, end = part['token_of'][e], part['token_of'][e + 1]
@@ -565,7 +652,10 @@ def test_no_file_says_where_it_was_made(workdir):
   site.run(workdir)
   places = [str(program.text()), str(workdir.root), str(program.config())]
   for name, data in files(workdir.site).items():
-    raw = gzip.decompress(data) if name.endswith('.bin') else data
+    of_data = re.fullmatch(r'data/(?!live)(.*)\.js', name)
+    raw = data
+    if of_data:
+      raw = gzip.decompress(pack.unscript(of_data[1], data))
     for place in places:
       assert place.encode() not in raw, name
 
@@ -578,8 +668,7 @@ def test_an_analysis_of_another_dictionary_is_left_out(workdir, tmp_path):
   stamp.write_text(json.dumps(found))
   lines: list[str] = []
   site.run(Workdir(tmp_path / 'run', workdir.config, lines.append))
-  data = (tmp_path / 'run/site/data/index.bin').read_bytes()
-  own = pack.unpack(data)[1]['sets'][0]
+  own = exhibits.packed(tmp_path / 'run/site', 'index')[1]['sets'][0]
   assert not own['effects'] and not own['residual']
   [said] = [line for line in lines if 'ablation' in line]
   assert 'before what is there now' in said
@@ -590,8 +679,8 @@ def test_fewer_contexts_are_written_where_they_are_bounded(workdir):
     workdir.config, site=settings.Site(context_tokens=10 * 16)
   )
   site.run(dataclasses.replace(workdir, config=c))
-  data = (workdir.site / 'data/contexts/numbers.bin').read_bytes()
-  assert 0 < pack.unpack(data)[2]['number'].size <= 10
+  _, _, found = exhibits.packed(workdir.site, 'contexts/numbers')
+  assert 0 < found['number'].size <= 10
 
 
 def test_the_stage_shows_the_dictionaries_that_have_tables(workdir, tmp_path):
@@ -600,8 +689,7 @@ def test_the_stage_shows_the_dictionaries_that_have_tables(workdir, tmp_path):
   shutil.rmtree(tmp_path / 'run/analysis')
   lines: list[str] = []
   site.run(Workdir(tmp_path / 'run', workdir.config, lines.append))
-  data = (tmp_path / 'run/site/data/index.bin').read_bytes()
-  index = pack.unpack(data)[1]
+  _, index, _ = exhibits.packed(tmp_path / 'run/site', 'index')
   assert [found['key'] for found in index['sets']] == ['A1']
   assert index['views'] == [] and not index['sets'][0]['effects']
   page = tmp_path / 'run/site/index.html'

@@ -47,7 +47,7 @@ def show(made, window):
 
 
 def data(made: pathlib.Path, name: str):
-  return pack.unpack((made / f'site/data/{name}.bin').read_bytes())[1:]
+  return exhibits.packed(made / 'site', name)[1:]
 
 
 def analysis(made: pathlib.Path, name: str):
@@ -482,7 +482,7 @@ def test_arrows_join_the_cards(show):
 def test_sizes_are_followed_two_steps_each_way(made, window, tmp_path):
   site = tmp_path / 'site'
   shutil.copytree(made / 'site', site)
-  build, meta, _ = pack.unpack((site / 'data/splitting.bin').read_bytes())
+  build, meta, _ = exhibits.packed(site, 'splitting')
   edges = {
     # 7 of the first leads to 30 of the second, 0 to 29, and to 40.
     'source0': [7] * 31 + [8],
@@ -497,7 +497,7 @@ def test_sizes_are_followed_two_steps_each_way(made, window, tmp_path):
     name: pack.half(x) if 'value' in name else np.uint32(x)
     for name, x in edges.items()
   }
-  pack.Writer(site / 'data', build, True).write(
+  pack.Writer(site / 'data', build).write(
     'splitting', meta | {'sets': [0, 1, 2]}, columns
   )
   page = window

@@ -52,7 +52,7 @@ def write(path: pathlib.Path, key: str = 'A1', chosen=CHOSEN) -> None:
     exhibits.write(path, KEYS, scratch, labels={0: [LABEL], 11: [LABEL]})
   shutil.rmtree(scratch)
   shown = dict(given.call_args.kwargs)
-  for name in ('views', 'pictures', 'c'):
+  for name in ('views', 'pictures'):
     del shown[name]
   single.write(path, **shown, key=key, chosen=chosen)
 
@@ -110,7 +110,7 @@ class Parts(html.parser.HTMLParser):
 
 def packs(text: str) -> dict[str, tuple]:
   """The packs that a file has inside: build, meta and columns by name."""
-  calls = re.findall(r'monosem\.data\.arrived\("([^"]+)","([^"]*)"\);\n', text)
+  calls = re.findall(r'data\.arrived\("([^"]+)",atob\("([^"]*)"\)\);\n', text)
   return {name: pack.unpack(base64.b64decode(data)) for name, data in calls}
 
 
@@ -540,7 +540,7 @@ def test_the_stage_writes_what_was_asked_for(workdir, tmp_path, window):
   assert len(part['context']) == there_FE.sum()
   ablated = np.load(workdir.analysis('ablation') / 'A1.npz')['at_M']
   size = table.example_tokens_FEW[0].size
-  assert len(part['effect_token']) == np.isin(ablated // size, chosen).sum()
+  assert len(part['effect_loss']) == np.isin(ablated // size, chosen).sum()
   if browser.CHROMIUM:
     page = opened(window, f'{to.as_uri()}#A1/17')
     assert page.texts('article h2') == ['A/1/17']

@@ -9,9 +9,6 @@ from monosem_jax.settings.fields import free
 class Site:
   """The page that shows features. None of it changes a result."""
 
-  # Whether data are written as scripts, too, which a page opened by double
-  # click needs; without them it takes less than half the room, and a server.
-  scripts: bool = free(True)
   # Tokens of contexts that are written, at most, so that examples can be read
   # beyond their windows: those of the strongest examples first.
   context_tokens: int = free(100_000_000)

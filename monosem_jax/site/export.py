@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 
-from monosem_jax import settings
 from monosem_jax.files import in_place_of
 from monosem_jax.names import run_name
 from monosem_jax.site import provenance, shards
@@ -49,7 +48,6 @@ def write(
   vocabulary: list[str],
   views: Packs,
   pictures: Mapping[str, pathlib.Path],
-  c: settings.Site,
 ) -> None:
   """Writes the page into `directory`, in place of one that is there.
 
@@ -62,13 +60,12 @@ def write(
     vocabulary: the V tokens as strings.
     views: packs of the other views, by name.
     pictures: files to be shown, by their names in `pictures/`.
-    c: settings.
 
   Raises:
     UserError: the disk is full.
   """
   with in_place_of(directory, 'run the site stage again') as scratch:
-    put = Writer(scratch / 'data', build, c.scripts).write
+    put = Writer(scratch / 'data', build).write
     for e in exhibits:
       put_columns(put, e)
       put_features(put, e)

@@ -1,6 +1,6 @@
 """Packs: named arrays and a JSON value in one compressed file.
 
-A pack, gzip taken off, is
+A pack, before gzip, is
 
   4 bytes   length of the header, little-endian
   header    JSON: {"build", "meta", "columns": {name: [dtype, shape, offset]}}
@@ -8,10 +8,12 @@ A pack, gzip taken off, is
             little-endian, of the dtypes below; u2, mostly ids, as they are, of
             the others first all lowest bytes, and so on, which gzip likes
 
-It is written twice: NAME.bin to be fetched, and, since a page opened by double
-click may load scripts but fetch nothing, NAME.js that hands over the same bytes
-in base64. Gzip's checksum finds what is cut off or altered; `build` what is of
-another export.
+A page opened by double click may load scripts but fetch nothing, so a pack's
+file is a script, NAME.js: one call with the gzipped bytes as a string, whose
+characters are bytes as windows-1252 has them (any byte but four stands for
+itself: 1.6% more). As a script it must be said to be of that encoding; as it is
+fetched, the call is taken off. Gzip's checksum finds what is cut off or
+altered; `build` what is of another export.
 """
 
 import base64
@@ -19,6 +21,7 @@ import dataclasses
 import gzip
 import json
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +30,10 @@ import numpy as np
 DTYPES = ('u1', 'u2', 'u4', 'i4', 'f2', 'f4')
 _AS_THEY_ARE = 'u2'
 _ALIGN = 8
+_END = b'");\n'
+# What would end the string, or a line in it.
+_ESCAPED = {b'\\': b'\\\\', b'"': b'\\"', b'\n': b'\\n', b'\r': b'\\r'}
+_ESCAPE = re.compile(rb'\\(.)')
 
 
 def dumps(value: Any) -> str:
@@ -46,7 +53,7 @@ def half(x: np.ndarray) -> np.ndarray:
 
 
 def pack(build: str, meta: Any, columns: Mapping[str, np.ndarray]) -> bytes:
-  """The bytes of NAME.bin: the same for the same values.
+  """A pack's bytes: the same for the same values.
 
   Raises:
     ValueError: a column's dtype is none that the page reads.
@@ -81,8 +88,33 @@ def unpack(data: bytes) -> tuple[str, Any, dict[str, np.ndarray]]:
 
 def script(name: str, data: bytes) -> bytes:
   """The bytes of NAME.js."""
+  for byte, escape in _ESCAPED.items():
+    data = data.replace(byte, escape)
+  return _call(name) + data + _END
+
+
+def unscript(name: str, text: bytes) -> bytes:
+  """The pack that NAME.js holds.
+
+  Raises:
+    ValueError: it is not whole.
+  """
+  start = _call(name)
+  if not (text.startswith(start) and text.endswith(_END)):
+    raise ValueError(f'{name}.js is not whole.')
+  byte = {escape[1:]: byte for byte, escape in _ESCAPED.items()}
+  inside = text[len(start) : -len(_END)]
+  return _ESCAPE.sub(lambda match: byte[match[1]], inside)
+
+
+def _call(name: str) -> bytes:
+  return f'monosem.data.arrived({dumps(name)},"'.encode('ascii')
+
+
+def inline(name: str, data: bytes) -> str:
+  """The same call for a page of any encoding: base64, a third more."""
   text = base64.b64encode(data).decode('ascii')
-  return f'monosem.data.arrived({dumps(name)},"{text}");\n'.encode('ascii')
+  return f'monosem.data.arrived({dumps(name)},atob("{text}"));\n'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,23 +124,18 @@ class Writer:
   Attributes:
     directory: the folder.
     build: names the export that all of them are of.
-    scripts: whether each is written as a script, too.
   """
 
   directory: pathlib.Path
   build: str
-  scripts: bool
 
   def write(
     self, name: str, meta: Any, columns: Mapping[str, np.ndarray] | None = None
   ) -> None:
     """Writes a pack; `name` is a path below the folder, without an ending."""
-    data = pack(self.build, meta, columns or {})
-    path = self.directory / name
+    path = self.directory / f'{name}.js'
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_name(path.name + '.bin').write_bytes(data)
-    if self.scripts:
-      path.with_name(path.name + '.js').write_bytes(script(name, data))
+    path.write_bytes(script(name, pack(self.build, meta, columns or {})))
 
 
 def _plain(name: str, x: np.ndarray) -> np.ndarray:

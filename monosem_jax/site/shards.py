@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from monosem_jax.site import effects
 from monosem_jax.site.exhibit import Contexts, Exhibit
 from monosem_jax.site.pack import half
 
@@ -120,15 +121,11 @@ def _examples(e: Exhibit, rows: slice) -> dict[str, np.ndarray]:
   at_M = at_M[own] - lo * E * W
   # An effect behind the window has no token to stand under.
   shown_M = inside_nEW.reshape(-1)[at_M]
-  kept = lambda name: e.effects[name][own][shown_M]
-  return found | {
-    'effect_token': number_X[at_M[shown_M]].astype(np.uint32),
-    'effect_loss': half(kept('loss_M')),
-    'effect_raised_ids': kept('raised_ids_Mk').astype(np.uint16),
-    'effect_raised': half(kept('raised_Mk')),
-    'effect_lowered_ids': kept('lowered_ids_Mk').astype(np.uint16),
-    'effect_lowered': half(kept('lowered_Mk')),
-  }
+  return found | effects.columns(
+    number_X[at_M[shown_M]],
+    found['token_of'][found['example_of']].astype(np.int64),
+    {k: x[own][shown_M] for k, x in e.effects.items()},
+  )
 
 
 def _links(e: Exhibit, lo: int, hi: int) -> dict[str, np.ndarray]:

@@ -60,10 +60,10 @@ def write(
   Raises:
     UserError: the disk is full.
   """
-  scripts = [export.NO_SERVER]
+  scripts = [export.NO_SERVER.decode('ascii')]
 
   def put(name: str, meta: Any, columns: Mapping[str, np.ndarray]) -> None:
-    scripts.append(pack.script(name, pack.pack(build, meta, columns)))
+    scripts.append(pack.inline(name, pack.pack(build, meta, columns)))
 
   [own] = (e for e in exhibits if e.key == key)
   part = only(own, chosen)
@@ -78,7 +78,7 @@ def write(
   export.put_contexts(put, contexts, [part])
   put('vocabulary', vocabulary, {})
   put('index', {**run, 'main': key, **index}, {})
-  write_file(path, _page(b''.join(scripts).decode('ascii')).encode())
+  write_file(path, _page(''.join(scripts)).encode())
 
 
 def only(e: Exhibit, chosen: Sequence[int]) -> Exhibit:

@@ -37,7 +37,6 @@ def _write(w: Workdir) -> None:
       for name in _PICTURES
       for path in sorted(folder(name).glob('*.png'))
     },
-    c=w.config.site,
   )
   w.log(f'site: open {w.site / "index.html"}')
 

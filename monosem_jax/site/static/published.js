@@ -1,7 +1,8 @@
 'use strict';
 
 // A feature as Anthropic published those of run A/1, field for field; what each
-// field means is said in interop/anthropic.py, which writes the same.
+// field means is said in interop/anthropic.py, which writes the same. Changed
+// logits are known to 2% here, see effects.py.
 monosem.published = (() => {
   const SIDE = 4; // tokens on each side of an example's own
   const SHOWN = 5; // changed logits each way

@@ -11,30 +11,14 @@ monosem.record = (() => {
     return Array.from(row(ids, i), (id, n) => [id, own[n]]);
   };
 
-  function effects(pack, begin, end) {
-    const found = new Map();
-    const at = pack.effect_token;
-    if (!at) return found;
-    // They are sorted by token: the first one by bisection.
-    let low = 0;
-    for (let high = at.length; low < high;) {
-      const middle = (low + high) >> 1;
-      if (at[middle] < begin) low = middle + 1;
-      else high = middle;
-    }
-    for (let i = low; i < at.length && at[i] < end; i++) {
-      found.set(at[i] - begin, {
-        loss: pack.effect_loss[i],
-        raised: pairs(pack.effect_raised_ids, pack.effect_raised, i),
-        lowered: pairs(pack.effect_lowered_ids, pack.effect_lowered, i),
-      });
-    }
-    return found;
-  }
-
-  function example(pack, e) {
+  function example(pack, e, first, known) {
     const begin = pack.token_of[e];
     const end = pack.token_of[e + 1];
+    const own = new Map();
+    for (let token = begin; token < end; token++) {
+      const effect = known.get(token - first);
+      if (effect) own.set(token - begin, effect);
+    }
     return {
       group: pack.group[e],
       context: pack.context[e],
@@ -43,7 +27,7 @@ monosem.record = (() => {
       subset: pack.subset[e],
       ids: pack.tokens.subarray(begin, end),
       acts: pack.acts.subarray(begin, end),
-      effects: effects(pack, begin, end),
+      effects: own,
     };
   }
 
@@ -93,8 +77,10 @@ monosem.record = (() => {
       aligned: [],
       neurons: [],
     };
+    const known = monosem.effects.of(pack, i);
+    const first = pack.token_of[pack.example_of[i]];
     for (let e = pack.example_of[i]; e < pack.example_of[i + 1]; e++) {
-      found.examples.push(example(pack, e));
+      found.examples.push(example(pack, e, first, known));
     }
     if (pack.aligned_ids) {
       const share = row(pack.aligned_share, i);
