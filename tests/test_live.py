@@ -24,7 +24,7 @@ from monosem_jax import config
 from monosem_jax.analysis import steering
 from monosem_jax.features.table import FeatureTable
 from monosem_jax.interop import saelens
-from monosem_jax.site import asked
+from monosem_jax.site.server import asked
 from monosem_jax.stages import live, lm as lm_stage, notebook, shelf
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.sample import sample
@@ -375,7 +375,7 @@ def test_a_port_that_cannot_be_is_refused(tmp_path):
 
 @contextlib.contextmanager
 def serve_listener():
-  from monosem_jax.site import serving
+  from monosem_jax.site.server import serving
 
   with serving.listen(0) as listener:
     yield listener.getsockname()[1]

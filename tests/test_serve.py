@@ -14,7 +14,7 @@ import time
 import pytest
 
 from monosem_jax.errors import UserError
-from monosem_jax.site import asked, guard, server, serving
+from monosem_jax.site.server import application, asked, guard, serving
 
 POLICY = "default-src 'none'; script-src 'self'; img-src data:"
 PAGE = (
@@ -521,7 +521,7 @@ def test_who_goes_stops_what_was_computed_for_them(alive, engine):
   time.sleep(0.5)
   assert engine.steps == steps
   # And their seats are free again.
-  for _ in range(2 * server.WAITING):
+  for _ in range(2 * application.WAITING):
     engine.pause = 0.0
     assert post(alive, 'steer', steer_of(tokens=1))[0] == 200
 
@@ -539,7 +539,7 @@ def test_others_are_answered_amid_a_stream(alive, engine):
 
 def test_only_so_many_wait(alive, engine):
   engine.go.clear()
-  most = server.WAITING + 1
+  most = application.WAITING + 1
   with concurrent.futures.ThreadPoolExecutor(20) as pool:
     waiting = [pool.submit(post, alive, 'probe', PROBE) for _ in range(most)]
     until = time.monotonic() + 10

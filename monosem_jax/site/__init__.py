@@ -1,1 +1,1 @@
-"""The page that shows every feature: static files, read without a server."""
+"""The page that shows every feature: static files, and a server for them."""

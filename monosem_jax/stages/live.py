@@ -13,8 +13,8 @@ import numpy as np
 import monosem_jax
 from monosem_jax.analysis import ablation, probe as probing, steering
 from monosem_jax.errors import UserError
-from monosem_jax.site import asked
-from monosem_jax.site.asked import Refused
+from monosem_jax.site.server import asked
+from monosem_jax.site.server.asked import Refused
 from monosem_jax.stages.sample import Pin
 from monosem_jax.stages.shelf import Dictionary, Shelf
 from monosem_jax.transformer import beside
@@ -25,7 +25,7 @@ ACTIVE = 32
 
 @dataclasses.dataclass(frozen=True)
 class Engine:
-  """Transformers and dictionaries, at hand; see `site.server.Engine`.
+  """Transformers and dictionaries, at hand; see `site.server`.
 
   All shapes of its programs are those of the context and of the dictionaries:
   once `warm`, nothing is compiled, whatever is asked.

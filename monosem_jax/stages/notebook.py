@@ -9,7 +9,7 @@ from monosem_jax.stages import serve
 from monosem_jax.workdir import Workdir
 
 if TYPE_CHECKING:
-  from monosem_jax.site.serving import Serving
+  from monosem_jax.site.server.serving import Serving
 
 # Where Colab's proxy has the frames that it shows.
 _COLAB = ('.googleusercontent.com', '.colab.dev')

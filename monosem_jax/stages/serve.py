@@ -9,7 +9,7 @@ from monosem_jax.stages.extra import lacking
 from monosem_jax.workdir import Workdir
 
 if TYPE_CHECKING:
-  from monosem_jax.site.serving import Serving
+  from monosem_jax.site.server.serving import Serving
 
 
 def run(w: Workdir, *, port: int) -> None:
@@ -34,7 +34,8 @@ def start(w: Workdir, port: int, suffixes: tuple[str, ...] = ()) -> 'Serving':
   Args:
     w: the work directory.
     port: of 127.0.0.1; 0: a free one.
-    suffixes: of names of hosts by which a proxy reaches it, see `site.guard`.
+    suffixes: of names of hosts by which a proxy reaches it, see
+      `site.server.guard`.
 
   Raises:
     UserError: what serves is not installed, the site is not made, the port is
@@ -46,7 +47,7 @@ def start(w: Workdir, port: int, suffixes: tuple[str, ...] = ()) -> 'Serving':
     raise UserError('serve: runs in one process; start it on one host.')
   if not (w.site / 'index.html').exists():
     raise UserError(f'serve: no page in {w.site}; run the site stage first.')
-  from monosem_jax.site import serving
+  from monosem_jax.site.server import serving
   from monosem_jax.stages import live, shelf
 
   # Before what takes long, so that a port that is taken is said at once.

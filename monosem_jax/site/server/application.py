@@ -26,9 +26,9 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 
-from monosem_jax.site import asked
-from monosem_jax.site.asked import Refused
-from monosem_jax.site.guard import dump
+from monosem_jax.site.server import asked
+from monosem_jax.site.server.asked import Refused
+from monosem_jax.site.server.guard import dump
 
 # Requests that wait for the one that is computed.
 WAITING = 8

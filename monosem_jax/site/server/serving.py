@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import uvicorn
 
 from monosem_jax.errors import UserError
-from monosem_jax.site.guard import Guard
-from monosem_jax.site.server import Desk, Engine, application
+from monosem_jax.site.server.application import Desk, Engine, application
+from monosem_jax.site.server.guard import Guard
 
 _HOST = '127.0.0.1'
 # What a page without a policy of its own gets.

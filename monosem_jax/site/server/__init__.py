@@ -1,0 +1,1 @@
+"""The page alive: a server for its own scripts, on this machine alone."""
