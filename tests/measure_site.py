@@ -28,7 +28,7 @@ from monosem_jax.features.table import FeatureTable
 from monosem_jax.site import export
 from monosem_jax.site.exhibit import Exhibit
 from monosem_jax.site.links import Links
-from monosem_jax.stages import exhibits
+from monosem_jax.stages import exhibits, tables
 from monosem_jax.workdir import Workdir
 
 
@@ -186,7 +186,7 @@ def main() -> None:
   known, rest = parser.parse_known_args()
   overrides = [x.removeprefix('--config.') for x in rest]
   w = Workdir(known.workdir, config.load(known.config, overrides))
-  key, table = next(iter(exhibits.tables(w).items()))
+  key, table = next(iter(tables.load_all(w).items()))
   found = exhibits.read(w, exhibits.folders(w), {key: table})
   e = drawn(found.exhibits[0], known.features, known.full)
   examples = (e.table.example_stop_FE > 0).sum() / known.features

@@ -585,7 +585,7 @@ def test_more_than_200_features_are_refused(workdir, tmp_path, monkeypatch):
 
   table = FeatureTable.load(workdir.features('A1'))
   many = dataclasses.replace(table, fired_F=np.ones(4096))
-  monkeypatch.setattr(export_stage.exhibits, 'tables', lambda w: {'A1': many})
+  monkeypatch.setattr(export_stage.tables, 'load_all', lambda w: {'A1': many})
   monkeypatch.setattr(export_stage.exhibits, 'read', read)
   ask = lambda features: export_stage.run(
     workdir,

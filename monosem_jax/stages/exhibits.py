@@ -10,15 +10,9 @@ import numpy as np
 
 import monosem_jax
 from monosem_jax import labels as hand
-from monosem_jax.errors import UserError
-from monosem_jax.features.table import META, FeatureTable
+from monosem_jax.features.table import FeatureTable
 from monosem_jax.files import read_json, read_tensors, sha256
-from monosem_jax.names import (
-  controls,
-  main_dictionary,
-  match_dictionary,
-  run_name,
-)
+from monosem_jax.names import main_dictionary, match_dictionary, run_name
 from monosem_jax.site import links
 from monosem_jax.site.exhibit import Contexts, Exhibit
 from monosem_jax.stamp import NAME as STAMP
@@ -86,7 +80,7 @@ def read(
   Args:
     w: the work directory.
     folder: of analyses.
-    tables: their feature tables, see `tables`.
+    tables: their feature tables, the main dictionary's first.
     chosen: features whose examples' contexts are wanted; None of all.
 
   Raises:
@@ -111,29 +105,6 @@ def read(
     contexts=contexts,
     vocabulary=store.tokenizer.token_strings(),
   )
-
-
-def tables(w: Workdir) -> dict[str, FeatureTable]:
-  """The feature tables there are, the main dictionary's first.
-
-  Raises:
-    UserError: no dictionary has one yet.
-  """
-  main = main_dictionary(w.config)
-  names = sorted(w.config.dictionaries, key=lambda name: name != main)
-  neurons = [n for n in controls(w.config) if n.endswith('_neurons')]
-  found = {}
-  for name in [*names, *neurons]:
-    if (w.features(name) / META).exists():
-      found[name] = FeatureTable.load(w.features(name))
-    elif name in w.config.dictionaries:
-      w.log(f'{name} has no feature table and is left out')
-  if not set(found) & set(names):
-    raise UserError(
-      f'no feature table in {w.root / "features"}; run the features stage '
-      'first.'
-    )
-  return found
 
 
 def _contexts(

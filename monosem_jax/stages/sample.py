@@ -12,12 +12,10 @@ from monosem_jax import mesh as meshes
 from monosem_jax.analysis import steering
 from monosem_jax.dictionary.sae import SAE
 from monosem_jax.errors import UserError, nearest
-from monosem_jax.features.table import FeatureTable
 from monosem_jax.files import read_json
 from monosem_jax.interop import saelens
 from monosem_jax.names import controls, model_of, run_name
-from monosem_jax.stages import lm as lm_stage
-from monosem_jax.stamp import NAME as STAMP
+from monosem_jax.stages import lm as lm_stage, tables
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.sample import sample
 from monosem_jax.workdir import Workdir
@@ -129,21 +127,11 @@ def load_run(w: Workdir, run: str) -> Run:
     raise UserError(f'pin: unknown run {run!r}{nearest(run, names)}.')
   name = names[run]
 
-  def max_F() -> np.ndarray:
-    table = FeatureTable.load(w.features(name))
-    made_from = read_json(w.features(name) / STAMP)['inputs']
-    if made_from != w.features_stamp(name, models[name]).inputs:
-      raise UserError(
-        f'{w.features(name)} is of another dictionary or transformer than is '
-        'there now; run the stage again that made it.'
-      )
-    return table.max_F
-
   return Run(
     model=models[name],
     features=read_json(w.dictionary(name) / saelens.CONFIG)['d_sae'],
     dictionary=lambda: saelens.load(w.dictionary(name)),
-    max_F=max_F,
+    max_F=lambda: tables.load(w, name).max_F,
   )
 
 

@@ -8,14 +8,10 @@ import numpy as np
 
 from monosem_jax.analysis import probe
 from monosem_jax.dictionary.sae import SAE
-from monosem_jax.errors import UserError
-from monosem_jax.features.table import META, FeatureTable
-from monosem_jax.files import read_json
 from monosem_jax.interop import saelens
-from monosem_jax.names import controls, main_dictionary, model_of, run_name
+from monosem_jax.names import run_name
 from monosem_jax.precision import Dot, compute_dtype
-from monosem_jax.stages import lm as lm_stage
-from monosem_jax.stamp import NAME as STAMP
+from monosem_jax.stages import lm as lm_stage, tables
 from monosem_jax.text.store import TokenStore
 from monosem_jax.text.tokenizer import Tokenizer
 from monosem_jax.transformer.model import Transformer
@@ -72,25 +68,7 @@ def load(w: Workdir) -> Shelf:
   Raises:
     UserError: something is not made yet, or is of something else than is there.
   """
-  c, store = w.config, TokenStore.open(w.store)
-  main = main_dictionary(c)
-  model_by_name = {
-    name: model_of(c, name)
-    for name in sorted(c.dictionaries, key=lambda name: name != main)
-  }
-  for name in controls(c):
-    if name.endswith('_neurons'):
-      model_by_name[name] = name.removesuffix('_neurons')
-  there = {
-    name: model
-    for name, model in model_by_name.items()
-    if (w.features(name) / META).exists()
-  }
-  if not there:
-    raise UserError(
-      f'serve: no feature table in {w.root / "features"}; run the features '
-      'stage first.'
-    )
+  c, store, there = w.config, TokenStore.open(w.store), tables.there(w)
   models = {
     name: jax.device_put(lm_stage.load(w, store, name))
     for name in c.models
@@ -109,14 +87,7 @@ def load(w: Workdir) -> Shelf:
 
 
 def _load(w: Workdir, name: str, model: str, lm: Transformer) -> Dictionary:
-  directory = w.features(name)
-  made_from = read_json(directory / STAMP)['inputs']
-  if made_from != w.features_stamp(name, model).inputs:
-    raise UserError(
-      f'{directory} is of another dictionary or transformer than is there now; '
-      'run the stage again that made it.'
-    )
-  table, sae = FeatureTable.load(directory), saelens.load(w.dictionary(name))
+  table, sae = tables.load(w, name), saelens.load(w.dictionary(name))
   return Dictionary(
     key=name,
     run=run_name(name),

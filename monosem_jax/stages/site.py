@@ -2,7 +2,7 @@
 
 from monosem_jax import hosts, report
 from monosem_jax.site import export, links, views
-from monosem_jax.stages import exhibits
+from monosem_jax.stages import exhibits, tables
 from monosem_jax.workdir import Workdir
 
 # Of the analyses' pictures, those that belong beside the scorecard.
@@ -17,13 +17,14 @@ def _write(w: Workdir) -> None:
   """Writes the page anew: it takes seconds.
 
   Raises:
-    UserError: no dictionary has a feature table yet; labels.json is broken.
+    UserError: no dictionary has a feature table yet, or one is of another
+      dictionary than is there now; labels.json is broken.
   """
-  tables = exhibits.tables(w)
+  found = tables.load_all(w)
   # Scores of labels stand in it.
   report.write(w)
   folder = exhibits.folders(w)
-  shown = exhibits.read(w, folder, tables)
+  shown = exhibits.read(w, folder, found)
   export.write(
     w.site,
     build=shown.build,
@@ -31,7 +32,7 @@ def _write(w: Workdir) -> None:
     exhibits=shown.exhibits,
     contexts=shown.contexts,
     vocabulary=shown.vocabulary,
-    views=_views(folder, list(tables)),
+    views=_views(folder, list(found)),
     pictures={
       f'{path.parent.name}_{path.name}': path
       for name in _PICTURES

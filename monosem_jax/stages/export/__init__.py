@@ -15,8 +15,8 @@ from monosem_jax.interop import anthropic, neuronpedia
 from monosem_jax.interop.feature import Feature
 from monosem_jax.names import controls, main_dictionary, run_name
 from monosem_jax.site import single
-from monosem_jax.stages import exhibits
-from monosem_jax.stages.export.records import Records, check
+from monosem_jax.stages import exhibits, tables
+from monosem_jax.stages.export.records import Records
 from monosem_jax.text.manifest import TOKENIZER
 from monosem_jax.text.tokenizer import Tokenizer
 from monosem_jax.workdir import Workdir
@@ -84,21 +84,20 @@ def _write(w: Workdir, form: str, run: str, to: str, features: str) -> None:
 def _write_html(
   w: Workdir, path: pathlib.Path, name: str, features: str
 ) -> None:
-  tables = exhibits.tables(w)
+  found = tables.load_all(w)
   run = run_name(name)
-  if name not in tables:
+  if name not in found:
     raise UserError(
       f'--run: {run}: the page shows dictionaries and neurons that have a '
       f'feature table, and there is none in {w.features(name)}.'
     )
-  chosen = parse(features, len(tables[name].fired_F))
+  chosen = parse(features, len(found[name].fired_F))
   if len(chosen) > single.MOST:
     raise UserError(
       f'--features: {len(chosen):,} features of {run}; one file holds '
       f'{single.MOST} at most. Name fewer, or share the folder {w.site}.'
     )
-  check(w, name, tables[name])
-  shown = exhibits.read(w, exhibits.folders(w), tables, {name: chosen})
+  shown = exhibits.read(w, exhibits.folders(w), found, {name: chosen})
   try:
     single.write(
       path,

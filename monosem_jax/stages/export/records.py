@@ -10,6 +10,7 @@ from monosem_jax.features.table import META, FeatureTable
 from monosem_jax.files import read_json, read_tensors, sha256
 from monosem_jax.interop.feature import Effects, Example, Feature, Group
 from monosem_jax.interop.neuronpedia_source import Source
+from monosem_jax.stages import tables
 from monosem_jax.stages.export.results import read, why_not
 from monosem_jax.stamp import NAME as STAMP
 from monosem_jax.text.manifest import MANIFEST
@@ -17,23 +18,6 @@ from monosem_jax.workdir import Workdir
 
 # A dictionary's files, as `interop.saelens` names them, which needs jax.
 _WEIGHTS, _CONFIG = 'sae_weights.safetensors', 'cfg.json'
-
-
-def check(w: Workdir, name: str, table: FeatureTable) -> dict[str, str]:
-  """Hashes of what a feature table was made from, which is there now.
-
-  Raises:
-    UserError: something else is there.
-  """
-  manifest = read_json(w.store / MANIFEST)
-  now = w.features_stamp(name, table.meta['model']).inputs
-  made_from = read_json(w.features(name) / STAMP)['inputs']
-  if now != made_from or table.meta['manifest'] != manifest['sha256']:
-    raise UserError(
-      f'export: {w.features(name)} is of another dictionary, transformer or '
-      'text than is there now; run the stage again that made it.'
-    )
-  return now
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,9 +58,9 @@ class Records:
     Raises:
       UserError: something is missing, or of another dictionary than is there.
     """
-    table = FeatureTable.load(w.features(name))
+    table = tables.load(w, name)
     model, manifest = table.meta['model'], read_json(w.store / MANIFEST)
-    now = check(w, name, table)
+    now = w.features_stamp(name, model).inputs
     now |= {f'features/{name}': sha256(w.features(name) / STAMP)}
 
     def arrays(analysis: str, end: str, needed: bool) -> dict | None:
