@@ -7,6 +7,7 @@ import http.client
 import json
 import pathlib
 import re
+import signal
 import socket
 import threading
 import time
@@ -624,6 +625,26 @@ def test_it_ends_amid_a_stream(site, engine):
     alive.close()
     assert time.monotonic() - start < 2
     assert len(events(stream.result()[2])) < 100
+  with pytest.raises(OSError):
+    ask(alive, 'GET', '')
+
+
+def test_after_a_signal_it_is_closed_only_once_it_has_ended(site, engine):
+  """A thread that outlived its program would have C++ abort it."""
+
+  def interrupt(signum, frame):
+    raise KeyboardInterrupt
+
+  before = signal.signal(signal.SIGALRM, interrupt)
+  alive = serving.start(site, engine, serving.listen(0))
+  try:
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    with pytest.raises(KeyboardInterrupt):
+      alive.wait()
+    assert ask(alive, 'GET', 'index.html')[0] == 200
+  finally:
+    signal.signal(signal.SIGALRM, before)
+    alive.close()
   with pytest.raises(OSError):
     ask(alive, 'GET', '')
 

@@ -5,7 +5,6 @@ import re
 import secrets
 import socket
 import threading
-import time
 from collections.abc import Sequence
 
 import uvicorn
@@ -82,18 +81,26 @@ class Serving:
         timeout_graceful_shutdown=2,
       )
     )
+    self._ended = threading.Event()
     # In a thread of its own it leaves signals to the program.
     self._thread = threading.Thread(
-      target=self._server.run, args=([listener],), daemon=True
+      target=self._run, args=(listener,), daemon=True
     )
     self._thread.start()
-    while not self._server.started and self._thread.is_alive():
-      time.sleep(0.01)
+    while not (self._server.started or self._ended.wait(0.01)):
+      pass
+
+  def _run(self, listener: socket.socket) -> None:
+    try:
+      self._server.run([listener])
+    finally:
+      self._ended.set()
 
   def wait(self) -> None:
     """Until it ends, which it does not by itself; a signal comes through."""
-    while self._thread.is_alive():
-      self._thread.join(0.5)
+    # Not by Thread.join: before Python 3.13 one that a signal breaks off takes
+    # the thread to have ended, and `close` would not wait for it.
+    self._ended.wait()
 
   def close(self) -> None:
     """Ends it; streams end behind the event they are at."""
