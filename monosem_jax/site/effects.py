@@ -48,7 +48,7 @@ def columns(
   gap_M = token_M - np.maximum(before_M, first_n1[feature_M])
   found = {
     'effect_of': of_n1.astype(np.uint32),
-    'effect_gap': gap_M.astype(np.uint32),
+    'effect_gap': _narrow(gap_M),
     'effect_loss': half(effects['loss_M']),
   }
   for side, sign in (('raised', 1), ('lowered', -1)):
@@ -60,11 +60,16 @@ def columns(
     found |= {
       f'effect_{side}_of': of_n1.astype(np.uint32),
       f'effect_{side}_ids': ids.astype(np.uint16),
-      f'effect_{side}_place': place_kM.astype(np.uint32),
+      f'effect_{side}_place': _narrow(place_kM),
       f'effect_{side}_most': most_n,
       f'effect_{side}_steps': steps_kM.astype(np.uint8),
     }
   return found
+
+
+def _narrow(x: np.ndarray) -> np.ndarray:
+  """In the fewest bytes, which are mostly one; u4 would take longer to read."""
+  return x.astype(np.min_scalar_type(x.max(initial=0)))
 
 
 def _places(

@@ -31,8 +31,13 @@ monosem.effects = (() => {
       token += pack.effect_gap[m];
       found.set(token, {
         loss: pack.effect_loss[m],
-        raised: changes(pack, 'raised', i, m),
-        lowered: changes(pack, 'lowered', i, m),
+        // Many, of which few are looked at.
+        get raised() {
+          return changes(pack, 'raised', i, m);
+        },
+        get lowered() {
+          return changes(pack, 'lowered', i, m);
+        },
       });
     }
     return found;
