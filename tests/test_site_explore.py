@@ -256,6 +256,10 @@ def test_the_keyboard_moves_zooms_and_opens(made, show):
   assert np.allclose(places(page, 2 * FEATURES), before, atol=0.1)
 
 
+# A list is drawn before it has its height, and then again.
+_MANY_ROWS = 'return document.querySelectorAll(".longrow").length > 10'
+
+
 def containing(made: pathlib.Path, text: str) -> list[str]:
   """The features of the map that fire on or raise such a token."""
   hit = np.array([text in token.lower() for token in VOCABULARY])
@@ -328,6 +332,7 @@ def test_the_list_is_in_the_packs_order_below_its_clusters(made, show):
       expected.append('No cluster' if own < 0 else f'Cluster #{own}')
     last = own
     expected.append(f'A/{1 + columns["set"][i]}/{columns["feature"][i]}')
+  page.until(_MANY_ROWS)
   shown = page.texts('.longrow .heading, .longrow .name')
   assert 10 < len(shown) < len(expected)
   assert shown == expected[: len(shown)]
@@ -407,12 +412,14 @@ def test_features_that_split_most_come_first(made, show):
   edges = analysis(made, 'splitting/A1_A2')
   count_F = np.bincount(edges['source_M'], minlength=FEATURES)
   order = np.argsort(-count_F, kind='stable')
-  expected = [f'A/1/{i}' for i in order if count_F[i] > 1]
+  expected = [[f'A/1/{i}', str(count_F[i])] for i in order if count_F[i] > 1]
   page.find('.longrow')
-  shown = page.texts('.longrow .name')
+  # At once: the list grows as its place does.
+  shown = page.js("""
+    return Array.from(document.querySelectorAll('.longrow'), (row) =>
+      ['.name', '.number'].map((css) => row.querySelector(css).textContent));
+  """)
   assert shown == expected[: len(shown)]
-  counts = page.texts('.longrow .number')
-  assert counts == [str(n) for n in count_F[order][: len(shown)]]
   assert '0.4' in page.text()
   page.keys('ArrowDown', 'Enter', css='.longlist')
   assert page.hash == f'#splitting/A1/{order[1]}'
@@ -529,7 +536,7 @@ def test_sizes_are_followed_two_steps_each_way(made, window, tmp_path):
 
 def test_pairs_are_sorted_by_any_similarity(made, show):
   page = show('universality')
-  page.find('.longrow')
+  page.until(_MANY_ROWS)
   pairs = analysis(made, 'universality/pairs')
   for name, column in (
     ('activation', pairs['activation_M']),
@@ -552,6 +559,7 @@ def test_pairs_are_sorted_by_any_similarity(made, show):
 
 def test_those_alike_in_activations_only_are_marked(made, show):
   page = show('universality')
+  page.until(_MANY_ROWS)
   page.click('[data-name=gap]')
   marked = page.js(
     'return Array.from(document.querySelectorAll(".longrow"),'
