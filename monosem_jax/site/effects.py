@@ -95,10 +95,11 @@ def _steps(
   """Each feature's largest change, and steps down from it."""
   most_n = np.zeros(n, np.float32)
   np.maximum.at(most_n, feature_M, changed_Mk[:, 0])
-  down_Mk = np.full(changed_Mk.shape, _NOTHING)
   there_Mk = changed_Mk > 0
-  beneath = (most_n[feature_M][:, None] / np.where(there_Mk, changed_Mk, 1))[
-    there_Mk
-  ]
-  down_Mk[there_Mk] = np.minimum(np.rint(_OCTAVE * np.log2(beneath)), _NOTHING)
+  beneath_Mk = most_n[feature_M, None] / np.where(there_Mk, changed_Mk, np.inf)
+  octaves_Mk = np.log2(
+    beneath_Mk, where=there_Mk, out=np.zeros_like(changed_Mk)
+  )
+  down_Mk = np.minimum(np.rint(_OCTAVE * octaves_Mk), _NOTHING)
+  down_Mk = np.where(there_Mk, down_Mk, _NOTHING)
   return most_n, np.diff(down_Mk, axis=1, prepend=0).T
