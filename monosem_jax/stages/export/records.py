@@ -60,7 +60,7 @@ class Records:
     """
     table = tables.load(w, name)
     model, manifest = table.meta['model'], read_json(w.store / MANIFEST)
-    now = w.features_stamp(name, model).inputs
+    now = read_json(w.features(name) / STAMP)['inputs']
     now |= {f'features/{name}': sha256(w.features(name) / STAMP)}
 
     def arrays(analysis: str, end: str, needed: bool) -> dict | None:
