@@ -660,13 +660,18 @@ def test_no_file_says_where_it_was_made(workdir):
       assert place.encode() not in raw, name
 
 
-def test_a_table_of_another_dictionary_is_refused(workdir, tmp_path):
-  """Its rows would stand beside the examples of others."""
-  shutil.copytree(workdir.root, tmp_path / 'run')
-  stamp = tmp_path / 'run/features/A1/stamp.json'
+def of_another(made: pathlib.Path) -> None:
+  """Has what was made from A/1 be of another dictionary than is there."""
+  stamp = made / 'stamp.json'
   found = json.loads(stamp.read_text())
   found['inputs']['dictionaries/A1'] = 'another'
   stamp.write_text(json.dumps(found))
+
+
+def test_a_table_of_another_dictionary_is_refused(workdir, tmp_path):
+  """Its rows would stand beside the examples of others."""
+  shutil.copytree(workdir.root, tmp_path / 'run')
+  of_another(tmp_path / 'run/features/A1')
   before = files(tmp_path / 'run')
   with pytest.raises(UserError, match='features/A1 is of another dictionary'):
     site.run(Workdir(tmp_path / 'run', workdir.config, lambda line: None))
@@ -675,10 +680,7 @@ def test_a_table_of_another_dictionary_is_refused(workdir, tmp_path):
 
 def test_an_analysis_of_another_dictionary_is_left_out(workdir, tmp_path):
   shutil.copytree(workdir.root, tmp_path / 'run')
-  stamp = tmp_path / 'run/analysis/ablation/stamp.json'
-  found = json.loads(stamp.read_text())
-  found['inputs']['dictionaries/A1'] = 'another'
-  stamp.write_text(json.dumps(found))
+  of_another(tmp_path / 'run/analysis/ablation')
   lines: list[str] = []
   site.run(Workdir(tmp_path / 'run', workdir.config, lines.append))
   own = exhibits.packed(tmp_path / 'run/site', 'index')[1]['sets'][0]
