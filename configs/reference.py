@@ -20,10 +20,14 @@ from ml_collections import ConfigDict
 
 def get_config() -> ConfigDict:
   c = ConfigDict()
-  c.text = dict(source='installed', context=128)
+  # Scripts and codes as rare as they are in The Pile, where a text has them.
+  scripts = 'arabic chinese hebrew japanese korean other_languages russian'
+  keep = dict.fromkeys(scripts.split(), 0.05)
+  keep |= dict.fromkeys(('base64', 'dna', 'hex'), 0.08)
+  c.text = dict(source='installed', keep={'*': 1.0, **keep}, context=128)
   c.tokenizer = dict(vocab_size=4_096, sample_chars=40_000_000)
   c.lm = dict(
-    steps=4_000,
+    steps=10_000,
     batch_size=32,
     micro_batch=4,
     lr=3e-3,

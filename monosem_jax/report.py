@@ -24,6 +24,10 @@ def write(w: Workdir) -> None:
       report['dictionaries'][run_name(name)] = read_json(
         w.training(name)
       ) | read_json(numbers)
+    table = w.features(name) / 'meta.json'
+    if run_name(name) in report['dictionaries'] and table.exists():
+      found = read_json(table)['census']
+      report['dictionaries'][run_name(name)]['census'] = found
   text = _markdown(report)
   summary = w.analysis('summary')
   if (summary / 'summary.json').exists():
@@ -54,12 +58,15 @@ _ROWS = (
   ('loss_clean', 'loss, clean (nats)', '.3f'),
   ('loss_zero_ablated', 'loss, zero-ablated', '.3f'),
   ('loss_reconstructed', 'loss, reconstructed', '.3f'),
-  ('dead', 'dead on the sample', ','),
+  ('silent', 'silent on the sample', ','),
   ('dead_in_training', 'dead at the end of training', ','),
   ('dead_window', '... over the last so many steps', ','),
-  ('ultralow', 'ultralow density', ','),
-  ('live', 'live', ','),
   ('sample_tokens', 'tokens of the sample', ','),
+  ('census.dead', 'dead, on the tokens of the feature table', ','),
+  ('census.rare', '... rare: fired on too few', ','),
+  ('census.low_mode', '... of a low mode', ','),
+  ('census.live', '... live: all others', ','),
+  ('census.tokens', '... of so many tokens', ','),
   ('activations_seen', 'activations trained on', ','),
   ('unique_activations', '... of them unique', ','),
   ('epochs', '... epochs of the text', '.3g'),
@@ -92,16 +99,22 @@ def _markdown(report: dict[str, Any]) -> str:
       '|---|' + '---:|' * len(runs),
     ]
     for key, label, form in _ROWS:
-      cells = [_cell(numbers.get(key), form) for numbers in runs.values()]
+      cells = [_cell(_at(numbers, key), form) for numbers in runs.values()]
       lines.append(f'| {label} | ' + ' | '.join(cells) + ' |')
     lines.append('')
     for run, numbers in runs.items():
       for step, count in numbers['resampled']:
         lines.append(f'- {run}: {count:,} features resampled at step {step:,}')
-      if numbers['ultralow'] is None:
-        lines.append(f'- {run}: ultralow: {numbers["ultralow_reason"]}')
+      if why := _at(numbers, 'census.ultralow_reason'):
+        lines.append(f'- {run}: rare, not ultralow: {why}')
     lines.append('')
   return '\n'.join(lines)
+
+
+def _at(numbers: dict[str, Any], key: str) -> Any:
+  """An entry, of a part of the numbers where there is a dot."""
+  part, _, own = key.rpartition('.')
+  return (numbers.get(part, {}) if part else numbers).get(own)
 
 
 def _cell(value: Any, form: str) -> str:

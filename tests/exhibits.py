@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from monosem_jax.features import census
 from monosem_jax.features.table import FeatureTable, groups
 from monosem_jax.site import export, links as _links, pack, views
 from monosem_jax.site.exhibit import Contexts, Exhibit
@@ -37,18 +38,19 @@ SUBSETS = ['Books', '<script>alert(2)</script>', 'Code']
 GROUPS = groups(2, 1, 1)
 REPORT = {
   'models': {'A': {'val_loss': 3.5, 'tokens': 1_000_000, 'perplexity': 33.1}},
-  'dictionaries': {
-    'A/1': {'l0': 1.5, 'loss_recovered': 0.9, 'ultralow': None, 'dead': 1}
-  },
+  'dictionaries': {'A/1': {'l0': 1.5, 'loss_recovered': 0.9, 'silent': 1}},
 }
 
 
 def table(run: str = 'A/1', seed: int = 0, top: int = 2) -> FeatureTable:
-  """66 features, so two shards; number 3 is dead, 65 has a cut window."""
+  """66 features, so two shards; number 3 is dead, each seventh of the low mode,
+  65 has a cut window."""
   rng = np.random.default_rng(seed)
   F, W, shown = FEATURES, WINDOW, groups(top, 1, 1)
   E = sum(group['count'] for group in shown)
   dead_F = np.arange(F) == DEAD
+  class_F = np.where(np.arange(F) % 7 == 6, census.LOW_MODE, census.LIVE)
+  class_F[DEAD] = census.DEAD
   start_FE = np.zeros((F, E), np.uint8)
   stop_FE = np.full((F, E), W, np.uint8)
   stop_FE[DEAD] = 0
@@ -60,6 +62,8 @@ def table(run: str = 'A/1', seed: int = 0, top: int = 2) -> FeatureTable:
   logits_FL = np.sort(rng.random((F, 10)))[:, ::-1]
   return FeatureTable(
     fired_F=np.where(dead_F, 0, np.arange(F) + 1),
+    class_F=class_F.astype(np.uint8),
+    cosine_F=rng.random(F).astype(np.float32),
     max_F=np.where(dead_F, 0, 2.5).astype(np.float32),
     sampled_F=np.where(dead_F, 0, np.arange(F) + 1).astype(np.int32),
     sample_max_F=np.where(dead_F, 0, 2.0).astype(np.float32),
@@ -83,6 +87,7 @@ def table(run: str = 'A/1', seed: int = 0, top: int = 2) -> FeatureTable:
       'tokens': TOKENS,
       'split': 'train',
       'manifest': '0' * 64,
+      'census': census.counts(class_F),
       'before': BEFORE,
       'after': W - 1 - BEFORE,
       'groups': shown,
@@ -301,7 +306,7 @@ def exhibit(
   whole: bool = False,
   labels: dict[int, list[dict]] | None = None,
 ) -> Exhibit:
-  """A set of features; each seventh is ultralow. `whole`: analysed, too."""
+  """A set of features; `whole`: analysed, too."""
   rng = np.random.default_rng(3)
   at_FE = span(t.example_context_FE, t.example_position_FE)
   exhibit = Exhibit(
@@ -309,7 +314,6 @@ def exhibit(
     table=t,
     document_FE=contexts().document_S[at_FE],
     subset_FE=contexts().subset_S[at_FE],
-    live_F=(t.fired_F > 0) & (np.arange(FEATURES) % 7 != 6),
     links=links or _links.none(FEATURES),
     numbers=REPORT['dictionaries'].get(t.meta['run']),
     rows_FA=rows(key),

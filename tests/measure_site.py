@@ -67,7 +67,6 @@ def drawn(e: Exhibit, features: int, full: bool) -> Exhibit:
     table=dataclasses.replace(
       e.table, **columns, meta=e.table.meta | {'features': features}
     ),
-    live_F=e.live_F[pick_F],
     document_FE=e.document_FE[pick_F],
     subset_FE=e.subset_FE[pick_F],
     links=links,

@@ -524,7 +524,7 @@ def planted():
   )
   forward = lambda lm, tokens_BT: lm(tokens_BT)[1]
   acts_NA = forward(lm, tokens[:64]).reshape(-1, width)
-  start = dictionary_init.start(d, states.init(d, width), acts_NA)
+  start = dictionary_init.start(d, states.init(d, width), acts_NA, DOT)
   state = states.StreamState.of(jnp.int32(0), {'d': d}, {'d': start})
   chunk = dictionary_train.make_chunk(stream, {'d': d}, forward)
   context_C = np.arange(C, dtype=np.int32)

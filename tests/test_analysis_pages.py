@@ -30,7 +30,10 @@ def numbers(**changes):
     'density': {
       'runs': {
         'A/1': {
+          'features': 40,
           'dead': 10,
+          'rare': 0,
+          'low_mode': 0,
           'ultralow': None,
           'ultralow_reason': 'too few',
           'live': 30,

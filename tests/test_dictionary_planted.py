@@ -10,6 +10,7 @@ from monosem_jax.dictionary import (
   train,
 )
 from monosem_jax.dictionary.sae import unit_rows
+from monosem_jax.precision import Dot
 
 A, TRUE, F, ALIVE = 32, 64, 96, 12
 SAMPLES, T = 32_768, 32
@@ -53,7 +54,9 @@ def recovered(c: settings.Dictionary, alive: int) -> float:
   start, all features but so many are too negative to ever fire.
   """
   directions, samples = truth()
-  d = dictionary_init.start(c, states.init(c, A), jnp.asarray(samples[:2_000]))
+  dot = Dot(jnp.dtype(jnp.float32))
+  x_NA = jnp.asarray(samples[:2_000])
+  d = dictionary_init.start(c, states.init(c, A), x_NA, dot)
   bias_F = jnp.where(jnp.arange(F) < alive, 0, -100).astype(jnp.float32)
   d = d.replace(sae=d.sae.replace(b_enc_F=bias_F))
   state = states.StreamState.of(jnp.int32(0), {'d': c}, {'d': d})

@@ -197,7 +197,7 @@ def test_starts_tied_with_short_rows_in_all_directions_and_no_bias():
   )
   x_NA = jnp.asarray(batches()[1][0])
   c = dataclasses.replace(CONFIG, normalize='unit')
-  state = dictionary_init.start(c, states.init(c, A), x_NA)
+  state = dictionary_init.start(c, states.init(c, A), x_NA, DOT)
   assert not np.asarray(state.sae.b_enc_F).any()
   assert not np.asarray(state.sae.b_dec_A).any()
   assert abs(float(state.scale) - 1) > 0.01

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from monosem_jax import settings
-from monosem_jax.dictionary import recipes, state as states, train
+from monosem_jax.dictionary import recipes, state as states, stream, train
 from monosem_jax.dictionary.resample import draw, resample
 from monosem_jax.dictionary.stream import Rows
 from monosem_jax.precision import Dot
@@ -28,9 +28,14 @@ def double_precision():
     yield
 
 
+FIRES_ON = 0.3
+
+
 def dictionary(**changes) -> settings.Dictionary:
   resampling = settings.Resampling(window=WINDOW, **changes)
-  return settings.Dictionary(features=F, resampling=resampling)
+  return settings.Dictionary(
+    features=F, fires_on=FIRES_ON, resampling=resampling
+  )
 
 
 def mid_training(c: settings.Dictionary, dead_F: np.ndarray):
@@ -64,47 +69,71 @@ def candidates():
   return rng.random(R) ** 2, np.abs(rng.normal(size=(R, A)))
 
 
+def batch():
+  """A batch of 2 x 10 rows, M x N x A."""
+  return np.abs(np.random.default_rng(2).normal(size=(2, 10, A)))
+
+
 def oracle(c, state, key):
   """The new arrays and moments, one dead feature after the other."""
   loss_R, x_RA = candidates()
   noise_R = np.asarray(jax.random.gumbel(key, (R,), jnp.float64))
   order = np.argsort(-(np.log(loss_R**2) + noise_R), kind='stable')
   dead = np.flatnonzero(np.asarray(state.silent_F) >= c.window)
-  w = arrays(state.sae)
+  w, old = arrays(state.sae), arrays(state.sae)
   mu, nu = arrays(adam(state).mu), arrays(adam(state).nu)
   alive = np.setdiff1d(np.arange(F), dead)
   counted = alive if alive.size else np.arange(F)
   mean = np.mean([np.linalg.norm(w['W_enc_AF'][:, i]) for i in counted])
   for rank, i in enumerate(dead):
     x_A = x_RA[order[rank]]
-    if c.subtract == 'decoder_bias':
+    if c.placement == 'residual':
+      pre_F = (x_A - old['b_dec_A']) @ old['W_enc_AF'] + old['b_enc_F']
+      x_A = x_A - np.maximum(pre_F, 0) @ old['W_dec_FA'] - old['b_dec_A']
+    elif c.subtract == 'decoder_bias':
       x_A = x_A - w['b_dec_A']
     unit_A = x_A / np.sqrt(x_A @ x_A)
     w['W_dec_FA'][i] = unit_A
-    w['W_enc_AF'][:, i] = c.encoder_scale * mean * unit_A
-    w['b_enc_F'][i] = 0
+    if c.placement == 'residual':
+      product_N = np.sort((batch().reshape(-1, A) - w['b_dec_A']) @ unit_A)
+      w['W_enc_AF'][:, i] = unit_A
+      # 0.3 of 20 rows lie above it: between the 6th and the 7th.
+      w['b_enc_F'][i] = -(product_N[-6] + product_N[-7]) / 2
+    else:
+      w['W_enc_AF'][:, i] = c.encoder_scale * mean * unit_A
+      w['b_enc_F'][i] = 0
     for m in (mu, nu):
       m['W_dec_FA'][i] = m['W_enc_AF'][:, i] = m['b_enc_F'][i] = 0
   return w, mu, nu, dead
 
 
-@pytest.mark.parametrize('subtract', ['none', 'decoder_bias'])
+@pytest.mark.parametrize(
+  'changes',
+  (
+    {'subtract': 'none'},
+    {'subtract': 'decoder_bias'},
+    {'placement': 'residual'},
+  ),
+  ids=lambda changes: '-'.join(changes.values()),
+)
 @pytest.mark.parametrize('which', DEAD)
-def test_resampling_writes_what_the_paper_says_and_nothing_else(
-  which, subtract, double_precision
+def test_resampling_writes_what_its_placement_says_and_nothing_else(
+  which, changes, double_precision
 ):
   dead_F = DEAD[which]
-  c = dictionary(subtract=subtract, encoder_scale=0.3)
+  c = dictionary(encoder_scale=0.3, **changes)
   before, key = mid_training(c, dead_F), jax.random.key(7)
   loss_R, x_RA = candidates()
   pick = lambda at_F: jnp.asarray(x_RA)[at_F]
   after, count = resample(
-    c.resampling,
+    c,
     recipes.optimizer(c, c.lr),
     before,
     jnp.asarray(loss_R),
     pick,
+    jnp.asarray(batch()),
     key,
+    Dot(jnp.dtype('float32')),
   )
   w, mu, nu, dead = oracle(c.resampling, before, key)
   assert int(count) == dead.size == dead_F.sum()
@@ -320,3 +349,37 @@ def test_a_chunk_redraws_who_was_silent_for_the_window_from_its_own_rows():
   cosine = drawn @ own.T
   np.testing.assert_allclose(cosine.max(1), 1, rtol=1e-5)
   assert len(set(cosine.argmax(1))) == len(drawn)
+
+
+def test_a_redrawn_feature_fires_on_its_share_of_the_batch_in_the_chunk():
+  # 8 rows a batch: at 0.25, 2 of them lie above the threshold. At rate 0
+  # nothing but the resampling before step 0 of this chunk changes a feature.
+  c = settings.Dictionary(
+    features=F,
+    lr=0.0,
+    fires_on=0.25,
+    resampling=settings.Resampling(
+      steps=(S,), window=3, candidates=16, placement='residual'
+    ),
+  )
+  chunk = train.make_chunk(STREAM, {'d': c}, forward)
+  state, _ = chunk(states.init_stream({'d': c}, A), table(), *chunk_inputs(0))
+  given = kill(state, {'d': c}, 3)
+  lm, inputs = table(), chunk_inputs(1)
+  x_NA = first_batch(lm, inputs, 1)
+  state, stats = chunk(given, lm, *inputs)
+  assert np.asarray(stats['d']['resampled']).sum() == F - ALIVE
+  w = arrays(state.dictionaries['d'].sae)
+  f_NF = (x_NA - w['b_dec_A']) @ w['W_enc_AF'] + w['b_enc_F']
+  np.testing.assert_array_equal((f_NF > 0).sum(0)[ALIVE:], 2)
+  np.testing.assert_allclose(
+    w['W_dec_FA'][ALIVE:], w['W_enc_AF'].T[ALIVE:], rtol=1e-6
+  )
+
+
+def first_batch(lm, inputs, chunk: int) -> np.ndarray:
+  """The rows of a chunk's first batch, x_NA."""
+  rows_UGrA = stream.harvest(STREAM, forward, lm, *inputs, jnp.float32)
+  index_SMGn = stream.shuffled_index(STREAM, jnp.int32(chunk))
+  rows = Rows(rows_UGrA=rows_UGrA, index_SMGn=index_SMGn)
+  return np.concatenate([rows.take(i) for i in index_SMGn[0]])

@@ -11,7 +11,7 @@ import pytest
 
 from monosem_jax import settings
 from monosem_jax.dictionary import sae as sae_lib
-from monosem_jax.features import collect, examples, logits
+from monosem_jax.features import census, collect, examples, logits
 from monosem_jax.features.table import BINS, INTERVALS, FeatureTable
 from monosem_jax.precision import Dot
 from monosem_jax.transformer import train as lm_train, weights
@@ -130,6 +130,8 @@ def run(c: settings.Features) -> types.SimpleNamespace:
   columns, groups = examples.choose(c, windows, context_FX)
   table = FeatureTable(
     fired_F=found.fired_F,
+    class_F=np.full(len(found.fired_F), census.LIVE, np.uint8),
+    cosine_F=census.cosine(sae.W_enc_AF, sae.W_dec_FA),
     max_F=found.top_FE[:, 0],
     sampled_F=sampled_F.astype(np.int32),
     sample_max_F=edge_F,

@@ -160,7 +160,7 @@ def test_two_processes_find_what_one_finds():
   for name in ('val_loss', 'steps', 'tokens'):
     p, q = (n['models']['A'][name] for n in numbers)
     assert p == pytest.approx(q, rel=1e-4)
-  for name in ('l0', 'loss_recovered', 'explained_variance', 'dead'):
+  for name in ('l0', 'loss_recovered', 'explained_variance', 'silent'):
     p, q = (n['dictionaries']['A/1'][name] for n in numbers)
     assert p == pytest.approx(q, rel=1e-3)
 

@@ -45,7 +45,7 @@ STREAM = settings.Stream(
 )
 
 
-def sae(sparse: str) -> settings.Dictionary:
+def sae(sparse: str, placement: str) -> settings.Dictionary:
   return settings.Dictionary(
     features=64,
     lr=3e-3,
@@ -53,7 +53,11 @@ def sae(sparse: str) -> settings.Dictionary:
     sparse=sparse,
     sparse_active=24,
     resampling=settings.Resampling(
-      steps=(10, 35), window=5, candidates=640, loss='total'
+      steps=(10, 35),
+      window=5,
+      candidates=640,
+      loss='total',
+      placement=placement,
     ),
   )
 
@@ -112,8 +116,8 @@ def train_lm(precision: str, shape):
     return jax.device_get((state, stats)), []
 
 
-def train_sae(precision: str, shape, sparse: str):
-  dictionaries = {'A1': sae(sparse), 'A2': april(sparse)}
+def train_sae(precision: str, shape, sparse: str, placement: str = 'paper'):
+  dictionaries = {'A1': sae(sparse, placement), 'A2': april(sparse)}
   rng = np.random.default_rng(0)
   C = STREAM.contexts_per_chunk
 
@@ -150,6 +154,7 @@ RUNS = {
   'transformer': train_lm,
   'dictionary': lambda *args: train_sae(*args, 'never'),
   'dictionary, sparse': lambda *args: train_sae(*args, 'always'),
+  'dictionary, residual': lambda *args: train_sae(*args, 'never', 'residual'),
 }
 
 

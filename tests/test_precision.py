@@ -85,7 +85,10 @@ def in_precision(precision: str):
   )
   assert rows_UGrA.dtype == precision
   fresh = dictionary_init.start(
-    DICTIONARY, states.init(DICTIONARY, 64), rows_UGrA.reshape(-1, 64)
+    DICTIONARY,
+    states.init(DICTIONARY, 64),
+    rows_UGrA.reshape(-1, 64),
+    Dot(jnp.dtype(jnp.float32)),
   )
   state = states.StreamState.of(jnp.int32(0), settings_of, {'A1': fresh})
   for k in range(60):

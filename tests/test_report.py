@@ -65,9 +65,8 @@ def test_the_report_has_every_number_and_no_nan(report):
     loss_clean=number,
     loss_zero_ablated=number,
     loss_reconstructed=number,
-    dead=whole,
-    ultralow=(int, type(None)),
-    live=whole,
+    silent=whole,
+    census=dict,
     activations_seen=whole,
     unique_activations=whole,
     sample_tokens=whole,
@@ -94,9 +93,11 @@ def test_the_numbers_of_the_report_agree_with_each_other(workdir, report):
   assert 3 < model['val_loss'] < math.log(300)
   assert model['perplexity'] == pytest.approx(math.exp(model['val_loss']))
   assert run['features'] == 48
-  assert run['ultralow'] is None
-  assert run['ultralow_reason']
-  assert run['dead'] + run['live'] == 48
+  found = run['census']
+  assert found['ultralow'] is None and found['ultralow_reason']
+  classes = ('dead', 'rare', 'low_mode', 'live')
+  assert sum(found[name] for name in classes) == 48
+  assert found['tokens'] == 64 * 16
   assert run['l1'] == pytest.approx(0.05)
   assert run['activations_seen'] == 48 * 32
   assert run['unique_activations'] == 48 * 32
@@ -212,7 +213,7 @@ def test_the_dictionary_explains_as_the_report_says(workdir, report):
   assert run['explained_variance'] == pytest.approx(
     1 - (error_NA**2).sum() / ((x_NA - x_NA.mean(0)) ** 2).sum(), rel=1e-4
   )
-  assert run['dead'] == ((f_NF > 0).sum(0) == 0).sum()
+  assert run['silent'] == ((f_NF > 0).sum(0) == 0).sum()
 
 
 def test_labels_by_hand_stand_beside_the_papers_medians(tmp_path):

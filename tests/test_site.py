@@ -34,6 +34,7 @@ from exhibits import (
 
 from monosem_jax import config, settings
 from monosem_jax.errors import UserError
+from monosem_jax.features import census
 from monosem_jax.files import read_json
 from monosem_jax.site import effects, export, pack, provenance, shards
 from monosem_jax.stages import site
@@ -190,7 +191,12 @@ def test_the_index_says_what_there_is(page):
   assert second['numbers'] is None
   assert first['features'] == FEATURES
   assert first['meta']['tokens'] == TOKENS
-  assert first['counts'] == {'dead': 1, 'ultralow': 9, 'live': 56}
+  assert first['counts'] == {
+    'dead': 1,
+    'rare': 0,
+    'low_mode': 9,
+    'live': 56,
+  }
   levels = [group.get('fraction') for group in first['groups']]
   assert levels == [None, *np.arange(1, -0.05, -0.1).round(1).tolist(), None]
   assert 'map/small' in index['views'] and 'A2/texts' in index['views']
@@ -201,8 +207,8 @@ def test_columns_are_those_of_the_list(page):
   table = exhibits.table('A/2', 1)
   np.testing.assert_array_equal(found['fired'], table.fired_F)
   np.testing.assert_array_equal(found['max'], table.max_F)
-  assert found['state'][DEAD] == shards.DEAD
-  assert np.flatnonzero(found['state'] == shards.ULTRALOW).tolist() == [
+  assert found['state'][DEAD] == census.DEAD
+  assert np.flatnonzero(found['state'] == census.LOW_MODE).tolist() == [
     *range(6, FEATURES, 7)
   ]
   np.testing.assert_array_equal(found['raises'], table.logit_top_ids_FL[:, :4])
@@ -441,7 +447,7 @@ def test_one_document_is_warned_of():
 
 def test_too_few_tokens_are_warned_of():
   [said] = warned(lambda table: table.meta.update(tokens=1_000))
-  assert 'cannot tell a density below 1e-03' in said
+  assert 'cannot tell a density below 1e-06' in said
 
 
 def test_what_the_pass_lost_is_warned_of():

@@ -317,7 +317,7 @@ def test_every_colouring_has_a_legend(show, by):
     'cluster': 'of no cluster',
     'density': 'Density',
     'max': 'Maximum',
-    'state': 'ultralow',
+    'state': 'low mode',
   }
   assert said[by] in legend
 

@@ -30,7 +30,7 @@ from monosem_jax.stages import export as export_stage
 from monosem_jax.workdir import Workdir
 
 KEYS = ('A1', 'A2', 'B1')
-# Two shards of the ordinary page; one is dead; 6 is ultralow.
+# Two shards of the ordinary page; one is dead; 6 is of the low mode.
 CHOSEN = [0, DEAD, 6, 9, CUT]
 STATIC = pathlib.Path(export.__file__).parent / 'static'
 LABEL = {
@@ -351,7 +351,7 @@ def rows(page: browser.Page) -> list[int]:
   [
     ('', CHOSEN),
     ('?only=dead', [DEAD]),
-    ('?only=ultralow', [6]),
+    ('?only=low', [6]),
     ('?sort=density', [CUT, 9, 6, 0, DEAD]),
     ('?sort=random', None),
     ('?q=onerror&in=label', [0]),

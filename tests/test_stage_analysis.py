@@ -30,8 +30,7 @@ def get_config():
       S1=dict(features=48),
     )
     c.analysis = dict(
-      main='A1', contexts=64, control_rows=512, ica_passes=5, least_firings=2,
-      modes_apart=100.0,
+      main='A1', contexts=64, control_rows=512, ica_passes=5,
       batch_size=16,
       steering=dict(
         doses=(0.0, 1.0), samples=2, tokens=4, features=2, contexts=2

@@ -65,10 +65,9 @@ def rows(
   def share(key: str):
     def get(n):
       own = n['runs'][main]
-      features = own['dead'] + (own['ultralow'] or 0) + own['live']
       if own[key] is None:
         return None, own['ultralow_reason']
-      return own[key] / features
+      return own[key] / own['features']
 
     return get
 
@@ -97,16 +96,17 @@ def rows(
   add('L0', 4.9, '.1f', 'preserved', of_main('l0'))
   add('dead features', 0.041, '.1%', 'density', share('dead'))
   add('ultralow-density features', 0.071, '.1%', 'density', share('ultralow'))
+  add('low-mode features', '-', '.1%', 'density', share('low_mode'))
   add('live features', 0.888, '.1%', 'density', share('live'))
   add(
-    'features of density above 1%',
+    'live features of density above 1%',
     4,
     ',',
     'density',
     of_main('above_1_percent'),
   )
   add(
-    'median density of features that fire',
+    'median density of live features',
     8.1e-4,
     '.1e',
     'density',

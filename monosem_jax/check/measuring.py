@@ -21,6 +21,7 @@ def passes(config: settings.Config) -> None:
   not_negative('features', f, 'per_interval', 'bottom', 'before', 'after')
   one_of('features.split', f.split, ('train', 'val'))
   fraction('features.sample_fraction', f.sample_fraction)
+  positive('features', f, 'least_firings', 'modes_apart')
   need(
     f.batch_size <= f.contexts,
     'features.batch_size',
@@ -52,7 +53,7 @@ def analysis(config: settings.Config) -> None:
   one_of('analysis.split', a.split, ('train', 'val'))
   positive('analysis', a, 'control_rows', 'ica_passes')
   positive('analysis', a, 'contexts', 'batch_size')
-  positive('analysis', a, 'block_bytes', 'least_firings', 'modes_apart')
+  positive('analysis', a, 'block_bytes')
   positive('analysis.texts', a.texts, 'documents', 'active')
   positive('analysis.proxies', a.proxies, 'floor', 'contexts')
   fraction('analysis.proxies.floor', a.proxies.floor)

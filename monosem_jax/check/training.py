@@ -142,6 +142,23 @@ def dictionary(
   fraction(f'{where}.l1_warmup', c.l1_warmup)
   fraction(f'{where}.lr_decay', c.lr_decay)
   one_of(f'{where}.recipe', c.recipe, ('paper', 'april'))
+  one_of(f'{where}.init', c.init, ('paper', 'tied', 'data'))
+  need(
+    c.init == 'paper' or c.recipe == 'paper',
+    f'{where}.init',
+    f'the recipe {c.recipe!r} starts in its own way: leave it at paper.',
+  )
+  need(
+    c.init != 'data' or c.features <= rows,
+    f'{where}.init',
+    f'{c.features} features are put on so many inputs, and the first chunk has '
+    f'{rows} (stream.contexts_per_chunk x positions_per_context).',
+  )
+  need(
+    0 < c.fires_on < 1,
+    f'{where}.fires_on',
+    f'must lie between 0 and 1, not {c.fires_on}.',
+  )
   one_of(f'{where}.normalize', c.normalize, ('none', 'unit'))
   one_of(f'{where}.sparse', c.sparse, ('auto', 'always', 'never'))
   positive(where, c, 'sparse_active')
@@ -159,6 +176,7 @@ def dictionary(
     'the recipe `april` resamples nothing: set them to ().',
   )
   positive(where, r, 'window', 'candidates', 'encoder_scale')
+  one_of(f'{where}.placement', r.placement, ('paper', 'residual'))
   one_of(f'{where}.loss', r.loss, ('total', 'mse'))
   one_of(f'{where}.subtract', r.subtract, ('none', 'decoder_bias'))
   need(

@@ -8,7 +8,6 @@ import numpy as np
 
 from monosem_jax.dictionary.sae import SAE, decode, encode
 from monosem_jax.mesh import SPECS, constrain, f_spec, tokens_spec
-from monosem_jax.paper import ULTRALOW_DENSITY, ULTRALOW_TOKENS
 from monosem_jax.precision import Dot
 
 
@@ -70,8 +69,9 @@ def evaluate(
     For each dictionary the numbers of report.json that it takes no training to
     know. Losses are nats per predicted token. `loss_recovered` = (zero -
     reconstructed) / (zero - clean); `explained_variance` is about the mean;
-    `mse` is the mean over tokens and elements. `dead`: silent on the sample.
-    `ultralow`: density below 1e-6, None where the sample is too small to tell.
+    `mse` is the mean over tokens and elements; `silent`, the features that
+    never fired on this sample (what features are is said by `features.census`,
+    on more tokens). `fired_F` is an array: on how many tokens each fired.
   """
   total, tokens, predicted = None, 0, 0
   for tokens_BT in batches:
@@ -98,31 +98,10 @@ def evaluate(
       'loss_reconstructed': reconstructed,
       'loss_recovered': (zero - reconstructed) / (zero - clean),
       'sample_tokens': tokens,
-      **census(own['fired_F'], tokens),
+      'silent': int((own['fired_F'] == 0).sum()),
     }
     results[name] = {
       k: float(v) if isinstance(v, np.floating) else v
       for k, v in results[name].items()
-    }
+    } | {'fired_F': own['fired_F'].astype(np.int64)}
   return results
-
-
-def census(fired_F: np.ndarray, tokens: int) -> dict[str, int | str | None]:
-  """Counts dead, ultralow and live features from firings over `tokens`."""
-  dead = int((fired_F == 0).sum())
-  if tokens < ULTRALOW_TOKENS:
-    return {
-      'dead': dead,
-      'ultralow': None,
-      'ultralow_reason': (
-        f'{tokens:,} sampled tokens cannot tell a density below '
-        f'{ULTRALOW_DENSITY:g}; {ULTRALOW_TOKENS:,} can'
-      ),
-      'live': fired_F.size - dead,
-    }
-  ultralow = int(((fired_F > 0) & (fired_F < ULTRALOW_DENSITY * tokens)).sum())
-  return {
-    'dead': dead,
-    'ultralow': ultralow,
-    'live': fired_F.size - dead - ultralow,
-  }

@@ -4,7 +4,12 @@ import jax
 import jax.numpy as jnp
 
 from monosem_jax import settings
+from monosem_jax.dictionary import place
 from monosem_jax.dictionary.state import DictionaryState
+from monosem_jax.precision import Dot
+
+# Rows whose products with all features are held at a time.
+_BLOCK = 1_024
 
 
 def geometric_median(x_NA: jax.Array, iterations: int = 100) -> jax.Array:
@@ -24,16 +29,35 @@ def geometric_median(x_NA: jax.Array, iterations: int = 100) -> jax.Array:
   return jax.lax.fori_loop(0, iterations, closer, x_NA.mean(0))
 
 
+def sample_rows(c: settings.Dictionary) -> int:
+  """How many rows `start` wants, if there are so many."""
+  inputs = c.features if c.init == 'data' else 0
+  return max(c.median_rows, inputs)
+
+
 def start(
-  c: settings.Dictionary, state: DictionaryState, x_NA: jax.Array
+  c: settings.Dictionary, state: DictionaryState, x_NA: jax.Array, dot: Dot
 ) -> DictionaryState:
-  """Sets the input scale, and of `paper` the decoder bias (`april` starts it at
-  0), from a sample of rows x_NA."""
+  """Sets what data fix, from a sample of rows x_NA (see `sample_rows`).
+
+  The input scale; of the recipe `paper` the decoder bias, their geometric
+  median (`april` starts it at 0); of `init='data'` a feature on each of F
+  different rows, drawn uniformly, see `place`.
+  """
   x_NA = x_NA.astype(state.scale.dtype)
-  scale = state.scale
+  scale, sae = state.scale, state.sae
+  known_NA = x_NA[: c.median_rows]
   if c.normalize == 'unit':
-    scale = x_NA.shape[1] ** 0.5 / jnp.linalg.norm(x_NA, axis=1).mean()
-  if c.recipe == 'april':
-    return state.replace(scale=scale)
-  median_A = geometric_median(x_NA * scale)
-  return state.replace(scale=scale, sae=state.sae.replace(b_dec_A=median_A))
+    norm = jnp.linalg.norm(known_NA, axis=1).mean()
+    scale = x_NA.shape[1] ** 0.5 / norm
+  if c.recipe == 'paper':
+    sae = sae.replace(b_dec_A=geometric_median(known_NA * scale))
+  if c.init == 'data':
+    key = jax.random.fold_in(jax.random.key(state.seed), 0)
+    x_FA = scale * x_NA[jax.random.permutation(key, len(x_NA))[: c.features]]
+    M = max(len(known_NA) // _BLOCK, 1)
+    N = len(known_NA) // M
+    x_MNA = scale * known_NA[: M * N].reshape(M, N, -1)
+    residual_FA = x_FA - sae.b_dec_A
+    sae = place.on_residuals(sae.b_dec_A, residual_FA, x_MNA, c.fires_on, dot)
+  return state.replace(scale=scale, sae=sae)

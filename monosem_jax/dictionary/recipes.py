@@ -28,14 +28,16 @@ from monosem_jax.precision import Dot
 def init(c: settings.Dictionary, width: int) -> SAE:
   """The weights that a training starts from, before it has seen data.
 
-  `april`: decoder rows of random directions and of norm `decoder_norm`, the
-  encoder their transpose, biases 0.
+  `c.init`: `paper` is the recipe's own, for the paper's see `sae.init`. `tied`:
+  decoder rows of random directions, the encoder their transpose, biases 0.
+  `data`: `init.start` puts every feature on an input.
+  `april`: as `tied`, rows of norm `decoder_norm`.
   """
   key = jax.random.key(c.seed)
-  if c.recipe == 'paper':
+  if c.recipe == 'paper' and c.init == 'paper':
     return sae_lib.init(key, width, c.features)
-  rows_FA = unit_rows(jax.random.normal(key, (c.features, width)))
-  W_dec_FA = c.decoder_norm * rows_FA
+  norm = c.decoder_norm if c.recipe == 'april' else 1.0
+  W_dec_FA = norm * unit_rows(jax.random.normal(key, (c.features, width)))
   return SAE(
     W_enc_AF=W_dec_FA.T,
     b_enc_F=jnp.zeros(c.features),

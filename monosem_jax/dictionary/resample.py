@@ -13,7 +13,9 @@ import jax.numpy as jnp
 import optax
 
 from monosem_jax import settings
+from monosem_jax.dictionary import place
 from monosem_jax.dictionary.sae import SAE, unit_rows
+from monosem_jax.precision import Dot
 
 
 def draw(key: jax.Array, loss_R: jax.Array, n: int) -> jax.Array:
@@ -27,14 +29,13 @@ def draw(key: jax.Array, loss_R: jax.Array, n: int) -> jax.Array:
   return jax.lax.top_k(log_p_R + noise_R, n)[1]
 
 
-def place(
+def on_inputs(
   c: settings.Resampling, sae: SAE, dead_F: jax.Array, x_FA: jax.Array
 ) -> SAE:
-  """Puts the input x_FA[i] in the place of every dead feature i.
+  """One feature on each input x_FA, by the paper.
 
   Decoder row: the input at norm 1. Encoder column: the same at `encoder_scale`
-  times the mean encoder norm of the living. Encoder bias: 0. The living keep
-  every bit.
+  times the mean encoder norm of the living. Encoder bias: 0.
   """
   if c.subtract == 'decoder_bias':
     x_FA = x_FA - sae.b_dec_A
@@ -44,17 +45,27 @@ def place(
   # With nobody alive there is no mean: every feature's stands in.
   mean_F = jnp.where(alive_F.any(), alive_F, True)
   mean = jnp.sum(norm_F, where=mean_F) / jnp.sum(mean_F, dtype=norm_F.dtype)
+  return SAE(
+    W_enc_AF=c.encoder_scale * mean * row_FA.T,
+    b_enc_F=jnp.zeros_like(sae.b_enc_F),
+    W_dec_FA=row_FA,
+    b_dec_A=sae.b_dec_A,
+  )
+
+
+def replace(sae: SAE, new: SAE, dead_F: jax.Array) -> SAE:
+  """Puts new features in the place of the dead; the living keep every bit."""
   return sae.replace(
-    W_enc_AF=jnp.where(dead_F, c.encoder_scale * mean * row_FA.T, sae.W_enc_AF),
-    b_enc_F=jnp.where(dead_F, 0, sae.b_enc_F),
-    W_dec_FA=jnp.where(dead_F[:, None], row_FA, sae.W_dec_FA),
+    W_enc_AF=jnp.where(dead_F, new.W_enc_AF, sae.W_enc_AF),
+    b_enc_F=jnp.where(dead_F, new.b_enc_F, sae.b_enc_F),
+    W_dec_FA=jnp.where(dead_F[:, None], new.W_dec_FA, sae.W_dec_FA),
   )
 
 
 def forget(
   tx: optax.GradientTransformation, opt_state: optax.OptState, dead_F: jax.Array
 ) -> optax.OptState:
-  """Zeroes Adam's moments of exactly the entries that `place` writes."""
+  """Zeroes Adam's moments of exactly the entries that `replace` writes."""
   of_dead = SAE(
     W_enc_AF=dead_F,
     b_enc_F=dead_F,
@@ -70,12 +81,14 @@ def forget(
 
 
 def resample(
-  c: settings.Resampling,
+  c: settings.Dictionary,
   tx: optax.GradientTransformation,
   state,
   loss_R: jax.Array,
   pick: Callable[[jax.Array], jax.Array],
+  x_MNA: jax.Array,
   key: jax.Array,
+  dot: Dot,
 ):
   """Re-draws the dead features of a dictionary.
 
@@ -85,17 +98,26 @@ def resample(
     state: a `DictionaryState`.
     loss_R: the loss of the candidate rows, R at least F.
     pick: gathers candidate rows by number, as x_FA, in the dictionary's scale.
+    x_MNA: a batch of rows, in that scale, which tells how often a new feature
+      fires.
     key: of the draw.
+    dot: the matrix product.
 
   Returns:
     The state, with counters of dead features reset, and their number.
   """
-  dead_F = state.silent_F >= c.window
+  dead_F = state.silent_F >= c.resampling.window
   pick_F = draw(key, loss_R, dead_F.size)
   # The d-th dead feature takes the d-th input drawn.
   x_FA = pick(pick_F[jnp.cumsum(dead_F) - 1])
+  sae = state.sae
+  if c.resampling.placement == 'residual':
+    residual_FA = place.residuals(sae, x_FA, x_MNA.shape[1], dot)
+    new = place.on_residuals(sae.b_dec_A, residual_FA, x_MNA, c.fires_on, dot)
+  else:
+    new = on_inputs(c.resampling, sae, dead_F, x_FA)
   state = state.replace(
-    sae=place(c, state.sae, dead_F, x_FA),
+    sae=replace(sae, new, dead_F),
     opt_state=forget(tx, state.opt_state, dead_F),
     silent_F=jnp.where(dead_F, 0, state.silent_F),
   )

@@ -96,7 +96,7 @@ def stacks(
         field: getattr(settings.Dictionary, field)
         for field in (
           *('l1', 'l1_target_l0', 'calibration_steps', 'calibration_lr'),
-          *('median_rows', 'normalize', 'lr', 'seed'),
+          *('init', 'median_rows', 'normalize', 'lr', 'seed'),
         )
       },
     )

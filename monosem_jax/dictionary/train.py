@@ -84,10 +84,11 @@ def train_on(
       pick = lambda flat_F: (
         rows.pick(flat_F).astype(state.scale.dtype) * state.scale
       )
+      x_MNA = jax.vmap(rows.take)(rows.index_SMGn[0])
+      x_MNA = x_MNA.astype(state.scale.dtype) * state.scale
       key = jax.random.fold_in(jax.random.key(state.seed), step)
-      return resample(
-        c.resampling, recipes.optimizer(c, state.lr), state, loss_R, pick, key
-      )
+      tx = recipes.optimizer(c, state.lr)
+      return resample(c, tx, state, loss_R, pick, x_MNA, key, dot)
 
     def keep(state):  # the false branch: the other way round XLA copies
       return state, jnp.zeros((), jnp.int32)

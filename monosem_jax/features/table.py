@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from monosem_jax.errors import UserError
+from monosem_jax.features.census import LIVE
 from monosem_jax.files import read_json, read_tensors, write_json, write_tensors
 
 TABLE, META = 'table.safetensors', 'meta.json'
@@ -31,6 +32,8 @@ class FeatureTable:
 
   Attributes:
     fired_F: tokens the feature fired on, int64.
+    class_F: what each feature is, a place in `census.CLASSES`, uint8.
+    cosine_F: of each encoder column with its decoder row.
     max_F: largest activation of all tokens.
     sampled_F: activations in the random sample of its firings, int32.
     sample_max_F: the largest of them: right edge of the histogram, from 0, and
@@ -47,11 +50,14 @@ class FeatureTable:
     logit_histogram_FH: logit weights over the vocabulary in 40 bins, int32.
     logit_range_F2: their left and right edge.
     meta: `run` (A/1), `model`, `features`, `tokens` (of the pass), `split`,
-      `manifest` (hash of the token store), `before`, `after`, `groups`, and
+      `manifest` (hash of the token store), `census` (the numbers of
+      `census.numbers`), `before`, `after`, `groups`, and
       what the pass could not keep (`overflowing_tokens`).
   """
 
   fired_F: np.ndarray
+  class_F: np.ndarray
+  cosine_F: np.ndarray
   max_F: np.ndarray
   sampled_F: np.ndarray
   sample_max_F: np.ndarray
@@ -74,6 +80,11 @@ class FeatureTable:
   def density_F(self) -> np.ndarray:
     """Fraction of the tokens that each feature fired on, float64."""
     return self.fired_F / self.meta['tokens']
+
+  @property
+  def live_F(self) -> np.ndarray:
+    """The features that are compared with others."""
+    return self.class_F == LIVE
 
   def save(self, directory: pathlib.Path) -> None:
     """Writes both files, `meta.json` last: with it the table is whole."""

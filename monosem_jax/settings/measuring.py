@@ -38,6 +38,12 @@ class Features:
   before: int = 8
   after: int = 8
   seed: int = 0
+  # Which features are live, see `features.census`: those of so many firings,
+  # since fewer say nothing of what a feature means,
+  least_firings: int = 10
+  # and not of the lower of two modes that lie apart by more standard deviations
+  # than this.
+  modes_apart: float = 4.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,13 +137,6 @@ class Analysis:
   split: str = 'train'
   contexts: int = 4_096
   batch_size: int = 32
-  # A feature is live for comparisons from so many firings on in its table (and
-  # a density that is not ultralow): fewer say nothing of what it means.
-  least_firings: int = 10
-  # Nor is it where log densities lie in two modes, apart by more standard
-  # deviations than this, and it is of the lower one: the paper's ultralow
-  # cluster, which a shorter training leaves at a larger density.
-  modes_apart: float = 4.0
   # Bytes that matrices of features by features may take on a device.
   block_bytes: float = 1e9
   seed: int = 0

@@ -98,9 +98,14 @@ class Resampling:
   # loss, L1 term included (`total`), or the reconstruction error alone (`mse`).
   loss: str = 'total'
   # Our choice where the paper is silent: the new decoder row is the input
-  # itself (`none`), or the input minus the decoder bias (`decoder_bias`).
+  # itself (`none`), or the input minus the decoder bias (`decoder_bias`). Of
+  # the placement `paper`.
   subtract: str = 'none'
-  # Norm of the new encoder column, in mean norms of living features.
+  # How a dead feature is put on its input: paper | residual, see
+  # `dictionary.place`.
+  placement: str = 'paper'
+  # Of `paper`: norm of the new encoder column, in mean norms of living
+  # features.
   encoder_scale: float = 0.2
 
 
@@ -118,6 +123,11 @@ class Dictionary:
   features: int = 4_096
   # paper (2023) | april (2024: decoder norms are free, nothing is resampled).
   recipe: str = 'paper'
+  # What training starts from, see `recipes.init`: paper | tied | data.
+  init: str = 'paper'
+  # Share of inputs that a feature fires on at first, of `init='data'` and
+  # `resampling.placement='residual'`.
+  fires_on: float = 0.005
   l1: float = 0.004
   # Wanted mean number of active features. 0: use `l1`; otherwise trial
   # runs before step 0 fix the coefficient, and `l1` is only where it starts.

@@ -46,7 +46,6 @@ class Exhibit:
   Attributes:
     key: `A1`, or `A_neurons`.
     table: its feature table.
-    live_F: features that are compared with others.
     document_FE: number of the document of each example, in its split.
     subset_FE: that document's subset.
     links: to other features.
@@ -62,7 +61,6 @@ class Exhibit:
 
   key: str
   table: 'FeatureTable'
-  live_F: np.ndarray
   document_FE: np.ndarray
   subset_FE: np.ndarray
   links: 'Links'

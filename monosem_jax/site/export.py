@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from monosem_jax.features import census
 from monosem_jax.files import in_place_of
 from monosem_jax.names import run_name
 from monosem_jax.site import provenance, shards
@@ -150,7 +151,7 @@ def _set(e: Exhibit) -> dict[str, Any]:
     'meta': {k: v for k, v in meta.items() if k != 'groups'},
     'groups': shards.groups(meta['groups']),
     'numbers': e.numbers,
-    'counts': provenance.excluded(e),
+    'counts': census.counts(e.table.class_F),
     'effects': e.effects is not None,
     'residual': e.residual_CT is not None,
     'warnings': provenance.warnings(e),

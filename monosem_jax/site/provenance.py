@@ -1,11 +1,11 @@
 """What a reader has to know before believing the page."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from monosem_jax.paper import ULTRALOW_DENSITY, ULTRALOW_TOKENS
+from monosem_jax.features.census import why_not_ultralow
+from monosem_jax.paper import ULTRALOW_TOKENS
 from monosem_jax.site.exhibit import Exhibit
 
 # Shares of live features from which on a fault of theirs is one of the run.
@@ -20,12 +20,13 @@ def warnings(e: Exhibit) -> list[str]:
 
 
 def _warnings(e: Exhibit) -> Iterator[str]:
-  t, live = e.table, max(int(e.live_F.sum()), 1)
+  t = e.table
+  live = max(int(t.live_F.sum()), 1)
   tokens = t.meta['tokens']
   top = slice(0, t.meta['groups'][0]['count'])
   there_FE = t.example_stop_FE[:, top] > 0
   position_FE = t.example_position_FE[:, top]
-  first_F = _mostly((position_FE == 0) & there_FE, there_FE) & e.live_F
+  first_F = _mostly((position_FE == 0) & there_FE, there_FE) & t.live_F
   if first_F.sum() / live > _MANY:
     yield (
       f'{first_F.sum():,} of {live:,} live features have most of their top '
@@ -34,7 +35,7 @@ def _warnings(e: Exhibit) -> Iterator[str]:
     )
   document_FE = np.where(there_FE, e.document_FE[:, top], -1)
   same_FE = (document_FE == _mode(document_FE)[:, None]) & there_FE
-  one_F = _mostly(same_FE, there_FE) & e.live_F & (there_FE.sum(1) > 2)
+  one_F = _mostly(same_FE, there_FE) & t.live_F & (there_FE.sum(1) > 2)
   if one_F.sum() / live > _MANY:
     yield (
       f'{one_F.sum():,} of {live:,} live features have most of their top '
@@ -42,9 +43,8 @@ def _warnings(e: Exhibit) -> Iterator[str]:
     )
   if tokens < ULTRALOW_TOKENS:
     yield (
-      f'{tokens:,} tokens were read. They cannot tell a density below '
-      f'{1 / tokens:.0e}, so not whether a feature is dead or of ultralow '
-      f'density (below {ULTRALOW_DENSITY:g}); {ULTRALOW_TOKENS:,} can.'
+      f'{why_not_ultralow(tokens)}. "Dead" and "rare" are therefore of this '
+      'sample alone.'
     )
   overflowing = t.meta.get('overflowing_tokens', 0)
   if overflowing:
@@ -69,13 +69,3 @@ def _mode(x_FE: np.ndarray) -> np.ndarray:
   same_FE = (x_FE[:, :, None] == x_FE[:, None]).sum(2)
   at_F = np.where(x_FE < 0, 0, same_FE).argmax(1)
   return x_FE[np.arange(len(x_FE)), at_F]
-
-
-def excluded(e: Exhibit) -> dict[str, Any]:
-  """How many features are shown as what."""
-  fired_F = e.table.fired_F > 0
-  return {
-    'dead': int((~fired_F).sum()),
-    'ultralow': int((fired_F & ~e.live_F).sum()),
-    'live': int(e.live_F.sum()),
-  }

@@ -21,24 +21,21 @@ LIST_TOKENS = 4
 FIRES_ON = 3
 # Coefficients of a decoder row that are shown, as published.
 ALIGNED = 3
-# Where a feature stands: `state` of the columns.
-DEAD, ULTRALOW, LIVE = 0, 1, 2
 
 
 def columns(e: Exhibit) -> dict[str, np.ndarray]:
   """What the list of a set of features needs: columns of F entries.
 
-  `fired` (density is that over the tokens of the pass), `max`, `state`,
-  `raises` (tokens it raises most) and `fires` (tokens that lead its top
-  examples, the most frequent first; the first again where there are fewer).
+  `fired` (density is that over the tokens of the pass), `max`, `state` (see
+  `features.census.CLASSES`), `raises` (tokens it raises most) and `fires`
+  (tokens that lead its top examples, the most frequent first; the first again
+  where there are fewer).
   """
   t = e.table
   return {
     'fired': t.fired_F.astype(np.uint32),
     'max': t.max_F.astype(np.float32),
-    'state': np.where(
-      e.live_F, LIVE, np.where(t.fired_F > 0, ULTRALOW, DEAD)
-    ).astype(np.uint8),
+    'state': t.class_F,
     'raises': t.logit_top_ids_FL[:, :LIST_TOKENS],
     'fires': _fires_on(e),
   }

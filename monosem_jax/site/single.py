@@ -92,7 +92,6 @@ def only(e: Exhibit, chosen: Sequence[int]) -> Exhibit:
   return dataclasses.replace(
     e,
     table=dataclasses.replace(t, **{n: getattr(t, n)[rows] for n in fields}),
-    live_F=e.live_F[rows],
     document_FE=e.document_FE[rows],
     subset_FE=e.subset_FE[rows],
     links=dataclasses.replace(

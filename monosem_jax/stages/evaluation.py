@@ -34,6 +34,29 @@ def measure(
   wanted = hosts.by_first(missing)
   if not wanted:
     return
+  results = evaluated(w, store, model, lm, wanted)
+  if not hosts.first():
+    return
+  for name, numbers in results.items():
+    del numbers['fired_F']
+    write_json(w.evaluation(name) / 'numbers.json', numbers)
+    w.evaluation_stamp(name, model).write(w.evaluation(name))
+    w.log(
+      f'sae/{name}: L0 {numbers["l0"]:.1f}, loss recovered '
+      f'{numbers["loss_recovered"]:.1%}, explained variance '
+      f'{numbers["explained_variance"]:.1%}, {numbers["silent"]:,} silent on '
+      f'{numbers["sample_tokens"]:,} held-out tokens'
+    )
+
+
+def evaluated(
+  w: Workdir,
+  store: TokenStore,
+  model: str,
+  lm: Transformer,
+  names: list[str],
+) -> dict[str, dict]:
+  """The numbers of `dictionary.evaluate` of dictionaries, in one pass."""
   c, mesh = w.config.evaluation, meshes.make_mesh(w.config.mesh)
   contexts = min(c.contexts, store.n_contexts('val'))
   bar = metrics.progress(f'evaluate/{model}', total=contexts, unit='ctx')
@@ -55,19 +78,9 @@ def measure(
     results = evaluate.evaluate(
       evaluate.make_sums(patched_loss, dot),
       meshes.place(mesh, lm),
-      {n: meshes.place(mesh, saelens.load(w.dictionary(n))) for n in wanted},
+      {n: meshes.place(mesh, saelens.load(w.dictionary(n))) for n in names},
       until_enough(),
     )
   batches.close()
   bar.close()
-  if not hosts.first():
-    return
-  for name, numbers in results.items():
-    write_json(w.evaluation(name) / 'numbers.json', numbers)
-    w.evaluation_stamp(name, model).write(w.evaluation(name))
-    w.log(
-      f'sae/{name}: L0 {numbers["l0"]:.1f}, loss recovered '
-      f'{numbers["loss_recovered"]:.1%}, explained variance '
-      f'{numbers["explained_variance"]:.1%}, {numbers["dead"]:,} dead on '
-      f'{numbers["sample_tokens"]:,} held-out tokens'
-    )
+  return results

@@ -185,7 +185,6 @@ def _exhibit(
   return Exhibit(
     key=key,
     table=table,
-    live_F=neurons['live_F'] if neurons else table.fired_F > 0,
     document_FE=document_FE,
     subset_FE=store.document_subset(split)[document_FE],
     links=found,

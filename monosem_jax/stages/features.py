@@ -7,7 +7,7 @@ import numpy as np
 
 from monosem_jax import hosts, mesh as meshes, metrics, settings
 from monosem_jax.dictionary.sae import SAE
-from monosem_jax.features import collect, examples, logits
+from monosem_jax.features import census, collect, examples, logits
 from monosem_jax.features.table import META, FeatureTable
 from monosem_jax.interop import saelens
 from monosem_jax.names import entries, run_name
@@ -57,9 +57,15 @@ def describe(
   if not hosts.first():
     return
   sampled_F, edge_F, histogram_FH = examples.histograms(found)
+  cosine_F = census.cosine(sae.W_enc_AF, sae.W_dec_FA)
+  known = census.classify(
+    found.fired_F, tokens, cosine_F, c.least_firings, c.modes_apart
+  )
   columns, shown = examples.choose(c, seen, context_FX)
   FeatureTable(
     fired_F=found.fired_F,
+    class_F=known.class_F,
+    cosine_F=cosine_F,
     max_F=found.top_FE[:, 0],
     sampled_F=sampled_F.astype(np.int32),
     sample_max_F=edge_F,
@@ -73,6 +79,7 @@ def describe(
       'tokens': tokens,
       'split': c.split,
       'manifest': store.manifest['sha256'],
+      'census': census.numbers(known, found.fired_F),
       'before': c.before,
       'after': c.after,
       'groups': shown,
@@ -82,9 +89,9 @@ def describe(
     },
   ).save(directory)
   w.log(
-    f'features/{name}: {int((found.fired_F > 0).sum()):,} features fired on '
-    f'{tokens:,} tokens; {found.overflowing:,} tokens had more than '
-    f'{c.active_per_token} active features, of which the strongest were sampled'
+    f'features/{name}: {census.sentence(known)} on {tokens:,} tokens; '
+    f'{found.overflowing:,} tokens had more than {c.active_per_token} active '
+    'features, of which the strongest were sampled'
   )
 
 

@@ -187,12 +187,11 @@ def _start(w: Workdir, dictionaries, state, lm, batch) -> StreamState:
     rows_UGrA=harvest(lm, *batch),
     index_SMGn=rows_stream.shuffled_index(c, jnp.int32(0)),
   )
-  states = state.dictionaries
+  states, dot = state.dictionaries, Dot(compute_dtype(c.precision))
   for name, d in dictionaries.items():
-    x_NA = rows.pick(jnp.arange(min(d.median_rows, rows.index_SMGn.size)))
-    fresh = jax.jit(functools.partial(dictionary_init.start, d))(
-      states[name], x_NA
-    )
+    n = min(dictionary_init.sample_rows(d), rows.index_SMGn.size)
+    start = functools.partial(dictionary_init.start, d, dot=dot)
+    fresh = jax.jit(start)(states[name], rows.pick(jnp.arange(n)))
     if d.l1_target_l0:
       log = lambda line, name=name: w.log(f'sae/{name}: {line}')
       fresh = fresh.replace(

@@ -6,7 +6,7 @@ monosem.feature = (() => {
   const { count, density, digits, percent } = monosem.format;
   const { chip } = monosem.tokens;
   const { histogram } = monosem.plots;
-  const STATES = ['dead', 'ultralow', 'live'];
+  const STATES = ['dead', 'rare', 'low mode', 'live'];
 
   function statistics(set, record) {
     const { fired, max } = set.columns;

@@ -20,9 +20,19 @@ monosem.views.help = (() => {
     ['density', 'share of the tokens read on which a feature fires'],
     ['dead', 'never fired on the tokens read'],
     [
-      'ultralow',
-      'fires, but below a density of 1e-6, or so rarely that it is not ' +
-        'compared',
+      'rare',
+      'fired on fewer than 10 of the tokens read, which says nothing of what ' +
+        'it means; where 10 million were read, the paper’s ultralow density, ' +
+        'below 1e-6',
+    ],
+    [
+      'low mode',
+      'of the lower of two modes of features, which fire rarely and weakly ' +
+        'and have an encoder that does not look where the decoder points',
+    ],
+    [
+      'live',
+      'all others: these are compared, counted and laid out',
     ],
     [
       'logit weight',

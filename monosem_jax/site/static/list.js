@@ -18,10 +18,11 @@ monosem.list = (() => {
   const STATES = [
     ['all', 'all'],
     ['live', 'live'],
-    ['ultralow', 'ultralow'],
+    ['low', 'low mode'],
+    ['rare', 'rare'],
     ['dead', 'dead'],
   ];
-  const STATE = { dead: 0, ultralow: 1, live: 2 };
+  const STATE = { dead: 0, rare: 1, low: 2, live: 3 };
   const WHERE = [
     ['any', 'label or token'],
     ['label', 'label'],

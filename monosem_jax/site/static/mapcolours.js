@@ -15,8 +15,9 @@ monosem.mapColours = (() => {
   const CLASSES = 6;
   const STATES = [
     ['dead', -1],
-    ['ultralow', 0],
-    ['live', 1],
+    ['rare', 0],
+    ['low mode', 1],
+    ['live', 2],
   ];
 
   // `of(i)` is a point's class; `names` pairs of a name and a class.

@@ -21,7 +21,8 @@ monosem.scorecard = (() => {
     return element('dl', '', [
       entry('features', count(set.features)),
       entry('live', count(counts.live)),
-      entry('ultralow', count(counts.ultralow)),
+      entry('low mode', count(counts.low_mode)),
+      entry('rare', count(counts.rare)),
       entry('dead', count(counts.dead)),
       ...ROWS.filter(([, name]) => Number.isFinite(numbers?.[name])).map(
         ([label, name, form]) => entry(label, form(numbers[name])),
@@ -130,9 +131,10 @@ monosem.scorecard = (() => {
           'tokens read': count(set.meta.tokens),
           split: set.meta.split,
           'token store': set.meta.manifest,
-          'dead, ultralow, live': [
+          'dead, rare, low mode, live': [
             set.counts.dead,
-            set.counts.ultralow,
+            set.counts.rare,
+            set.counts.low_mode,
             set.counts.live,
           ]
             .map(count)

@@ -9,12 +9,10 @@ import jax
 import numpy as np
 
 from monosem_jax import mesh as meshes, metrics, names
-from monosem_jax.analysis import census
 from monosem_jax.dictionary.sae import SAE, encode
 from monosem_jax.features.table import FeatureTable
 from monosem_jax.files import read_json
 from monosem_jax.interop import saelens
-from monosem_jax.paper import ULTRALOW_DENSITY, ULTRALOW_TOKENS
 from monosem_jax.precision import Dot, compute_dtype
 from monosem_jax.stages import lm as lm_stage, programs
 from monosem_jax.text import stream
@@ -36,14 +34,17 @@ class Subject:
     model: the transformer's name.
     sae: on the mesh.
     table: its feature table.
-    live_F: the features that are compared with others.
   """
 
   name: str
   model: str
   sae: SAE
   table: FeatureTable
-  live_F: np.ndarray
+
+  @property
+  def live_F(self) -> np.ndarray:
+    """The features that analyses look at."""
+    return self.table.live_F
 
   @property
   def run(self) -> str:
@@ -91,20 +92,11 @@ class Bench:
 
   def _subject(self, name: str) -> Subject:
     table = FeatureTable.load(self.w.features(name))
-    least = self.config.least_firings
-    if table.meta['tokens'] >= ULTRALOW_TOKENS:
-      least = max(least, ULTRALOW_DENSITY * table.meta['tokens'])
-    live_F = table.fired_F >= least
-    log_F = census.log_density(table.fired_F, table.meta['tokens'])
-    modes = census.modes(log_F)
-    if modes is not None and modes.separation > self.config.modes_apart:
-      live_F &= log_F > modes.border
     return Subject(
       name=name,
       model=table.meta['model'],
       sae=meshes.place(self.mesh, saelens.load(self.w.dictionary(name))),
       table=table,
-      live_F=live_F,
     )
 
   @property

@@ -10,8 +10,9 @@ from collections.abc import Callable
 import numpy as np
 
 from monosem_jax import mesh as meshes
-from monosem_jax.analysis import census, figures
+from monosem_jax.analysis import figures
 from monosem_jax.dictionary.sae import encode
+from monosem_jax.features import census
 from monosem_jax.features.moments import adding, collect
 from monosem_jax.files import read_json, write_arrays
 from monosem_jax.interop import saelens
@@ -27,13 +28,9 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
   step = adding(functools.partial(_fired, bench.dot))
   runs, log_density = {}, {}
   for s in bench.subjects():
-    tokens = s.table.meta['tokens']
-    runs[s.run] = census.census(s.table.fired_F, tokens)
-    density_F = s.table.density_F[s.table.fired_F > 0]
-    runs[s.run]['median_density'] = (
-      float(np.median(density_F)) if density_F.size else None
-    )
-    log_density[s.run] = census.log_density(s.table.fired_F, tokens)
+    fired_F, tokens = s.table.fired_F, s.table.meta['tokens']
+    runs[s.run] = s.table.meta['census']
+    log_density[s.run] = census.log_density(fired_F, tokens)
     if not s.is_control:
       _three_ways(s, log_density[s.run], out)
   tokens = bench.main.table.meta['tokens']
@@ -54,21 +51,28 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
 
 
 def _three_ways(s: Subject, log_F: np.ndarray, out: pathlib.Path) -> None:
-  found = census.three_ways(meshes.fetch(s.sae), log_F)
-  name, fired_F = s.name, s.table.fired_F > 0
-  write_arrays(out / f'{name}.npz', found | {'fired_F': s.table.fired_F})
-  modes = census.modes(log_F)
-  low_F = fired_F & (log_F < (modes.border if modes else -np.inf))
-  parts = {'lower mode': low_F, 'upper mode': fired_F & ~low_F}
+  """What tells modes apart, as the paper draws it, and the classes we tell."""
+  columns = {
+    'log_density_F': np.asarray(log_F, np.float32),
+    'encoder_bias_F': np.asarray(meshes.fetch(s.sae.b_enc_F)),
+    'cosine_F': s.table.cosine_F,
+    'class_F': s.table.class_F,
+  }
+  fired_F = s.table.fired_F
+  write_arrays(out / f'{s.name}.npz', columns | {'fired_F': fired_F})
+  parts = {
+    name.replace('_', ' '): (s.table.class_F == k) & (fired_F > 0)
+    for k, name in enumerate(census.CLASSES)
+  }
   for y, label in (
     ('encoder_bias_F', 'encoder bias'),
-    ('alignment_F', 'product of encoder and decoder row'),
+    ('cosine_F', 'cosine of encoder column and decoder row'),
   ):
     figures.scatter(
-      out / f'{name}_{y.removesuffix("_F")}.png',
-      {k: (log_F[own], found[y][own]) for k, own in parts.items()},
-      f'{s.run}: features that fired on {s.table.meta["tokens"]:,} tokens, the '
-      'modes split where the variance inside them is least.',
+      out / f'{s.name}_{y.removesuffix("_F")}.png',
+      {k: (log_F[x], columns[y][x]) for k, x in parts.items() if x.any()},
+      f'{s.run}: features that fired on {s.table.meta["tokens"]:,} tokens, by '
+      'class; in brackets how many.',
       'log10 of the density',
       label,
     )
@@ -115,7 +119,12 @@ def _history(
     'log10 of the share of tokens a feature fires on',
     bins=census.EDGES[census.EDGES >= -7],
   )
-  return [
-    {'step': step, **census.census(np.asarray(fired_F), tokens)}
-    for step, fired_F in zip(snapshots, found, strict=True)
-  ]
+  c, numbers = bench.w.config.features, []
+  for (step, sae), fired in zip(snapshots.items(), found, strict=True):
+    fired_F = np.asarray(fired)
+    cosine_F = census.cosine(sae.W_enc_AF, sae.W_dec_FA)
+    own = census.classify(
+      fired_F, tokens, cosine_F, c.least_firings, c.modes_apart
+    )
+    numbers.append({'step': step, **census.numbers(own, fired_F)})
+  return numbers

@@ -11,8 +11,8 @@ from monosem_jax.stages.analysis.bench import Bench
 # The columns of a run's row: the analysis and the key of each, what it says and
 # how it is written.
 COLUMNS = (
-  ('density', 'live', 'features that fire', ','),
-  ('neurons', 'live', '... compared', ','),
+  ('density', 'features', 'features', ','),
+  ('density', 'live', '... live', ','),
   ('preserved', 'l0', 'L0', '.1f'),
   ('preserved', 'loss_recovered', 'loss recovered', '.1%'),
   ('preserved', 'loss_recovered_mean', '... of mean ablation', '.1%'),
@@ -91,8 +91,8 @@ def _scale(bench: Bench) -> dict[str, str]:
     'vocabulary': f'{bench.store.tokenizer.vocab_size:,}',
     'tokens of densities': f'{main.table.meta["tokens"]:,}',
     'tokens of correlations': f'{bench.tokens:,}',
-    'compared are features from': f'{bench.config.least_firings:,} firings on'
-    ', without those of a lower mode of densities',
+    'live are features of': f'{w.config.features.least_firings:,} firings or '
+    'more, not of a lower mode',
   }
 
 

@@ -1,0 +1,92 @@
+"""Features put on inputs: as training starts, and as the dead are re-drawn.
+
+A feature that is put on an input takes the direction of what the dictionary
+leaves unexplained there, x - recon, as its decoder row and as its encoder
+column, and the bias that lets it fire on a stated share of all inputs. It
+therefore starts sparse, and adds what was missing. Before training, the
+dictionary explains an input by its decoder bias alone.
+
+This is ours, not the paper's. The paper takes x itself with bias 0. Behind a
+ReLU all inputs are positive, and that direction fires on most of them. In a run
+of some million activations L1 then crushes such a feature: it goes on to fire
+on some tokens in 100,000, too often to count as dead and be drawn again.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from monosem_jax.dictionary.sae import SAE, decode, encode, unit_rows
+from monosem_jax.precision import Dot
+
+
+def thresholds(
+  row_FA: jax.Array, x_MNA: jax.Array, share: float, dot: Dot
+) -> jax.Array:
+  """What each row's product exceeds on a share of the inputs: threshold_F.
+
+  With k = share * M * N, rounded and at least 1, it lies halfway between the
+  k-th and the next of the products, by size, so that k inputs lie above it. The
+  largest are kept while micro-batches go by, which holds F x (N + k) numbers at
+  a time.
+
+  Args:
+    row_FA: directions.
+    x_MNA: inputs, by micro-batch; M * N of them, at least 2.
+    share: of the inputs.
+    dot: the matrix product.
+  """
+  M, N, _ = x_MNA.shape
+  k = min(max(round(share * M * N), 1), M * N - 1)
+
+  def merge(most_Fk, x_NA):
+    product_FN = dot('fa,na->fn', row_FA, x_NA)
+    together = jnp.concatenate([most_Fk, product_FN], 1)
+    return jax.lax.top_k(together, k + 1)[0], None
+
+  none_Fk = jnp.full((len(row_FA), k + 1), -jnp.inf, row_FA.dtype)
+  most_Fk, _ = jax.lax.scan(merge, none_Fk, x_MNA)
+  return most_Fk[:, -2:].mean(1)
+
+
+def residuals(sae: SAE, x_FA: jax.Array, rows: int, dot: Dot) -> jax.Array:
+  """Inputs minus their reconstructions: residual_FA.
+
+  Args:
+    sae: the dictionary.
+    x_FA: inputs.
+    rows: of them at a time; all F at once would hold F x F numbers.
+    dot: the matrix product.
+  """
+
+  def of(x_A):
+    x_1A = x_A[None]
+    return (x_1A - decode(sae, encode(sae, x_1A, dot), dot))[0]
+
+  return jax.lax.map(of, x_FA, batch_size=rows)
+
+
+def on_residuals(
+  b_dec_A: jax.Array,
+  residual_FA: jax.Array,
+  x_MNA: jax.Array,
+  share: float,
+  dot: Dot,
+) -> SAE:
+  """One feature on each of F residuals, firing on a share of the inputs.
+
+  Args:
+    b_dec_A: the decoder bias, which is kept.
+    residual_FA: inputs minus their reconstructions, one of them a feature.
+    x_MNA: a sample of inputs, by micro-batch.
+    share: see `settings.Dictionary.fires_on`.
+    dot: the matrix product.
+  """
+  row_FA = unit_rows(residual_FA)
+  # As `encode` takes the decoder bias off, behind the product.
+  shift_F = dot('a,fa->f', b_dec_A, row_FA)
+  return SAE(
+    W_enc_AF=row_FA.T,
+    b_enc_F=shift_F - thresholds(row_FA, x_MNA, share, dot),
+    W_dec_FA=row_FA,
+    b_dec_A=b_dec_A,
+  )
