@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -19,6 +20,9 @@ from monosem_jax.text import stream
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.model import Transformer
 from monosem_jax.workdir import Workdir
+
+# Groups of documents that intervals are drawn over, see `Bench.groups`.
+GROUPS = 64
 
 
 class NotHere(Exception):
@@ -176,7 +180,7 @@ class Bench:
       name: of the progress line.
       labels: `labels(tokens_BT, context_B)`, arrays of B x T entries each.
       contexts: how many; None: as the settings say.
-      half: of them, 0 or 1; None: both.
+      half: of the documents, 0 or 1, see `halves`; None: all contexts.
     """
     B = self.batch_size
     limit = self.contexts if contexts is None else min(contexts, self.contexts)
@@ -184,18 +188,50 @@ class Bench:
       self.store, self.config.split, B, seed=None, start=0, epochs=1
     )
     bar = metrics.progress(f'analysis/{name}', total=limit, unit='ctx')
-    try:
-      for i, batch in enumerate(opened):
-        if i * B >= limit:
-          return
+
+    def chosen() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+      for batch in itertools.islice(opened, limit // B):
         bar.update(B)
-        if half is not None and i % 2 != half:
-          continue
-        extra = () if labels is None else labels(*batch[:2])
-        yield tuple(self.put(x) for x in (batch.tokens_BT, *extra))
+        tokens_BT, context_B = batch[:2]
+        own_B = slice(None)
+        if half is not None:
+          own_B = self.halves(self.config.split, context_B) == half
+        yield tokens_BT[own_B], context_B[own_B]
+
+    try:
+      for tokens_BT, context_B in _regrouped(chosen(), B):
+        extra = () if labels is None else labels(tokens_BT, context_B)
+        yield tuple(self.put(x) for x in (tokens_BT, *extra))
     finally:
       opened.close()
       bar.close()
+
+  def document(self, split: str, context_B: np.ndarray) -> np.ndarray:
+    """The document of every token of some contexts, document_BT."""
+    index_B = self.store.stream_index(split, np.asarray(context_B))
+    at_T = np.arange(self.store.context)
+    return self.store.document_of(split, index_B[:, None], at_T)
+
+  def halves(self, split: str, context_B: np.ndarray) -> np.ndarray:
+    """Which half of the documents each context is of: 0, 1, or -1 of both.
+
+    By a bit of the hash of a document's text. What is chosen on one half and
+    reported on the other is therefore reported on other documents; contexts in
+    which documents of both halves meet are of neither.
+    """
+    digest = self.store.tables[split].digest
+    half_BT = (digest[self.document(split, context_B)] >> 20) & 1
+    first_B = half_BT[:, 0].astype(np.int64)
+    return np.where((half_BT == half_BT[:, :1]).all(1), first_B, -1)
+
+  def groups(self, split: str, context_B: np.ndarray) -> np.ndarray:
+    """The group of each token's document, 0 .. GROUPS - 1: group_BT, int32.
+
+    By other bits of its hash: the unit of intervals over documents.
+    """
+    digest = self.store.tables[split].digest
+    group_BT = (digest[self.document(split, context_B)] >> 24) % GROUPS
+    return group_BT.astype(np.int32)
 
   def numbers(self, name: str) -> dict[str, Any]:
     """Those of an analysis that comes before.
@@ -243,6 +279,25 @@ class Bench:
   @functools.cached_property
   def vocabulary(self) -> list[str]:
     return self.store.tokenizer.token_strings()
+
+
+def _regrouped(
+  parts: Iterable[tuple[np.ndarray, ...]], size: int
+) -> Iterator[tuple[np.ndarray, ...]]:
+  """The rows of parts, `size` at a time; a last few are left out, unless they
+  are all there are."""
+  kept, whole = None, False
+  for part in parts:
+    kept = part if kept is None else tuple(map(_joined, kept, part))
+    if len(kept[0]) >= size:
+      yield tuple(x[:size] for x in kept)
+      kept, whole = tuple(x[size:] for x in kept), True
+  if not whole and kept is not None and len(kept[0]):
+    yield kept
+
+
+def _joined(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+  return np.concatenate([x, y])
 
 
 @functools.cache

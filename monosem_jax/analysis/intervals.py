@@ -1,0 +1,82 @@
+"""Intervals: how far a figure could lie from what another sample would say.
+
+Bootstrap intervals of 95% (percentiles of resamples), over what was sampled:
+features, or groups of documents, of which sums are kept. The unit is always
+said beside the interval.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+DRAWS = 1_000
+# Percentiles at the ends of an interval.
+ENDS = (2.5, 97.5)
+
+
+def of(
+  values_N: np.ndarray,
+  statistic: Callable[..., np.ndarray] = np.median,
+  seed: int = 0,
+) -> tuple[float, float] | None:
+  """The interval of a statistic of N independent values, such as features.
+
+  Args:
+    values_N: those that are not finite are left out.
+    statistic: `statistic(values_DN, axis=1)`, such as np.median or np.mean.
+    seed: of the resamples.
+
+  Returns:
+    Its ends; None for fewer than two values.
+  """
+  x_N = np.asarray(values_N, np.float64)
+  x_N = x_N[np.isfinite(x_N)]
+  if x_N.size < 2:
+    return None
+  rng = np.random.default_rng(seed)
+  # As many resamples at a time as 8 million numbers are.
+  block = max(8_000_000 // x_N.size, 1)
+  found = [
+    statistic(x_N[rng.integers(x_N.size, size=(n, x_N.size))], axis=1)
+    for n in _blocks(DRAWS, block)
+  ]
+  return _ends(np.concatenate(found))
+
+
+def over_groups(
+  sums: Mapping[str, np.ndarray],
+  statistic: Callable[[Mapping[str, np.ndarray]], float | None],
+  seed: int = 0,
+) -> tuple[float, float] | None:
+  """The interval of what is computed from sums over groups of documents.
+
+  Groups are drawn with replacement, and their sums added up: ratios, losses and
+  correlations of sums all get their interval this way.
+
+  Args:
+    sums: arrays with a leading axis of G groups.
+    statistic: of the same, summed over groups; None where it is not there.
+    seed: of the resamples.
+
+  Returns:
+    Its ends; None for fewer than two groups, or where a resample in ten or more
+    has no such figure.
+  """
+  G = len(next(iter(sums.values())))
+  if G < 2:
+    return None
+  rng = np.random.default_rng(seed)
+  weight_DG = rng.multinomial(G, np.full(G, 1 / G), size=DRAWS)
+  drawn = {k: np.tensordot(weight_DG, x, 1) for k, x in sums.items()}
+  found = [statistic({k: x[d] for k, x in drawn.items()}) for d in range(DRAWS)]
+  known = np.array([x for x in found if x is not None and np.isfinite(x)])
+  return _ends(known) if known.size > 0.9 * DRAWS else None
+
+
+def _ends(found_D: np.ndarray) -> tuple[float, float]:
+  low, high = np.percentile(found_D, ENDS)
+  return float(low), float(high)
+
+
+def _blocks(total: int, size: int) -> list[int]:
+  return [min(size, total - start) for start in range(0, total, size)]

@@ -1,0 +1,72 @@
+"""Which documents the analyses read, and by which halves and groups."""
+
+import jax
+import numpy as np
+import program
+import pytest
+
+from monosem_jax import config as configs, mesh as meshes
+from monosem_jax.stages.analysis import bench as benches
+from monosem_jax.text.store import TokenStore
+from monosem_jax.workdir import Workdir
+
+
+@pytest.fixture(scope='module')
+def bench():
+  w = Workdir(program.finished(), configs.load(str(program.config())))
+  mesh = meshes.make_mesh(w.config.mesh)
+  return benches.Bench(w, TokenStore.open(w.store), mesh)
+
+
+def documents(bench, context: int) -> set[int]:
+  """Those of a context, by the store's own account of each token."""
+  store, split = bench.store, bench.config.split
+  [index] = store.stream_index(split, np.array([context]))
+  return {
+    store.locate(split, index, position).digest
+    for position in range(store.context)
+  }
+
+
+def test_halves_are_of_disjoint_documents(bench):
+  context_C = np.arange(120)
+  half_C = bench.halves(bench.config.split, context_C)
+  of = [
+    set().union(*(documents(bench, c) for c in np.flatnonzero(half_C == half)))
+    for half in (0, 1)
+  ]
+  assert not of[0] & of[1]
+  # Neither is empty, and what is of neither holds documents of both.
+  assert min((half_C == half).sum() for half in (0, 1)) > 12
+  for c in np.flatnonzero(half_C < 0):
+    bits = {digest >> 20 & 1 for digest in documents(bench, c)}
+    assert bits == {0, 1}
+
+
+def test_batches_of_a_half_are_whole_and_of_it(bench):
+  with jax.set_mesh(bench.mesh):
+    for half in (0, 1):
+      seen = []
+
+      def labels(tokens_BT, context_B, seen=seen):
+        seen.append(context_B)
+        return (tokens_BT,)
+
+      batches = list(bench.batches('test', labels, half=half))
+      assert len(batches) == len(seen) > 0
+      for context_B, (tokens_BT, again_BT) in zip(seen, batches, strict=True):
+        np.testing.assert_array_equal(tokens_BT, again_BT)
+        want_BT = bench.store.tokens(bench.config.split, context_B)
+        np.testing.assert_array_equal(tokens_BT, want_BT)
+        assert (bench.halves(bench.config.split, context_B) == half).all()
+
+
+def test_a_document_is_of_one_group_and_groups_are_many(bench):
+  context_C = np.arange(120)
+  group_CT = bench.groups(bench.config.split, context_C)
+  document_CT = bench.document(bench.config.split, context_C)
+  of = {}
+  for document, group in zip(document_CT.flat, group_CT.flat, strict=True):
+    assert of.setdefault(document, group) == group
+  assert 0 <= group_CT.min() and group_CT.max() < benches.GROUPS
+  assert len(set(of.values())) > min(len(of), benches.GROUPS) / 3
