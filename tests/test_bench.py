@@ -68,5 +68,5 @@ def test_a_document_is_of_one_group_and_groups_are_many(bench):
   of = {}
   for document, group in zip(document_CT.flat, group_CT.flat, strict=True):
     assert of.setdefault(document, group) == group
-  assert 0 <= group_CT.min() and group_CT.max() < benches.GROUPS
+  assert group_CT.min() >= 0 and group_CT.max() < benches.GROUPS
   assert len(set(of.values())) > min(len(of), benches.GROUPS) / 3

@@ -190,7 +190,7 @@ class Bench:
     bar = metrics.progress(f'analysis/{name}', total=limit, unit='ctx')
 
     def chosen() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-      for batch in itertools.islice(opened, limit // B):
+      for batch in itertools.islice(opened, -(-limit // B)):
         bar.update(B)
         tokens_BT, context_B = batch[:2]
         own_B = slice(None)
