@@ -4,7 +4,8 @@
     --config.text.source=jsonl --config.text.paths='pile/*.jsonl.zst'
   monosem analysis --config=configs/reference.py ... (the same)
 
-For a text of some 150 MB in The Pile's format, with subsets that differ.
+For a text of some 150 MB in The Pile's format, with subsets that differ. As in
+configs/quickstart.py, `init` and `placement` depart from the paper's letter.
 A/0, A/1 and A/2 have one l1 and grow by 4, as the paper's by 8 and 4; A/3 to
 A/5 have the size of A/0 and other l1, for the frontier. B is A from another
 seed, S is A with its weights shuffled.
@@ -45,14 +46,19 @@ def get_config() -> ConfigDict:
     micro_batches=8,
     batch_size=2_048,
     micro_batch=1_024,
-    steps=2_400,
+    steps=12_000,
   )
   c.sae = dict(
     lr=1e-3,
+    lr_decay=0.2,
     normalize='unit',
     l1=0.009,
+    init='data',
     resampling=dict(
-      steps=(800, 1_200, 1_600, 2_000), window=400, candidates=32_768
+      steps=(2_000, 4_000, 6_000, 8_000),
+      window=1_000,
+      candidates=32_768,
+      placement='residual',
     ),
   )
   c.dictionaries = dict(

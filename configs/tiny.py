@@ -44,7 +44,11 @@ def get_config() -> ConfigDict:
   c.sae = dict(
     lr=1e-3,
     l1=2e-2,
-    resampling=dict(steps=(40, 80), window=20, candidates=2_048),
+    lr_decay=0.2,
+    init='data',
+    resampling=dict(
+      steps=(40, 80), window=20, candidates=2_048, placement='residual'
+    ),
   )
   c.dictionaries = dict(A1=dict(features=256))
   c.evaluation = dict(contexts=64)

@@ -48,6 +48,8 @@ def write(w: Workdir) -> None:
 # What a row of the table says, and how it is written.
 _ROWS = (
   ('recipe', 'recipe', 's'),
+  ('init', '... starts from', 's'),
+  ('placement', '... dead features are put by', 's'),
   ('features', 'features', ','),
   ('l1', 'L1 coefficient', '.3g'),
   ('l0', 'L0: active features per token', '.2f'),

@@ -155,6 +155,8 @@ def _fit(
       {
         'steps': c.steps,
         'recipe': dictionaries[name].recipe,
+        'init': dictionaries[name].init,
+        'placement': dictionaries[name].resampling.placement,
         'features': d.silent_F.size,
         'l1': float(d.l1),
         'input_scale': float(d.scale),
