@@ -52,7 +52,7 @@ def get_config() -> ConfigDict:
     lr=1e-3,
     lr_decay=0.2,
     normalize='unit',
-    l1=0.009,
+    l1=0.0125,
     init='data',
     resampling=dict(
       steps=(2_000, 4_000, 6_000, 8_000),
@@ -65,14 +65,16 @@ def get_config() -> ConfigDict:
     A0=dict(features=512),
     A1=dict(features=2_048),
     A2=dict(features=8_192),
-    A3=dict(features=512, l1=0.0045),
-    A4=dict(features=512, l1=0.018),
-    A5=dict(features=512, l1=0.036),
+    A3=dict(features=512, l1=0.0063),
+    A4=dict(features=512, l1=0.0088),
+    A5=dict(features=512, l1=0.018),
     B1=dict(features=2_048),
-    S1=dict(features=2_048),
+    # A control as sparse as A/1 comes out.
+    S1=dict(features=2_048, l1_target_l0=6.0),
   )
   c.evaluation = dict(contexts=1_024)
-  c.features = dict(contexts=16_384)
+  # 10 million tokens: enough to tell ultralow densities.
+  c.features = dict(contexts=78_336)
   c.analysis = dict(main='A1')
   c.checkpoint = dict(every_chunks=10)
   return c.lock()

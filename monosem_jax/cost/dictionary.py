@@ -142,12 +142,24 @@ def resampling(s: Sweep, d: settings.Dictionary) -> Work:
   rows = candidates / s.devices.data
   f = rows * d.features / s.devices.feature
   matrices = 2 * A * d.features / s.devices.feature
-  return Work(
+  work = Work(
     flops=4 * A * f,
     traffic=f * (3 * F32 + 2 * s.item) + 13 * F32 * matrices,
     sent=all_reduce(F32 * A * rows, s.devices.feature)
     + all_gather(F32 * candidates, s.devices.data)
     + all_reduce(F32 * A * d.features, s.devices.data),
+  )
+  if d.resampling.placement == 'paper':
+    return work
+  # The inputs are reconstructed, on all devices along `data` alike, and the new
+  # encoder is tried on a batch, whose products are sorted.
+  f = d.features * d.features / s.devices.feature
+  tried = s.stream.batch_size * d.features / s.devices.feature
+  return work + Work(
+    flops=4 * A * f + 2 * A * tried / s.devices.data,
+    traffic=(f + 4 * tried) * (3 * F32 + 2 * s.item),
+    sent=all_reduce(F32 * A * d.features, s.devices.feature)
+    + all_gather(F32 * tried, s.devices.data),
   )
 
 
