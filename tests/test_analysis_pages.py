@@ -26,11 +26,21 @@ def test_a_token_is_shown_and_does_nothing(text):
 
 def numbers(**changes):
   found = {
-    'preserved': {'runs': {'A/1': {'loss_recovered': 0.5, 'l0': 3.0}}},
+    'preserved': {
+      'runs': {
+        'A/1': {
+          'loss_recovered': 0.5,
+          'loss_recovered_interval': [0.4, 0.55],
+          'l0': 3.0,
+          'tokens': 2_048,
+        }
+      }
+    },
     'density': {
       'runs': {
         'A/1': {
           'features': 40,
+          'tokens': 1_000,
           'dead': 10,
           'rare': 0,
           'low_mode': 0,
@@ -71,10 +81,12 @@ def test_no_row_is_filled_that_was_not_measured():
     ('nearest feature of the other model, median correlation', 'no other'),
     ('Arabic feature: correlation with its proxy', 'absent'),
     ('Hebrew feature: correlation with its proxy', 'no feature goes'),
-    ('loss recovered, 131,072 features', 'A/2 of 512 features'),
+    ('loss recovered, 131,072 features', 'A/2 of 512'),
   ):
     assert found[what].run is None
     assert why in found[what].why
   text = scorecard.table(rows, {'tokens': '9'})
-  assert '| loss recovered | 79.0% | 50.0% |' in text
+  assert (
+    '| loss recovered | 79.0% | 50.0% | 40.0% to 55.0% | 2,048 tokens |' in text
+  )
   assert 'tokens 9' in text

@@ -37,12 +37,13 @@ monosem.scorecard = (() => {
       'this run beside the paper’s A/1',
       [
         table(
-          ['', 'the paper', 'this run', ''],
-          rows.map(({ what, paper, run, why, form }) => [
+          ['', 'the paper', 'this run', '95%', 'of'],
+          rows.map(({ what, paper, run, why, form, n, interval }) => [
             visible(what, 200),
             visible(python(paper, form)),
             visible(python(run, form)),
-            visible(why, 200),
+            visible((interval ?? []).map((x) => python(x, form)).join(' to ')),
+            visible(why || n, 200),
           ]),
         ),
         element(

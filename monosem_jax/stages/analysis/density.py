@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from monosem_jax import mesh as meshes
-from monosem_jax.analysis import figures
+from monosem_jax.analysis import figures, intervals
 from monosem_jax.dictionary.sae import encode
 from monosem_jax.features import census
 from monosem_jax.features.moments import adding, collect
@@ -29,7 +29,10 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
   runs, log_density = {}, {}
   for s in bench.subjects():
     fired_F, tokens = s.table.fired_F, s.table.meta['tokens']
-    runs[s.run] = s.table.meta['census']
+    live = s.table.density_F[s.live_F]
+    runs[s.run] = s.table.meta['census'] | {
+      'median_density_interval': intervals.of(live)
+    }
     log_density[s.run] = census.log_density(fired_F, tokens)
     if not s.is_control:
       _three_ways(s, log_density[s.run], out)
