@@ -22,6 +22,7 @@ from monosem_jax.dictionary.stream import (
   Rows,
   contexts_per_batch,
   harvest,
+  joined,
   positions,
   shuffled_index,
 )
@@ -310,3 +311,21 @@ def test_dictionaries_train_and_resample_alike_on_every_mesh(
   close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
   jax.tree.map(close, state, want_state)
   jax.tree.map(close, seen, want_seen)
+
+
+def test_joined_chunks_are_taken_one_after_the_other():
+  rng = np.random.default_rng(0)
+  rows = lambda: rng.normal(size=(2, 3, 4, 5)).astype(np.float32)
+  # 2 micro-batches of 4 rows in each of 3 groups: 2 steps of 2 x 3 x 2 rows.
+  index = lambda: np.stack(
+    [rng.permutation(8).reshape(2, 2, 2) for _ in range(3)], 2
+  ).astype(np.int32)
+  chunks = [Rows(jnp.asarray(rows()), jnp.asarray(index())) for _ in range(3)]
+  found = joined(chunks)
+  got = [found.take(i) for step in found.index_SMGn for i in step]
+  want = [c.take(i) for c in chunks for step in c.index_SMGn for i in step]
+  np.testing.assert_array_equal(np.stack(got), np.stack(want))
+  flat = jnp.arange(found.index_SMGn.size)
+  np.testing.assert_array_equal(
+    found.pick(flat), np.concatenate([np.asarray(x) for x in want])
+  )

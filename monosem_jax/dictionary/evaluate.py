@@ -57,6 +57,32 @@ def make_sums(patched_loss: Callable, dot: Dot) -> Callable:
   return sums
 
 
+def recovered(
+  ablated: float, clean: float, reconstructed: float, ablation: str
+) -> tuple[float | None, str]:
+  """The paper's loss recovered, (ablated - reconstructed) / (ablated - clean).
+
+  It is a share of the loss that ablation adds. Where ablation adds none, as it
+  may in a transformer whose weights are shuffled, there is nothing to recover,
+  and the quotient would praise a reconstruction for doing harm.
+
+  Args:
+    ablated: the loss with the activations ablated, nats.
+    clean: the loss of the transformer as it is.
+    reconstructed: the loss with the dictionary's activations.
+    ablation: its name: zero, mean.
+
+  Returns:
+    The share, or None; and why there is none, otherwise ''.
+  """
+  if not ablated > clean:
+    return None, (
+      f'{ablation} ablation does not raise the loss: {ablated:.4f} nats, '
+      f'{clean:.4f} without'
+    )
+  return float((ablated - reconstructed) / (ablated - clean)), ''
+
+
 def evaluate(
   sums: Callable,
   lm,
@@ -67,8 +93,9 @@ def evaluate(
 
   Returns:
     For each dictionary the numbers of report.json that it takes no training to
-    know. Losses are nats per predicted token. `loss_recovered` = (zero -
-    reconstructed) / (zero - clean); `explained_variance` is about the mean;
+    know. Losses are nats per predicted token. `loss_recovered` and
+    `loss_recovered_reason`: see `recovered`; `explained_variance` is about the
+    mean;
     `mse` is the mean over tokens and elements; `silent`, the features that
     never fired on this sample (what features are is said by `features.census`,
     on more tokens). `fired_F` is an array: on how many tokens each fired.
@@ -88,6 +115,7 @@ def evaluate(
     own = total[name]
     reconstructed = own['reconstructed'] / predicted
     width = sae.b_dec_A.size
+    share, why = recovered(zero, clean, reconstructed, 'zero')
     results[name] = {
       'l0': own['fired_F'].sum() / tokens,
       'l1_norm': own['l1_norm'] / tokens,
@@ -96,7 +124,8 @@ def evaluate(
       'loss_clean': clean,
       'loss_zero_ablated': zero,
       'loss_reconstructed': reconstructed,
-      'loss_recovered': (zero - reconstructed) / (zero - clean),
+      'loss_recovered': share,
+      'loss_recovered_reason': why,
       'sample_tokens': tokens,
       'silent': int((own['fired_F'] == 0).sum()),
     }

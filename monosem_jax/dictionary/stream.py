@@ -6,7 +6,7 @@ lie on the `data` axis, so the shuffle moves no row between its devices.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import flax.struct
 import jax
@@ -44,6 +44,19 @@ class Rows:
     group_F = flat_F // n % G
     u, r = jnp.divmod(index_F, self.rows_UGrA.shape[2])
     return self.rows_UGrA[u, group_F, r]
+
+
+def joined(chunks: Iterable[Rows]) -> Rows:
+  """The rows of several chunks, whose batches follow each other."""
+  rows, index, before = [], [], 0
+  for chunk in chunks:
+    U, _, r, _ = chunk.rows_UGrA.shape
+    rows.append(chunk.rows_UGrA)
+    index.append(chunk.index_SMGn + before)
+    before += U * r
+  return Rows(
+    rows_UGrA=jnp.concatenate(rows), index_SMGn=jnp.concatenate(index)
+  )
 
 
 def positions(

@@ -1,6 +1,7 @@
 """Stage `sae`: trains all dictionaries of a model on one stream."""
 
 import functools
+from collections.abc import Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -104,7 +105,7 @@ def _fit(
     if restored is None:
       start, state = 0, meshes.made_in_place(mesh, init)
       first = batches(0)
-      state = _start(w, dictionaries, state, lm, place(next(first)))
+      state = _start(w, dictionaries, state, lm, map(place, first))
       state = jax.device_put(state, meshes.shardings(mesh, state))
       first.close()
     else:
@@ -176,18 +177,35 @@ def _fit(
     )
 
 
-def _start(w: Workdir, dictionaries, state, lm, batch) -> StreamState:
-  """Fixes what data fixes, on the first chunk's rows; they are trained on too,
-  later and once, like all others."""
+def _start(
+  w: Workdir,
+  dictionaries: Mapping[str, settings.Dictionary],
+  state: StreamState,
+  lm: Transformer,
+  chunks: Iterator[tuple[jax.Array, ...]],
+) -> StreamState:
+  """Fixes what data fixes, on the rows of the first chunks; they are trained on
+  too, later and once, like all others.
+
+  One chunk, or as many as a search for an L1 coefficient has to see: a trial
+  that went round few rows would learn these by heart, at a lower L0.
+  """
   c = w.config.stream
   harvest = jax.jit(
     functools.partial(
       rows_stream.harvest, c, forward, dtype=compute_dtype(c.precision)
     )
   )
-  rows = rows_stream.Rows(
-    rows_UGrA=harvest(lm, *batch),
-    index_SMGn=rows_stream.shuffled_index(c, jnp.int32(0)),
+  trials = [
+    d.calibration_steps for d in dictionaries.values() if d.l1_target_l0
+  ]
+  steps = c.contexts_per_chunk * c.positions_per_context // c.batch_size
+  rows = rows_stream.joined(
+    rows_stream.Rows(
+      rows_UGrA=harvest(lm, *next(chunks)),
+      index_SMGn=rows_stream.shuffled_index(c, jnp.int32(k)),
+    )
+    for k in range(max(1, -(-max(trials, default=0) // steps)))
   )
   states, dot = state.dictionaries, Dot(compute_dtype(c.precision))
   for name, d in dictionaries.items():
