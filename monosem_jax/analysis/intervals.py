@@ -65,10 +65,11 @@ def over_groups(
   G = len(next(iter(sums.values())))
   if G < 2:
     return None
-  rng = np.random.default_rng(seed)
-  weight_DG = rng.multinomial(G, np.full(G, 1 / G), size=DRAWS)
-  drawn = {k: np.tensordot(weight_DG, x, 1) for k, x in sums.items()}
-  found = [statistic({k: x[d] for k, x in drawn.items()}) for d in range(DRAWS)]
+  rng, found = np.random.default_rng(seed), []
+  for n in _blocks(DRAWS, max(8_000_000 // G, 1)):
+    weight_DG = rng.multinomial(G, np.full(G, 1 / G), size=n)
+    drawn = {k: np.tensordot(weight_DG, x, 1) for k, x in sums.items()}
+    found += [statistic({k: x[d] for k, x in drawn.items()}) for d in range(n)]
   known = np.array([x for x in found if x is not None and np.isfinite(x)])
   return _ends(known) if known.size > 0.9 * DRAWS else None
 

@@ -9,7 +9,7 @@ import pathlib
 
 import numpy as np
 
-from monosem_jax.analysis import ablation, figures, residual
+from monosem_jax.analysis import ablation, figures, intervals, residual
 from monosem_jax.files import write_arrays
 from monosem_jax.stages.analysis.bench import Bench, NotHere, Subject
 from monosem_jax.transformer.model import next_token_loss
@@ -96,5 +96,17 @@ def _summary(s: Subject, found: dict) -> tuple[dict, np.ndarray]:
     'ablation_pairs': int(found['at_M'].size),
     'ablation_examples': int(loss_M.size),
     'ablation_loss': float(loss_M.mean()) if loss_M.size else None,
+    'ablation_loss_interval': _over_features(feature_M[own_M], loss_M),
     'ablation_hurts': float((loss_M > 0).mean()) if loss_M.size else None,
+    'ablation_hurts_interval': _over_features(feature_M[own_M], loss_M > 0),
   }, loss_M
+
+
+def _over_features(feature_M: np.ndarray, value_M: np.ndarray):
+  """The interval of a mean over examples, whose unit is the feature."""
+  _, at_M = np.unique(feature_M, return_inverse=True)
+  sums = {
+    'value': np.bincount(at_M, value_M),
+    'examples': np.bincount(at_M).astype(np.float64),
+  }
+  return intervals.over_groups(sums, lambda s: s['value'] / s['examples'])
