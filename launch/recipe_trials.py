@@ -115,11 +115,13 @@ def measured(w: Workdir, name: str, numbers: dict) -> dict[str, float]:
   sae = saelens.load(w.dictionary(name))
   cosine_F = census.cosine(sae.W_enc_AF, sae.W_dec_FA)
   found = census.counts(census.classify(fired_F, tokens, cosine_F).class_F)
+  recovered = numbers['loss_recovered']
   return {
     'loss': scale**2 * numbers['mse']
     + training['l1'] * scale * numbers['l1_norm'],
     'explained variance': numbers['explained_variance'],
-    'loss recovered': numbers['loss_recovered'],
+    # The table says nan where zero ablation costs nothing.
+    'loss recovered': np.nan if recovered is None else recovered,
     'L0': numbers['l0'],
     'working': (fired_F > WORKING * tokens).sum(),
     'dense': (fired_F > DENSE * tokens).sum(),

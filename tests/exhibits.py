@@ -257,35 +257,71 @@ def analysis(root: pathlib.Path, keys: list[str]) -> pathlib.Path:
   effect = lambda i, j: {
     'from': f'{run(small)}/{i}',
     'to': f'{run(small)}/{j}',
-    **{'pinned': 0.3, 'pinned_se': 0.1, 'ablated': -0.2, 'ablated_se': None},
-    'contexts': [4, 4],
+    **{'fired': 90, 'observed': 0.4, 'observed_interval': [0.3, 0.5]},
+    **{'base': 0.012, 'rise': 0.388, 'rise_interval': None, 'reverse': 0.1},
+    **{'stays': None, 'asymmetry': 0.6, 'asymmetry_interval': [0.5, 0.7]},
+    **{'p_rank': 0.01, 'pinned': 0.3, 'pinned_se': 0.1},
+    **{'ablated': -0.2, 'ablated_se': None, 'contexts': [4, 4]},
   }
+  machine = lambda kind, nodes: {
+    'kind': kind,
+    'about': SUBSETS[1],
+    'nodes': [node(i) for i in nodes],
+    'predicted': [0.5] * len(nodes),
+    **{'p': 1e-6, 'q': 0.012, 'expected': 0.25},
+    **{'ordered': kind == 'cycle', 'asymmetry': 0.6},
+    'measured': [
+      effect(i, j) for i, j in zip(nodes, nodes[1:] + nodes[:1], strict=True)
+    ],
+    'excerpt': {
+      **{'length': 3, 'whole': True, 'subset': SUBSETS[1]},
+      'text': '<img src=x onerror=alert(4)>',
+      'tokens': HOSTILE[:5],
+      'nodes': [-1, 0, 1, 0, -1],
+    }
+    if kind == 'cycle'
+    else None,
+    'text': {
+      'text': '<img src=x onerror=alert(3)>',
+      'tokens': HOSTILE[:4],
+      'nodes': [0, 1, -1, 0],
+      **{'on_machine': 0.75, 'on_machine_se': 0.1},
+      **{'unpinned': 0.125, 'unpinned_se': None, 'walks': 8},
+    },
+  }
+  counts = {'self-loop': 0, 'two-cycle': 5, 'cycle': 9, 'chain': 0, 'clique': 0}
+  follow = {'edges': 99, 'seen': 90, 'rising': 70, 'median_rise': 0.2}
+  follow |= {'median_observed': 0.25, 'median_base': 0.015}
+  chance = {'null_mean': 2.5, 'null_sd': 1.1, 'null_min': 1, 'null_max': 4}
   numbers(
     'automata',
     {
       'edges': M,
       'edges_above_threshold': 99,
-      'complete_above': 0.1,
-      'count': {'self-loop': 0, 'two-cycle': 1, 'cycle': 1, 'chain': 0},
+      **{'threshold': 0.1, 'complete_above': 0.1, 'q': 0.05},
+      **{'live': F - 1, 'permutations': 20},
+      'count': counts,
+      'surviving': counts | {'two-cycle': 1, 'cycle': 1},
+      'ordered': counts | {'two-cycle': 0, 'cycle': 1},
+      'null': [
+        {'kind': 'two-cycle', 'features': 2, 'found': 5, 'surviving': 1}
+        | chance,
+        {'kind': 'cycle', 'features': 3, 'found': 9, 'surviving': 1} | chance,
+        {'kind': 'chain', 'features': 0, 'found': 0, 'surviving': 0} | chance,
+      ],
+      'transitions': {'predicted': follow, 'permuted': follow | {'rising': 3}},
       'tokens': TOKENS,
-      'machines': [
+      **{'held_out_tokens': 500, 'held_out_groups': 9},
+      'machines': [machine('two-cycle', [0, 1]), machine('cycle', [2, 4, 5])],
+      'named': [
         {
-          'kind': kind,
-          'about': SUBSETS[1],
-          'nodes': [node(i) for i in nodes],
-          'predicted': [0.5] * len(nodes),
-          'measured': [
-            effect(i, j)
-            for i, j in zip(nodes, nodes[1:] + nodes[:1], strict=True)
-          ],
-          'text': {
-            'text': '<img src=x onerror=alert(3)>',
-            'tokens': HOSTILE[:4],
-            'nodes': [0, 1, -1, 0],
-            'on_machine': 0.75,
-          },
+          'name': 'ALL_CAPS_SNAKE',
+          'states': ['capitals', 'underscore'],
+          'candidates': [2, 0],
+          'machine': None,
+          'survives': False,
+          'not_found': 'no live feature fires on: <img src=x onerror=alert(5)>',
         }
-        for kind, nodes in (('two-cycle', [0, 1]), ('cycle', [2, 4, 5]))
       ],
     },
   )

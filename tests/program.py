@@ -175,6 +175,17 @@ def finished() -> pathlib.Path:
   return once('finished', make)
 
 
+@functools.cache
+def featured() -> pathlib.Path:
+  """A work directory whose features are there, for work on a `Bench`."""
+
+  def make(workdir):
+    for stage in ('tokens', 'lm', 'sae', 'features'):
+      run(stage, workdir)
+
+  return once('featured', make)
+
+
 def log_of_finished() -> str:
   return finished().with_suffix('.log').read_text()
 

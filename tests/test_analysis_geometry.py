@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import scipy.stats
+import sklearn.manifold
 from sklearn.metrics import adjusted_rand_score
 
-from monosem_jax.analysis import geometry
+from monosem_jax.analysis import agreement, geometry
 from monosem_jax.errors import UserError
 
 A, GROUPS, MEMBERS = 24, 8, 12
@@ -66,25 +67,95 @@ def test_clusters_and_layout_show_the_groups():
 
 
 def test_clumps_are_nearer_than_random_directions():
-  found = geometry.clumping(clumped())
-  assert found['nearest'] > found['nearest_random'] + 0.2
+  near_F, random_F = geometry.clumping(clumped())
+  cosine_FF = cosines(clumped()) - 2 * np.eye(TRUE_F.size)
+  np.testing.assert_allclose(near_F, cosine_FF.max(1), atol=1e-5)
+  assert near_F.mean() > random_F.mean() + 0.2
   random = np.random.default_rng(9).normal(size=(200, A))
-  even = geometry.clumping(random)
-  assert abs(even['nearest'] - even['nearest_random']) < 0.03
+  even_F, random_F = geometry.clumping(random)
+  assert abs(even_F.mean() - random_F.mean()) < 0.03
+
+
+def test_random_rows_are_unit_and_isotropic():
+  rows_FA = geometry.random_rows(4_000, A, 3)
+  np.testing.assert_allclose(np.linalg.norm(rows_FA, axis=1), 1, atol=1e-5)
+  np.testing.assert_allclose(
+    rows_FA.T @ rows_FA / 4_000, np.eye(A) / A, atol=0.005
+  )
+  assert (rows_FA != geometry.random_rows(4_000, A, 4)).all()
 
 
 def test_agreement_is_spearmans_over_pairs():
   rows_FA = clumped()
   cosine_FF = cosines(rows_FA)
-  assert geometry.agreement(rows_FA, cosine_FF**3) > 0.999
+  r, (low, high) = agreement.rank_correlation(rows_FA, cosine_FF**3)
+  assert r > 0.999 and low > 0.99
   noise = np.random.default_rng(1).normal(size=cosine_FF.shape)
   mixed_FF = cosine_FF + noise + noise.T
   off = ~np.eye(len(rows_FA), dtype=bool)
   want = scipy.stats.spearmanr(cosine_FF[off], mixed_FF[off]).statistic
-  got = geometry.agreement(rows_FA, mixed_FF)
+  got, (low, high) = agreement.rank_correlation(rows_FA, mixed_FF)
   assert got == pytest.approx(want, abs=0.02)
   assert 0.1 < want < 0.9
-  assert geometry.agreement(rows_FA, np.ones_like(cosine_FF)) is None
+  assert low < want < high
+  ones_FF = np.ones_like(cosine_FF)
+  assert agreement.rank_correlation(rows_FA, ones_FF) is None
+  # Rows that know nothing of it.
+  random_FA = geometry.random_rows(*rows_FA.shape, 5)
+  r, (low, high) = agreement.rank_correlation(random_FA, mixed_FF)
+  assert abs(r) < 0.06 and low < 0 < high
+
+
+def test_the_interval_is_as_wide_as_other_features_would_say():
+  """Of many sets of features, the spread of their correlations."""
+  rng = np.random.default_rng(8)
+  found, widths = [], []
+  for seed in range(40):
+    # Each feature has its own bias: pairs of it are not independent.
+    rows_FA = rng.normal(size=(40, 6)) + rng.normal(size=(40, 1))
+    bias_F = rng.normal(size=40)
+    similarity_FF = cosines(rows_FA) + 0.5 * (bias_F[:, None] + bias_F)
+    r, (low, high) = agreement.rank_correlation(
+      rows_FA, similarity_FF, pairs=5_000, seed=seed
+    )
+    found.append(r)
+    widths.append((high - low) / (2 * 1.96))
+  assert 0.6 < np.mean(widths) / np.std(found) < 1.7
+
+
+@pytest.mark.parametrize('k', [1, 5, 14])
+def test_overlap_is_the_share_of_neighbours_found_both_ways(k):
+  rng = np.random.default_rng(4)
+  rows_FA = clumped()
+  similarity_FF = cosines(rows_FA) + 0.3 * rng.normal(size=(TRUE_F.size,) * 2)
+  index_Fk = geometry.neighbours(rows_FA, k + 1)[0][:, 1:]
+  got_F = agreement.overlap(index_Fk, similarity_FF)
+  for i, found in enumerate(got_F):
+    order = np.argsort(-similarity_FF[i])
+    most = set(order[order != i][:k].tolist())
+    assert found == len(most & set(index_Fk[i].tolist())) / k
+  assert 0.05 < got_F.mean() < 1
+  # By chance.
+  F = 600
+  index_Fk = geometry.neighbours(geometry.random_rows(F, A, 1), k + 1)[0][:, 1:]
+  chance = agreement.overlap(index_Fk, rng.normal(size=(F, F))).mean()
+  assert chance == pytest.approx(k / (F - 1), abs=0.01)
+
+
+@pytest.mark.parametrize('k', [3, 15])
+def test_trustworthiness_is_that_of_scikit_learn(k):
+  rng = np.random.default_rng(6)
+  rows_FA = rng.normal(size=(700, 5))  # more than a block
+  unit_FA = rows_FA / np.linalg.norm(rows_FA, axis=1, keepdims=True)
+  for position_F2 in (unit_FA[:, :2], rng.normal(size=(700, 2))):
+    got = agreement.trustworthiness(rows_FA, position_F2, k).mean()
+    want = sklearn.manifold.trustworthiness(
+      rows_FA, position_F2, n_neighbors=k, metric='cosine'
+    )
+    assert got == pytest.approx(want, abs=1e-4)
+  assert got == pytest.approx(0.5, abs=0.03)
+  # The rows themselves: nothing is moved.
+  assert agreement.trustworthiness(rows_FA, unit_FA, k).mean() > 0.999
 
 
 def test_too_few_features_are_said():

@@ -127,26 +127,42 @@ def test_no_feature_goes_with_it():
   assert labels.best(m, m) == [None]
 
 
-def test_auc_is_that_of_all_pairs_of_tokens():
-  rng = np.random.default_rng(5)
-  N, F, L = 400, 4, 3
-  label_N = rng.integers(L, size=N).astype(np.int32)
-  f_NF = np.maximum(rng.normal(size=(N, F)), 0).astype(np.float32)
-  f_NF[:, 1] += 2 * (label_N == 1)
-  f_NF[:, 2] = 0  # never fires
-  f_NF[:, 3] = (label_N == 2) * 1.5  # one value
-  step = labels.make_ranks(lambda max_F, batch: (*batch, max_F), L + 1, 2_000)
-  parts = [slice(0, 150), slice(150, N)]
-  count = moments.collect(
-    step, jnp.asarray(f_NF.max(0)), [(f_NF[p], label_N[p]) for p in parts]
-  )
-  assert count.sum() == N * F
-  found = labels.auc(count)
-  assert np.isnan(found[L]).all()
-  for k in range(L):
-    for i in range(F):
-      on, off = f_NF[label_N == k, i], f_NF[label_N != k, i]
-      wins = (on[:, None] > off).mean() + (on[:, None] == off).mean() / 2
-      np.testing.assert_allclose(found[k, i], wins, atol=2e-3)
-  np.testing.assert_allclose(found[:L, 2], 0.5)
-  np.testing.assert_allclose(found[2, 3], 1)
+def test_pearson_and_the_base_rate_are_those_of_all_tokens():
+  f, on = (x.reshape(-1, K).astype(float) for x in tokens())
+  r, share = labels.pearson(found()), labels.base_rate(found())
+  np.testing.assert_allclose(share, on.mean(0))
+  for k in (0, 3):
+    want = np.corrcoef(f[:, k], on[:, k])[0, 1]
+    np.testing.assert_allclose(r[k], want, atol=1e-5)
+  assert np.isnan(r[1]) and np.isnan(r[2])  # one of them does not vary
+
+
+def test_groups_of_tokens_are_kept_apart():
+  G = 3
+  group = np.random.default_rng(2).integers(G, size=(BATCHES, N))
+  group = group.astype(np.int32)
+  step = labels.make_step(lambda scale, b: (scale * b[0], *b[1:]), EDGES, G)
+  got = moments.collect(step, 1.0, zip(*tokens(), group, strict=True))
+  assert got.on_KB.shape == (G, K, 4) and got.square_K.shape == (G, K)
+  f, on = (x.reshape(-1, K).astype(float) for x in tokens())
+  for g in range(G):
+    own = group.reshape(-1) == g
+    alone = moments.collect(
+      labels.make_step(lambda _, b: b, EDGES),
+      None,
+      [(f[own].astype(np.float32), on[own] > 0)],
+    )
+    jax.tree.map(
+      lambda a, b, g=g: np.testing.assert_allclose(a[g], b, rtol=1e-6),
+      got,
+      alone,
+    )
+    np.testing.assert_allclose(got.on_KB[g].sum(-1), on[own].sum(0))
+    # Every measure takes groups as it takes none.
+    of_groups = labels.pearson(got)[g, [0, 3]]
+    np.testing.assert_allclose(of_groups, labels.pearson(alone)[[0, 3]])
+    for a, b in zip(
+      labels.sensitivity(got), labels.sensitivity(alone), strict=True
+    ):
+      np.testing.assert_allclose(a[g], b, rtol=1e-6)
+  np.testing.assert_allclose(got.square_K.sum(0), np.square(f).sum(0))

@@ -22,7 +22,8 @@ def test_kurtosis_is_that_of_all_batches_together():
   x[..., 2] = 0.3  # constant
   x[..., 3] += 2
   powers = neurons.make_powers(lambda scale, batch: scale * batch)
-  got = neurons.kurtosis(powers, jnp.float32(2), x)
+  got, density = neurons.kurtosis(powers, jnp.float32(2), x)
+  np.testing.assert_allclose(density, (x > 0).mean((0, 1)))
   for i in (0, 1, 3):
     want = scipy.stats.kurtosis(x[..., i].ravel().astype(float), fisher=False)
     assert got[i] == pytest.approx(want, rel=1e-3)
@@ -44,7 +45,19 @@ def test_coefficients_hold_their_share_of_the_norm():
   assert neurons.coefficients_of(rows, 0.75).tolist() == [1, 3, 1, 0]
 
 
-def test_the_most_correlated_neurons_and_their_cosines():
+def correlations(x, y):
+  """Pearson's and the cosine, of all columns."""
+  F = x.shape[1]
+  with np.errstate(invalid='ignore', divide='ignore'):
+    r = np.nan_to_num(np.corrcoef(x.T, y.T)[:F, F:])
+    cosine = np.nan_to_num(
+      x.T @ y / np.outer(np.linalg.norm(x, axis=0), np.linalg.norm(y, axis=0))
+    )
+  # Of what is constant rounding is left.
+  return np.where(np.abs(r) < 1e-9, 0, r), cosine
+
+
+def test_the_most_correlated_neurons_are_found_on_one_half_told_of_the_other():
   rng = np.random.default_rng(3)
   N, F, A = 400, 6, 9
   x = np.maximum(rng.normal(size=(N, F)) - 0.5, 0)
@@ -52,26 +65,64 @@ def test_the_most_correlated_neurons_and_their_cosines():
   x[:, 4] = 0  # never fires
   y[:, 2] = 0
   y[:, 3] = 0.7  # constant: goes with nothing
+  parts = [slice(0, 200), slice(200, N)]
+  y[parts[0], 6] += 9 * x[parts[0], 5]  # goes with it on one half alone
   step = moments.make_step(lambda _, b: b, Dot(jnp.dtype(jnp.float32)))
   halves = [
-    (x[half].astype(np.float32), y[half].astype(np.float32))
-    for half in (slice(0, 150), slice(150, N))
-  ]
-  found = neurons.most_correlated(moments.collect(step, None, halves), 3)
-  with np.errstate(invalid='ignore', divide='ignore'):
-    r = np.nan_to_num(np.corrcoef(x.T, y.T)[:F, F:])
-    cosine = np.nan_to_num(
-      x.T @ y / np.outer(np.linalg.norm(x, axis=0), np.linalg.norm(y, axis=0))
+    moments.collect(
+      step, None, [(x[half].astype(np.float32), y[half].astype(np.float32))]
     )
+    for half in parts
+  ]
+  found = neurons.most_correlated(*halves, 3)
+  searched, _ = correlations(x[parts[0]], y[parts[0]])
+  r, cosine = correlations(x[parts[1]], y[parts[1]])
   for i in range(F):
     own = found['neuron_Fk'][i]
     if i != 4:
-      np.testing.assert_array_equal(own, np.argsort(-r[i])[:3])
+      want = np.argsort(-searched[i], kind='stable')[:3]
+      np.testing.assert_array_equal(own, want)
     np.testing.assert_allclose(found['r_Fk'][i], r[i, own], atol=1e-4)
     np.testing.assert_allclose(found['cosine_Fk'][i], cosine[i, own], atol=1e-4)
   assert not found['cosine_Fk'][4].any() and not found['r_Fk'][4].any()
   # Not the same: a cosine is about 0, a correlation about the means.
   assert np.abs(found['cosine_Fk'] - found['r_Fk']).max() > 0.1
+  # What was luck is not told as if it were none.
+  assert found['neuron_Fk'][5, 0] == 6 and searched[5, 6] > 0.9
+  assert abs(found['r_Fk'][5, 0]) < 0.3
+
+
+def test_controls_are_matched_by_the_nearest_log_density():
+  rng = np.random.default_rng(4)
+  density = 10 ** rng.uniform(-5, 0, 300)
+  control = 10 ** rng.uniform(-4, -1, 40)
+  density[7], control[3], control[9] = 0, 0, 1e-2
+  density[8] = 1e-2
+  found = neurons.matched(density, control)
+  for i, own in enumerate(density):
+    away = [
+      abs(np.log10(own / other)) if own and other else np.inf
+      for other in control
+    ]
+    if min(away) > 0.1:
+      assert found[i] == -1
+    else:
+      assert away[found[i]] == min(away)
+  assert found[8] == 9 and found[7] == -1
+  assert (found < 0).any() and (found >= 0).sum() > 50
+  assert (neurons.matched(density, np.zeros(3)) == -1).all()
+
+
+def test_rank_correlation_is_that_of_scipy():
+  rng = np.random.default_rng(6)
+  x = rng.integers(0, 9, 80).astype(float)  # ties
+  y = rng.normal(size=80) - x
+  y[3] = np.nan
+  there = np.isfinite(y)
+  want = scipy.stats.spearmanr(x[there], y[there]).statistic
+  assert neurons.rank_correlation(x, y) == pytest.approx(want)
+  assert want < -0.5
+  assert neurons.rank_correlation(x, np.ones(80)) is None
 
 
 def table(tokens, acts, start, stop) -> FeatureTable:

@@ -1,6 +1,7 @@
 """Texts of strangers on our Markdown pages, and the scorecard."""
 
 import re
+import types
 
 import pytest
 
@@ -22,6 +23,75 @@ def test_a_token_is_shown_and_does_nothing(text):
   assert inside.isprintable()
   for c in text:
     assert (c if c.isprintable() else repr(c)[1:-1]) in inside
+
+
+def overlap(feature: str, **changes):
+  return {
+    'feature': feature,
+    'tokens': 5_000,
+    'edges': [0.0, 2.5],
+    'specificity': [0.01, 0.25, float('nan')],
+    'r': 0.7,
+    'r_interval': (0.6, 0.8),
+    'sensitivity': 0.5,
+    'sensitivity_interval': (0.4, 0.55),
+    'activation_on': 0.81,
+    'activation_on_interval': None,
+    'average_precision': 0.66,
+    'average_precision_interval': (0.5, 0.7),
+    'f1': 0.6,
+    'f1_interval': (0.5, 0.65),
+  } | changes
+
+
+def dive(neuron: str | None):
+  overlaps = {'A/1': overlap('A/1/5')}
+  if neuron:
+    overlaps['A/neurons'] = overlap(neuron, r=0.2, r_interval=(0.1, 0.3))
+  numbers = {
+    'feature': 'A/1/5',
+    'r': 0.7,
+    'neuron': neuron,
+    'base_rate': 0.0123,
+    'density': 1e-3,
+    'fires_on': ['x'],
+    'predicts': [],
+    'predicted_on': 3,
+    'predicted': 10,
+    'coefficients': {'7': 0.5},
+    'twin': None,
+    'companions': [
+      {'feature': 'A/1/6', 'r': 0.1, 'fires_on': [], 'predicts': []}
+    ],
+    'overlap': overlaps,
+  }
+  bench = types.SimpleNamespace(
+    main=types.SimpleNamespace(run='A/1', model='A')
+  )
+  return pages.dive('dna', numbers, bench)
+
+
+def test_a_dive_has_the_best_neuron_beside_the_feature():
+  text = dive('A/neurons/3')
+  assert '| | feature A/1/5 | best neuron A/neurons/3 |' in text
+  assert '| 0.70 (0.60 to 0.80) | 0.20 (0.10 to 0.30) |' in text
+  assert '| 50.0% (40.0% to 55.0%) | 50.0% (40.0% to 55.0%) |' in text
+  assert '| 81.0% | 81.0% |' in text  # no interval
+  assert '| silent | 1.0% | 1.0% |' in text
+  assert '| 1 of 2 | 25.0% (0.00) | 25.0% (0.00) |' in text
+  assert '| 2 of 2 | - (2.50) | - (2.50) |' in text
+  assert '1.230%' in text and '5,000 tokens' in text
+  assert 'dna_neuron_counts.png' in text
+  # A column for each side in every row.
+  tables = [line for line in text.splitlines() if line.startswith('|')]
+  assert {line.count('|') for line in tables} == {4}
+
+
+def test_a_dive_without_neurons_says_none():
+  text = dive(None)
+  assert '| 0.70 (0.60 to 0.80) | - |' in text
+  assert '| 1 of 2 | 25.0% (0.00) | - |' in text
+  assert 'dna_neuron' not in text and 'None' not in text
 
 
 def numbers(**changes):

@@ -59,6 +59,24 @@ def test_entropy_is_the_loss_of_the_true_probabilities(noise):
     assert topics.entropy(c) == pytest.approx(noise * np.log(5))
 
 
+def test_what_is_kept_is_a_share_of_what_was_learned():
+  c = settings.Topics(words=8)
+  assert topics.kept(c, 1.0, 1.0) == 1
+  assert topics.kept(c, np.log(8), 1.0) == pytest.approx(0)
+  halfway = (np.log(8) + 1.0) / 2
+  assert topics.kept(c, halfway, 1.0) == pytest.approx(0.5)
+
+
+def test_the_purest_above_chance_is_chosen_of_those_that_keep_enough():
+  c = settings.Topics(kept=0.9)
+  row = lambda lead, kept: {'purity_lead': lead, 'kept': kept}
+  rows = [row(0.1, 1.0), row(0.3, 0.9), row(0.2, 0.95), row(0.8, 0.89)]
+  assert topics.choose(c, rows) == 1
+  # No unit lives, or all lose too much.
+  assert topics.choose(c, [row(None, 1.0), row(0.0, 1.0)]) == 1
+  assert topics.choose(c, [row(None, 1.0), row(0.5, 0.2)]) is None
+
+
 def test_purity_of_units_made_by_hand():
   next_KM = topics.successors(C, seed=0)
   topic_P, word_P = np.divmod(np.arange(15), 5)

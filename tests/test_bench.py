@@ -7,6 +7,7 @@ import pytest
 
 from monosem_jax import config as configs, mesh as meshes
 from monosem_jax.stages.analysis import bench as benches
+from monosem_jax.stages.analysis.documents import GROUPS
 from monosem_jax.text.store import TokenStore
 from monosem_jax.workdir import Workdir
 
@@ -64,9 +65,12 @@ def test_batches_of_a_half_are_whole_and_of_it(bench):
 def test_a_document_is_of_one_group_and_groups_are_many(bench):
   context_C = np.arange(120)
   group_CT = bench.groups(bench.config.split, context_C)
-  document_CT = bench.document(bench.config.split, context_C)
-  of = {}
-  for document, group in zip(document_CT.flat, group_CT.flat, strict=True):
-    assert of.setdefault(document, group) == group
-  assert group_CT.min() >= 0 and group_CT.max() < benches.GROUPS
-  assert len(set(of.values())) > min(len(of), benches.GROUPS) / 3
+  store, split, of = bench.store, bench.config.split, {}
+  for index, group_T in zip(
+    store.stream_index(split, context_C), group_CT, strict=True
+  ):
+    for position, group in enumerate(group_T.tolist()):
+      digest = store.locate(split, index, position).digest
+      assert of.setdefault(digest, group) == group
+  assert group_CT.min() >= 0 and group_CT.max() < GROUPS
+  assert len(set(of.values())) > min(len(of), GROUPS) / 3

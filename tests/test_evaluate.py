@@ -144,7 +144,36 @@ def test_numbers_agree_with_numpy_on_every_token(lm, batches, results):
   np.testing.assert_array_equal(numbers['fired_F'], (f_NF > 0).sum(0))
 
 
+@pytest.mark.parametrize('slope', [-1.0, 0.0, 1.0])
+def test_nothing_is_recovered_where_ablation_does_no_harm(slope):
+  """A loss that is linear in the activations, and a dictionary of half."""
+  tokens_BT = np.random.default_rng(0).integers(1, V, (4, T)).astype(np.int32)
+
+  def patched_loss(lm, tokens_BT, patch):
+    # Their mean is 1.
+    at_T = jnp.asarray(np.float32(2 * (np.arange(T) % 2)))
+    acts_BTA = jnp.broadcast_to(at_T[:, None], (*tokens_BT.shape, A))
+    own_BTA = acts_BTA if patch is None else patch(acts_BTA)
+    return tokens_BT.shape[0] * (T - 1) * (3 - slope * own_BTA.mean()), acts_BTA
+
+  half = nothing().replace(b_dec_A=jnp.full(A, 0.5))
+  found = evaluate(
+    make_sums(patched_loss, DOT), None, {'half': half}, [tokens_BT]
+  )
+  numbers = found['half']
+  assert numbers['loss_zero_ablated'] == pytest.approx(3)
+  assert numbers['loss_clean'] == pytest.approx(3 - slope)
+  if slope > 0:
+    assert numbers['loss_recovered'] == pytest.approx(0.5)
+    assert numbers['loss_recovered_reason'] == ''
+  else:
+    assert numbers['loss_recovered'] is None
+    assert 'does not raise the loss' in numbers['loss_recovered_reason']
+    assert '3.0000 nats' in numbers['loss_recovered_reason']
+
+
 def test_numbers_are_plain_for_json(results):
   for numbers in results.values():
     for name, value in numbers.items():
-      assert name == 'fired_F' or type(value) in (float, int)
+      if not name.endswith('_reason'):
+        assert name == 'fired_F' or type(value) in (float, int)

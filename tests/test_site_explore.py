@@ -608,19 +608,56 @@ def test_a_machine_is_drawn_with_what_it_was_measured_to_do(show):
     *('A/1/2 to A/1/4', 'A/1/4 to A/1/5', 'A/1/5 to A/1/2'),
   ]
   assert all('0.50' in t and '+0.300 ± 0.100' in t for t in titles)
+  assert all('observed 0.40' in t and '0.012' in t for t in titles)
   rows = page.texts('.machine table tbody tr')
-  assert rows[0] == 'A/1/2A/1/40.50+0.300 ± 0.100–4, 4'
+  assert rows[0] == (
+    'A/1/2A/1/40.500.40 (0.30 to 0.50)0.01200.10–+0.300 ± 0.100–4, 4'
+  )
+  said = page.text()
+  assert 'q 0.0120; permuted rows make 0.25 as strong' in said
+  assert 'it has an order, asymmetry at least 0.60' in said
+  assert '1 of 9 survive, 1 ordered' in said
+  assert '75% of the tokens are on the machine, and 12.5% without pins' in said
+
+
+def test_machines_stand_beside_what_chance_makes(show):
+  page = show('automata/1')
+  page.find('.evidence')
+  page.js('document.querySelector(".evidence").open = true')
+  rows = page.texts('.evidence table:first-of-type tbody tr')
+  assert rows[:3] == [
+    *('Two-cycles52.501.10141', 'Cycles of 392.501.10141'),
+    'Chains02.501.10140',
+  ]
+  assert 'permuted (99)30.2500.0150' in page.texts('.evidence tbody tr')
+  [named] = page.texts('.evidence .named li')
+  assert named == (
+    'ALL_CAPS_SNAKE: not found: no live feature fires on: '
+    '<img src=x onerror=alert(5)>'
+  )
+
+
+def test_a_machine_is_shown_where_it_runs_in_held_out_text(show):
+  page = show('automata/1')
+  page.find('.excerpt')
+  marks = page.js(
+    'return Array.from(document.querySelectorAll(".excerpt .step"),'
+    ' (step) => step.querySelector("sub")?.textContent ?? null)'
+  )
+  assert marks == [None, '1', '2', '1', None]
+  assert 'never fire in turn' not in page.text()
+  assert 'never fire in turn' in show('automata/0').text()
 
 
 def test_a_walk_marks_each_token_with_its_state(show):
   page = show('automata/1')
   page.find('.walk')
   marks = page.js(
-    'return Array.from(document.querySelectorAll(".walk .step"),'
+    'return Array.from(document.querySelectorAll(".walk:not(.excerpt) .step"),'
     ' (step) => step.querySelector("sub")?.textContent ?? null)'
   )
   assert marks == ['1', '2', None, '1']
-  assert page.texts('.walk .token')[:2] == HOSTILE[:2]
+  assert page.texts('.walk:not(.excerpt) .token')[:2] == HOSTILE[:2]
 
 
 def test_states_lead_from_one_to_the_next(made, show):

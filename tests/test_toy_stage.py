@@ -41,6 +41,7 @@ TINY = [
     'topics.d_model=8',
     'topics.d_mlp=8',
     'topics.penalties=0,1e6',
+    'topics.l1s=0.01,0.1',
     'topics.steps=60',
     'topics.batch_size=32',
     'topics.features=16',
@@ -53,6 +54,8 @@ TINY = [
     'planted.batch_size=64',
     'planted.features=16',
     'planted.passes=2',
+    'planted.held_out=64',
+    'planted.search=1,3',
   )
 ]
 
@@ -77,7 +80,9 @@ def results(workdir: pathlib.Path) -> dict:
   """The numbers of all parts, without what a clock says."""
   found = json.loads((workdir / 'toy/toy.json').read_text())
   for row in found['planted']['learners']:
-    del row['seconds'], row['compiling']
+    del row['seconds'], row['searching'], row['compiling']
+    for tried in row['tried']:
+      del tried['seconds']
   del found['planted']['summary']
   return found
 
@@ -121,17 +126,21 @@ def test_the_numbers_are_those_of_the_settings(made):
   assert [row['name'] for row in found['planted']['learners']][-1] == 'random'
 
 
-def test_transformers_and_their_dictionary_in_one_table(made):
+def test_transformers_and_dictionaries_in_one_table(made):
   workdir, _ = made
   found = results(workdir)['topics']
   assert found['tokens'] == 64 * 6
-  free, held, dictionary = found['table']
-  assert [row['of'] for row in found['table']] == [
-    *('neurons', 'neurons', 'dictionary'),
+  table = found['table']
+  assert [(row['of'], row['penalty']) for row in table] == [
+    *(('neurons', 0), ('neurons', 1e6)),
+    *(('dictionary', 0.01), ('dictionary', 0.1)),
   ]
-  assert [row['penalty'] for row in found['table']] == [0, 1e6, 0]
-  for row in found['table']:
+  free, held, *dictionaries = table
+  learned = math.log(4) - free['loss']
+  for row in table:
     assert found['entropy'] < row['loss'] < 2 * math.log(4)
+    kept = (math.log(4) - row['loss']) / learned
+    assert row['kept'] == pytest.approx(kept)
   assert free['live'] > 0 and 0 < free['active'] <= free['live'] <= 8
   assert 1 / 4 <= free['purity'] <= 1
   # What the greatest penalty leaves: nothing.
@@ -140,10 +149,65 @@ def test_transformers_and_their_dictionary_in_one_table(made):
   assert held['loss'] > free['loss']
   with np.load(workdir / 'toy/topics/arrays.npz', allow_pickle=False) as file:
     assert file['acts_PJ_0'].shape == (16, 8)
-    assert file['acts_PJ_dictionary'].shape == (16, 16)
     assert file['live_J_0'].sum() == free['live']
-    assert np.nanmedian(file['purity_J_0']) == pytest.approx(free['purity'])
-    assert file['live_J_dictionary'].sum() == dictionary['live']
+    for i, row in enumerate(dictionaries, 2):
+      assert file[f'acts_PJ_{i}'].shape == (16, 16)
+      assert file[f'live_J_{i}'].sum() == row['live']
+    for i in (0, 2, 3):
+      pure_J, control_J = file[f'purity_J_{i}'], file[f'shuffled_J_{i}']
+      for key, x_J in (
+        ('purity', pure_J),
+        ('purity_shuffled', control_J),
+        ('purity_lead', pure_J - control_J),
+      ):
+        assert table[i][key] == pytest.approx(np.nanmedian(x_J))
+      low, high = table[i]['purity_interval']
+      assert low <= table[i]['purity'] <= high
+  # The shuffled control stands beside every row where people read it.
+  text = (workdir / 'toy/topics/table.md').read_text()
+  for row in (free, *dictionaries):
+    assert f'| {row["purity"]:.2f} | {row["purity_shuffled"]:.2f} |' in text
+  assert f'({free["purity_shuffled"]:.2f})' in found['summary']
+
+
+def test_both_methods_are_tuned_by_one_rule_and_say_what_they_were_given(made):
+  found = results(made[0])['topics']
+  table, budgets = found['table'], found['budgets']
+  for own in (table[:2], table[2:]):
+    lead = {
+      i: row['purity_lead_where_chosen']
+      for i, row in enumerate(own)
+      if row['kept_where_chosen'] >= 0.9
+      and row['purity_lead_where_chosen'] is not None
+    }
+    best = max(lead, key=lead.get, default=None)
+    assert [row['chosen'] for row in own] == [i == best for i in range(2)]
+  # Other text than what is told of.
+  assert table[2]['kept_where_chosen'] != table[2]['kept']
+  neurons, dictionary = budgets['neurons'], budgets['dictionary']
+  assert neurons['chosen_by'] == dictionary['chosen_by']
+  assert len(neurons['penalties']) == len(dictionary['penalties'])
+  assert neurons['tokens'] == dictionary['tokens_of_its_transformer']
+  assert neurons['tokens'] == 60 * 32 * 8
+  assert dictionary['tokens'] == 2 * 64 * 4 * 8
+  assert dictionary['parameters'] == 2 * 8 * 16 + 8 + 16
+
+
+def test_every_comparison_states_its_budget(made):
+  found = results(made[0])
+  assert found['superposition']['budget']['samples'] == 300 * 64
+  assert found['superposition']['budget']['parameters'] == 6 * 2 + 6
+  assert found['penalty']['budget']['steps'] == 300
+  # W_in, b_in, W_out, b_out; a held neuron has one entry in W_in.
+  assert found['penalty']['budget']['parameters'] == {
+    **{'free': 12 + 2 + 12 + 6, 'held': 2 + 2 + 12 + 6}
+  }
+  assert found['binary_neuron']['budget']['steps'] == 1_000
+  for row in found['planted']['learners'][:-1]:
+    assert len(row['tried']) == 2
+    assert row['penalty'] in [tried['penalty'] for tried in row['tried']]
+    assert row['rows'] > 0 and row['parameters'] >= 16 * 8
+  assert 'steps' in found['penalty']['summary']
 
 
 def test_the_dictionarys_row_is_that_of_its_weights(made):
@@ -163,10 +227,10 @@ def test_the_dictionarys_row_is_that_of_its_weights(made):
   )
   found = safetensors.numpy.load_file(folder / 'transformer_0.safetensors')
   lm = weights.load(lm, found)
-  sae = safetensors.numpy.load_file(folder / 'dictionary.safetensors')
+  sae = safetensors.numpy.load_file(folder / 'dictionary_0.safetensors')
   with np.load(folder / 'arrays.npz', allow_pickle=False) as file:
-    tokens_BT, live_F = file['tokens_BT'], file['live_J_dictionary']
-    effect_F = file['effect_J_dictionary']
+    tokens_BT, live_F = file['tokens_BT'], file['live_J_2']
+    effect_F = file['effect_J_2']
 
   def encoded(acts):
     f = (acts - sae['b_dec_A']) @ sae['W_enc_AF'] + sae['b_enc_F']
@@ -270,3 +334,20 @@ def test_a_training_that_comes_to_nothing_is_one_line(tmp_path):
   (line,) = (x for x in done.stderr.splitlines() if x.startswith('error: '))
   assert 'toy/superposition' in line and 'not finite' in line
   assert not (tmp_path / 'toy/superposition/numbers.json').exists()
+
+
+@pytest.mark.parametrize(
+  ('override', 'key'),
+  [
+    ('topics.l1s=0.1', 'topics.l1s'),
+    ('topics.l1s=0.1,-1', 'topics.l1s'),
+    ('topics.kept=2', 'topics.kept'),
+    ('planted.search=', 'planted.search'),
+    ('planted.search=1,0', 'planted.search'),
+    ('planted.held_out=0', 'planted.held_out'),
+  ],
+)
+def test_a_search_that_cannot_be_is_refused(tmp_path, override, key):
+  """Among them one that is finer for one of two methods."""
+  with pytest.raises(UserError, match=key.replace('.', r'\.')):
+    load(tmp_path, f'--config.toy.{override}')

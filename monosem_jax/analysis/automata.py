@@ -1,13 +1,13 @@
 """Features that work together as finite-state automata (paper, of that name).
 
 Feature i leads to j if it makes tokens likely on which j fires. The paper found
-such systems by hand; the way there is ours: `predict` edges, `search` for
-cycles and chains; `transitions` measures them, and walks them in sampled text.
+such systems by hand; the way there is ours. Edges are predicted here;
+`machines` searches for cycles and chains among them; `significance` says which
+of these chance would make, too; `following` and `transitions` measure them in
+held-out text and where a feature is pinned.
 """
 
-import dataclasses
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +38,59 @@ def make_counts(activations: Callable, vocab_size: int) -> Callable:
   return adding(of)
 
 
+def shares(
+  tokens_V: np.ndarray, fired_VX: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+  """P(feature fires | token), and the share of all tokens on which it fires.
+
+  As if each token had been seen once more, the feature firing on it as often as
+  on any: of a token that was never seen, nothing is known.
+
+  Returns:
+    share_VX and base_X, float32.
+  """
+  base_X = np.float32(fired_VX.sum(0) / tokens_V.sum())
+  return np.float32((fired_VX + base_X) / (tokens_V[:, None] + 1)), base_X
+
+
+def _gains(v_RV, share_VX, base_X, dot: Dot, temperature: float) -> jax.Array:
+  width_R1 = v_RV.std(1, keepdims=True)
+  width_R1 = jnp.where(width_R1 > 0, width_R1, 1)
+  p_RV = jax.nn.softmax(v_RV / (temperature * width_R1))
+  return dot('rv,vx->rx', p_RV, share_VX) - base_X
+
+
+def gains(
+  logit_weights: Callable[[jax.Array], jax.Array],
+  rows_SA: np.ndarray,
+  share_VX: np.ndarray,
+  base_X: np.ndarray,
+  dot: Dot,
+  temperature: float = 0.5,
+  block: int = 256,
+) -> np.ndarray:
+  """The gain of every edge from S sources to X targets, as `predict` has it.
+
+  Args:
+    logit_weights, dot, temperature, block: see there.
+    rows_SA: the sources' rows of the decoder.
+    share_VX, base_X: the targets', see `shares`.
+
+  Returns:
+    gain_SX, float32, on the host.
+  """
+  of = jax.jit(
+    lambda rows_RA: _gains(
+      logit_weights(rows_RA), share_VX, base_X, dot, temperature
+    )
+  )
+  parts = [
+    np.asarray(of(rows_SA[i : i + block]))
+    for i in range(0, len(rows_SA), block)
+  ]
+  return np.concatenate([np.zeros((0, base_X.size), np.float32), *parts])
+
+
 def predict(
   logit_weights: Callable[[jax.Array], jax.Array],
   W_dec_FA: jax.Array,
@@ -50,8 +103,7 @@ def predict(
 ) -> dict[str, np.ndarray]:
   """Edge i -> j: sum over tokens of softmax(v_i / temperature) P(j fires | t).
 
-  P is taken as if each token had been seen once more, j firing on it as often
-  as on any: of a token that was never seen, nothing is known.
+  P is that of `shares`.
 
   Args:
     logit_weights: `logit_weights(rows_FA) -> v_FV`, the effect on the logits.
@@ -75,10 +127,7 @@ def predict(
   @jax.jit
   def strongest(rows_RA, share_VX, base_X, live_X):
     v_RV = logit_weights(rows_RA)
-    width_R1 = v_RV.std(1, keepdims=True)
-    width_R1 = jnp.where(width_R1 > 0, width_R1, 1)
-    p_RV = jax.nn.softmax(v_RV / (temperature * width_R1))
-    gain_RX = dot('rv,vx->rx', p_RV, share_VX) - base_X
+    gain_RX = _gains(v_RV, share_VX, base_X, dot, temperature)
     return jax.lax.top_k(jnp.where(live_X, gain_RX, 0), min(kept, base_X.size))
 
   source_S = np.flatnonzero(live_F)
@@ -87,8 +136,7 @@ def predict(
   base_F = np.zeros(len(live_F), np.float32)
   start = 0
   for tokens_V, fired_VX in counts:
-    base_X = np.float32(fired_VX.sum(0) / tokens_V.sum())
-    share_VX = np.float32((fired_VX + base_X) / (tokens_V[:, None] + 1))
+    share_VX, base_X = shares(tokens_V, fired_VX)
     live_X = live_F[start : start + base_X.size] & (base_X > 0)
     for i in range(0, len(source_S), block):
       rows = slice(i, i + block)
@@ -108,107 +156,3 @@ def predict(
   names = 'source_M', 'target_M', 'gain_M', 'lift_M'
   edges = source_S[s_M], target_M, gain_M, lift_M
   return dict(zip(names, edges, strict=True))
-
-
-@dataclasses.dataclass(frozen=True)
-class Machine:
-  """Features that lead from one to the next.
-
-  Attributes:
-    kind: self-loop | two-cycle | cycle | chain.
-    nodes: the features; of a cycle, from its lowest number on.
-    weights: of the edges from each to the next, a cycle's last one back.
-  """
-
-  kind: str
-  nodes: tuple[int, ...]
-  weights: tuple[float, ...]
-
-
-def search(
-  source_M: Sequence[int],
-  target_M: Sequence[int],
-  weight_M: Sequence[float],
-  threshold: float,
-  longest: int = 5,
-  longest_chain: int = 20,
-  looks: int = 20_000_000,
-) -> tuple[list[Machine], float]:
-  """Finds the machines in a sparse graph.
-
-  Edges are put in from the strongest down, and each is looked at when it is the
-  weakest. Then it closes cycles, which are found once; and it is the seed of a
-  chain, which grows along the strongest edge at its end, then at its head, to
-  features that it does not hold. A chain that closes is a cycle, too; a part of
-  a cycle is no chain.
-
-  Args:
-    source_M, target_M, weight_M: the edges, each pair once.
-    threshold: what an edge has to be above; at least 0.
-    longest, longest_chain: features of the cycles and chains looked for.
-    looks: at edges, in all; bounds the work to some seconds.
-
-  Returns:
-    Machines by their weakest edge, then by the geometric mean, falling; and the
-    weight above which all are found: the threshold, or where `looks` ran out.
-  """
-  edges = zip(weight_M, source_M, target_M, strict=True)
-  edges = sorted((-float(w), int(i), int(j)) for w, i, j in edges)
-  # Neighbours and the weights of the edges, the strongest first.
-  ahead, behind = ({k: {} for e in edges for k in e[1:]} for _ in range(2))
-  cycles, chains = {}, {}
-
-  def close(path):
-    nonlocal looks
-    looks -= 1 + len(ahead[path[-1]])
-    if path[0] in ahead[path[-1]]:
-      yield path
-    for j in ahead[path[-1]] if len(path) < longest and looks > 0 else ():
-      if j not in path:
-        yield from close((*path, j))
-
-  def grow(path, along):
-    nonlocal looks
-    looks -= len(path)
-    more = [j for j in along[path[-1]] if j not in path]
-    if not more or len(path) >= longest_chain:
-      return path
-    return grow((*path, more[0]), along)
-
-  for w, i, j in edges:
-    if -w <= threshold:
-      break
-    ahead[i][j] = behind[j][i] = -w
-    closed, path = [], (i,)
-    if i != j:
-      closed, path = list(close((i, j))), grow((i, j), ahead)
-    if i not in ahead[path[-1]]:
-      path = grow(path[::-1], behind)[::-1]
-    if path[0] in ahead[path[-1]]:
-      closed.append(path)
-    elif len(path) > 2:
-      chains[path] = None
-    for path in closed:
-      first = path.index(min(path))
-      cycles[path[first:] + path[:first]] = None
-    if looks <= 0:
-      threshold = -w
-      break
-
-  arcs = {
-    (path + path)[first : first + n]
-    for path in cycles
-    for first in range(len(path))
-    for n in range(3, len(path) + 1)
-  }
-  found = [('chain', p, p[1:]) for p in chains if p not in arcs]
-  for path in cycles:
-    kind = {1: 'self-loop', 2: 'two-cycle'}.get(len(path), 'cycle')
-    found.append((kind, path, path[1:] + path[:1]))
-  weigh = lambda path, then: tuple(
-    ahead[i][j] for i, j in zip(path, then, strict=False)
-  )
-  machines = [Machine(k, path, weigh(path, then)) for k, path, then in found]
-  mean = lambda m: math.prod(m.weights) ** (1 / len(m.weights))
-  machines.sort(key=lambda m: (-min(m.weights), -mean(m), m.nodes))
-  return machines, threshold

@@ -206,55 +206,24 @@ def _line(rows_nA: np.ndarray, seed: int) -> np.ndarray:
   return layout(rows_nA, 1, seed=seed)[:, 0].argsort(kind='stable')
 
 
-def clumping(rows_FA: np.ndarray, seed: int = 0) -> dict[str, float]:
+def clumping(
+  rows_FA: np.ndarray, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
   """Whether directions clump: nearest cosines, beside those of random ones.
 
   Our statistic for what the paper says in words. Features that acted alike but
   were spread evenly would be no nearer than random directions are.
 
   Returns:
-    `nearest`, the mean over features of the cosine with the nearest other one,
-    and `nearest_random`, that of as many isotropic directions.
+    Of each feature the cosine with the nearest other one, nearest_F, and the
+    same of as many isotropic directions.
   """
-  rng = np.random.default_rng(seed)
-  random_FA = rng.normal(size=np.shape(rows_FA))
-  nearest = lambda rows: float(1 - neighbours(rows, 2)[1][:, 1].mean())
-  return {
-    'nearest': nearest(rows_FA),
-    'nearest_random': nearest(random_FA),
-  }
+  nearest = lambda rows: 1 - neighbours(rows, 2)[1][:, 1]
+  return nearest(rows_FA), nearest(random_rows(*np.shape(rows_FA), seed))
 
 
-def agreement(
-  rows_FA: np.ndarray,
-  similarity_FF: np.ndarray,
-  pairs: int = 1_000_000,
-  seed: int = 0,
-) -> float | None:
-  """Whether features whose rows are near fire alike: Spearman's correlation.
-
-  Over random pairs of different features, of their rows' cosine and of
-  `similarity_FF`, such as `features.moments.correlation`; None where one of
-  these is constant. Numbers that are alike share the mean of their ranks.
-  """
-  from scipy.stats import rankdata  # comes with scikit-learn
-
-  rng = np.random.default_rng(seed)
-  F = len(rows_FA)
-  i_M, j_M = rng.integers(F, size=(2, pairs))
-  i_M, j_M = i_M[i_M != j_M], j_M[i_M != j_M]
-  unit_FA = np.asarray(unit_rows(jnp.asarray(rows_FA, jnp.float32)))
-  cosine_M = np.concatenate(
-    [
-      np.einsum('ma,ma->m', unit_FA[i], unit_FA[j])
-      for i, j in zip(
-        np.array_split(i_M, 1 + pairs // 65_536),
-        np.array_split(j_M, 1 + pairs // 65_536),
-        strict=True,
-      )
-    ]
-  )
-  ranks = [rankdata(x) for x in (cosine_M, similarity_FF[i_M, j_M])]
-  if not all(np.ptp(r) for r in ranks):
-    return None
-  return float(np.corrcoef(*ranks)[0, 1])
+def random_rows(features: int, width: int, seed: int) -> np.ndarray:
+  """Isotropic unit directions: rows_FA, float32."""
+  rows_FA = np.random.default_rng(seed).normal(size=(features, width))
+  norm_F1 = np.linalg.norm(rows_FA, axis=1, keepdims=True)
+  return (rows_FA / norm_F1).astype(np.float32)

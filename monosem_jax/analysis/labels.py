@@ -6,6 +6,7 @@ does it fire?), and no neuron (is the best neuron's correlation far lower?).
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import flax.struct
@@ -21,43 +22,60 @@ class Overlap:
   """Of K pairs of a feature and a label: sums over tokens.
 
   Bin 0 holds the tokens on which the feature is silent, bin i those in its i-th
-  interval of activation.
+  interval of activation. Sums of G groups of tokens have a leading axis.
 
   Attributes:
     on_KB, off_KB: tokens that have the label, and that have not.
     mass_on_KB, mass_off_KB: the sum of the activations on them.
+    square_K: the sum of the squared activations on all tokens.
   """
 
   on_KB: jax.Array
   off_KB: jax.Array
   mass_on_KB: jax.Array
   mass_off_KB: jax.Array
+  square_K: jax.Array
 
 
-def make_step(pair: Callable, edges_KI: np.ndarray) -> Callable:
+def make_step(
+  pair: Callable, edges_KI: np.ndarray, groups: int | None = None
+) -> Callable:
   """Compiles `step(overlap, args, batch) -> overlap`, see `moments.adding`.
 
   Args:
     pair: `pair(args, batch) -> (f_NK, on_NK)`, the activations of each pair's
-      feature and whether the token has its label, bool.
+      feature and whether the token has its label, bool; with groups also
+      group_N, the group of each token, int32.
     edges_KI: the lower edges of the intervals, rising, the first 0. An
       activation on an edge is in the interval below; the last one is open.
+    groups: G, of which sums are kept apart; None: no groups.
   """
 
   def of(args, batch) -> Overlap:
-    f_NK, on_NK = pair(args, batch)
+    f_NK, on_NK, *group = pair(args, batch)
     edges = jnp.asarray(edges_KI, f_NK.dtype)
-    bins = jnp.arange(edges.shape[1] + 1, dtype=jnp.int32)
+    G, (K, B) = groups or 1, (edges.shape[0], edges.shape[1] + 1)
+    group_N = group[0] if groups else jnp.zeros(len(f_NK), jnp.int32)
     bin_NK = (f_NK[..., None] > edges).sum(-1, dtype=jnp.int32)
-    here_NKB = bin_NK[..., None] == bins
+    pair_NK = group_N[:, None] * K + jnp.arange(K, dtype=jnp.int32)
+    row_NK = (pair_NK * 2 + on_NK.astype(jnp.int32)) * B + bin_NK
+    lead = (G, K) if groups else (K,)
 
-    def sums(is_NK):
-      both_NKB = here_NKB & is_NK[..., None]
-      mass_NKB = jnp.where(both_NKB, f_NK[..., None], 0)
-      return both_NKB.sum(0, dtype=jnp.int32), mass_NKB.sum(0)
+    def sums(value_NK, at_NK, *shape):
+      total = jax.ops.segment_sum(
+        value_NK.reshape(-1), at_NK.reshape(-1), math.prod((G, K, *shape))
+      )
+      return total.reshape(*lead, *shape)
 
-    (on_KB, mass_on_KB), (off_KB, mass_off_KB) = sums(on_NK), sums(~on_NK)
-    return Overlap(on_KB, off_KB, mass_on_KB, mass_off_KB)
+    count = sums(jnp.ones_like(row_NK), row_NK, 2, B)
+    mass = sums(f_NK, row_NK, 2, B)
+    return Overlap(
+      count[..., 1, :],
+      count[..., 0, :],
+      mass[..., 1, :],
+      mass[..., 0, :],
+      sums(jnp.square(f_NK), pair_NK),
+    )
 
   return adding(of)
 
@@ -73,7 +91,7 @@ def expected_value(o: Overlap) -> tuple[np.ndarray, np.ndarray]:
   The paper's expected value plot, a histogram weighted by activation: all
   shares of a feature add up to 1. NaN of one that never fires.
   """
-  total_K1 = (o.mass_on_KB + o.mass_off_KB).sum(1, keepdims=True)
+  total_K1 = (o.mass_on_KB + o.mass_off_KB).sum(-1, keepdims=True)
   return _share(o.mass_on_KB, total_K1), _share(o.mass_off_KB, total_K1)
 
 
@@ -84,62 +102,36 @@ def sensitivity(o: Overlap) -> tuple[np.ndarray, np.ndarray]:
     The share of the label's tokens on which the feature fires, [K], and the
     share of the feature's activation that is on them, [K]; NaN of none.
   """
-  mass_on_K, mass_off_K = o.mass_on_KB.sum(1), o.mass_off_KB.sum(1)
+  mass_on_K, mass_off_K = o.mass_on_KB.sum(-1), o.mass_off_KB.sum(-1)
   return (
-    _share(o.on_KB[:, 1:].sum(1), o.on_KB.sum(1)),
+    _share(o.on_KB[..., 1:].sum(-1), o.on_KB.sum(-1)),
     _share(mass_on_K, mass_on_K + mass_off_K),
+  )
+
+
+def base_rate(o: Overlap) -> np.ndarray:
+  """Share of all tokens that have the label, [K]."""
+  on_K = o.on_KB.sum(-1)
+  return _share(on_K, on_K + o.off_KB.sum(-1))
+
+
+def pearson(o: Overlap) -> np.ndarray:
+  """Pearson's r of activation and label, [K]; NaN where one does not vary."""
+  tokens_K = o.on_KB.sum(-1) + o.off_KB.sum(-1)
+  on_K, mass_on_K = base_rate(o), o.mass_on_KB.sum(-1) / tokens_K
+  mean_K = mass_on_K + o.mass_off_KB.sum(-1) / tokens_K
+  square_K = o.square_K / tokens_K
+  variance_K = square_K - mean_K**2
+  # A variance below rounding is that of a constant.
+  variance_K = np.where(variance_K > 1e-6 * square_K, variance_K, 0)
+  return _share(
+    mass_on_K - mean_K * on_K, np.sqrt(variance_K * on_K * (1 - on_K))
   )
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
   part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
   return part / np.where(whole > 0, whole, np.nan)
-
-
-def make_ranks(activations: Callable, labels: int, bins: int) -> Callable:
-  """Compiles `step(counts, args, batch) -> counts`, for `auc`.
-
-  Args:
-    activations: `activations(args, batch) -> (f_NF, label_N, max_F)`: the
-      activations, which of the labels (exclusive ones, such as subsets) each
-      token has, and what counts as each feature's largest activation.
-    labels: how many there are.
-    bins: of the activations above 0, even ones up to the largest.
-
-  Returns:
-    See `moments.adding`; count_LFB, tokens by label, feature and bin; bin 0
-    holds those on which the feature is silent. The memory is that of
-    `labels` x F x (`bins` + 1) numbers, twice.
-  """
-
-  def of(args, batch):
-    f_NF, label_N, max_F = activations(args, batch)
-    F, B = f_NF.shape[1], bins + 1
-    share_NF = f_NF / jnp.where(max_F > 0, max_F, 1)
-    bin_NF = 1 + jnp.minimum((share_NF * bins).astype(jnp.int32), bins - 1)
-    bin_NF = jnp.where(f_NF > 0, bin_NF, 0)
-    row_NF = label_N[:, None] * F + jnp.arange(F, dtype=jnp.int32)
-    count = jnp.bincount(
-      (row_NF * B + bin_NF).reshape(-1), length=labels * F * B
-    )
-    return count.reshape(labels, F, B)
-
-  return adding(of)
-
-
-def auc(count_LFB: np.ndarray) -> np.ndarray:
-  """How well each feature ranks the tokens of a label above all others, [L, F].
-
-  The area under the ROC curve: the chance that of two tokens, one with the
-  label and one without, the first has the larger activation; a tie, or two in
-  one bin, counts half. 1/2 for a feature that says nothing. NaN for a label
-  that no token has, or every token.
-  """
-  on_LFB = np.asarray(count_LFB, np.float64)
-  off_LFB = on_LFB.sum(0) - on_LFB
-  below_LFB = np.cumsum(off_LFB, 2) - off_LFB
-  wins_LF = (on_LFB * (below_LFB + off_LFB / 2)).sum(2)
-  return _share(wins_LF, on_LFB.sum(2) * off_LFB.sum(2))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,10 +18,13 @@ from monosem_jax.features.moments import (
 )
 from monosem_jax.features.table import FeatureTable
 
+# Decades of density that a matched control may be away.
+_APART = 0.1
+
 
 def make_powers(activations: Callable) -> Callable:
   """Compiles `powers(sums, args, batch) -> sums`, see `moments.adding`: of
-  f, f^2, f^3, f^4, and of tokens.
+  f, f^2, f^3, f^4, of tokens on which f is not 0, and of all tokens.
 
   Args:
     activations: `activations(args, batch) -> f_NF`.
@@ -30,24 +33,75 @@ def make_powers(activations: Callable) -> Callable:
   def of(args, batch):
     f_NF = activations(args, batch)
     powers_4F = jnp.stack([(f_NF**k).sum(0) for k in range(1, 5)])
-    return powers_4F, jnp.asarray(len(f_NF), jnp.int32)
+    fired_F = (f_NF > 0).sum(0, dtype=jnp.int32)
+    return powers_4F, fired_F, jnp.asarray(len(f_NF), jnp.int32)
 
   return adding(of)
 
 
-def kurtosis(powers: Callable, args, batches: Iterable) -> np.ndarray:
-  """The kurtosis of every feature's activations over a stream of batches.
+def kurtosis(
+  powers: Callable, args, batches: Iterable
+) -> tuple[np.ndarray, np.ndarray]:
+  """The kurtosis and the density of every feature over a stream of batches.
 
-  The fourth central moment over the squared second: 3 for a normal
-  distribution, the larger the rarer and stronger a feature fires. NaN where it
-  never varies.
+  The kurtosis is the fourth central moment of the activations over the squared
+  second: 3 for a normal distribution, the larger the rarer and stronger a
+  feature fires, and so for the most part a matter of density; see `matched`.
+
+  Returns:
+    kurtosis_F, NaN where it never varies; density_F, the share of tokens on
+    which it fires.
   """
-  powers_4F, tokens = collect(powers, args, batches)
+  powers_4F, fired_F, tokens = collect(powers, args, batches)
   m1, m2, m3, m4 = powers_4F / tokens
   variance = m2 - m1**2
   fourth = m4 - 4 * m1 * m3 + 6 * m1**2 * m2 - 3 * m1**4
   variance[variance <= 1e-6 * m2] = np.nan
-  return fourth / variance**2
+  return fourth / variance**2, fired_F / tokens
+
+
+def matched(density_F: np.ndarray, control_C: np.ndarray) -> np.ndarray:
+  """The control that fires about as often as each feature: index_F.
+
+  The nearest by log density. -1 where the nearest is further than a tenth of a
+  decade (our choice: the width of the census' bins), and for what never fires.
+
+  Args:
+    density_F: of the features.
+    control_C: the densities of the controls.
+  """
+  with np.errstate(divide='ignore'):
+    log_F, log_C = np.log10(density_F), np.log10(control_C)
+  (fires,) = np.nonzero(np.isfinite(log_C))
+  index_F = np.full(log_F.size, -1)
+  if not fires.size:
+    return index_F
+  order = fires[np.argsort(log_C[fires], kind='stable')]
+  # The nearest is the first that is not below, or the one before.
+  above_F = np.searchsorted(log_C[order], log_F)
+  sides_2F = order[np.clip([above_F - 1, above_F], 0, order.size - 1)]
+  away_2F = np.abs(log_C[sides_2F] - log_F)
+  nearest_F = away_2F.argmin(0)
+  at = np.arange(log_F.size)
+  near_F = away_2F[nearest_F, at] <= _APART
+  index_F[near_F] = sides_2F[nearest_F, at][near_F]
+  return index_F
+
+
+def rank_correlation(x_N: np.ndarray, y_N: np.ndarray) -> float | None:
+  """Spearman's, of pairs that are both finite; None where one is constant."""
+  there = np.isfinite(x_N) & np.isfinite(y_N)
+  if not there.any() or not np.ptp(x_N[there]) or not np.ptp(y_N[there]):
+    return None
+  ranks = [_rank(x[there]) for x in (x_N, y_N)]
+  return float(np.corrcoef(*ranks)[0, 1])
+
+
+def _rank(x_N: np.ndarray) -> np.ndarray:
+  """Of equal numbers the mean of their ranks."""
+  _, inverse, count = np.unique(x_N, return_inverse=True, return_counts=True)
+  last = np.cumsum(count)
+  return (last - (count - 1) / 2)[inverse]
 
 
 def coefficients_of(W_dec_FA: np.ndarray, share: float = 0.9) -> np.ndarray:
@@ -57,27 +111,33 @@ def coefficients_of(W_dec_FA: np.ndarray, share: float = 0.9) -> np.ndarray:
   return (held_FA < share * held_FA[:, -1:]).sum(1) + (held_FA[:, -1] > 0)
 
 
-def most_correlated(m: Moments, count: int) -> dict[str, np.ndarray]:
+def most_correlated(
+  found: Moments, reported: Moments, count: int
+) -> dict[str, np.ndarray]:
   """The neurons whose activations correlate most with those of each feature.
 
+  The best of many neurons are best by luck as well: what they are found on is
+  not what is said of them.
+
   Args:
-    m: of the features and the neurons.
+    found: of the features and the neurons, on the half that is searched.
+    reported: of the other half.
     count: k, how many, at most all.
 
   Returns:
-    `neuron_Fk`, falling; `r_Fk`, Pearson's correlation, 0 of what never varies;
-    `cosine_Fk`, of the activations as vectors over tokens, 0 of what never
-    fires.
+    `neuron_Fk`, falling where they were found; of the other half `r_Fk`,
+    Pearson's correlation, 0 of what never varies; `cosine_Fk`, of the
+    activations as vectors over tokens, 0 of what never fires.
   """
-  r_FA = correlation(m)
-  neuron_Fk = np.argsort(-r_FA, axis=1, kind='stable')[:, :count]
-  product_Fk = np.take_along_axis(m.product_XY, neuron_Fk, 1)
+  neuron_Fk = np.argsort(-correlation(found), axis=1, kind='stable')[:, :count]
+  own = lambda x_FA: np.take_along_axis(x_FA, neuron_Fk, 1)
+  m = reported
   norm_Fk = np.sqrt(m.square_X[:, None] * m.square_Y[neuron_Fk])
   norm_Fk[norm_Fk == 0] = np.inf
   return {
     'neuron_Fk': neuron_Fk.astype(np.int32),
-    'r_Fk': np.take_along_axis(r_FA, neuron_Fk, 1),
-    'cosine_Fk': (product_Fk / norm_Fk).astype(np.float32),
+    'r_Fk': own(correlation(m)),
+    'cosine_Fk': (own(m.product_XY) / norm_Fk).astype(np.float32),
   }
 
 

@@ -7,6 +7,7 @@ every sample holds a few.
 import time
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,22 +19,29 @@ from monosem_jax.dictionary import (
   train,
 )
 from monosem_jax.errors import UserError
+from monosem_jax.precision import Dot
+
+_DOT = Dot(jnp.dtype(jnp.float32))
 
 
-def compare(
-  c: settings.Planted, seed: int
-) -> list[dict[str, str | int | float]]:
+def compare(c: settings.Planted, seed: int) -> list[dict[str, Any]]:
   """Classic dictionary learning beside the autoencoder, on planted directions.
 
   All are given the same samples; random directions are the control. A classic
-  code is as non-negative as the autoencoder's (our choice).
+  code is as non-negative as the autoencoder's (our choice). Every learner's
+  penalty is tuned by the same search: the multiples `c.search` of its own, of
+  which the one counts that leaves the least of held-out samples to be
+  explained, see `explained`. The planted directions have no part in this.
 
   Returns:
     Of each: `name`; `recovered`, the mean over planted directions of the cosine
     with the nearest atom; `found`, the share of them with one above 0.9;
     `atoms`, the mean over atoms of the cosine with the nearest direction;
-    `rows`, the samples seen, each as often as it was; `seconds`; `compiling`,
-    the seconds of compilation before them.
+    `explained`, of held-out samples; `penalty`, the one chosen, and `tried`,
+    `recovered`, `found` and `explained` at each. And its budget: `rows`, the
+    samples seen, each as often as it was; `parameters`; `seconds` of the run
+    chosen; `searching`, of all; `compiling`, the seconds of compilation before
+    them.
 
   Raises:
     UserError: scikit-learn is not installed.
@@ -48,74 +56,124 @@ def compare(
   rng = np.random.default_rng(seed)
   truth_KA = rng.normal(size=(c.directions, c.width))
   truth_KA /= np.linalg.norm(truth_KA, axis=1, keepdims=True)
-  active_NK = rng.random((c.samples, c.directions)) < c.active / c.directions
-  x_NA = (active_NK * rng.uniform(0.5, 1.5, active_NK.shape)) @ truth_KA
+
+  def draw(samples: int) -> np.ndarray:
+    active_NK = rng.random((samples, c.directions)) < c.active / c.directions
+    return (active_NK * rng.uniform(0.5, 1.5, active_NK.shape)) @ truth_KA
+
+  x_NA, held_out_NA = draw(c.samples), draw(c.held_out)
+  random_FA = rng.normal(size=(c.features, c.width))
   shared = {
     'n_components': c.features,
-    'alpha': c.alpha,
     'fit_algorithm': 'cd',
     'positive_code': True,
     'random_state': seed,
     'tol': 0,
   }
 
-  def classic() -> np.ndarray:
+  def classic(alpha: float) -> np.ndarray:
     learner = decomposition.DictionaryLearning(
-      max_iter=c.classic_passes, transform_algorithm='lasso_cd', **shared
-    )
-    return learner.fit(x_NA).components_
-
-  def online() -> np.ndarray:
-    learner = decomposition.MiniBatchDictionaryLearning(
-      max_iter=c.online_passes,
-      batch_size=c.batch_size,
-      max_no_improvement=None,
+      max_iter=c.classic_passes,
+      transform_algorithm='lasso_cd',
+      alpha=alpha,
       **shared,
     )
     return learner.fit(x_NA).components_
 
-  def random() -> np.ndarray:
-    return rng.normal(size=(c.features, c.width))
+  def online(alpha: float) -> np.ndarray:
+    learner = decomposition.MiniBatchDictionaryLearning(
+      max_iter=c.online_passes,
+      batch_size=c.batch_size,
+      max_no_improvement=None,
+      alpha=alpha,
+      **shared,
+    )
+    return learner.fit(x_NA).components_
+
+  def measured(atoms_FA: np.ndarray) -> dict[str, float]:
+    cosine_KF = truth_KA @ _unit(atoms_FA).T
+    return {
+      'recovered': float(cosine_KF.max(1).mean()),
+      'found': float((cosine_KF.max(1) > 0.9).mean()),
+      'atoms': float(cosine_KF.max(0).mean()),
+      'explained': explained(atoms_FA, held_out_NA, max(round(c.active), 1)),
+    }
 
   began = time.monotonic()
   autoencoder = _autoencoder(c, seed, x_NA)
   compiling = time.monotonic() - began
+  many = c.features * c.width
   table = []
-  for name, passes, learn, before in (
-    ('sparse autoencoder', c.passes, autoencoder, compiling),
-    ('DictionaryLearning', c.classic_passes, classic, 0.0),
-    ('MiniBatchDictionaryLearning', c.online_passes, online, 0.0),
-    ('random', 0, random, 0.0),
+  for name, passes, learn, penalty, before, parameters in (
+    (
+      *('sparse autoencoder', c.passes, autoencoder, c.l1, compiling),
+      2 * many + c.features + c.width,
+    ),
+    ('DictionaryLearning', c.classic_passes, classic, c.alpha, 0.0, many),
+    (
+      *('MiniBatchDictionaryLearning', c.online_passes, online, c.alpha, 0.0),
+      many,
+    ),
+    ('random', 0, lambda _: random_FA, None, 0.0, many),
   ):
-    began = time.monotonic()
-    with warnings.catch_warnings():
-      # A code that stops short of the lasso's tolerance is met again.
-      warnings.simplefilter('ignore', exceptions.ConvergenceWarning)
-      atoms_FA = learn()
-    seconds = time.monotonic() - began
-    norm_F1 = np.linalg.norm(atoms_FA, axis=1, keepdims=True)
-    cosine_KF = truth_KA @ (atoms_FA / np.where(norm_F1 > 0, norm_F1, 1)).T
+    tried = []
+    for at in [None] if penalty is None else [x * penalty for x in c.search]:
+      began = time.monotonic()
+      with warnings.catch_warnings():
+        # A code that stops short of the lasso's tolerance is met again.
+        warnings.simplefilter('ignore', exceptions.ConvergenceWarning)
+        atoms_FA = learn(at)
+      seconds = time.monotonic() - began
+      tried.append({'penalty': at, **measured(atoms_FA), 'seconds': seconds})
+    best = max(tried, key=lambda row: row['explained'])
     table.append(
       {
         'name': name,
-        'recovered': float(cosine_KF.max(1).mean()),
-        'found': float((cosine_KF.max(1) > 0.9).mean()),
-        'atoms': float(cosine_KF.max(0).mean()),
+        **best,
+        'tried': tried,
         'rows': passes * c.samples,
-        'seconds': seconds,
+        'parameters': parameters,
+        'searching': sum(row['seconds'] for row in tried),
         'compiling': before,
       }
     )
   return table
 
 
+def explained(atoms_FA: np.ndarray, x_NA: np.ndarray, atoms: int) -> float:
+  """What so many atoms a sample explain of samples, a share of their squares.
+
+  By orthogonal matching pursuit, whoever learned the atoms: the atom of the
+  largest product with what is left, then a least-squares fit of all so far.
+  """
+  unit_FA = _unit(atoms_FA)
+  left_NA, chosen_Nk = x_NA, np.zeros((len(x_NA), 0), int)
+  for _ in range(min(atoms, len(unit_FA))):
+    gain_NF = left_NA @ unit_FA.T
+    np.put_along_axis(gain_NF, chosen_Nk, -np.inf, axis=1)
+    chosen_Nk = np.column_stack([chosen_Nk, gain_NF.argmax(1)])
+    rows_NkA = unit_FA[chosen_Nk]
+    # Two atoms may be one and the same.
+    gram_Nkk = rows_NkA @ rows_NkA.swapaxes(1, 2)
+    gram_Nkk += 1e-9 * np.eye(chosen_Nk.shape[1])
+    code_Nk1 = np.linalg.solve(gram_Nkk, rows_NkA @ x_NA[..., None])
+    left_NA = x_NA - (code_Nk1 * rows_NkA).sum(1)
+  return float(1 - np.square(left_NA).sum() / np.square(x_NA).sum())
+
+
+def _unit(rows_FA: np.ndarray) -> np.ndarray:
+  """At norm 1; a row of zeros stays."""
+  norm_F1 = np.linalg.norm(rows_FA, axis=1, keepdims=True)
+  return rows_FA / np.where(norm_F1 > 0, norm_F1, 1)
+
+
 def _autoencoder(
   c: settings.Planted, seed: int, x_NA: np.ndarray
-) -> Callable[[], np.ndarray]:
+) -> Callable[[float], np.ndarray]:
   """Compiles the paper's recipe on the samples, every pass a chunk.
 
   Returns:
-    What trains it, once, and returns the decoder's rows.
+    What trains it at an L1 coefficient, and returns the decoder's rows.
   """
   batches = c.samples // c.batch_size
   stream = settings.Stream(
@@ -136,17 +194,21 @@ def _autoencoder(
     resampling=settings.Resampling(steps=()),
   )
   x_NA = jnp.asarray(x_NA, jnp.float32)
-  start = dictionary_init.start(d, states.init(d, c.width), x_NA)
-  state = states.StreamState.of(jnp.int32(0), {'d': d}, {'d': start})
+  start = dictionary_init.start(d, states.init(d, c.width), x_NA, _DOT)
+
+  def at(l1: float) -> states.StreamState:
+    own = start.replace(l1=jnp.asarray(l1, start.l1.dtype))
+    return states.StreamState.of(jnp.int32(0), {'d': d}, {'d': own})
+
   # Tokens name samples: the transformer's stand-in is a table of them.
   chunk = train.make_chunk(stream, {'d': d}, lambda lm, tokens: lm[tokens])
   tokens_CT = np.arange(c.samples, dtype=np.int32).reshape(batches, -1)
   context_C = np.arange(batches, dtype=np.int32)
   of_pass = x_NA, tokens_CT, context_C, 0 * context_C
-  compiled = chunk.lower(state, *of_pass).compile()
+  compiled = chunk.lower(at(c.l1), *of_pass).compile()
 
-  def learn() -> np.ndarray:
-    trained = state
+  def learn(l1: float) -> np.ndarray:
+    trained = at(l1)
     for _ in range(c.passes):
       trained, _ = compiled(trained, *of_pass)
     return np.asarray(trained.dictionaries['d'].sae.W_dec_FA)

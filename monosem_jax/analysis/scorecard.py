@@ -105,8 +105,9 @@ def rows(
       best = n['runs'][main]['proxies'][name]
       if best is None:
         return Figure(None, 'no feature goes with it')
-      interval = n.get('dives', {}).get(name, {}).get('r_interval')
-      return Figure(best['reported'], '', 'other documents', interval)
+      dive = n.get('dives', {}).get(name, {}).get('overlap', {}).get(main, {})
+      tokens = f'{dive["tokens"]:,} tokens' if dive else ''
+      return Figure(best['reported'], '', tokens, dive.get('r_interval'))
 
     return get
 

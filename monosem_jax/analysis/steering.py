@@ -12,7 +12,7 @@ what lies beyond makes gibberish.
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import flax.struct
 import jax
@@ -20,14 +20,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from monosem_jax.dictionary.sae import SAE, encode
-from monosem_jax.errors import UserError
-from monosem_jax.mesh import fetch
 from monosem_jax.precision import Dot
 
 # The paper's prefix.
 PROMPT = '1,2,3,4,5,6,7,8,9,10'
 # Tokens that a feature raises most, whose odds are looked at.
-_TOP = 10
+TOP = 10
 # A few rows cost nothing, and a value is to be what was asked for.
 _DOT = Dot(jnp.dtype(jnp.float32))
 
@@ -88,6 +86,17 @@ def put(
   return jax.tree.map(choose, found, held)
 
 
+def strength(pins: Pins, acts_BTA: jax.Array) -> jax.Array:
+  """How strongly features fire by themselves: f_NK, before they are pinned."""
+  own = SAE(
+    W_enc_AF=pins.W_enc_KA.T,
+    b_enc_F=pins.b_enc_K,
+    W_dec_FA=pins.W_dec_KA,
+    b_dec_A=jnp.zeros_like(pins.W_dec_KA[0]),
+  )
+  return encode(own, acts_BTA.reshape(-1, acts_BTA.shape[-1]), _DOT)
+
+
 def patch(pins: Pins, acts_BTA: jax.Array) -> jax.Array:
   """The activations with features pinned at all positions.
 
@@ -96,14 +105,7 @@ def patch(pins: Pins, acts_BTA: jax.Array) -> jax.Array:
   """
   if not pins.value_K.size:
     return acts_BTA
-  own = SAE(
-    W_enc_AF=pins.W_enc_KA.T,
-    b_enc_F=pins.b_enc_K,
-    W_dec_FA=pins.W_dec_KA,
-    b_dec_A=jnp.zeros_like(pins.W_dec_KA[0]),
-  )
-  x_NA = acts_BTA.reshape(-1, acts_BTA.shape[-1])
-  change_NK = pins.value_K - encode(own, x_NA, _DOT)
+  change_NK = pins.value_K - strength(pins, acts_BTA)
   added_NA = _DOT('nk,ka->na', change_NK, pins.W_dec_KA)
   return acts_BTA + added_NA.reshape(acts_BTA.shape)
 
@@ -122,179 +124,95 @@ def log_odds(logits_BTV: jax.Array, set_k: jax.Array) -> jax.Array:
   return of(inside_V) - of(~inside_V)
 
 
-@jax.jit
-def _doses(
-  lm, sae: SAE, feature: jax.Array, control_R: jax.Array, value_M: jax.Array
-) -> Pins:
-  """A feature at M values, and its controls: P = (1 + R) M pins of K = 1.
+def direction(added_A: np.ndarray) -> Pins:
+  """A pin that adds a direction to every position, whatever is there.
 
-  A control is the same change along another feature's decoder row, brought to
-  the same norm.
+  It fires nowhere, so that its value is the multiple of the direction added.
   """
-  own = pins(sae, feature[None], jnp.zeros(1, jnp.float32))
-  rows_RA = sae.W_dec_FA[control_R]
-  norm = lambda x_RA: jnp.linalg.norm(x_RA, axis=1, keepdims=True)
-  rows_RA = rows_RA * (norm(own.W_dec_KA) / norm(rows_RA))
-  rows_RA = jnp.concatenate([own.W_dec_KA, rows_RA])
-  shape = len(rows_RA), len(value_M)
-  many = lambda x: jnp.broadcast_to(x, (*shape, *x.shape))
-  found = jax.tree.map(many, own).replace(
-    W_dec_KA=jnp.broadcast_to(
-      rows_RA[:, None, None], (*shape, 1, rows_RA.shape[1])
-    ),
-    value_K=jnp.broadcast_to(value_M[:, None], (*shape, 1)),
-  )
-  return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
+  row_KA = np.asarray(added_A, np.float32)[None]
+  return none(1, row_KA.shape[1]).replace(W_dec_KA=row_KA)
+
+
+def along(own: Pins, row_A: np.ndarray) -> Pins:
+  """The change that a pinned feature makes, along another row.
+
+  At each position of the same sign and norm: what a feature's own direction
+  does, apart from when it is off and by how much it is turned up.
+  """
+  norm = lambda x_KA: np.linalg.norm(x_KA, axis=1, keepdims=True)
+  row_KA = np.asarray(row_A, np.float32)[None]
+  return own.replace(W_dec_KA=row_KA * (norm(own.W_dec_KA) / norm(row_KA)))
+
+
+def at_values(arms: Sequence[Pins], value_LM: np.ndarray) -> Pins:
+  """Pins of one feature each, at M values: arrays with axes L and M first."""
+  L, M = value_LM.shape
+  stacked = jax.tree.map(lambda *x: np.stack(x)[:, None], *arms)
+  many = jax.tree.map(lambda x: x.repeat(M, 1), stacked)
+  value_LMK = np.asarray(value_LM, np.float32).reshape(L, M, 1)
+  return many.replace(value_K=value_LMK)
 
 
 @jax.jit
-def _odds(lm, doses: Pins, tokens_CT: jax.Array, set_k: jax.Array):
-  """The mean log-odds of each context: unpinned [C], and by dose [P, C]."""
-
-  def of(patched):
-    return log_odds(lm(tokens_CT, patched)[0], set_k).mean(1)
-
-  pinned = lambda own: of(functools.partial(patch, own))
-  return of(None), jax.lax.map(pinned, doses)
+def strengths(lm, pins: Pins, tokens_CT: jax.Array) -> jax.Array:
+  """`strength` on all tokens of some contexts: f_NK."""
+  return strength(pins, lm.residual(tokens_CT)[1])
 
 
 @jax.jit
-def _top(lm, sae: SAE, feature_X: jax.Array) -> jax.Array:
-  """The tokens that features raise most by their logit weights, [X, k]."""
-  return jax.lax.top_k(lm.logit_weights(sae.W_dec_FA[feature_X]), _TOP)[1]
-
-
-def dose_response(
-  lm,
-  sae: SAE,
-  feature_X: Sequence[int],
-  max_F: np.ndarray,
-  live_F: np.ndarray,
-  tokens_CT: np.ndarray,
-  prompt_BT: np.ndarray,
-  sample: Callable,
-  multiple_M: Sequence[float],
-  *,
-  length: int = 64,
-  predicates: Mapping[str, np.ndarray | Callable] | None = None,
-  controls: int = 4,
-  temperature: float = 1.0,
-  seed: int = 0,
-  progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict:
-  """What features do as they are pinned to multiples of their maximum.
-
-  The control of a dose: at each position the change that the dose makes, of the
-  same sign and norm, along the decoder row of a random live feature instead.
-
-  A feature's doses and controls are one call on the device: (1 + controls)
-  multiples B rows are continued at once.
+def effects(
+  lm, held_P: Pins, tokens_CT: jax.Array, set_k: jax.Array
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+  """What pins do to the next token, and how large a change they are.
 
   Args:
     lm: the transformer.
-    sae: a dictionary of it.
-    feature_X: the features.
-    max_F: every feature's maximum.
-    live_F: whether a feature may be a control.
-    tokens_CT: contexts at whose positions the odds of the next token are taken.
-    prompt_BT: what is continued, a row each time.
-    sample: `transformer.sample.sample`.
-    multiple_M: the doses.
-    length: tokens by which each is continued.
-    predicates: by name, what may hold for a token: bool_V over the vocabulary,
-      or a function of tokens_BT, prompts included, to bool_BT.
-    controls: R, for each feature.
-    temperature: of the sampling.
-    seed: of the controls and of the sampling.
-    progress: told of features done and features in all.
+    held_P: P of them, with an axis P first.
+    tokens_CT: contexts; all is a mean over the positions of one.
+    set_k: tokens.
 
   Returns:
-    `feature_X`, `max_X`, `multiple_M`, `control_XR`, `top_ids_Xk`, and
-    `log_odds` and `share`, by predicate: of the next token being one of the
-    k = 10 whose logits the feature raises most, log p - log(1 - p), the mean
-    over positions; and the share of the tokens drawn for which the predicate
-    holds. Each is a dict of `pinned` [X, M], `control` [X, M] and `unpinned`
-    ([X] and []), and each of these of `mean`, its standard error `se` (NaN of
-    one) and `n`, what it is a mean of: contexts, or rows of the prompt; of a
-    control its features.
-
-  Raises:
-    UserError: a feature never fired, or there are too few live ones.
+    The log-odds of the next token being one of the set, unpinned: [C]. And of
+    each pin, [P, C]: `log_odds`; `kl`, KL(unpinned || pinned) of the next
+    token's distribution, in nats; `norm`, the L2 norm of the change of the
+    activations.
   """
-  predicates = predicates or {}
-  values = np.asarray(multiple_M, np.float32)
-  R, M, B = controls, len(values), len(prompt_BT)
-  key = jax.random.key(seed)
-  top_ids_Xk = np.asarray(_top(lm, sae, jnp.asarray(feature_X, jnp.int32)))
-  control_XR, odds, shares = [], [], {name: [] for name in predicates}
-  draw = functools.partial(sample, length=length, temperature=temperature)
+  clean_CTV = lm(tokens_CT)[0]
+  clean_CTV = jax.nn.log_softmax(clean_CTV)
 
-  def held(tokens_BT) -> dict[str, np.ndarray]:
-    """The share of each row's new tokens, [rows], by predicate."""
-    tokens_BT = fetch(tokens_BT)
-    on = lambda p: p(tokens_BT) if callable(p) else np.asarray(p)[tokens_BT]
-    new = slice(prompt_BT.shape[1], None)
-    return {n: on(p)[:, new].mean(1) for n, p in predicates.items()}
-
-  plain = {}
-  if predicates:
-    plain = held(draw(lm, jnp.asarray(np.tile(prompt_BT, (M, 1))), key))
-  for x, feature in enumerate(feature_X):
-    if not max_F[feature] > 0:
-      raise UserError(f'steering: feature {feature} never fired: no maximum.')
-    others = np.setdiff1d(np.flatnonzero(live_F), [feature])
-    if len(others) < R:
-      raise UserError(
-        f'steering: {R} controls are wanted for feature {feature}, and only '
-        f'{len(others)} other features are live.'
-      )
-    order = np.random.default_rng((seed, int(feature)))
-    control_XR.append(order.choice(others, R, replace=False))
-    doses = _doses(
-      lm,
-      sae,
-      jnp.asarray(feature, jnp.int32),
-      jnp.asarray(control_XR[-1], jnp.int32),
-      jnp.asarray(values * max_F[feature], sae.b_enc_F.dtype),
-    )
-    odds.append(fetch(_odds(lm, doses, tokens_CT, top_ids_Xk[x])))
-    if predicates:
-      tokens = draw(
-        lm,
-        jnp.asarray(np.tile(prompt_BT, ((1 + R) * M, 1))),
-        jax.random.fold_in(key, feature),
-        patch=patch_each,
-        patch_args=jax.tree.map(lambda a: jnp.repeat(a, B, axis=0), doses),
-      )
-      for name, share in held(tokens).items():
-        shares[name].append(share.reshape(1 + R, M, B))
-    progress(x + 1, len(feature_X))
-
-  def response(unpinned, by_dose_XRMn) -> dict:
-    by_dose_XRMn = np.asarray(by_dose_XRMn, np.float64)
-    control_XRM = by_dose_XRMn[:, 1:].mean(-1)
+  def of(own: Pins) -> dict[str, jax.Array]:
+    logits_CTV, acts_CTA = lm(tokens_CT, functools.partial(patch, own))
+    lost_CTV = clean_CTV - jax.nn.log_softmax(logits_CTV)
+    change_CTA = patch(own, acts_CTA) - acts_CTA
     return {
-      'pinned': _estimate(by_dose_XRMn[:, 0]),
-      'control': _estimate(np.moveaxis(control_XRM, 1, -1)),
-      'unpinned': _estimate(np.asarray(unpinned, np.float64)),
+      'log_odds': log_odds(logits_CTV, set_k).mean(1),
+      'kl': (jnp.exp(clean_CTV) * lost_CTV).sum(-1).mean(1),
+      'norm': jnp.linalg.norm(change_CTA, axis=-1).mean(1),
     }
 
-  return {
-    'feature_X': np.asarray(feature_X),
-    'max_X': np.asarray(max_F)[np.asarray(feature_X)],
-    'multiple_M': np.asarray(multiple_M, np.float64),
-    'control_XR': np.stack(control_XR),
-    'top_ids_Xk': top_ids_Xk,
-    'log_odds': response(
-      [unpinned for unpinned, _ in odds],
-      [x_PC.reshape(1 + R, M, -1) for _, x_PC in odds],
-    ),
-    'share': {name: response(plain[name], shares[name]) for name in predicates},
-  }
+  return log_odds(clean_CTV, set_k).mean(1), jax.lax.map(of, held_P)
 
 
-def _estimate(x: np.ndarray) -> dict:
-  """Mean and standard error over the last axis."""
-  n = x.shape[-1]
-  se = x.std(-1, ddof=1) / n**0.5 if n > 1 else np.full(x.shape[:-1], np.nan)
-  return {'mean': x.mean(-1), 'se': se, 'n': n}
+@jax.jit
+def top(lm, sae: SAE, feature_X: jax.Array) -> jax.Array:
+  """The tokens that features raise most by their logit weights, [X, k]."""
+  return jax.lax.top_k(lm.logit_weights(sae.W_dec_FA[feature_X]), TOP)[1]
+
+
+def difference_of_means(sums: dict[str, np.ndarray]) -> list:
+  """mean where on - mean where off, from sums over tokens: of each label.
+
+  None where there is no such difference: a label that is never on, or always.
+
+  Args:
+    sums: `on_KA` and `all_A`, of activations; `on_K` and `all`, of tokens.
+  """
+  found = []
+  for on_A, on in zip(sums['on_KA'], sums['on_K'], strict=True):
+    off = sums['all'] - on
+    if not (on > 0 and off > 0):
+      found.append(None)
+      continue
+    apart_A = on_A / on - (sums['all_A'] - on_A) / off
+    found.append(apart_A if apart_A.any() else None)
+  return found

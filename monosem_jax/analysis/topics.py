@@ -9,6 +9,9 @@ Shapes here: K topics, M words, P = K * M pairs, J units (neurons, or features
 of a dictionary), N tokens.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 from monosem_jax.settings import Topics
@@ -62,6 +65,37 @@ def entropy(c: Topics) -> float:
   others = c.noise / c.words
   p_M = np.array([1 - c.noise + others] + [others] * (c.words - 1))
   return float(-(p_M * np.log(np.where(p_M > 0, p_M, 1))).sum())
+
+
+def kept(c: Topics, loss: float, free: float) -> float:
+  """Which share of what a transformer has learned is there at a loss.
+
+  Learned is what its own loss, `free`, lies below ln M, that of who takes all
+  words for equally likely.
+  """
+  chance = np.log(c.words)
+  return float((chance - loss) / (chance - free))
+
+
+def choose(c: Topics, rows: Sequence[Mapping[str, Any]]) -> int | None:
+  """The penalty of a method that counts: its place among the rows of all.
+
+  The one whose units are the purest, above what their rare firing alone gives
+  them, of those that keep enough of what was learned (`c.kept`); the same rule
+  for every method. None where all lose more, or have no live unit.
+
+  Args:
+    c: the settings.
+    rows: `purity_lead` and `kept`, on text of its own.
+  """
+  lead = [
+    row['purity_lead']
+    if row['purity_lead'] is not None and row['kept'] >= c.kept
+    else -np.inf
+    for row in rows
+  ]
+  best = int(np.argmax(lead))
+  return best if np.isfinite(lead[best]) else None
 
 
 def purity(next_KM: np.ndarray, acts_PJ: np.ndarray) -> np.ndarray:

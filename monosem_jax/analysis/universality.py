@@ -10,10 +10,14 @@ belong to another transformer on the same tokens:
 
 The first and the last are correlations over a stream, and are summed up as
 `features.moments`: here is what is put in.
+
+The nearest of many is the best of as many guesses: where two dictionaries have
+nothing in common, it still has a correlation above 0. So it is found on one
+half of the documents, and its correlation is that on the other.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import flax.struct
 import jax
@@ -22,6 +26,11 @@ import numpy as np
 
 from monosem_jax.dictionary.sae import SAE, encode
 from monosem_jax.precision import Dot
+
+# Our borders: pairs are alike in activations above the first, and apart in
+# logit weights below the second. The paper shows one pair that is both, `pone`:
+# A/1/3949 and B/1/3321, 0.98 and below 0.
+ALIKE, APART = 0.8, 0.2
 
 
 @flax.struct.dataclass
@@ -122,52 +131,72 @@ class Nearest:
   """For every feature of the first set the nearest of the second.
 
   Attributes:
-    index_X: which; -1 where no other correlates with it.
-    r_X: how similar; NaN there.
+    index_X: which, found on one half; -1 where no other correlates with it
+      there, or one of the two does not vary on the other half.
+    found_X: how similar, on the half where it was found; NaN there.
+    r_X: on the other half; NaN there.
   """
 
   index_X: np.ndarray
+  found_X: np.ndarray
   r_X: np.ndarray
 
-  def median(self, live_X: np.ndarray) -> float | None:
-    """Over the features that are live; None if there is none."""
-    found = self.r_X[live_X & (self.index_X >= 0)]
-    return float(np.median(found)) if found.size else None
+
+Sets = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
 def nearest(
-  blocks: Iterable[tuple[slice, np.ndarray]],
-  live_X: np.ndarray,
-  live_Y: np.ndarray,
-) -> tuple[Nearest, Nearest]:
-  """For every feature of each set the live one of the other that correlates
-  most with it: from the first set to the second, and back.
+  blocks: Iterable[tuple[slice, np.ndarray, np.ndarray]], sets: Sets
+) -> dict[str, tuple[Nearest, Nearest]]:
+  """For every feature of each side the one of the other that correlates most
+  with it: from the first side to the second, and back.
 
   Args:
-    blocks: all features of the first set, in order, by blocks: which, and r_nY.
-    live_X, live_Y: the features that may be found.
+    blocks: all features of the first side, in order, by blocks: which, and r_nY
+      on the half that is searched, and on the other.
+    sets: by name, the features of both sides that may be found: own_X, own_Y.
+
+  Returns:
+    By the names of the sets.
   """
-  parts = []
-  index_Y, r_Y = np.zeros(live_Y.size, int), np.full(live_Y.size, -np.inf)
-  for own, r_nY in blocks:
-    parts.append(_best(r_nY, live_Y))
-    at_Y, own_r_Y = _best(r_nY.T, live_X[own])
-    better_Y = own_r_Y > r_Y
-    index_Y = np.where(better_Y, own.start + at_Y, index_Y)
-    r_Y = np.where(better_Y, own_r_Y, r_Y)
-  there = [np.concatenate(columns) for columns in zip(*parts, strict=True)]
-  return _named(*there), _named(index_Y, r_Y)
+  there: dict[str, list] = {name: [] for name in sets}
+  back = {
+    name: (
+      np.zeros(own_Y.size, int),
+      np.full(own_Y.size, -np.inf),
+      np.zeros(own_Y.size),
+    )
+    for name, (_, own_Y) in sets.items()
+  }
+  for own, found_nY, r_nY in blocks:
+    for name, (own_X, own_Y) in sets.items():
+      there[name].append(_best(found_nY, r_nY, own_Y))
+      at_Y, *r = _best(found_nY.T, r_nY.T, own_X[own])
+      better_Y = r[0] > back[name][1]
+      back[name] = tuple(
+        np.where(better_Y, new, old)
+        for new, old in zip((own.start + at_Y, *r), back[name], strict=True)
+      )
+  return {
+    name: (
+      _named(*map(np.concatenate, zip(*there[name], strict=True))),
+      _named(*back[name]),
+    )
+    for name in sets
+  }
 
 
 def _best(
-  r_XY: np.ndarray, live_Y: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-  r_XY = np.where(live_Y, r_XY, -np.inf)
-  index_X = r_XY.argmax(1)
-  return index_X, np.take_along_axis(r_XY, index_X[:, None], 1)[:, 0]
+  found_XY: np.ndarray, r_XY: np.ndarray, own_Y: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  found_XY = np.where(own_Y, found_XY, -np.inf)
+  index_X1 = found_XY.argmax(1)[:, None]
+  at = lambda x_XY: np.take_along_axis(x_XY, index_X1, 1)[:, 0]
+  return index_X1[:, 0], at(found_XY), at(r_XY)
 
 
-def _named(index_X: np.ndarray, r_X: np.ndarray) -> Nearest:
+def _named(index_X, found_X, r_X) -> Nearest:
   # A correlation of exactly 0 is one with a constant.
-  none_X = ~np.isfinite(r_X) | (r_X == 0)
-  return Nearest(np.where(none_X, -1, index_X), np.where(none_X, np.nan, r_X))
+  none_X = ~np.isfinite(found_X) | (found_X == 0) | (r_X == 0)
+  of = lambda x, none: np.where(none_X, none, x)
+  return Nearest(of(index_X, -1), of(found_X, np.nan), of(r_X, np.nan))

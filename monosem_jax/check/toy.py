@@ -34,8 +34,8 @@ def toy(c: settings.Toy) -> None:
   positive(where, t, 'topics', 'd_model', 'd_mlp', 'steps', 'batch_size', 'lr')
   positive(where, t, 'features', 'dictionary_lr', 'dictionary_contexts')
   positive(where, t, 'chunks', 'eval_contexts')
-  not_negative(where, t, 'l1')
   fraction(f'{where}.noise', t.noise)
+  fraction(f'{where}.kept', t.kept)
   need(t.words > 1, f'{where}.words', 'must be at least 2.')
   need(
     t.context > 2,
@@ -48,11 +48,22 @@ def toy(c: settings.Toy) -> None:
     f'{where}.penalties',
     'the first must be 0: the dictionary is of that transformer.',
   )
+  for x in t.l1s:
+    need(x >= 0, f'{where}.l1s', f'must not be below 0, not {x}.')
+  need(
+    len(t.l1s) == len(t.penalties),
+    f'{where}.l1s',
+    f'{len(t.l1s)} are not as many as the {len(t.penalties)} penalties of the '
+    'transformers: neither is to be tuned more finely.',
+  )
   where = 'toy.planted'
   positive(where, d, 'width', 'directions', 'active', 'samples', 'features')
   positive(where, d, 'batch_size', 'alpha', 'lr', 'passes')
-  positive(where, d, 'classic_passes', 'online_passes')
+  positive(where, d, 'classic_passes', 'online_passes', 'held_out')
   not_negative(where, d, 'l1')
+  need(bool(d.search), f'{where}.search', 'names none.')
+  for x in d.search:
+    need(x > 0, f'{where}.search', f'must be above 0, not {x}.')
   need(
     d.active <= d.directions,
     f'{where}.active',

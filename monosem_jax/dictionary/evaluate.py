@@ -95,10 +95,10 @@ def evaluate(
     For each dictionary the numbers of report.json that it takes no training to
     know. Losses are nats per predicted token. `loss_recovered` and
     `loss_recovered_reason`: see `recovered`; `explained_variance` is about the
-    mean;
-    `mse` is the mean over tokens and elements; `silent`, the features that
-    never fired on this sample (what features are is said by `features.census`,
-    on more tokens). `fired_F` is an array: on how many tokens each fired.
+    mean; `mse` is the mean over tokens and elements; `silent`, the features
+    that never fired on this sample (what features are is said by
+    `features.census`, on more tokens). `fired_F` is an array: on how many
+    tokens each fired.
   """
   total, tokens, predicted = None, 0, 0
   for tokens_BT in batches:

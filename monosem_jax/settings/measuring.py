@@ -77,6 +77,14 @@ class Splitting:
   # Masked cosine similarity above which two features are joined (the paper:
   # about 0.4).
   threshold: float = 0.4
+  # Our filters of children: the least density (fewer than 5% of the live
+  # features of the paper's A/1 lie below), and the least share of a child's
+  # activation that is where the parent fires, and on the parent's label.
+  floor: float = 5e-5
+  purity: float = 0.5
+  # Features of about a parent's density whose children are counted beside its,
+  # at most.
+  nulls: int = 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,8 +93,8 @@ class Steering:
 
   # Multiples of a feature's largest activation it is pinned to.
   doses: tuple[float, ...] = (-10.0, -1.0, 0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
-  # Samples of each dose, and their tokens.
-  samples: int = 16
+  # Samples of each dose, and their tokens; controls share as many.
+  samples: int = 64
   tokens: int = 32
   # Features steered: the best of each proxy, at most; random live features
   # beside each; contexts at whose positions odds are taken.
@@ -106,14 +114,22 @@ class Automata:
   # (probability that the target fires next, above what it does anyway).
   edges: int = 16
   threshold: float = 0.1
-  # Machines of each kind that are listed; contexts behind each measured edge.
+  # Permutations of the rows of logit weights that say what chance makes, and
+  # the false discovery rate up to which machines are kept. Fewer than 1 / q
+  # permutations can keep no machine that is alone of its kind.
+  permutations: int = 20
+  q: float = 0.05
+  # Machines of each kind that are listed; held-out contexts in which pairs of
+  # tokens are counted, at most, and those behind each effect of pinning.
   machines: int = 10
+  held_out: int = 2_048
   contexts: int = 64
   # What a feature is pinned to where effects are measured and machines walked,
   # in maxima: at 1, most walks stray.
   strength: float = 2.0
-  # Tokens of the text that walks a machine.
+  # Tokens of a text that walks a machine, and how many texts there are.
   walk: int = 24
+  walks: int = 8
 
 
 @dataclasses.dataclass(frozen=True)

@@ -60,15 +60,18 @@ class Topics:
   steps: int = 1_500
   batch_size: int = 128
   lr: float = 3e-3
-  # The dictionary of the transformer without a penalty: F, contexts and rows of
-  # a batch, chunks of 64 batches.
+  # The dictionaries of the transformer without a penalty: F, as many penalties
+  # as the transformers have, contexts of a batch, chunks of 64 batches.
   features: int = 512
-  l1: float = 0.01
+  l1s: tuple[float, ...] = (0.001, 0.003, 0.01, 0.02, 0.05, 0.1)
   dictionary_lr: float = 1e-3
   dictionary_contexts: int = 32
   chunks: int = 64
-  # Contexts that all are measured on.
+  # Contexts that all are measured on, and as many others on which a penalty of
+  # each kind is chosen: the purest, above chance, of those that keep this share
+  # of what the transformer without a penalty has learned.
   eval_contexts: int = 2_048
+  kept: float = 0.9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +82,9 @@ class Planted:
   directions: int = 64
   # Directions of a sample, on average, with weights of U(0.5, 1.5).
   active: float = 2.0
-  # A multiple of `batch_size`.
+  # A multiple of `batch_size`; and those on which penalties are chosen.
   samples: int = 8_192
+  held_out: int = 2_048
   # Atoms of every dictionary.
   features: int = 96
   batch_size: int = 256
@@ -90,9 +94,11 @@ class Planted:
   classic_passes: int = 5
   online_passes: int = 1
   # The autoencoder's.
-  l1: float = 0.005
+  l1: float = 0.015
   lr: float = 3e-3
   passes: int = 128
+  # Multiples of `alpha` and of `l1` that are tried.
+  search: tuple[float, ...] = (0.3, 1.0, 3.0)
 
 
 @dataclasses.dataclass(frozen=True)

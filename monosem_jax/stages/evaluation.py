@@ -41,9 +41,11 @@ def measure(
     del numbers['fired_F']
     write_json(w.evaluation(name) / 'numbers.json', numbers)
     w.evaluation_stamp(name, model).write(w.evaluation(name))
+    share, why = numbers['loss_recovered'], numbers['loss_recovered_reason']
+    recovered = f'none ({why})' if share is None else f'{share:.1%}'
     w.log(
       f'sae/{name}: L0 {numbers["l0"]:.1f}, loss recovered '
-      f'{numbers["loss_recovered"]:.1%}, explained variance '
+      f'{recovered}, explained variance '
       f'{numbers["explained_variance"]:.1%}, {numbers["silent"]:,} silent on '
       f'{numbers["sample_tokens"]:,} held-out tokens'
     )

@@ -5,13 +5,14 @@
 monosem.views.automata = (() => {
   const { data, card } = monosem;
   const { element, link, panel, table } = monosem.dom;
-  const { count, fixed, percent } = monosem.format;
+  const { count, digits, fixed, percent } = monosem.format;
   const { href } = monosem.router;
   const TITLES = {
     'self-loop': 'Self-loops',
     'two-cycle': 'Two-cycles',
     cycle: 'Cycles',
     chain: 'Chains',
+    clique: 'Cliques',
   };
   const WAY = 6; // features of the way here that are shown
 
@@ -23,7 +24,10 @@ monosem.views.automata = (() => {
   const strings = (list) =>
     element('span', 'chips', list.map(monosem.tokens.chipOf));
 
-  // A share of a maximum, plus or minus its standard error.
+  const within = (ends) =>
+    ends ? ` (${fixed(ends[0])} to ${fixed(ends[1])})` : '';
+
+  // A change of a probability, plus or minus its standard error.
   const effect = (mean, error) => {
     if (error === null || error === undefined) return '–';
     const sign = mean >= 0 ? '+' : '−';
@@ -51,7 +55,12 @@ monosem.views.automata = (() => {
       'machines',
       [...kinds].flatMap(([kind, nodes]) => [
         element('h3', '', TITLES[kind] ?? kind),
-        element('span', 'note', `${count(meta.count[kind])} found`),
+        element(
+          'span',
+          'note',
+          `${count(meta.surviving[kind])} of ${count(meta.count[kind])} survive, ` +
+            `${count(meta.ordered[kind])} ordered`,
+        ),
         element('ol', '', nodes),
       ]),
     );
@@ -96,8 +105,9 @@ monosem.views.automata = (() => {
       weight: m.predicted[k],
       text: fixed(m.predicted[k]),
       title:
-        `${e.from} to ${e.to}: predicted ${fixed(m.predicted[k])}, pinned ` +
-        `${effect(e.pinned, e.pinned_se)} maxima`,
+        `${e.from} to ${e.to}: predicted ${fixed(m.predicted[k])}, observed ` +
+        `${fixed(e.observed)} where the base rate is ${digits(e.base)}, ` +
+        `pinned ${effect(e.pinned, e.pinned_se)}`,
     }));
     const options = { label: 'Edges by predicted probability' };
     // A chain has a beginning and an end.
@@ -110,20 +120,47 @@ monosem.views.automata = (() => {
       : monosem.graph.circle(boxes, edges, options);
   }
 
+  const ORDERS = new Map([
+    [true, 'it has an order'],
+    [false, 'it has no order'],
+    [null, 'one feature has no order'],
+  ]);
+
   const measured = (m) =>
     panel(
       'Edges',
       'predicted: by how much likelier the next feature fires than it does' +
-        ' anyway, from logit weights; measured: by how many of its maxima its' +
-        ' activation on the next token changes when the one before is pinned,' +
-        ' or ablated where it fires',
+        ' anyway, from logit weights; observed in held-out text: how often it' +
+        ' fires next where the one before does (95% interval over groups of' +
+        ' documents), how often it fires anyway, how often the edge is walked' +
+        ' in reverse, and how often the one before stays; pinned, or ablated' +
+        ' where it fires: by how much likelier the next one fires (± standard' +
+        ' error over contexts)',
       [
+        element(
+          'p',
+          '',
+          `q ${digits(m.q)}; permuted rows make ` +
+            `${fixed(m.expected)} as strong. In held-out text ` +
+            `${ORDERS.get(m.ordered)}${
+              m.asymmetry !== null
+                ? `, asymmetry at least ${fixed(m.asymmetry)}`
+                : ''
+            }.`,
+        ),
         table(
-          ['from', 'to', 'predicted', 'pinned', 'ablated', 'contexts'],
+          [
+            ...['from', 'to', 'predicted', 'observed', 'base rate', 'reverse'],
+            ...['stays', 'pinned', 'ablated', 'contexts'],
+          ],
           m.measured.map((e, k) => [
             e.from,
             e.to,
             fixed(m.predicted[k]),
+            fixed(e.observed) + within(e.observed_interval),
+            digits(e.base),
+            fixed(e.reverse),
+            fixed(e.stays),
             effect(e.pinned, e.pinned_se),
             effect(e.ablated, e.ablated_se),
             e.contexts.map((n) => count(n)).join(', '),
@@ -133,10 +170,9 @@ monosem.views.automata = (() => {
       'wideblock',
     );
 
-  // The sampled text, each token with the state that fired most on it.
-  function walk(m) {
-    const { tokens, nodes, on_machine: share } = m.text;
-    const pieces = tokens.map((token, i) => {
+  // Tokens with the state of each below it; -1 where there is none.
+  const steps = (tokens, nodes) =>
+    tokens.map((token, i) => {
       const chip = monosem.tokens.chipOf(token);
       const own = nodes[i];
       if (own < 0) return element('span', 'step off', [chip]);
@@ -146,12 +182,93 @@ monosem.views.automata = (() => {
       step.append(mark);
       return step;
     });
+
+  // Where its features fire in turn in text that nobody trained on.
+  const excerpt = (m) =>
+    m.excerpt
+      ? panel(
+          'In held-out text',
+          `${count(m.excerpt.length)} tokens on which its features fire in` +
+            ` turn, the longest run, in ${m.excerpt.subset}`,
+          [
+            element(
+              'p',
+              'walk excerpt',
+              steps(m.excerpt.tokens, m.excerpt.nodes),
+            ),
+          ],
+        )
+      : element('p', 'silent', 'Its features never fire in turn there.');
+
+  // The sampled text, each token with the state that fired most on it.
+  function walk(m) {
+    const { tokens, nodes, on_machine: share, unpinned, walks } = m.text;
     return panel(
       'A walk',
       'text sampled while the features are pinned in turn; below each token' +
-        ` the state that fires most on it, on ${percent(share)} of the tokens`,
-      [element('p', 'walk', pieces)],
+        ` the state that fires most on it. Of ${count(walks)} walks,` +
+        ` ${percent(share)} of the tokens are on the machine, and` +
+        ` ${percent(unpinned)} without pins, after the same prompts`,
+      [element('p', 'walk', steps(tokens, nodes))],
     );
+  }
+
+  const family = ({ kind, features }) => {
+    if (kind !== 'cycle') return TITLES[kind];
+    return features ? `Cycles of ${features}` : 'Longer cycles';
+  };
+
+  // What is found at all, beside what chance makes.
+  function evidence(meta) {
+    const edges = Object.entries(meta.transitions).map(([name, e]) => [
+      `${name} (${count(e.edges)})`,
+      count(e.rising),
+      digits(e.median_observed),
+      digits(e.median_base),
+    ]);
+    const named = meta.named.map((x) =>
+      element('li', '', [
+        element('b', '', `${x.name}: `),
+        x.survives ? 'survives' : `not found: ${x.not_found}`,
+        ...(x.machine ? [measured(x.machine), excerpt(x.machine)] : []),
+      ]),
+    );
+    const body = [
+      element('summary', '', 'Beside chance'),
+      element(
+        'p',
+        'note',
+        'Rows of logit weights are permuted among the' +
+          ` ${count(meta.live)} live features, ${count(meta.permutations)}` +
+          ' times, and machines searched for as before. A machine survives if' +
+          ` its q-value is at most ${meta.q} (Benjamini and Hochberg, over all` +
+          ' tuples of features; its weakest edge against those that permuted' +
+          ' rows make).',
+      ),
+      table(
+        ['kind', 'found', 'permuted: mean', 'sd', 'least', 'most', 'survive'],
+        meta.null.map((row) => [
+          family(row),
+          count(row.found),
+          digits(row.null_mean),
+          digits(row.null_sd),
+          count(row.null_min),
+          count(row.null_max),
+          count(row.surviving),
+        ]),
+      ),
+      element(
+        'p',
+        'note',
+        `Edges above ${meta.threshold} in ${count(meta.held_out_tokens)}` +
+          ' held-out pairs of tokens: on how many the next feature fires more' +
+          ' often than anyway, at the same false discovery rate.',
+      ),
+      table(['edges', 'rise', 'median observed', 'median base rate'], edges),
+      element('p', 'note', 'Systems that the paper names'),
+      element('ul', 'named', named),
+    ];
+    return element('details', 'evidence', body);
   }
 
   function one(meta, n, place) {
@@ -160,6 +277,7 @@ monosem.views.automata = (() => {
     const title = (TITLES[m.kind] ?? m.kind).replace(/s$/, '');
     const from = m.nodes.length === 1 ? 'feature' : 'features';
     place.append(
+      evidence(meta),
       element('div', 'machine', [
         listed(meta, n),
         element('article', '', [
@@ -171,6 +289,7 @@ monosem.views.automata = (() => {
             'wideblock',
           ),
           measured(m),
+          excerpt(m),
           walk(m),
         ]),
       ]),
@@ -274,8 +393,10 @@ monosem.views.automata = (() => {
         'silent',
         `${count(meta.edges)} edges were predicted over ${count(meta.tokens)}` +
           ` tokens, ${count(meta.edges_above_threshold)} of them above the` +
-          ` threshold; in these lie ${found.join(', ')}.`,
+          ` threshold; in these lie ${found.join(', ')}, none of which stands` +
+          ' out from chance.',
       ),
+      evidence(meta),
     );
   }
 

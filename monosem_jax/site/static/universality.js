@@ -52,7 +52,8 @@ monosem.views.universality = (() => {
     ]);
     return panel(
       'The nearest of the other set',
-      `by Pearson’s r of activations over ${count(meta.tokens)} tokens`,
+      'by Pearson’s r of activations, found on one half of the documents;' +
+        ` r is that over ${count(meta.tokens)} tokens of the other`,
       [table(['', 'of', 'among', 'features', 'median r', 'the paper'], rows)],
     );
   }

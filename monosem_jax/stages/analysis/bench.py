@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -16,13 +16,11 @@ from monosem_jax.files import read_json
 from monosem_jax.interop import saelens
 from monosem_jax.precision import Dot, compute_dtype
 from monosem_jax.stages import lm as lm_stage, programs
+from monosem_jax.stages.analysis import documents
 from monosem_jax.text import stream
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.model import Transformer
 from monosem_jax.workdir import Workdir
-
-# Groups of documents that intervals are drawn over, see `Bench.groups`.
-GROUPS = 64
 
 
 class NotHere(Exception):
@@ -199,39 +197,20 @@ class Bench:
         yield tokens_BT[own_B], context_B[own_B]
 
     try:
-      for tokens_BT, context_B in _regrouped(chosen(), B):
+      for tokens_BT, context_B in documents.regrouped(chosen(), B):
         extra = () if labels is None else labels(tokens_BT, context_B)
         yield tuple(self.put(x) for x in (tokens_BT, *extra))
     finally:
       opened.close()
       bar.close()
 
-  def document(self, split: str, context_B: np.ndarray) -> np.ndarray:
-    """The document of every token of some contexts, document_BT."""
-    index_B = self.store.stream_index(split, np.asarray(context_B))
-    at_T = np.arange(self.store.context)
-    return self.store.document_of(split, index_B[:, None], at_T)
-
   def halves(self, split: str, context_B: np.ndarray) -> np.ndarray:
-    """Which half of the documents each context is of: 0, 1, or -1 of both.
-
-    By a bit of the hash of a document's text. What is chosen on one half and
-    reported on the other is therefore reported on other documents; contexts in
-    which documents of both halves meet are of neither.
-    """
-    digest = self.store.tables[split].digest
-    half_BT = (digest[self.document(split, context_B)] >> 20) & 1
-    first_B = half_BT[:, 0].astype(np.int64)
-    return np.where((half_BT == half_BT[:, :1]).all(1), first_B, -1)
+    """Which half of the documents contexts are of, see `documents.halves`."""
+    return documents.halves(self.store, split, context_B)
 
   def groups(self, split: str, context_B: np.ndarray) -> np.ndarray:
-    """The group of each token's document, 0 .. GROUPS - 1: group_BT, int32.
-
-    By other bits of its hash: the unit of intervals over documents.
-    """
-    digest = self.store.tables[split].digest
-    group_BT = (digest[self.document(split, context_B)] >> 24) % GROUPS
-    return group_BT.astype(np.int32)
+    """The group of each token's document, see `documents.groups`."""
+    return documents.groups(self.store, split, context_B)
 
   def numbers(self, name: str) -> dict[str, Any]:
     """Those of an analysis that comes before.
@@ -279,25 +258,6 @@ class Bench:
   @functools.cached_property
   def vocabulary(self) -> list[str]:
     return self.store.tokenizer.token_strings()
-
-
-def _regrouped(
-  parts: Iterable[tuple[np.ndarray, ...]], size: int
-) -> Iterator[tuple[np.ndarray, ...]]:
-  """The rows of parts, `size` at a time; a last few are left out, unless they
-  are all there are."""
-  kept, whole = None, False
-  for part in parts:
-    kept = part if kept is None else tuple(map(_joined, kept, part))
-    if len(kept[0]) >= size:
-      yield tuple(x[:size] for x in kept)
-      kept, whole = tuple(x[size:] for x in kept), True
-  if not whole and kept is not None and len(kept[0]):
-    yield kept
-
-
-def _joined(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-  return np.concatenate([x, y])
 
 
 @functools.cache

@@ -1,17 +1,19 @@
 """The deep dives: the feature of each proxy, and the neuron that is nearest.
 
 The paper's feature deep dives, a page each, and the same for every proxy that
-the corpus has; `analysis.labels`.
+the corpus has; `analysis.labels`. Both are found on one half of the documents;
+all that is told of them is of the other half.
 """
 
 import pathlib
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from monosem_jax.analysis import figures, labels
+from monosem_jax.analysis import figures, labels, ranks
 from monosem_jax.features import moments
 from monosem_jax.files import write_file
-from monosem_jax.stages.analysis import pages
+from monosem_jax.stages.analysis import bests, pages, versus
 from monosem_jax.stages.analysis.bench import (
   Bench,
   NotHere,
@@ -22,100 +24,115 @@ from monosem_jax.stages.analysis.bench import (
 from monosem_jax.stages.analysis.labelled import Labelled
 from monosem_jax.stages.analysis.words import described
 
-# Intervals of activation, as the paper's pages have them.
-_INTERVALS = 11
+# What is told of a feature and of a neuron, each with its interval.
+_TOLD: Mapping[str, Callable[[labels.Overlap], np.ndarray]] = {
+  'r': labels.pearson,
+  'sensitivity': lambda o: labels.sensitivity(o)[0],
+  'activation_on': lambda o: labels.sensitivity(o)[1],
+  'average_precision': lambda o: ranks.average_precision(o.on_KB, o.off_KB),
+}
 
 
 def make(
   bench: Bench,
   labelled: Labelled,
   best: dict[str, list[labels.Best | None]],
-  r_XY: np.ndarray,
+  r_XY: Sequence[np.ndarray],
+  sides: Sequence[versus.Side],
   out: pathlib.Path,
 ) -> dict:
-  """The feature of each proxy, as a page with its pictures, and the neuron."""
+  """The feature of each proxy, as a page with its pictures, and the neuron.
+
+  Args:
+    bench, labelled: the run and its labels.
+    best: by subject, of each label.
+    r_XY: of the main dictionary's features and the labels, on both halves.
+    sides: see `versus.of_label`.
+    out: where pages are written.
+  """
   main, names = bench.main, labelled.proxy_names
   chosen = {k: best[main.name][k] for k in range(len(names))}
   chosen = {k: b.index for k, b in chosen.items() if b is not None}
-  overlaps = {main.run: _overlaps(bench, labelled, main, chosen)}
-  neurons = {}
-  own = best.get(f'{main.model}_neurons')
-  if own is not None:
-    neurons = {k: own[k] for k in chosen if own[k] is not None}
-    s, at = bench.neurons(main.model), {k: b.index for k, b in neurons.items()}
-    overlaps[s.run] = _overlaps(bench, labelled, s, at)
   twins = _twins(bench, chosen)
   found = {}
   for k, i in chosen.items():
-    name, b, neuron = names[k], best[main.name][k], neurons.get(k)
+    name, b = names[k], best[main.name][k]
+    overlaps = {}
+    for s, _, told in sides:
+      own = best[s.name][k]
+      if own is not None:
+        overlaps[s.run] = _overlap(told, k, own.index)
+    neuron = None
+    if len(sides) > 1:
+      neuron = best[sides[1][0].name][k]
     numbers = {
       'feature': f'{main.run}/{i}',
       'r': b.reported,
       'r_where_found': b.found,
       'neuron': neuron and f'{main.model}/neurons/{neuron.index}',
       'neuron_r': neuron and neuron.reported,
-      'share_of_tokens': labelled.proxies.share[name],
+      'base_rate': overlaps[main.run]['base_rate'],
       'density': float(main.table.density_F[i]),
       'max': float(main.table.max_F[i]),
       **described(bench, main, i),
       **_predicted(labelled, k, main, i),
       'coefficients': _coefficients(main, i),
       'twin': twins.get(k),
-      'companions': _companions(bench, r_XY[:, k], i),
-      'overlap': {run: own[k] for run, own in overlaps.items() if k in own},
+      'companions': _companions(bench, [r[:, k] for r in r_XY], i),
+      'overlap': overlaps,
     }
-    for run, overlap in numbers['overlap'].items():
+    for run, overlap in overlaps.items():
       stem = name if run == main.run else f'{name}_neuron'
-      _draw(bench, name, overlap, out / stem)
+      _draw(name, overlap, out / stem)
     write_file(out / f'{name}.md', pages.dive(name, numbers, bench).encode())
     found[name] = numbers
   return found
 
 
-def _overlaps(
-  bench: Bench, labelled: Labelled, s: Subject, at: dict[int, int]
-) -> dict[int, dict]:
-  """Of pairs of a proxy and a feature: where both are on, by interval."""
-  if not at:
-    return {}
-  of, which, features = activations(bench.dot), list(at), list(at.values())
-  largest_K = np.maximum(s.table.max_F[features], 1e-6)
-  edges_KI = largest_K[:, None] * np.arange(_INTERVALS) / _INTERVALS
-
-  def pair(args, batch):
-    f_NK = of(args, batch)
-    return f_NK, batch[1].reshape(f_NK.shape)
-
-  o = moments.collect(
-    labels.make_step(pair, edges_KI),
-    (bench.lm(s.model), part(s.sae, np.array(features))),
-    bench.batches(
-      f'dives/{s.name}',
-      lambda tokens_BT, _: (labelled.on(tokens_BT)[..., which],),
-    ),
+def _overlap(told: bests.Told, k: int, i: int) -> dict:
+  """Where a proxy and a feature are both on, by interval of activation."""
+  one = told.of([(k, i)])
+  whole, s = one.whole(), told.subject
+  rough = whole.replace(
+    on_KB=_rough(whole.on_KB),
+    off_KB=_rough(whole.off_KB),
+    mass_on_KB=_rough(whole.mass_on_KB),
+    mass_off_KB=_rough(whole.mass_off_KB),
   )
-  share_KB, (with_on_KB, with_off_KB) = (
-    labels.specificity(o),
-    labels.expected_value(o),
+  share_KB, (mass_on_KB, mass_off_KB) = (
+    labels.specificity(rough),
+    labels.expected_value(rough),
   )
-  finds_K, mass_K = labels.sensitivity(o)
-  return {
-    k: {
-      'feature': f'{s.run}/{at[k]}',
-      'edges': edges_KI[n],
-      'on': o.on_KB[n],
-      'off': o.off_KB[n],
-      'mass_on': with_on_KB[n],
-      'mass_off': with_off_KB[n],
-      'specificity': share_KB[n],
-      'sensitivity': finds_K[n],
-      'activation_on': mass_K[n],
-    }
-    for n, k in enumerate(at)
+  numbers = {
+    'feature': f'{s.run}/{i}',
+    'tokens': int(whole.on_KB.sum() + whole.off_KB.sum()),
+    'base_rate': float(labels.base_rate(whole)[0]),
+    'edges': ranks.edges(s.table.max_F[[i]], bests.INTERVALS)[0],
+    'on': rough.on_KB[0],
+    'off': rough.off_KB[0],
+    'mass_on': mass_on_KB[0],
+    'mass_off': mass_off_KB[0],
+    'specificity': share_KB[0],
+  }
+  for key, of in _TOLD.items():
+    numbers[key] = float(of(whole)[0])
+    numbers[f'{key}_interval'] = versus.interval(one, of)
+  f1 = versus.value(one, 'f1')
+  fine_I = ranks.edges(s.table.max_F[[i]], whole.on_KB.shape[1] - 1)[0]
+  return numbers | {
+    'f1': f1['reported'],
+    'f1_interval': f1['interval'],
+    'f1_threshold': float(fine_I[one.threshold_K[0]]),
   }
 
 
-def _draw(bench: Bench, name: str, o: dict, stem: pathlib.Path) -> None:
+def _rough(x_KB: np.ndarray) -> np.ndarray:
+  """Sums by the paper's intervals, of sums by finer ones; bin 0 stays."""
+  fine_KIJ = x_KB[:, 1:].reshape(len(x_KB), bests.INTERVALS, -1)
+  return np.concatenate([x_KB[:, :1], fine_KIJ.sum(-1)], 1)
+
+
+def _draw(name: str, o: dict, stem: pathlib.Path) -> None:
   """Tokens by activation, and the paper's expected value plot."""
   middle_I = o['edges'] + o['edges'][1] / 2
   for kind, on, off, y in (
@@ -126,7 +143,7 @@ def _draw(bench: Bench, name: str, o: dict, stem: pathlib.Path) -> None:
       stem.with_name(f'{stem.name}_{kind}.png'),
       [f'{x:.2g}' for x in middle_I],
       {f'{name} on': o[on][1:], f'{name} off': o[off][1:]},
-      f'{o["feature"]} on {bench.tokens:,} tokens, where it fires.',
+      f'{o["feature"]} on {o["tokens"]:,} tokens, where it fires.',
       'activation, middle of the interval',
       y,
       stacked=True,
@@ -151,29 +168,39 @@ def _twins(bench: Bench, at: dict[int, int]) -> dict[int, dict]:
     (bench.lm(main.model), part(main.sae, np.array(list(at.values())))),
     (bench.lm(match.model), match.sae),
   )
-  r_KF = moments.correlation(
-    moments.collect(
-      moments.make_step(pair, bench.dot), sides, bench.batches('dives/twins')
+  step = moments.make_step(pair, bench.dot)
+  found_KF, told_KF = (
+    moments.correlation(
+      moments.collect(step, sides, bench.batches('dives/twins', half=half))
     )
+    for half in (0, 1)
   )
+  twin_K = found_KF.argmax(1)
   return {
-    k: {'feature': f'{match.run}/{r_F.argmax()}', 'r': float(r_F.max())}
-    for k, r_F in zip(at, r_KF, strict=True)
+    k: {'feature': f'{match.run}/{i}', 'r': float(r_F[i])}
+    for k, i, r_F in zip(at, twin_K, told_KF, strict=True)
   }
 
 
-def _companions(bench: Bench, r_F: np.ndarray, i: int) -> list[dict]:
-  """Other live features of the main dictionary that go with the proxy."""
+def _companions(bench: Bench, r_F: Sequence[np.ndarray], i: int) -> list[dict]:
+  """Other live features of the main dictionary that go with the proxy.
+
+  Args:
+    bench: the run.
+    r_F: with the proxy, on the half where they are looked for and the other.
+    i: the feature of the proxy.
+  """
   main = bench.main
-  r_F = np.where(main.live_F, r_F, -1)
-  r_F[i] = -1
+  found_F, told_F = r_F
+  found_F = np.where(main.live_F, found_F, -1)
+  found_F[i] = -1
   return [
     {
       'feature': f'{main.run}/{j}',
-      'r': float(r_F[j]),
+      'r': float(told_F[j]),
       **described(bench, main, int(j)),
     }
-    for j in np.argsort(-r_F)[:4]
+    for j in np.argsort(-found_F)[:4]
   ]
 
 

@@ -1,10 +1,10 @@
-"""How decoder rows lie to one another; `analysis.geometry`."""
+"""How decoder rows lie to one another; `analysis.geometry` and `agreement`."""
 
 import pathlib
 
 import numpy as np
 
-from monosem_jax.analysis import figures, geometry
+from monosem_jax.analysis import agreement, figures, geometry, intervals
 from monosem_jax.features import moments
 from monosem_jax.files import write_arrays
 from monosem_jax.stages.analysis.bench import (
@@ -18,6 +18,10 @@ from monosem_jax.stages.analysis.words import described
 
 # Features of the main dictionary whose activations are correlated, at most.
 _CORRELATED = 4_096
+# Rows behind the trustworthiness of a layout, at most.
+_TRUSTED = 4_096
+# Draws of random rows, and of random layouts.
+_DRAWS = 5
 # Features that can be laid out in the dimensions clusters are found in.
 _FEWEST = geometry.CLUSTER_DIMENSIONS + 2
 
@@ -31,7 +35,7 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
     )
   upto = growing.index(bench.main) + 1
   # The paper's two layouts: up to the main dictionary, and the next larger.
-  numbers: dict = {'layouts': {}}
+  numbers: dict = {'layouts': {}, 'trustworthiness': {}}
   for name, own in (('small', growing[:upto]), ('large', growing[: upto + 1])):
     if name == 'large' and len(own) == upto:
       continue
@@ -51,6 +55,7 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
       numbers['unclustered'] = int((clusters.cluster_F < 0).sum())
     write_arrays(out / f'{name}.npz', columns)
     numbers['layouts'][name] = [s.run for s in own]
+    numbers['trustworthiness'][name] = _trust(rows_FA, position_F2, seed)
     figures.scatter(
       out / f'{name}.png',
       {s.run: tuple(position_F2[runs_F == k].T) for k, s in enumerate(own)},
@@ -62,9 +67,37 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
   runs = {}
   for s in bench.subjects():
     if s.live_F.sum() > 2:
-      found = geometry.clumping(s.rows_FA[s.live_F], seed)
-      runs[s.run] = {f'clumping_{k}': x for k, x in found.items()}
-  return numbers | {'runs': runs, 'agreement': _agreement(bench)}
+      near_F, random_F = geometry.clumping(s.rows_FA[s.live_F], seed)
+      runs[s.run] = {
+        'clumping_nearest': float(near_F.mean()),
+        'clumping_nearest_interval': intervals.of(near_F, np.mean),
+        'clumping_nearest_random': float(random_F.mean()),
+        'clumping_features': near_F.size,
+      }
+  numbers |= {'runs': runs, 'interval_unit': 'features'}
+  numbers['agreement'] = _agreements(bench)
+  _bars(bench.main.run, numbers, out / 'agreement.png')
+  return numbers
+
+
+def _trust(rows_FA: np.ndarray, position_F2: np.ndarray, seed: int) -> dict:
+  """The trustworthiness of a layout, beside the same positions shuffled."""
+  rng = np.random.default_rng(seed)
+  chosen = rng.permutation(len(rows_FA))[:_TRUSTED]
+  rows_FA, position_F2 = rows_FA[chosen], position_F2[chosen]
+  k = min(geometry.NEIGHBOURS, (chosen.size - 1) // 2)
+  trust_F = agreement.trustworthiness(rows_FA, position_F2, k)
+  random = [
+    agreement.trustworthiness(rows_FA, rng.permutation(position_F2), k).mean()
+    for _ in range(_DRAWS)
+  ]
+  return {
+    'features': int(chosen.size),
+    'neighbours': k,
+    'value': float(trust_F.mean()),
+    'interval': intervals.of(trust_F, np.mean),
+    'random_layout': _spread(random),
+  }
 
 
 def _together(own: list[Subject]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -94,27 +127,114 @@ def _clusters(bench: Bench, own, runs_F, at_F, clusters) -> list[dict]:
   return found
 
 
-def _agreement(bench: Bench) -> dict:
-  """Whether rows that are near fire alike, and have like logit weights."""
-  s, of = bench.main, activations(bench.dot)
-  chosen = np.flatnonzero(s.live_F)
-  chosen = np.random.default_rng(bench.config.seed).permutation(chosen)
-  chosen = np.sort(chosen[:_CORRELATED])
+def _agreements(bench: Bench) -> dict:
+  """Whether rows that are near fire alike: of the main dictionary, of random
+  rows in place of its own, and of a random dictionary.
+
+  The first control says what chance gives. The features of the second fire by
+  the very rows that are compared: what agrees there was not learned.
+  """
+  s, seed = bench.main, bench.config.seed
+  chosen = _chosen(s, _CORRELATED, seed)
+  r_FF = _correlations(bench, s, chosen)
+  found = _agreement(s.rows_FA[chosen], r_FF, seed)
+  n, k = chosen.size, found['neighbours']
+  draws = [
+    _agreement(geometry.random_rows(n, s.rows_FA.shape[1], seed + d), r_FF, d)
+    for d in range(1, _DRAWS + 1)
+  ]
+  control = f'{s.model}_random'
+  names = [other.name for other in bench.subjects()]
+  random: dict = {'reason': 'random is not among analysis.controls'}
+  if control in names:
+    other = bench.subject(control)
+    others = _chosen(other, n, seed)
+    random = {'reason': f'{other.run} has {others.size} live features'}
+    if others.size >= _FEWEST:
+      own_FF = _correlations(bench, other, others)
+      random = {'of': other.run, 'features': int(others.size)}
+      random |= _agreement(other.rows_FA[others], own_FF, seed)
+  return {
+    'of': s.run,
+    'features': int(n),
+    'tokens': bench.tokens,
+    **found,
+    'random_rows': {
+      'spearman': _spread([x['spearman'] for x in draws]),
+      'overlap': _spread([x['overlap'] for x in draws]),
+      'overlap_by_chance': k / (n - 1),
+    },
+    'random_dictionary': random,
+  }
+
+
+def _chosen(s: Subject, most: int, seed: int) -> np.ndarray:
+  live = np.random.default_rng(seed).permutation(np.flatnonzero(s.live_F))
+  return np.sort(live[:most])
+
+
+def _correlations(bench: Bench, s: Subject, chosen: np.ndarray) -> np.ndarray:
+  """Of the activations of some features: r_FF over all tokens."""
+  of = activations(bench.dot)
 
   def both(args, batch):
     f_NF = of(args, batch)
     return f_NF, f_NF
 
-  r_FF = moments.correlation(
+  return moments.correlation(
     moments.collect(
       moments.make_step(both, bench.dot),
       (bench.lm(s.model), part(s.sae, chosen)),
       bench.batches(f'geometry/{s.name}'),
     )
   )
+
+
+def _agreement(rows_FA: np.ndarray, r_FF: np.ndarray, seed: int) -> dict:
+  k = min(geometry.NEIGHBOURS, len(rows_FA) - 1)
+  index_Fk = geometry.neighbours(rows_FA, k + 1)[0][:, 1:]
+  overlap_F = agreement.overlap(index_Fk, r_FF)
+  ranked = agreement.rank_correlation(rows_FA, r_FF, seed=seed)
+  spearman, ends = (None, None) if ranked is None else ranked
   return {
-    'of': s.run,
-    'features': int(chosen.size),
-    'tokens': bench.tokens,
-    'spearman': geometry.agreement(s.rows_FA[chosen], r_FF),
+    'spearman': spearman,
+    'spearman_interval': ends,
+    'overlap': float(overlap_F.mean()),
+    'overlap_interval': intervals.of(overlap_F, np.mean),
+    'neighbours': k,
   }
+
+
+def _spread(draws: list[float | None]) -> dict:
+  """Mean and standard deviation of draws."""
+  x_D = np.array([x for x in draws if x is not None])
+  there = x_D.size > 1
+  return {
+    'draws': int(x_D.size),
+    'mean': float(x_D.mean()) if there else None,
+    'sd': float(x_D.std(ddof=1)) if there else None,
+  }
+
+
+def _bars(run: str, numbers: dict, path: pathlib.Path) -> None:
+  own, trust = numbers['agreement'], numbers['trustworthiness']['small']
+  rows, other = own['random_rows'], own['random_dictionary']
+  keys = 'spearman', 'overlap'
+  column = lambda *xs: np.array([np.nan if x is None else x for x in xs], float)
+  figures.bars(
+    path,
+    ['rank correlation', 'neighbour overlap', 'trustworthiness of the map'],
+    {
+      run: column(*(own[k] for k in keys), trust['value']),
+      'random rows, random layout': column(
+        *(rows[k]['mean'] for k in keys), trust['random_layout']['mean']
+      ),
+      'random dictionary': column(*(other.get(k) for k in keys), None),
+    },
+    f"Of {own['features']:,} live features: Spearman's correlation of the "
+    "cosine of two rows with the correlation of the two features' activations "
+    f'over {own["tokens"]:,} tokens; the share of the {own["neighbours"]} '
+    'nearest rows that are most correlated, too; and the map that shows them.',
+    'measure',
+    'value (no unit)',
+  )

@@ -60,3 +60,9 @@ class Labelled:
     found = proxies.score(self.proxies, tokens_BT)
     scores = [found[name] > 0 for name in self.proxy_names]
     return np.stack(scores, -1) if scores else np.zeros((*tokens_BT.shape, 0))
+
+  def every(self, tokens_BT: np.ndarray, context_B: np.ndarray) -> np.ndarray:
+    """All labels of tokens, first the proxies, then the subsets: on_BTL."""
+    subset_BT = self.subset(tokens_BT, context_B)
+    own_BTK = subset_BT[..., None] == np.arange(len(self.subset_names))
+    return np.concatenate([self.on(tokens_BT).astype(bool), own_BTK], -1)

@@ -1,11 +1,11 @@
 """Features against neurons: `analysis.neurons`, for every run."""
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from monosem_jax.analysis import figures, neurons
+from monosem_jax.analysis import figures, intervals, neurons
 from monosem_jax.features import moments
 from monosem_jax.files import write_arrays
 from monosem_jax.stages.analysis.bench import (
@@ -17,18 +17,25 @@ from monosem_jax.stages.analysis.bench import (
   of_two,
 )
 
+_MEDIANS = ('kurtosis', 'diversity', 'coefficients', 'neuron_r')
+_SHARES = ('single_token', 'single_document')
+
+# Neurons that are named beside a feature, as published.
+_NEURONS = 3
+
+# Of a run's live features, how many must have a control of their density for
+# something to be said of them (our choice).
+_MATCHED = 0.5
+
 
 def make(bench: Bench, out: pathlib.Path) -> dict:
-  powers = neurons.make_powers(activations(bench.dot))
   step = moments.make_step(of_two(bench.dot), bench.dot)
   tables, runs = {}, {}
-  for s in bench.subjects():
-    live_F, args = s.live_F, (bench.lm(s.model), s.sae)
+  for s, kurtosis_F, density_F in _kurtoses(bench):
     columns = {
-      'live_F': live_F,
-      'kurtosis_F': neurons.kurtosis(
-        powers, args, bench.batches(f'kurtosis/{s.name}')
-      ),
+      'live_F': s.live_F,
+      'kurtosis_F': kurtosis_F,
+      'density_F': density_F,
       'single_token_F': neurons.single_token(s.table),
       'single_document_F': neurons.single_document(
         s.table, _documents(bench, s)
@@ -41,39 +48,117 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
       columns |= with_neurons
     tables[s.run] = columns
     write_arrays(out / f'{s.name}.npz', columns)
-    runs[s.run] = {
-      'live': int(live_F.sum()),
-      **{f'median_{k}': _median(columns, k, live_F) for k in _MEDIANS},
-      'single_token': _mean(columns['single_token_F'], live_F),
-      'single_document': _mean(columns['single_document_F'], live_F),
-    }
+  control = f'{bench.main.model}/random'
+  for s in bench.subjects():
+    runs[s.run] = _numbers(tables[s.run]) | _against(
+      s, tables[s.run], control, tables, bench.main.model
+    )
   _pictures(bench, tables, out)
-  return {'runs': runs, 'tokens': bench.tokens}
+  return {
+    'runs': runs,
+    'tokens': bench.tokens,
+    'unit': 'intervals of 95% over live features, n of them',
+  }
 
 
-_MEDIANS = ('kurtosis', 'diversity', 'coefficients', 'neuron_r')
+def _kurtoses(
+  bench: Bench,
+) -> Iterator[tuple[Subject, np.ndarray, np.ndarray]]:
+  """The kurtosis and density of every set of features, on the same tokens."""
+  powers = neurons.make_powers(activations(bench.dot))
+  for s in bench.subjects():
+    args = bench.lm(s.model), s.sae
+    yield (
+      s,
+      *neurons.kurtosis(powers, args, bench.batches(f'kurtosis/{s.name}')),
+    )
 
 
-# Neurons that are named beside a feature, as published.
-_NEURONS = 3
+def _numbers(columns: dict) -> dict:
+  """Medians and shares of the live, each with its n and interval."""
+  live_F = columns['live_F']
+  found = {'live': int(live_F.sum()), 'n': int(live_F.sum())}
+  for key in _MEDIANS:
+    values = columns.get(f'{key}_F', np.full(live_F.size, np.nan))[live_F]
+    found[f'median_{key}'] = median(values)
+    found[f'median_{key}_interval'] = intervals.of(values)
+    found[f'{key}_n'] = int(np.isfinite(values).sum())
+  for key in _SHARES:
+    values = columns[f'{key}_F'][live_F]
+    found[key] = float(values.mean()) if values.size else None
+    found[f'{key}_interval'] = intervals.of(values, np.mean)
+  return found
+
+
+def _against(
+  s: Subject, columns: dict, control: str, tables: dict, model: str
+) -> dict:
+  """The kurtosis beside that of random directions that fire as often.
+
+  Kurtosis mostly restates density: what is a feature's own is what it has above
+  a direction that means nothing and fires as often.
+  """
+  live_F = columns['live_F']
+  kurtosis_F, density_F = columns['kurtosis_F'], columns['density_F']
+  found = {
+    'kurtosis_density_spearman': neurons.rank_correlation(
+      kurtosis_F[live_F], density_F[live_F]
+    ),
+    'median_kurtosis_matched': None,
+    'kurtosis_matched_n': 0,
+    'kurtosis_log_ratio': None,
+    'kurtosis_log_ratio_interval': None,
+    'kurtosis_reason': '',
+  }
+  if control not in tables:
+    return found | {'kurtosis_reason': 'random is not among analysis.controls'}
+  if s.run == control:
+    return found | {'kurtosis_reason': 'it is the control'}
+  if s.model != model:
+    why = f'the random directions are of the model {model}'
+    return found | {'kurtosis_reason': why}
+  own = tables[control]
+  there_C = np.isfinite(own['kurtosis_F'])
+  index_F = neurons.matched(density_F, own['density_F'] * there_C)
+  both_F = live_F & (index_F >= 0) & np.isfinite(kurtosis_F)
+  found['kurtosis_matched_n'] = int(both_F.sum())
+  if not both_F.any() or both_F.sum() < _MATCHED * live_F.sum():
+    why = (
+      f'{both_F.sum():,} of {live_F.sum():,} fire about as often as a random '
+      'direction of the control'
+    )
+    return found | {'kurtosis_reason': why}
+  matched_M = own['kurtosis_F'][index_F[both_F]]
+  ratio_M = np.log(kurtosis_F[both_F] / matched_M)
+  return found | {
+    'median_kurtosis_matched': median(matched_M),
+    'kurtosis_log_ratio': median(ratio_M),
+    'kurtosis_log_ratio_interval': intervals.of(ratio_M),
+  }
 
 
 def _best_neurons(
   bench: Bench, step: Callable, s: Subject
 ) -> dict[str, np.ndarray] | None:
-  """The neurons that correlate most with each feature, the first one apart."""
+  """The neurons that correlate most with each feature, the first one apart.
+
+  Found on one half of the documents, their correlations are of the other.
+  """
   try:
     own = bench.neurons(s.model)
   except NotHere:
     return None
   if s.name == own.name:
     return None
-  found = moments.collect(
-    step,
-    (bench.lm(s.model), s.sae, own.sae),
-    bench.batches(f'neurons/{s.name}'),
-  )
-  best = neurons.most_correlated(found, _NEURONS)
+  halves = [
+    moments.collect(
+      step,
+      (bench.lm(s.model), s.sae, own.sae),
+      bench.batches(f'neurons/{s.name}', half=half),
+    )
+    for half in (0, 1)
+  ]
+  best = neurons.most_correlated(*halves, _NEURONS)
   return {
     'neuron_F': best['neuron_Fk'][:, 0],
     'neuron_r_F': best['r_Fk'][:, 0],
@@ -92,15 +177,6 @@ def _documents(bench: Bench, s: Subject) -> np.ndarray:
   return bench.store.document_of(
     split, index_FE, s.table.example_position_FE[:, :top]
   )
-
-
-def _median(columns: dict, key: str, live_F: np.ndarray) -> float | None:
-  values = columns.get(f'{key}_F', np.zeros(0))
-  return median(values[live_F] if values.size else values)
-
-
-def _mean(values_F: np.ndarray, live_F: np.ndarray) -> float | None:
-  return float(values_F[live_F].mean()) if live_F.any() else None
 
 
 def _pictures(bench: Bench, tables: dict, out: pathlib.Path) -> None:

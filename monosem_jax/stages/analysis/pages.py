@@ -26,15 +26,10 @@ def dive(name: str, n: dict, bench: Bench) -> str:
   overlap = n['overlap'][bench.main.run]
   rows = [
     ('feature', n['feature'], known.get('feature')),
-    ('correlation with the proxy', _3(n['r']), _3(known.get('r'))),
-    ('best neuron', n['neuron'], None),
-    ('... its correlation', _3(n['neuron_r']), None),
+    ('correlation with the proxy', _num(n['r']), _num(known.get('r'))),
     ('density', f'{n["density"]:.2e}', _sci(known.get('density'))),
-    ('tokens with the proxy on', f'{n["share_of_tokens"]:.3%}', None),
-    ('activation where the proxy is on', _pc(overlap['activation_on']), None),
-    ('tokens of the proxy it fires on', _pc(overlap['sensitivity']), None),
     ('twin on the other model', twin.get('feature'), None),
-    ('... its correlation', _3(twin.get('r')), _3(known.get('twin'))),
+    ('... its correlation', _num(twin.get('r')), _num(known.get('twin'))),
     (
       'of the tokens it predicts most, on by the proxy',
       f'{n["predicted_on"]} of {n["predicted"]}',
@@ -49,9 +44,11 @@ def dive(name: str, n: dict, bench: Bench) -> str:
   lines = [
     f'# {name}: {n["feature"]}',
     '',
-    f'On {bench.tokens:,} tokens. The feature and the neuron are those that '
-    'correlate most with the proxy on one half of them; the correlations are '
-    'of the other half.',
+    'The feature and the neuron are those that correlate most with the proxy '
+    'on one half of the documents; their correlations, and what follows of '
+    f'tokens, are of {overlap["tokens"]:,} tokens of the other half. The proxy '
+    f'is on on {n["base_rate"]:.3%} of them: so much a feature that says '
+    'nothing has in specificity and average precision.',
     '',
     '| | this run | the paper |',
     '|---|---:|---:|',
@@ -59,15 +56,7 @@ def dive(name: str, n: dict, bench: Bench) -> str:
     '',
     f'Fires on {tokens(n["fires_on"])}; predicts {tokens(n["predicts"])}.',
     '',
-    '| interval from | tokens with the proxy on, of those there |',
-    '|---:|---:|',
-    *(
-      f'| {edge:.2f} | {_pc(share)} |'
-      for edge, share in zip(
-        overlap['edges'], overlap['specificity'][1:], strict=True
-      )
-    ),
-    '',
+    *_beside(overlap, n['overlap'].get(f'{bench.main.model}/neurons')),
     f'![tokens by activation]({name}_counts.png)',
     f'![share of the activation by activation]({name}_expected_value.png)',
     '',
@@ -82,15 +71,64 @@ def dive(name: str, n: dict, bench: Bench) -> str:
     ]
   lines += ['Other features that go with the proxy:', '']
   lines += [
-    f'- {x["feature"]} ({_3(x["r"])}): fires on {tokens(x["fires_on"])}; '
+    f'- {x["feature"]} ({_num(x["r"])}): fires on {tokens(x["fires_on"])}; '
     f'predicts {tokens(x["predicts"])}'
     for x in n['companions']
   ]
   return '\n'.join([*lines, ''])
 
 
-def _3(x: float | None) -> str | None:
-  return None if x is None else f'{x:.2f}'
+def _beside(feature: dict, neuron: dict | None) -> list[str]:
+  """The feature and the best neuron side by side, then by interval."""
+  sides = [feature, neuron]
+
+  def row(what: str, key: str, form) -> str:
+    cells = []
+    for x in sides:
+      if x is None:
+        cells.append('-')
+      else:
+        ends = x[f'{key}_interval']
+        ends = f' ({form(ends[0])} to {form(ends[1])})' if ends else ''
+        cells.append(f'{form(x[key])}{ends}')
+    return f'| {what} | {cells[0]} | {cells[1]} |'
+
+  names = [x['feature'] if x else '-' for x in sides]
+  count = len(feature['edges'])
+  return [
+    'In brackets intervals of 95% over groups of documents.',
+    '',
+    f'| | feature {names[0]} | best neuron {names[1]} |',
+    '|---|---:|---:|',
+    row('correlation with the proxy', 'r', _num),
+    row('tokens of the proxy it fires on (sensitivity)', 'sensitivity', _pc),
+    row('activation where the proxy is on', 'activation_on', _pc),
+    row('average precision', 'average_precision', _num),
+    row('F1 above the threshold of the first half', 'f1', _num),
+    '',
+    'Tokens with the proxy on (specificity), of those in each interval of the '
+    "feature's activation, and of the neuron's; in brackets where it begins.",
+    '',
+    '| interval | feature | best neuron |',
+    '|---|---:|---:|',
+    '| silent | '
+    + ' | '.join(_pc(x['specificity'][0]) if x else '-' for x in sides)
+    + ' |',
+    *(
+      f'| {i + 1} of {count} | '
+      + ' | '.join(
+        f'{_pc(x["specificity"][i + 1])} ({x["edges"][i]:.2f})' if x else '-'
+        for x in sides
+      )
+      + ' |'
+      for i in range(count)
+    ),
+    '',
+  ]
+
+
+def _num(x: float | None) -> str:
+  return '-' if x is None or x != x else f'{x:.2f}'
 
 
 def _sci(x: float | None) -> str | None:

@@ -1,26 +1,54 @@
 """What dictionaries preserve, by subset, and the frontier of a sweep.
 
-The paper's loss recovered; `analysis.preserved`.
+The paper's loss recovered (`analysis.preserved`), beside what other ways of
+writing an activation preserve with as many numbers a token as the main
+dictionary has active features (`analysis.baselines`). Those stand under the
+names of the controls, `A/neurons`, though what the other analyses call so is
+the same directions as features. `A/neurons` are the k largest neurons; those
+farthest from their means stand beside the runs, under `about_means`.
 """
 
+import dataclasses
 import pathlib
 
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax import metrics
-from monosem_jax.analysis import figures, preserved
+from monosem_jax import mesh as meshes, metrics
+from monosem_jax.analysis import baselines, figures, intervals, preserved
+from monosem_jax.dictionary.sae import SAE
 from monosem_jax.features.moments import adding, collect
+from monosem_jax.files import read_json
 from monosem_jax.stages import programs
-from monosem_jax.stages.analysis.bench import Bench
+from monosem_jax.stages.analysis.bench import Bench, Subject
+from monosem_jax.stages.analysis.documents import GROUPS
 from monosem_jax.stages.analysis.labelled import Labelled
 from monosem_jax.text import stream
 
+# The neurons about their means, among the runs of their model.
+_FAR = 'about means'
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+  """What is measured under a run's name.
+
+  Attributes:
+    dictionary: on the mesh; None where it cannot be had.
+    said: the keys of its numbers that say what it is, or why it is not there.
+  """
+
+  dictionary: SAE | baselines.SparseBasis | None
+  said: dict
+
 
 def make(bench: Bench, out: pathlib.Path) -> dict:
-  runs, c = {}, bench.w.config.evaluation
+  runs, about_means = {}, {}
+  c, main = bench.w.config.evaluation, bench.main
   labelled = Labelled(bench, 'val')
-  step = preserved.make_step(bench.dot, len(labelled.subset_names))
+  step = preserved.make_step(
+    baselines.reconstruct, bench.dot, len(labelled.subset_names), GROUPS
+  )
   sums = adding(_sums)
   for model in bench.w.config.models:
     subjects = bench.subjects(model)
@@ -28,14 +56,95 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
       continue
     lm = bench.lm(model)
     sum_A, count = collect(sums, lm, bench.batches(f'mean/{model}'))
+    mean_A = np.asarray(sum_A / count, np.float32)
+    own = {s.run: _run(bench, s) for s in subjects}
+    neurons = f'{model}/neurons'
+    if neurons in own:
+      own[_FAR] = _neurons(bench, mean_A, 'farthest from their means')
+    there = {
+      run: r.dictionary for run, r in own.items() if r.dictionary is not None
+    }
     total = collect(
       step,
-      (lm, jnp.asarray(sum_A / count, jnp.float32), _saes(subjects)),
+      (lm, jnp.asarray(mean_A), there),
       _held_out(bench, labelled, model, c.contexts, c.batch_size),
     )
-    runs |= preserved.numbers(total, labelled.subset_names)
+    found = preserved.numbers(
+      total, labelled.subset_names, intervals.over_groups
+    )
+    runs |= {run: r.said | found.get(run, {}) for run, r in own.items()}
+    if model == main.model:
+      beside = preserved.margins(total, main.run, intervals.over_groups)
+      for run, more in beside.items():
+        runs[run] |= more
+    if _FAR in runs:
+      about_means[neurons] = runs.pop(_FAR)
   _pictures(bench, runs, out)
-  return {'runs': runs}
+  return {
+    'runs': runs,
+    'about_means': about_means,
+    'matched': {'to': main.run, 'l0': _l0(bench), 'k': _k(bench)},
+    'interval': '95%, over groups of documents, by their hash',
+  }
+
+
+def _l0(bench: Bench) -> float:
+  """Of the main dictionary, on the tokens that are looked at here."""
+  folder = bench.w.evaluation(bench.main.name)
+  return read_json(folder / 'numbers.json')['l0']
+
+
+def _k(bench: Bench) -> int:
+  """As many numbers a token as the main dictionary has active features."""
+  return max(1, round(_l0(bench)))
+
+
+def _neurons(bench: Bench, offset_A: np.ndarray, which: str) -> Run:
+  """Those that deviate most from `offset_A`, in words `which`."""
+  k = min(_k(bench), offset_A.size)
+  basis = meshes.place(bench.mesh, baselines.neurons(offset_A, k))
+  return Run(basis, {'what': f'{k} neurons a token, the {which}', 'k': k})
+
+
+def _run(bench: Bench, s: Subject) -> Run:
+  if not s.is_control:
+    return Run(s.sae, {'what': f'dictionary of {len(s.rows_FA):,} features'})
+  kind = s.name.rpartition('_')[2]
+  if kind == 'random':
+    return _random(bench, s)
+  if kind == 'neurons':
+    return _neurons(bench, np.zeros(s.rows_FA.shape[1]), 'largest')
+  F = len(s.rows_FA)
+  k = min(_k(bench), F)
+  said = {'k': k, 'components': F}
+  if kind == 'pca':
+    said['what'] = f'{k} signed principal components a token'
+  else:
+    said['passes'] = bench.config.ica_passes
+    said['what'] = (
+      f'{k} signed independent components a token, of {F:,} by '
+      f'{said["passes"]} passes of FastICA'
+    )
+  return Run(baselines.components(s.sae, k), said)
+
+
+def _random(bench: Bench, s: Subject) -> Run:
+  F = len(s.rows_FA)
+  said = {'what': f'{F:,} random directions, as dense as {bench.main.run}'}
+  needed, most = baselines.gram_bytes(F), bench.config.block_bytes
+  if needed > most:
+    why = (
+      f'the least squares of its decoder take a matrix of {needed:,} bytes, '
+      f'and analysis.block_bytes is {most:,.0f}'
+    )
+    return Run(
+      None, said | {'loss_recovered': None, 'loss_recovered_reason': why}
+    )
+  x_NA = bench.rows(s.model, bench.config.control_rows)
+  bench.w.log(f'analysis: a decoder of {s.run} from {len(x_NA):,} activations')
+  refitted = baselines.refit(meshes.fetch(s.sae), x_NA, bench.dot)
+  said['what'] += f', their decoder refitted on {len(x_NA):,} activations'
+  return Run(meshes.place(bench.mesh, refitted), said)
 
 
 def _sums(lm, batch):
@@ -45,12 +154,8 @@ def _sums(lm, batch):
   return x_NA.sum(0), jnp.asarray(len(x_NA), jnp.int32)
 
 
-def _saes(subjects) -> dict:
-  return {s.run: s.sae for s in subjects}
-
-
 def _held_out(bench: Bench, labelled: Labelled, model: str, contexts, B):
-  """(tokens_BT, subset_BT) of held-out contexts, whole batches."""
+  """(tokens_BT, subset_BT, group_BT) of held-out contexts, whole batches."""
   store = bench.store
   there = min(contexts, store.n_contexts('val'))
   B = min(B, there)
@@ -59,7 +164,8 @@ def _held_out(bench: Bench, labelled: Labelled, model: str, contexts, B):
   bar = metrics.progress(f'analysis/preserved/{model}', total=n * B, unit='ctx')
   for _, batch in zip(range(n), opened, strict=False):
     subset_BT = labelled.subset(batch.tokens_BT, batch.context_B)
-    yield bench.put(batch.tokens_BT), bench.put(subset_BT)
+    group_BT = bench.groups('val', batch.context_B)
+    yield tuple(map(bench.put, (batch.tokens_BT, subset_BT, group_BT)))
     bar.update(B)
   opened.close()
   bar.close()
@@ -73,8 +179,9 @@ def _pictures(bench: Bench, runs: dict, out: pathlib.Path) -> None:
   tokens = runs[bench.main.run]['tokens']
   by_model: dict[str, list[str]] = {}
   for s in subjects:
-    kind = 'controls' if s.is_control else 'dictionaries'
-    by_model.setdefault(f'{s.model}: {kind}', []).append(s.run)
+    kind = 'baselines' if s.is_control else 'dictionaries'
+    if runs[s.run]['loss_recovered'] is not None:
+      by_model.setdefault(f'{s.model}: {kind}', []).append(s.run)
   figures.scatter(
     out / 'frontier.png',
     {
@@ -84,9 +191,10 @@ def _pictures(bench: Bench, runs: dict, out: pathlib.Path) -> None:
       )
       for name, own in by_model.items()
     },
-    f'Every dictionary and control of a trained model, on {tokens:,} held-out '
-    'tokens.',
-    'L0: mean number of active features of a token',
+    f'Every dictionary of a trained model, on {tokens:,} held-out tokens, and '
+    f'baselines of {_k(bench)} numbers a token, as many as {bench.main.run} '
+    'has active features.',
+    'L0: mean number of active features, or numbers kept, of a token',
     'loss recovered (zero ablation: 0)',
     names=by_model,
     log_x=True,

@@ -1,71 +1,92 @@
 """Features that proxies and subsets of the corpus ask for, against neurons.
 
 The paper's four deep dives, as pages, and the same for every proxy that the
-corpus has; `analysis.proxies`, `analysis.labels`.
+corpus has; `analysis.proxies`, `analysis.labels`, and `bests`.
 """
 
 import pathlib
 from collections.abc import Callable
 
-import jax.numpy as jnp
 import numpy as np
 
 from monosem_jax.analysis import figures, labels
 from monosem_jax.features import moments
+from monosem_jax.features.moments import Moments
 from monosem_jax.files import write_arrays
-from monosem_jax.stages.analysis import dives
+from monosem_jax.stages.analysis import bests, dives, versus
 from monosem_jax.stages.analysis.bench import (
   Bench,
+  NotHere,
   Subject,
   activations,
-  part,
 )
+from monosem_jax.stages.analysis.documents import GROUPS
 from monosem_jax.stages.analysis.labelled import Labelled
 
-# Bins of a ranking.
-_BINS = 32
+# Measures as pictures name them.
+_MEASURES = {
+  'r': 'Pearson correlation',
+  'auc': 'AUC',
+  'average_precision': 'average precision',
+  'f1': 'F1',
+}
 
 
 def make(bench: Bench, out: pathlib.Path) -> dict:
   labelled = Labelled(bench, bench.config.split)
-  names = labelled.proxy_names
+  names = labelled.proxy_names, labelled.subset_names
+  compared, why = _compared(bench)
   step = moments.make_step(_with_labels(bench), bench.dot)
-  runs, best, r = {}, {}, {}
+  runs, best, sides, r_XY, tokens = {}, {}, {}, {}, []
   for s in bench.subjects():
-    r[s.name], own = _best(bench, step, labelled, s)
-    best[s.name] = own
-    r_XY = r[s.name]
-    write_arrays(out / f'{s.name}.npz', {'r_XY': r_XY})
+    halves = _halves(bench, step, labelled, s)
+    own = best[s.name] = labels.best(*halves)
+    r_XY[s.name] = [moments.correlation(m) for m in halves]
+    tokens = [int(m.tokens) for m in halves]
+    columns = {'r_XY': r_XY[s.name][0]}
+    if s.name in compared:
+      found = bests.find(bench, s, labelled.every, r_XY[s.name][0])
+      sides[s.name] = s, found, bests.tell(bench, s, labelled.every, found)
+      columns = {f'{k}_XY': x.T for k, x in found.value_LF.items()}
+    write_arrays(out / f'{s.name}.npz', columns)
+    of_proxies, of_subsets = own[: len(names[0])], own[len(names[0]) :]
     runs[s.run] = {
-      'proxies': dict(zip(names, own[: len(names)], strict=True)),
-      'subsets': dict(
-        zip(labelled.subset_names, own[len(names) :], strict=True)
-      ),
+      'proxies': dict(zip(names[0], of_proxies, strict=True)),
+      'subsets': dict(zip(names[1], of_subsets, strict=True)),
     }
-  ranks = {
-    s.run: _auc(bench, labelled, s)
-    for s in bench.subjects(bench.main.model)
-    if s is bench.main or s.name.endswith('_neurons')
-  }
-  found = dives.make(bench, labelled, best, r[bench.main.name], out)
-  subsets = _subsets(labelled, ranks, runs)
-  _pictures(bench, labelled, runs, subsets, out)
+  both = [sides[name] for name in compared]
+  entries, wins = {'proxies': {}, 'subsets': {}}, {}
+  for kind, own, first in zip(entries, names, (0, len(names[0])), strict=True):
+    numbered = {
+      name: (k, versus.of_label(both, k)) for k, name in enumerate(own, first)
+    }
+    entries[kind] = {name: entry for name, (_, entry) in numbered.items()}
+    wins[kind] = {'reason': why} if why else versus.wins(both, numbered)
+  pages = dives.make(bench, labelled, best, r_XY[bench.main.name], both, out)
+  _pictures(bench, runs, entries, out)
   return {
     'runs': runs,
-    'dives': found,
+    'dives': pages,
     'absent': dict(labelled.proxies.absent),
-    'subsets': subsets,
+    'versus': entries,
+    'wins': wins,
     'tokens': bench.tokens,
+    'half_tokens': tokens,
+    'unit': (
+      'found on one half of the documents and told of the other; intervals of '
+      f'95% over {GROUPS} groups of its documents'
+    ),
     'overlook_space': bench.config.proxies.overlook_space,
   }
 
 
-def _labels(labelled: Labelled, tokens_BT, context_B) -> tuple:
-  """All labels of tokens: proxies, then subsets, on_BTY."""
-  on_BTP = labelled.on(tokens_BT)
-  subset_BT = labelled.subset(tokens_BT, context_B)
-  own_BTK = subset_BT[..., None] == np.arange(len(labelled.subset_names))
-  return (np.concatenate([on_BTP, own_BTK], -1),)
+def _compared(bench: Bench) -> tuple[list[str], str]:
+  """The main dictionary and its neurons; why not, where these are not here."""
+  main = bench.main
+  try:
+    return [main.name, bench.neurons(main.model).name], ''
+  except NotHere as e:
+    return [main.name], str(e)
 
 
 def _with_labels(bench: Bench) -> Callable:
@@ -79,65 +100,35 @@ def _with_labels(bench: Bench) -> Callable:
   return pair
 
 
-def _best(bench: Bench, step: Callable, labelled: Labelled, s: Subject):
-  """r_XY of features and labels on one half, and of each label the best."""
+def _halves(
+  bench: Bench, step: Callable, labelled: Labelled, s: Subject
+) -> list[Moments]:
+  """Of features and labels, on each half of the documents."""
   halves = [
     moments.collect(
       step,
       (bench.lm(s.model), s.sae),
       bench.batches(
-        f'proxies/{s.name}', lambda *x: _labels(labelled, *x), half=half
+        f'proxies/{s.name}', lambda *x: (labelled.every(*x),), half=half
       ),
     )
     for half in (0, 1)
   ]
-  return moments.correlation(halves[0]), labels.best(*halves)
-
-
-def _auc(bench: Bench, labelled: Labelled, s: Subject) -> np.ndarray:
-  """How well each feature ranks each subset, auc_KF, by blocks of features."""
-  of, K = activations(bench.dot), len(labelled.subset_names)
-  F = s.live_F.size
-  auc_KF = np.zeros((K, F))
-
-  def ranked(args, batch):
-    lm, sae, max_F = args
-    return of((lm, sae), batch), batch[1].reshape(-1), max_F
-
-  step = labels.make_ranks(ranked, K, _BINS)
-  for own in moments.blocks(F, K, _BINS, bench.config.block_bytes):
-    max_F = jnp.asarray(s.table.max_F[own])
-    count = moments.collect(
-      step,
-      (bench.lm(s.model), part(s.sae, own), max_F),
-      bench.batches(f'subsets/{s.name}', lambda *x: (labelled.subset(*x),)),
+  if any(m is None for m in halves):
+    raise NotHere(
+      'a half of the documents has no whole context: give it more documents '
+      'or more analysis.contexts'
     )
-    auc_KF[:, own] = labels.auc(count)
-  return auc_KF
+  return halves
 
 
-def _subsets(labelled: Labelled, ranks: dict, runs: dict) -> dict:
-  """Of each subset the best feature, by correlation and by AUC."""
-  found = {}
-  for k, subset in enumerate(labelled.subset_names):
-    found[subset] = {}
-    for run, auc_KF in ranks.items():
-      best, auc_F = runs[run]['subsets'][subset], auc_KF[k]
-      if best is None or not np.isfinite(auc_F).any():
-        continue
-      i = int(np.nanargmax(auc_F))
-      found[subset][run] = {
-        'by_correlation': f'{run}/{best.index}',
-        'r': best.reported,
-        'by_auc': f'{run}/{i}',
-        'auc': float(auc_F[i]),
-      }
-  return found
-
-
-def _pictures(bench, labelled, runs, subsets, out) -> None:
-  names = labelled.proxy_names
+def _pictures(bench: Bench, runs: dict, versus_: dict, out) -> None:
   of_main = [s.run for s in bench.subjects(bench.main.model)]
+  told = (
+    f'Found on one half of the documents of {bench.tokens:,} tokens, told of '
+    'the other half.'
+  )
+  names = list(versus_['proxies'])
   if names:
     figures.bars(
       out / 'proxies.png',
@@ -146,26 +137,33 @@ def _pictures(bench, labelled, runs, subsets, out) -> None:
         run: np.array([_r(runs[run]['proxies'][n]) for n in names])
         for run in of_main
       },
-      f'The best of each, found on one half of {bench.tokens:,} tokens, its '
-      'correlation on the other half.',
+      f'The best of each for a proxy. {told}',
       'proxy',
       'Pearson correlation',
     )
-  for key, label in (('r', 'Pearson correlation'), ('auc', 'AUC')):
-    figures.bars(
-      out / f'subsets_{key}.png',
-      list(subsets),
-      {
-        run: np.array(
-          [x.get(run, {}).get(key, np.nan) for x in subsets.values()]
+  for kind, entries in versus_.items():
+    for measure, label in _MEASURES.items():
+      if entries:
+        figures.bars(
+          out / f'{kind}_{measure}.png',
+          list(entries),
+          {
+            f'best {of}': np.array(
+              [_reported(x, measure, of) for x in entries.values()]
+            )
+            for of in ('feature', 'neuron')
+          },
+          f'By {label}: the best {bench.main.run} feature and the best neuron. '
+          f'{told}',
+          kind,
+          label,
         )
-        for run in next(iter(subsets.values()), {})
-      },
-      f'The best of each for a subset of the corpus, {bench.tokens:,} tokens.',
-      'subset',
-      label,
-    )
 
 
 def _r(best: labels.Best | None) -> float:
   return np.nan if best is None else best.reported
+
+
+def _reported(entry: dict, measure: str, of: str) -> float:
+  own = entry.get('measures', {}).get(measure, {}).get(of)
+  return np.nan if own is None else own['reported']

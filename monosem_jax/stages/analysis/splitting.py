@@ -1,43 +1,46 @@
 """How features split in larger dictionaries; `analysis.splitting`.
 
 The dictionaries are those of the main one's model that differ from it in size
-alone. The worked example is the paper's: base64.
+alone. The worked example is the paper's, base64; beside it stand three features
+found by rule, see `stages.analysis.children`.
 """
 
 import dataclasses
 import itertools
 import pathlib
+from collections.abc import Sequence
 
+import jax
 import numpy as np
 
-from monosem_jax.analysis import figures, labels, splitting
+from monosem_jax.analysis import figures, splitting
 from monosem_jax.features import moments
 from monosem_jax.files import write_arrays
 from monosem_jax.stages.analysis.bench import (
   Bench,
   NotHere,
   Subject,
-  activations,
   of_two,
   part,
 )
-from monosem_jax.stages.analysis.labelled import Labelled
-from monosem_jax.stages.analysis.words import described
+from monosem_jax.stages.analysis.children import Children
 
-# Features of one dictionary that are drawn, at most.
-_DRAWN = 12
+_LABEL = 'base64'
 
 
 def make(bench: Bench, out: pathlib.Path) -> dict:
-  growing = bench.growing()
+  growing, c = bench.growing(), bench.config.splitting
   if len(growing) < 2:
     raise NotHere(
       f'no other size of {bench.main.run}: add a dictionary that differs from '
       'it in features alone'
     )
+  halves: tuple[dict, dict] = {}, {}
   levels, steps = {}, []
   for x, y in itertools.pairwise(growing):
-    found = levels[x.name, y.name] = _edges(bench, x, y)
+    name = x.name, y.name
+    halves[0][name], halves[1][name], found, tokens = _edges(bench, x, y)
+    levels[name] = found
     write_arrays(out / f'{x.name}_{y.name}.npz', dataclasses.asdict(found))
     counts = splitting.summary(found, x.live_F, y.live_F)
     steps.append({'from': x.run, 'to': y.run, **dataclasses.asdict(counts)})
@@ -48,170 +51,133 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
     out / 'components.png',
     {' to '.join((growing[0].run, growing[-1].run)): np.log10(sizes)},
     f'Connected components of live features joined by a masked cosine above '
-    f'{bench.config.splitting.threshold:g}, {bench.tokens:,} tokens.',
+    f'{c.threshold:g}, {tokens:,} tokens.',
     'log10 of the features of a component',
     'share of components',
   )
+  children = Children(bench, growing, halves, _LABEL)
+  if children.absent is None:
+    example = children.of_label()
+    _draw(growing, halves[1], example, out / f'{_LABEL}.png')
+  else:
+    example = {'absent': children.absent}
+  most = children.most()
+  _bars(growing[-1].run, example, most, c.purity, out / 'children.png')
   return {
     'dictionaries': [s.run for s in growing],
-    'threshold': bench.config.splitting.threshold,
-    'tokens': bench.tokens,
+    'threshold': c.threshold,
+    'tokens': tokens,
     'steps': steps,
     'components': int(sizes.size),
     'largest': sizes[:10].tolist(),
-    'base64': _example(bench, growing, levels, 'base64', out),
+    'floor': c.floor,
+    'purity': c.purity,
+    'half_tokens': [half.tokens for half in children.halves],
+    'held_out_tokens': children.held_out[0],
+    'base64': example,
+    'most': most,
   }
 
 
-def _edges(bench: Bench, x: Subject, y: Subject) -> splitting.Edges:
-  """The edges between two dictionaries, by blocks of the first.
+def _edges(
+  bench: Bench, x: Subject, y: Subject
+) -> tuple[splitting.Edges, splitting.Edges, splitting.Edges, int]:
+  """The edges between two dictionaries, by blocks of the first: on each half of
+  the documents, and on both, with the tokens of these.
 
-  A pass over the tokens for each: the similarities of two large dictionaries
-  fit nowhere.
+  Passes over the tokens for each block: the similarities of two large
+  dictionaries fit nowhere.
   """
   step = moments.make_step(of_two(bench.dot), bench.dot, masked=True)
-  found = []
+  found: list[list[splitting.Edges]] = [[], [], []]
   for own in moments.blocks(
-    x.live_F.size, y.live_F.size, 3, bench.config.block_bytes
+    # Three matrices of each half.
+    *(x.live_F.size, y.live_F.size, 6, bench.config.block_bytes)
   ):
-    sums = moments.collect(
-      step,
-      (bench.lm(x.model), part(x.sae, own), y.sae),
-      bench.batches(f'splitting/{x.name}-{y.name}'),
-    )
-    edges = splitting.edges(
-      moments.masked_cosine(sums),
-      x.live_F[own],
-      y.live_F,
-      bench.config.splitting.threshold,
-    )
-    found.append(
-      dataclasses.replace(edges, source_M=edges.source_M + own.start)
-    )
+    halves = [
+      moments.collect(
+        step,
+        (bench.lm(x.model), part(x.sae, own), y.sae),
+        bench.batches(f'splitting/{x.name}-{y.name} half {h + 1}', half=h),
+      )
+      for h in (0, 1)
+    ]
+    both = jax.tree.map(np.add, *halves)
+    for kept, sums in zip(found, (*halves, both), strict=True):
+      edges = splitting.edges(
+        moments.masked_cosine(sums),
+        x.live_F[own],
+        y.live_F,
+        bench.config.splitting.threshold,
+      )
+      kept.append(
+        dataclasses.replace(edges, source_M=edges.source_M + own.start)
+      )
+  return *map(_joined, found), int(both.tokens)
+
+
+def _joined(parts: Sequence[splitting.Edges]) -> splitting.Edges:
   columns = (f.name for f in dataclasses.fields(splitting.Edges))
   return splitting.Edges(
-    *(np.concatenate([getattr(e, name) for e in found]) for name in columns)
+    *(np.concatenate([getattr(e, name) for e in parts]) for name in columns)
   )
 
 
-def _example(
-  bench: Bench, growing: list[Subject], levels: dict, label: str, out
-) -> dict:
-  """Which features the best one of a label leads to, and how they divide it."""
-  labelled = Labelled(bench, bench.config.split)
-  if label not in labelled.proxy_names:
-    return {'absent': labelled.proxies.absent[label]}
-  k = labelled.proxy_names.index(label)
-  first = growing[0]
-  r_F = _with_label(bench, first, labelled, k)
-  start = int(np.where(first.live_F, r_F, -1).argmax())
-  order = [s.name for s in growing]
-  reached = splitting.descendants((first.name, start), order, levels)
-  nodes = {
-    s.name: sorted(
-      reached.get(s.name, ()), key=lambda i, s=s: -s.table.fired_F[i]
-    )[:_DRAWN]
-    for s in growing
-  }
-  share = {
-    s.name: _share(bench, s, labelled, k, nodes[s.name]) for s in growing
-  }
-  _draw(bench, growing, levels, nodes, out / f'{label}.png', label)
-  return {
-    'start': f'{first.run}/{start}',
-    'correlation': float(r_F[start]),
-    'features': {
-      s.run: [
-        {
-          'feature': f'{s.run}/{i}',
-          'density': float(s.table.density_F[i]),
-          **described(bench, s, i),
-          **share[s.name][i],
-        }
-        for i in nodes[s.name]
-      ]
-      for s in growing
+def _bars(
+  run: str, example: dict, most: list[dict], purity: float, path: pathlib.Path
+) -> None:
+  """The children of each start in the largest dictionary, and its nulls'."""
+  starts = most if 'absent' in example else [example, *most]
+  last = [list(x['null']['counts'][run].values())[-1] for x in starts]
+  column = lambda key: np.array(
+    [np.nan if x[key] is None else x[key] for x in last], float
+  )
+  figures.bars(
+    path,
+    [x['start'] + f' ({_LABEL})' * ('correlation' in x) for x in starts],
+    {
+      'children': column('count'),
+      'null starts, mean': column('mean'),
+      'null starts, most': column('max'),
     },
-    'reached': {s.run: len(reached.get(s.name, ())) for s in growing},
-  }
-
-
-def _with_label(bench: Bench, s: Subject, labelled: Labelled, k: int):
-  of = activations(bench.dot)
-  step = moments.make_step(
-    lambda args, batch: (
-      of(args, batch),
-      batch[1].reshape(-1, 1).astype(np.float32),
-    ),
-    bench.dot,
+    f'Features of {run} that starts of the smallest dictionary lead to, after '
+    f'all filters (purity {purity:g}), beside features of like density; starts '
+    'are chosen on one half of the documents, counts are of the other.',
+    'start',
+    'children',
   )
-  found = moments.collect(
-    step,
-    (bench.lm(s.model), s.sae),
-    bench.batches(
-      f'splitting/{s.name}',
-      lambda tokens_BT, _: (labelled.on(tokens_BT)[..., k],),
-    ),
-  )
-  return moments.correlation(found)[:, 0]
 
 
-def _share(bench: Bench, s: Subject, labelled, k: int, features: list[int]):
-  """How much of the label each of some features finds, and how purely."""
-  if not features:
-    return {}
-  of = activations(bench.dot)
-  chosen = np.array(features)
-
-  def pair(args, batch):
-    f_NK = of(args, batch)[:, chosen]
-    on_N1 = batch[1].reshape(-1, 1)
-    return f_NK, np.ones((1, chosen.size), bool) & on_N1
-
-  edges_KI = np.zeros((chosen.size, 1), np.float32)
-  overlap = moments.collect(
-    labels.make_step(pair, edges_KI),
-    (bench.lm(s.model), s.sae),
-    bench.batches(
-      f'splitting/{s.name}',
-      lambda tokens_BT, _: (labelled.on(tokens_BT)[..., k],),
-    ),
-  )
-  finds_K, _ = labels.sensitivity(overlap)
-  pure_K = labels.specificity(overlap)[:, 1]
-  return {
-    i: {'finds': float(finds), 'pure': float(pure)}
-    for i, finds, pure in zip(features, finds_K, pure_K, strict=True)
-  }
-
-
-def _draw(bench, growing, levels, nodes, path, label) -> None:
-  at, labels_, edges = {}, {}, []
+def _draw(growing, levels, example, path) -> None:
+  at, labels, edges = {}, {}, []
+  nodes = {s.name: example['features'][s.run] for s in growing}
   for column, s in enumerate(growing):
     own = nodes[s.name]
-    for row, i in enumerate(own):
-      key = f'{s.name}/{i}'
+    for row, node in enumerate(own):
+      key = node['feature']
       at[key] = (
         column / (len(growing) - 1),
         1 - (row + 0.5) / max(len(own), 1),
       )
-      tokens = described(bench, s, i)['fires_on'][:4]
-      labels_[key] = f'{s.run}/{i}\n' + ' '.join(map(repr, tokens))
+      mark = '' if node['child'] else ' (no child)'
+      labels[key] = f'{key}{mark}\n' + ' '.join(map(repr, node['fires_on'][:4]))
   for x, y in itertools.pairwise(growing):
     level = levels[x.name, y.name]
     for i, j, weight in zip(
       level.source_M, level.target_M, level.similarity_M, strict=True
     ):
-      if f'{x.name}/{i}' in at and f'{y.name}/{j}' in at:
-        edges.append((f'{x.name}/{i}', f'{y.name}/{j}', float(weight)))
+      ends = f'{x.run}/{i}', f'{y.run}/{j}'
+      if at.keys() >= set(ends):
+        edges.append((*ends, float(weight)))
   tallest = max(map(len, nodes.values()))
   figures.graph(
     path,
     at,
     edges,
-    f'What the {label} feature of {growing[0].run} splits into: the features '
-    'that fire most, with the tokens that lead their top examples; arrows by '
-    f'masked cosine similarity over {bench.tokens:,} tokens.',
-    labels_,
+    f'What the {_LABEL} feature of {growing[0].run} leads to: children and '
+    'then others, those that fire most, with the tokens that lead their top '
+    'examples; arrows by masked cosine similarity on one half of the '
+    'documents.',
+    labels,
     size=(9.0, max(4.0, 0.55 * tallest)),
   )

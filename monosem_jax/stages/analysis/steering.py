@@ -1,7 +1,10 @@
 """What features do as they are pinned: dose-response, and transcripts.
 
-The paper on downstream effects; `analysis.steering`. Steered are the features
-of the proxies, see `proxies`, the best of them first.
+The paper on downstream effects; `stages.analysis.doses`. Steered are the
+features of the proxies, see `proxies`, the best of them first. Beside each the
+same proxy's best neuron is pinned, and the difference of means is added: the
+mean activation on tokens with the proxy on minus that on all others. Like the
+feature and the neuron, this direction is found on one half of the documents.
 """
 
 import pathlib
@@ -11,8 +14,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from monosem_jax import mesh as meshes
-from monosem_jax.analysis import figures, steering
+from monosem_jax.analysis import (
+  doses as matching,
+  figures,
+  intervals,
+  steering,
+)
+from monosem_jax.features import moments
 from monosem_jax.files import write_file
+from monosem_jax.stages import programs
+from monosem_jax.stages.analysis import doses
 from monosem_jax.stages.analysis.bench import Bench, NotHere
 from monosem_jax.stages.analysis.labelled import Labelled
 from monosem_jax.stages.analysis.pages import code
@@ -20,6 +31,30 @@ from monosem_jax.transformer.sample import sample
 
 # Samples of a transcript, and what they are pinned to, in maxima.
 _SHOWN, _SHOWN_DOSES = 3, (1.0, 2.0)
+# The dose that arms are compared at; the paper pins features to their maximum.
+_DOSE = 1.0
+_ARMS = {
+  'pinned': 'the feature',
+  'neuron': 'best neuron',
+  'difference': 'difference of means',
+  'control': 'random features',
+}
+# What the keys of numbers.json mean.
+_NOTES = {
+  'baselines': 'neuron: the best neuron of the same proxy, pinned; difference: '
+  'the difference of means added at all positions; control: the very change of '
+  "the feature along random live features' rows",
+  'matched': 'at each dose the mean L2 norm of the change of the activations, '
+  'over the positions of the contexts, is that of the pinned feature; a neuron '
+  'can be held no closer than at its median',
+  'kl': 'of the next token on the contexts, nats, from unpinned to pinned',
+  'loss': 'fluency: nats per sampled token under the model without a pin',
+  'equal_kl': "each baseline's curve read where it costs the KL of the "
+  'feature at the same dose, by straight lines between doses above 0; null '
+  'where no dose of it costs so much, or the dose is not above 0',
+  'at_maximum': 'all arms at dose 1; null where that is not among the doses',
+  'intervals': 'of 95%, 1.96 standard errors over samples',
+}
 
 
 def make(bench: Bench, out: pathlib.Path) -> dict:
@@ -27,62 +62,182 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
   dives = bench.numbers('proxies')['dives']
   if not dives:
     raise NotHere('no proxy goes with a feature of ' + main.run)
-  names = sorted(dives, key=lambda name: -dives[name]['r'])[: c.features]
-  at = [int(dives[name]['feature'].rpartition('/')[2]) for name in names]
+  names = _steered(dives)[: c.features]
   controls = min(c.controls, int(main.live_F.sum()) - 1)
   if controls < 1:
     raise NotHere(f'{main.run} has no live features to be controls')
   labelled = Labelled(bench, bench.config.split)
+  at = [labelled.proxy_names.index(name) for name in names]
 
-  def predicate(name: str):
-    k = labelled.proxy_names.index(name)
-    return lambda tokens_BT: labelled.on(tokens_BT)[..., k]
+  def labels(tokens_BT: np.ndarray) -> dict[str, np.ndarray]:
+    on_BTK = labelled.on(tokens_BT)
+    return {name: on_BTK[..., k] for name, k in zip(names, at, strict=True)}
 
-  tokenizer = bench.store.tokenizer
+  tokenizer, lm = bench.store.tokenizer, bench.lm(main.model)
   prompt_T = tokenizer.encode_batch([steering.PROMPT])[0].astype(np.int32)
-  lm = bench.lm(main.model)
-  found = steering.dose_response(
-    lm,
-    main.sae,
-    at,
-    main.table.max_F,
-    main.live_F,
-    bench.store.tokens('val', np.arange(c.contexts)),
-    np.tile(prompt_T, (c.samples, 1)),
-    sample,
-    c.doses,
+  setting = doses.Setting(
+    lm=lm,
+    sae=main.sae,
+    max_F=main.table.max_F,
+    live_F=main.live_F,
+    tokens_CT=bench.store.tokens('val', np.arange(c.contexts)),
+    prompt_T=prompt_T,
+    multiple_M=c.doses,
+    samples=c.samples,
     length=c.tokens,
-    predicates={name: predicate(name) for name in names},
     controls=controls,
+    labels=labels,
     seed=bench.config.seed,
-    progress=bench.progress(f'steering/{main.name}'),
   )
+  difference_KA = _differences(bench, labelled, at)
+  unpinned = doses.unsteered(setting)
+  told = bench.progress(f'steering/{main.name}')
   rows = {}
-  for x, (name, i) in enumerate(zip(names, at, strict=True)):
-    rows[name] = {
-      'feature': f'{main.run}/{i}',
-      'doses': found['multiple_M'],
-      'controls': found['control_XR'][x],
-      'top_tokens': [bench.vocabulary[t] for t in found['top_ids_Xk'][x]],
-      'log_odds': _row(found['log_odds'], x),
-      'share': {n: _row(s, x) for n, s in found['share'].items()},
-    }
-    _draw(name, rows[name], out, c)
+  for x, name in enumerate(names):
+    i = _number(dives[name]['feature'])
+    baselines, why = _baselines(bench, dives[name], difference_KA[x])
+    found = doses.response(setting, doses.Feature(i, baselines))
+    rows[name] = row = _row(bench, i, found, unpinned, c.doses)
+    row['neuron'], row['not_here'] = dives[name]['neuron'], why
+    row['equal_kl'] = matching.equal_kl(c.doses, row, name)
+    row['at_maximum'] = matching.at_dose(_DOSE, c.doses, row, name)
+    _draw(name, row, out, c)
     text = _transcript(bench, lm, prompt_T, name, i)
     write_file(out / f'{name}.md', text.encode())
-  return {'features': rows, 'prompt': steering.PROMPT}
+    told(x + 1, len(names))
+  return {
+    'features': rows,
+    'prompt': steering.PROMPT,
+    'samples': c.samples,
+    'tokens': c.tokens,
+    'contexts': c.contexts,
+    'ahead': _ahead(rows),
+    'notes': _NOTES,
+  }
 
 
-def _row(response: dict, x: int) -> dict:
-  """Of one feature: by dose, mean and standard error, control and unpinned."""
-  own = lambda e: (
-    {k: (v[x] if np.ndim(v) else v) for k, v in e.items() if k != 'n'}
-    | {'n': e['n']}
+def _steered(dives: dict[str, dict]) -> list[str]:
+  """Proxies by their feature's correlation, the best first.
+
+  A feature that several proxies share is steered for the best of them alone.
+  """
+  first: dict[str, str] = {}
+  for name in sorted(dives, key=lambda name: -dives[name]['r']):
+    first.setdefault(dives[name]['feature'], name)
+  return list(first.values())
+
+
+def _number(name: str) -> int:
+  return int(name.rpartition('/')[2])
+
+
+def _differences(
+  bench: Bench, labelled: Labelled, at: list[int]
+) -> list[np.ndarray | None]:
+  """Of each proxy the difference of means, from one half of the documents;
+  None where it is on for none of their tokens, or for all."""
+
+  def of(lm, batch) -> dict[str, jax.Array]:
+    acts_BTA = programs.forward(lm, batch[0])
+    x_NA = acts_BTA.reshape(-1, acts_BTA.shape[-1]).astype(jnp.float32)
+    on_NK = batch[1].reshape(len(x_NA), -1).astype(jnp.float32)
+    total = jnp.asarray(len(x_NA), jnp.float32)
+    return {
+      'on_KA': bench.dot('nk,na->ka', on_NK, x_NA),
+      'on_K': on_NK.sum(0),
+      'all_A': x_NA.sum(0),
+      'all': total,
+    }
+
+  sums = moments.collect(
+    moments.adding(of),
+    bench.lm(bench.main.model),
+    bench.batches(
+      'steering/means',
+      lambda tokens_BT, _: (labelled.on(tokens_BT)[..., at],),
+      half=0,
+    ),
   )
-  return {key: own(response[key]) for key in response}
+  return steering.difference_of_means(sums)
+
+
+def _baselines(
+  bench: Bench, dive: dict, difference_A: np.ndarray | None
+) -> tuple[dict[str, steering.Pins], dict[str, str]]:
+  """The baselines of a proxy by name, and why one is not there."""
+  found, why = {}, {}
+  if dive['neuron'] is None:
+    why['neuron'] = 'no neuron goes with the proxy, or there is no such control'
+  else:
+    sae = bench.neurons(bench.main.model).sae
+    at_K = np.array([_number(dive['neuron'])])
+    found['neuron'] = meshes.fetch(doses.pins_of(sae, at_K, jnp.zeros(1)))
+  if difference_A is None:
+    why['difference'] = 'the proxy is on for no token of half of the documents'
+  else:
+    found['difference'] = steering.direction(difference_A)
+  return found, why
+
+
+def _row(bench: Bench, i: int, found: dict, unpinned: dict, multiples) -> dict:
+  """The numbers of a feature."""
+  shares = {
+    name: x | {'unpinned': unpinned['share'][name]}
+    for name, x in found['share'].items()
+  }
+  return {
+    'feature': f'{bench.main.run}/{i}',
+    'doses': np.asarray(multiples),
+    'controls': found['controls'],
+    'top_tokens': [bench.vocabulary[t] for t in found['top_ids_k']],
+    'value': found['value'],
+    'log_odds': found['log_odds'],
+    'kl': found['kl'],
+    'norm': found['norm'],
+    'share': shares,
+    'loss': found['loss'] | {'unpinned': unpinned['loss']},
+  }
+
+
+def _arms(response: dict) -> list:
+  return [(arm, response[arm]) for arm in _ARMS if arm in response]
+
+
+def _ahead(rows: dict[str, dict]) -> dict:
+  """In how many proxies the feature is ahead of each baseline, at its maximum.
+
+  Of the share of the proxy's tokens at equal KL: ahead, or behind, are features
+  whose difference lies further from 0 than 1.96 standard errors of it.
+  """
+  found = {}
+  for arm in list(_ARMS)[1:]:
+    gap_X, error_X = [], []
+    for row in rows.values():
+      at = row['at_maximum']
+      other = at and at['share_at_equal_kl'].get(arm)
+      if not other or not np.isfinite(other['mean']):
+        continue
+      own = at['share']['pinned']
+      gap_X.append(own['mean'] - other['mean'])
+      error_X.append(
+        np.hypot(*(x['interval'][1] - x['mean'] for x in (own, other)))
+      )
+    gap_X, error_X = np.array(gap_X), np.array(error_X)
+    found[arm] = {
+      'features': gap_X.size,
+      'ahead': int((gap_X > error_X).sum()),
+      'behind': int((gap_X < -error_X).sum()),
+      'mean_lead': float(gap_X.mean()) if gap_X.size else None,
+      'interval': intervals.of(gap_X, np.mean),
+      'unit': 'features',
+    }
+  return found
 
 
 def _draw(name: str, row: dict, out: pathlib.Path, c) -> None:
+  what = f'{row["feature"]} pinned; at each dose all make a change of one norm'
+  samples = f'{c.samples} samples of {c.tokens} tokens'
+  share = f'share of sampled tokens with {name} on'
   for key, response, y, n in (
     (
       'log_odds',
@@ -90,25 +245,37 @@ def _draw(name: str, row: dict, out: pathlib.Path, c) -> None:
       'log-odds of its own top 10 tokens, nats',
       f'{c.contexts} contexts',
     ),
-    (
-      'share',
-      row['share'][name],
-      f'share of sampled tokens with {name} on',
-      f'{c.samples} samples of {c.tokens} tokens',
-    ),
+    ('share', row['share'][name], share, samples),
+    ('loss', row['loss'], 'loss of the text, nats per token', samples),
   ):
-    series = {
-      row['feature']: response['pinned'],
-      f'{len(row["controls"])} random live features': response['control'],
-    }
+    series = dict(_arms(response))
     figures.lines(
       out / f'{name}_{key}.png',
-      {n: (row['doses'], e['mean']) for n, e in series.items()},
-      f'{row["feature"]} pinned, {n}; the control is the same change along '
-      "other features' directions. Bars: standard errors.",
+      {_ARMS[arm]: (row['doses'], e['mean']) for arm, e in series.items()},
+      f'{what}; {n}. Unpinned: {response["unpinned"]["mean"]:.3g}. Bars: '
+      'standard errors.',
       'pinned to, in multiples of its maximum',
       y,
-      errors={n: e['se'] for n, e in series.items()},
+      errors={_ARMS[arm]: e['se'] for arm, e in series.items()},
+    )
+  order = np.argsort(row['doses'])
+  order = order[row['doses'][order] > 0]
+  if order.size:
+    multiples = ', '.join(f'{c.doses[m]:g}' for m in order)
+    series = dict(_arms(row['share'][name]))
+    figures.lines(
+      out / f'{name}_kl.png',
+      {
+        _ARMS[arm]: (row['kl'][arm]['mean'][order], e['mean'][order])
+        for arm, e in series.items()
+      },
+      f'{row["feature"]} pinned to {multiples} times its maximum, and changes '
+      f'of the same norm; {samples}, KL on {c.contexts} contexts. Unpinned: '
+      f'{row["share"][name]["unpinned"]["mean"]:.3g}. Bars: standard errors.',
+      'KL of the next token from the unpinned one, nats',
+      share,
+      errors={_ARMS[arm]: e['se'][order] for arm, e in series.items()},
+      log_x=True,
     )
 
 

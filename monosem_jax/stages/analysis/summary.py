@@ -6,6 +6,7 @@ from typing import Any
 
 from monosem_jax.analysis import scorecard
 from monosem_jax.files import read_json, write_file, write_json
+from monosem_jax.stages.analysis import sections
 from monosem_jax.stages.analysis.bench import Bench
 
 # The columns of a run's row: the analysis and the key of each, what it says and
@@ -73,8 +74,13 @@ def write(bench: Bench, names: Sequence[str]) -> None:
       '',
       *_table(runs),
       '',
-      *(f'- {name}: not made: {reason}' for name, reason in why.items()),
+      '## What was asked, and the answers',
       '',
+      *(
+        line
+        for name, own in numbers.items()
+        for line in sections.written(name, own, main.run)
+      ),
     ]
   )
   write_file(out / 'summary.md', text.encode())

@@ -53,10 +53,17 @@ def superposition(
       'sparsities': list(c.sparsities),
       'represented': kept_Z.tolist(),
       'dimensions_per_feature': found['dimensions_per_feature_Z'].tolist(),
+      'budget': {
+        'of': 'each sparsity, from one start and on one stream of draws',
+        'steps': c.steps,
+        'samples': c.steps * c.batch_size,
+        'parameters': c.features * (c.dimensions + 1),
+      },
     },
     f'{kept_Z[0]} features kept in {c.dimensions} dimensions where each is 0 '
     f'in {c.sparsities[0]:.0%} of the samples, {kept_Z[-1]} at '
-    f'{c.sparsities[-1]:.0%}',
+    f'{c.sparsities[-1]:.0%}; {c.steps:,} steps and '
+    f'{c.steps * c.batch_size:,} samples at each',
   )
 
 
@@ -91,11 +98,17 @@ def binary_neuron(
       'optimised': found['optimised'].tolist(),
       'starts': c.starts,
       'starts_that_fire_for': came_to.tolist(),
+      'budget': {
+        'of': 'each neuron, on the exact loss',
+        'steps': c.steps,
+        'parameters': {'held': 2 * c.features, 'learned': 3 * c.features},
+      },
     },
     f'a neuron for 1 of {c.features} features costs '
     f'{found["optimised"][1]:.3f} nats (closed form '
     f'{found["closed_form"][1]:.3f}), one for {best} '
-    f'{found["optimised"][best]:.3f} ({found["closed_form"][best]:.3f})',
+    f'{found["optimised"][best]:.3f} ({found["closed_form"][best]:.3f}); '
+    f'{c.steps:,} steps each',
   )
 
 
@@ -140,6 +153,8 @@ def penalty(
   advance()
   shared_Z = found['shared_Z'] > 0
   last = int(np.flatnonzero(shared_Z)[-1]) if shared_Z.any() else None
+  # Biases and output rows; held neurons read a feature each.
+  rest = c.neurons + c.neurons * c.features + c.features
   return (
     {
       'features': c.features,
@@ -150,11 +165,26 @@ def penalty(
         for name, x in found.items()
         if x.ndim == 1
       },
+      'budget': {
+        'of': 'either network at each penalty, on the exact loss',
+        'starts': c.starts,
+        'steps': c.steps,
+        'parameters': {
+          'free': rest + c.features * c.neurons,
+          'held': rest + c.neurons,
+        },
+        'chosen_by': 'none is chosen: all penalties are told of, and of each '
+        'the start of the lowest objective',
+      },
     },
-    'no neuron is shared'
-    if last is None
-    else f'neurons are shared up to a penalty of {strengths[last]}, at which '
-    f'{found["silent_Z"][last]} of {c.features} features are left to none',
+    (
+      'no neuron is shared'
+      if last is None
+      else f'neurons are shared up to a penalty of {strengths[last]}, at which '
+      f'{found["silent_Z"][last]} of {c.features} features are left to none'
+    )
+    + f'; the best of {c.starts} starts of {c.steps:,} steps at each penalty, '
+    'of neurons held to a feature each as well',
   )
 
 
@@ -178,16 +208,38 @@ def planted(
     + '; '.join(
       f'{row["name"]} {row["rows"]:,}, {row["seconds"]:.1f}' for row in table
     )
-    + '.',
+    + f'. Of {len(c.search)} penalties each, the one that explains most of '
+    f'{c.held_out:,} held-out samples.',
     'learner',
     'of the planted directions',
   )
   advance()
   return (
-    {'directions': c.directions, 'width': c.width, 'learners': table},
+    {
+      'directions': c.directions,
+      'width': c.width,
+      'learners': table,
+      'budget': {
+        'samples': c.samples,
+        'atoms': c.features,
+        'search': list(c.search),
+        'chosen_by': 'what the fewest atoms of a sample, by matching pursuit, '
+        f'explain of {c.held_out:,} held-out samples, for all alike; the '
+        'planted directions have no part in it',
+        'not_equal': 'rows seen and seconds, which stand beside each learner',
+      },
+    },
     'planted directions found: '
-    + ', '.join(
-      f'{row["name"]} {row["found"]:.0%} in {row["seconds"]:.1f} s'
-      for row in table
-    ),
+    + '; '.join(_learner(row) for row in table)
+    + f'. Penalties are chosen of {len(c.search)} each by one rule on held-out '
+    'samples',
+  )
+
+
+def _learner(row: dict[str, Any]) -> str:
+  if row['penalty'] is None:
+    return f'{row["name"]} {row["found"]:.0%}'
+  return (
+    f'{row["name"]} {row["found"]:.0%} (penalty {row["penalty"]:g}, '
+    f'{row["rows"]:,} rows, {row["seconds"]:.1f} s)'
   )

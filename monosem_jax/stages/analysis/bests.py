@@ -1,0 +1,179 @@
+"""The best feature of a subject for each label, by four measures.
+
+For each measure it is found on one half of the documents, and what is told of
+it is of the other half, see `Bench.halves`; the threshold of F1 is found on the
+first half too.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from monosem_jax.analysis import labels, ranks
+from monosem_jax.features import moments
+from monosem_jax.stages.analysis.bench import (
+  Bench,
+  Subject,
+  activations,
+  part,
+)
+from monosem_jax.stages.analysis.documents import GROUPS
+
+MEASURES = ('r', 'auc', 'average_precision', 'f1')
+# Intervals of activation, as the paper's pages have them; as many times finer
+# where features are looked for, and where they are told of.
+INTERVALS = 11
+_SEARCHED, _TOLD = 3, 12
+
+# All labels of tokens, `(tokens_BT, context_B) -> on_BTL`.
+Labels = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+  """What the features of a subject are to L labels, on the first half.
+
+  Attributes:
+    value_LF: by measure.
+    threshold_LF: of the best F1, the number of the edge.
+  """
+
+  value_LF: Mapping[str, np.ndarray]
+  threshold_LF: np.ndarray
+
+  def best(self, measure: str, k: int) -> int | None:
+    """The best feature for a label; None where there is none."""
+    value_F = self.value_LF[measure][k]
+    if not (value_F > 0).any():
+      return None
+    return int(np.nanargmax(value_F))
+
+
+@dataclasses.dataclass(frozen=True)
+class Told:
+  """Pairs of a label and a feature of a subject, on the other half.
+
+  Attributes:
+    subject: whose features they are.
+    pairs: (label, feature) -> its place K.
+    overlap: sums over groups of documents: on_GKB, ...
+    threshold_K: of F1, found on the first half: the number of the edge.
+  """
+
+  subject: Subject
+  pairs: Mapping[tuple[int, int], int]
+  overlap: labels.Overlap
+  threshold_K: np.ndarray
+
+  def of(self, pairs: Sequence[tuple[int, int]]) -> 'Told':
+    """Some of the pairs, in that order."""
+    at = [self.pairs[pair] for pair in pairs]
+    return dataclasses.replace(
+      self,
+      pairs={pair: k for k, pair in enumerate(pairs)},
+      overlap=jax.tree.map(lambda x: x[:, at], self.overlap),
+      threshold_K=self.threshold_K[at],
+    )
+
+  def sums(self, prefix: str = '') -> dict[str, np.ndarray]:
+    """As `intervals.over_groups` takes them."""
+    return {prefix + k: x for k, x in vars(self.overlap).items()}
+
+  def whole(self) -> labels.Overlap:
+    """The overlaps of all groups together."""
+    return jax.tree.map(lambda x: x.sum(0), self.overlap)
+
+
+def find(
+  bench: Bench, s: Subject, labels_of: Labels, r_FL: np.ndarray
+) -> Found:
+  """Looks at all features of a subject, by blocks of them.
+
+  Args:
+    bench: the run.
+    s: the subject.
+    labels_of: of tokens.
+    r_FL: Pearson's r on the first half.
+  """
+  of = activations(bench.dot)
+
+  def ranked(args, batch):
+    lm, sae, edges_FI = args
+    f_NF = of((lm, sae), batch)
+    return f_NF, batch[1].reshape(len(f_NF), -1), edges_FI
+
+  F, L = r_FL.shape
+  edges_FI = ranks.edges(s.table.max_F, INTERVALS * _SEARCHED)
+  step = ranks.make_ranks(ranked, bench.dot)
+  value_LF = {k: np.full((L, F), np.nan) for k in MEASURES[1:]}
+  threshold_LF = np.zeros((L, F), np.int32)
+  for own in moments.blocks(
+    F, L + 1, edges_FI.shape[1] + 1, bench.config.block_bytes
+  ):
+    count_LFB = moments.collect(
+      step,
+      (bench.lm(s.model), part(s.sae, own), jnp.asarray(edges_FI[own])),
+      bench.batches(f'ranks/{s.name}', lambda *x: (labels_of(*x),), half=0),
+    )
+    on_LFB, off_LFB = ranks.parts(count_LFB)
+    f1_LFI = ranks.f1(on_LFB, off_LFB)
+    value_LF['auc'][:, own] = ranks.auc(on_LFB, off_LFB)
+    value_LF['average_precision'][:, own] = ranks.average_precision(
+      on_LFB, off_LFB
+    )
+    value_LF['f1'][:, own] = f1_LFI.max(-1)
+    threshold_LF[:, own] = f1_LFI.argmax(-1)
+  return Found({'r': r_FL.T, **value_LF}, threshold_LF)
+
+
+def tell(
+  bench: Bench,
+  s: Subject,
+  labels_of: Labels,
+  found: Found,
+) -> Told | None:
+  """The best for each label by each measure, on the other half.
+
+  None where there is no best for anything.
+  """
+  best = [
+    (k, found.best(measure, k))
+    for measure in MEASURES
+    for k in range(len(found.threshold_LF))
+  ]
+  pairs = sorted({(k, i) for k, i in best if i is not None})
+  if not pairs:
+    return None
+  which, features = (np.array(x) for x in zip(*pairs, strict=True))
+  of, split = activations(bench.dot), bench.config.split
+
+  def pair(args, batch):
+    f_NK = of(args, batch)
+    return f_NK, batch[1].reshape(f_NK.shape), batch[2].reshape(-1)
+
+  overlap = moments.collect(
+    labels.make_step(
+      pair,
+      ranks.edges(s.table.max_F[features], INTERVALS * _TOLD),
+      GROUPS,
+    ),
+    (bench.lm(s.model), part(s.sae, features)),
+    bench.batches(
+      f'versus/{s.name}',
+      lambda tokens_BT, context_B: (
+        labels_of(tokens_BT, context_B)[..., which],
+        bench.groups(split, context_B),
+      ),
+      half=1,
+    ),
+  )
+  finer = _TOLD // _SEARCHED
+  return Told(
+    s,
+    {pair: k for k, pair in enumerate(pairs)},
+    overlap,
+    finer * found.threshold_LF[which, features],
+  )

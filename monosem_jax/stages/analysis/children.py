@@ -1,0 +1,290 @@
+"""What a feature splits into, filter after filter, beside null starts.
+
+Starts are features of the smallest dictionary. What is chosen (the best one of
+a label, those of most children) is chosen on one half of the documents; counts
+are of the other: its edges and its shares. See `analysis.splitting`.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+
+from monosem_jax.analysis import intervals, splitting
+from monosem_jax.features import moments
+from monosem_jax.stages.analysis.bench import (
+  Bench,
+  Subject,
+  activations,
+  of_two,
+  part,
+)
+from monosem_jax.stages.analysis.labelled import Labelled
+from monosem_jax.stages.analysis.words import described
+
+# Features of one dictionary that are listed, at most.
+LISTED = 12
+# Starts that are found by rule.
+_MOST = 3
+_HELD_OUT = 'val'
+
+Levels = Mapping[tuple[str, str], splitting.Edges]
+
+
+@dataclasses.dataclass(frozen=True)
+class Label:
+  """A label beside the features of one dictionary, see `splitting.Shares`.
+
+  Attributes:
+    r_Y: Pearson's correlation with each feature.
+    mass_Y, firing_Y, found_Y: what the features are to it.
+  """
+
+  r_Y: np.ndarray
+  mass_Y: np.ndarray
+  firing_Y: np.ndarray
+  found_Y: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Half:
+  """What one half of the documents says.
+
+  Attributes:
+    tokens: of it.
+    reached: by start and dictionary, the features the start leads to.
+    under: the share of the activation of each of these that is where the start
+      fires.
+    labels: by dictionary; empty without a label.
+  """
+
+  tokens: int
+  reached: Mapping[int, Mapping[str, np.ndarray]]
+  under: Mapping[int, Mapping[str, np.ndarray]]
+  labels: Mapping[str, Label]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Children:
+  """The children of all live features of the smallest dictionary.
+
+  Attributes:
+    bench: the run.
+    growing: dictionaries, from small to large.
+    levels: of each half of the documents, the edges.
+    label: the name of a label.
+  """
+
+  bench: Bench
+  growing: list[Subject]
+  levels: tuple[Levels, Levels]
+  label: str
+
+  @property
+  def first(self) -> Subject:
+    return self.growing[0]
+
+  @functools.cached_property
+  def labelled(self) -> Labelled:
+    return Labelled(self.bench, self.bench.config.split)
+
+  @property
+  def absent(self) -> str | None:
+    """Why there is no such label here; None if there is."""
+    return self.labelled.proxies.absent.get(self.label)
+
+  @functools.cached_property
+  def halves(self) -> tuple[Half, Half]:
+    return self._half(0), self._half(1)
+
+  def _half(self, half: int) -> Half:
+    order = [s.name for s in self.growing]
+    reached = {
+      i: {
+        name: np.array(found, np.int64)
+        for name, found in splitting.descendants(
+          (order[0], i), order, self.levels[half]
+        ).items()
+      }
+      for i in np.flatnonzero(self.first.live_F).tolist()
+    }
+    under: dict[int, dict[str, np.ndarray]] = {i: {} for i in reached}
+    labels, tokens = {}, 0
+    for s in self.growing:
+      for own, sums in self._sums(s, half):
+        shares = splitting.shares(sums)
+        for i, found in reached.items():
+          if own.start <= i < own.stop:
+            under[i][s.name] = shares.mass_MY[i - own.start, found[s.name]]
+        if self.absent is None:
+          labels[s.name] = Label(
+            moments.correlation(sums)[-2],
+            *(x[-2] for x in dataclasses.astuple(shares)),
+          )
+        tokens = int(sums.tokens)
+    return Half(tokens, reached, under, labels)
+
+  @functools.cached_property
+  def _step(self) -> Callable:
+    two, with_label = of_two(self.bench.dot), self.absent is None
+
+    def pair(args, batch):
+      x_NX, y_NY = two(args, batch)
+      on_N1 = batch[1].reshape(-1, 1) if with_label else None
+      return splitting.masks(x_NX, on_N1), y_NY
+
+    return moments.make_step(pair, self.bench.dot, masked=True)
+
+  def _sums(self, s: Subject, half: int) -> Iterator[tuple]:
+    """Of a dictionary's features and where those of the first one fire, by
+    blocks of these; behind them the label and all tokens."""
+    bench, first, labels = self.bench, self.first, None
+    if self.absent is None:
+      k = self.labelled.proxy_names.index(self.label)
+      labels = lambda tokens_BT, _: (self.labelled.on(tokens_BT)[..., k],)
+    for own in moments.blocks(
+      first.live_F.size, s.live_F.size, 3, bench.config.block_bytes
+    ):
+      args = bench.lm(s.model), part(first.sae, own), s.sae
+      line = f'splitting/{s.name} half {half + 1}'
+      batches = bench.batches(line, labels, half=half)
+      yield own, moments.collect(self._step, args, batches)
+
+  @functools.cached_property
+  def held_out(self) -> tuple[int, dict[str, np.ndarray]]:
+    """Held-out tokens, and on how many of them each feature fires."""
+    bench = _reading(self.bench, _HELD_OUT)
+    of = activations(bench.dot)
+    step = moments.adding(lambda *x: (of(*x) > 0).sum(0, dtype=np.int32))
+    return bench.tokens, {
+      s.name: moments.collect(
+        step,
+        (bench.lm(s.model), s.sae),
+        bench.batches(f'splitting/{s.name} held out'),
+      )
+      for s in self.growing
+    }
+
+  def left(self, half: int, start: int, label: bool) -> dict[str, dict]:
+    """By dictionary and filter, which of those reached are left."""
+    c, h = self.bench.config.splitting, self.halves[half]
+    found = {}
+    for s in self.growing:
+      own = h.reached[start][s.name]
+      passes = {
+        'dense': s.table.density_F[own] >= c.floor,
+        'held_out': self.held_out[1][s.name][own] > 0,
+        'under_parent': h.under[start][s.name] >= c.purity,
+      }
+      if label:
+        passes['on_label'] = h.labels[s.name].mass_Y[own] >= c.purity
+      found[s.name] = splitting.sieve(passes)
+    return found
+
+  def counts(self, half: int, start: int, label: bool) -> dict[str, dict]:
+    """By run and filter, how many are left."""
+    left = self.left(half, start, label)
+    return {
+      s.run: {name: int(k.sum()) for name, k in left[s.name].items()}
+      for s in self.growing
+    }
+
+  def of_label(self) -> dict:
+    """Of the live feature that goes best with the label."""
+    r_F = self.halves[0].labels[self.first.name].r_Y
+    start = int(np.where(self.first.live_F, r_F, -1).argmax())
+    other_F = self.halves[1].labels[self.first.name].r_Y
+    return {
+      'correlation': float(other_F[start]),
+      'correlation_found': float(r_F[start]),
+    } | self._numbers(start, label=True)
+
+  def most(self) -> list[dict]:
+    """Of those live features that have most children in the largest one."""
+    run = self.growing[-1].run
+    children = {
+      i: _last(self.counts(0, i, label=False)[run])
+      for i in self.halves[0].reached
+    }
+    order = sorted(children, key=lambda i: (-children[i], i))
+    return [
+      self._numbers(i, label=False) for i in order[:_MOST] if children[i] > 0
+    ]
+
+  def _numbers(self, start: int, label: bool) -> dict:
+    first, n = self.first, self.bench.config.splitting.nulls
+    density_F = first.table.density_F
+    counts = self.counts(1, start, label)
+    nulls = splitting.matched(density_F, first.live_F, start, n)
+    null = [self.counts(1, int(i), label) for i in nulls]
+    return {
+      'start': f'{first.run}/{start}',
+      'density': float(density_F[start]),
+      'reached': {run: own['reached'] for run, own in counts.items()},
+      'counts': counts,
+      'children': {run: _last(own) for run, own in counts.items()},
+      'children_found': {
+        run: _last(own) for run, own in self.counts(0, start, label).items()
+      },
+      'null': {
+        'starts': int(nulls.size),
+        'densities': [
+          float(end(density_F[nulls])) for end in (np.min, np.max) if nulls.size
+        ],
+        'counts': {
+          run: {
+            name: splitting.beside(
+              count, np.array([x[run][name] for x in null]), intervals.of
+            )
+            for name, count in own.items()
+          }
+          for run, own in counts.items()
+        },
+      },
+      'features': self._listed(start, label),
+    }
+
+  def _listed(self, start: int, label: bool) -> dict[str, list[dict]]:
+    """Those reached, children first, and then by how often they fire."""
+    h, left, found = self.halves[1], self.left(1, start, label), {}
+    for s in self.growing:
+      own = h.reached[start][s.name]
+      child = _last(left[s.name])
+      order = np.lexsort((-s.table.fired_F[own], ~child))[:LISTED]
+      found[s.run] = [
+        {
+          'feature': f'{s.run}/{i}',
+          'child': bool(child[k]),
+          'density': float(s.table.density_F[i]),
+          'held_out_firings': int(self.held_out[1][s.name][i]),
+          'under_parent': float(h.under[start][s.name][k]),
+          **(_to_label(h.labels[s.name], i) if label else {}),
+          **described(self.bench, s, i),
+        }
+        for k in order
+        for i in [int(own[k])]
+      ]
+    return found
+
+
+def _to_label(of: Label, i: int) -> dict[str, float]:
+  return {
+    'on_label': float(of.mass_Y[i]),
+    'pure': float(of.firing_Y[i]),
+    'finds': float(of.found_Y[i]),
+  }
+
+
+def _last(by_filter: Mapping):
+  """What is left after all filters."""
+  return list(by_filter.values())[-1]
+
+
+def _reading(bench: Bench, split: str) -> Bench:
+  """The same, whose batches are of another split."""
+  analysis = dataclasses.replace(bench.config, split=split)
+  config = dataclasses.replace(bench.w.config, analysis=analysis)
+  return dataclasses.replace(
+    bench, w=dataclasses.replace(bench.w, config=config)
+  )

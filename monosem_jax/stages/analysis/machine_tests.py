@@ -1,0 +1,213 @@
+"""Which machines there are, beside those of permuted rows, and named ones."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from monosem_jax import settings
+from monosem_jax.analysis import machines, roles, significance
+from monosem_jax.stages.analysis.bench import Bench
+from monosem_jax.stages.analysis.machine_text import Edge
+
+# As they are listed. A clique is a cycle whose features all lead to each other.
+KINDS = ('self-loop', 'two-cycle', 'cycle', 'chain', 'clique')
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+  """A machine beside its null.
+
+  Attributes:
+    kind: one of KINDS.
+    nodes, weights: see `machines.Machine`.
+    p, q, expected: see `significance.Test`; None where the search was not
+      complete, or found nothing.
+  """
+
+  kind: str
+  nodes: tuple[int, ...]
+  weights: tuple[float, ...]
+  p: float | None
+  q: float | None
+  expected: float | None
+
+  @property
+  def closes(self) -> bool:
+    return self.kind != 'chain'
+
+  @property
+  def edges(self) -> list[Edge]:
+    after = self.nodes[1:] + (self.nodes[:1] if self.closes else ())
+    return list(zip(self.nodes, after, strict=False))
+
+  @property
+  def is_pair(self) -> bool:
+    return len(self.nodes) == 2
+
+
+def judge(
+  bench: Bench, edges: dict[str, np.ndarray], above: set[Edge]
+) -> tuple[list[Judged], list[dict], float]:
+  """All machines, tested against those in graphs of permuted rows.
+
+  Returns:
+    Machines, the strongest first; of each kind and size what was found, and
+    how many permuted rows make; and the weight above which nothing was missed.
+  """
+  c, live_F = bench.config.automata, bench.main.live_F
+  rng = np.random.default_rng(bench.config.seed)
+  graph = lambda source_M: machines.search(
+    source_M, edges['target_M'], edges['gain_M'], c.threshold
+  )
+  found, complete = graph(edges['source_M'])
+  nulls = []
+  for _ in range(c.permutations):
+    own, reached = graph(machines.shuffled(edges['source_M'], live_F, rng))
+    nulls.append(own)
+    complete = max(complete, reached)
+  told, table = {}, []
+  own_of, nulls_of = (
+    _families(found, complete),
+    [_families(null, complete) for null in nulls],
+  )
+  for kind, n in sorted(
+    set(own_of).union(*nulls_of),
+    key=lambda family: (KINDS.index(family[0]), family[1] or np.inf),
+  ):
+    own = own_of.get((kind, n), [])
+    test = significance.against(
+      [min(m.weights) for m in own],
+      [[min(m.weights) for m in null.get((kind, n), [])] for null in nulls_of],
+      _tuples(int(live_F.sum()), kind, n),
+    )
+    told |= {
+      (m.kind, m.nodes): tuple(map(float, row))
+      for m, *row in zip(own, test.p_R, test.q_R, test.expected_R, strict=True)
+    }
+    table.append(
+      {
+        'kind': kind,
+        'features': n,
+        'found': len(own),
+        'null_mean': float(test.null_P.mean()),
+        'null_sd': float(test.null_P.std(ddof=1)) if len(nulls) > 1 else None,
+        'null_min': int(test.null_P.min()),
+        'null_max': int(test.null_P.max()),
+        'surviving': int((test.q_R <= c.q).sum()),
+      }
+    )
+  judged = []
+  for m in found:
+    clique = m.kind != 'chain' and machines.is_clique(m.nodes, above)
+    own = told.get((m.kind, m.nodes), (None, None, None))
+    judged.append(
+      Judged('clique' if clique else m.kind, m.nodes, m.weights, *own)
+    )
+  return judged, table, complete
+
+
+# The kind, and the number of features; 0 of those of any other number.
+Family = tuple[str, int]
+
+
+def _families(
+  found: Sequence[machines.Machine], complete: float
+) -> dict[Family, list[machines.Machine]]:
+  """The machines that the search cannot have missed, by what they are tested
+  with: chains and cycles of many features are pooled."""
+  families: dict[Family, list[machines.Machine]] = {}
+  for m in found:
+    n = len(m.nodes)
+    pooled = m.kind == 'chain' or n > machines.LONGEST
+    if min(m.weights) > complete:
+      families.setdefault((m.kind, 0 if pooled else n), []).append(m)
+  return families
+
+
+def _tuples(live: int, kind: str, n: int) -> float:
+  """How many tuples a family has."""
+  if n:
+    return significance.tuples(live, n, n)
+  turns = lambda n: 1 if kind == 'chain' else n
+  first = 3 if kind == 'chain' else machines.LONGEST + 1
+  sizes = range(first, min(machines.LONGEST_CHAIN, live) + 1)
+  return sum(significance.tuples(live, n, turns(n)) for n in sizes)
+
+
+def permuted(bench: Bench, edges: dict[str, np.ndarray]) -> list[Edge]:
+  """Edges above the threshold of permuted rows: a control of what follows."""
+  c = bench.config.automata
+  rng = np.random.default_rng([bench.config.seed, 1])
+  source_M = machines.shuffled(edges['source_M'], bench.main.live_F, rng)
+  own_M = edges['gain_M'] > c.threshold
+  pairs = zip(source_M[own_M], edges['target_M'][own_M], strict=True)
+  return [(int(i), int(j)) for i, j in pairs]
+
+
+def players(plays_RF: np.ndarray) -> dict[str, list[np.ndarray]]:
+  """The features that play each state of each system that the paper names."""
+  roles_of = list(roles.ROLES)
+  return {
+    name: [np.flatnonzero(plays_RF[roles_of.index(r)]) for r in states]
+    for name, states in roles.SYSTEMS.items()
+  }
+
+
+def named(
+  plays: dict[str, list[np.ndarray]],
+  weights: dict[Edge, float],
+  judged: Sequence[Judged],
+  c: settings.Automata,
+) -> list[dict[str, Any]]:
+  """The systems that the paper names: the best of each, or why it is none.
+
+  Args:
+    plays: see `players`.
+    weights: of all edges between those that play the roles of a system.
+    judged: the machines that were found.
+    c: the settings.
+  """
+  known = {m.nodes: m for m in judged if m.closes}
+  found = []
+  for name, states in roles.SYSTEMS.items():
+    best, machine, why = roles.widest(plays[name], weights), None, ''
+    lacking = [
+      r for r, own in zip(states, plays[name], strict=True) if not own.size
+    ]
+    if lacking:
+      why = f'no live feature fires mostly on the tokens of: {lacking[0]}'
+    elif isinstance(best, int):
+      follows = (*states, states[0])
+      why = (
+        f'no feature of {follows[best - 1]} makes one of {follows[best]} '
+        'likelier than it is anyway'
+      )
+    else:
+      nodes, own = best
+      first = nodes.index(min(nodes))
+      m = known.get(nodes[first:] + nodes[:first])
+      machine = Judged(
+        'two-cycle' if len(nodes) == 2 else 'cycle',
+        nodes,
+        own,
+        *((None,) * 3 if m is None else (m.p, m.q, m.expected)),
+      )
+      if min(own) <= c.threshold:
+        why = f'its weakest edge, {min(own):.3f}, is not above {c.threshold:g}'
+      elif machine.q is None:
+        why = 'the search did not find it: it goes along the strongest edges'
+      elif machine.q > c.q:
+        why = f'chance makes such, too: q is {machine.q:.2g}, above {c.q:g}'
+    found.append(
+      {
+        'name': name,
+        'states': list(states),
+        'candidates': [int(own.size) for own in plays[name]],
+        'machine': machine,
+        'survives': not why,
+        'not_found': why,
+      }
+    )
+  return found

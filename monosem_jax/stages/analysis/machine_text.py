@@ -1,0 +1,221 @@
+"""What follows on what in held-out text, and whether that has an order."""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from monosem_jax import metrics
+from monosem_jax.analysis import following, intervals, significance
+from monosem_jax.features import moments
+from monosem_jax.files import write_arrays
+from monosem_jax.stages.analysis.bench import Bench, activations, part
+from monosem_jax.stages.analysis.documents import GROUPS
+from monosem_jax.text import stream
+
+SPLIT = 'val'
+# The level at which an edge is said to have a direction, one-sided.
+_ORDERED = 0.025
+Edge = tuple[int, int]
+
+
+def batches(bench: Bench, name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+  """Held-out contexts: tokens_BT and context_B, whole batches."""
+  there = bench.store.n_contexts(SPLIT)
+  B = min(bench.config.batch_size, there)
+  limit = max(min(bench.config.automata.held_out, there) // B, 1)
+  bar = metrics.progress(
+    f'analysis/automata/{name}', total=limit * B, unit='ctx'
+  )
+  opened = stream.batches(bench.store, SPLIT, B, seed=None, start=0, epochs=1)
+  try:
+    for _, (tokens_BT, context_B, *_) in zip(
+      range(limit), opened, strict=False
+    ):
+      bar.update(B)
+      yield tokens_BT, context_B
+  finally:
+    opened.close()
+    bar.close()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Counted:
+  """How often features follow on each other in held-out text.
+
+  Attributes:
+    at: the column of each of M edges.
+    pairs_G, first_GM, then_GM, both_GM: see `following.Followed`; first and
+      then of each edge's features.
+  """
+
+  at: dict[Edge, int]
+  pairs_G: np.ndarray
+  first_GM: np.ndarray
+  then_GM: np.ndarray
+  both_GM: np.ndarray
+
+  def both(self, edges: Sequence[Edge]) -> np.ndarray:
+    """Pairs of tokens on which each edge was walked, both_GM."""
+    return self.both_GM[:, self._columns(edges)]
+
+  def rate(self, edges: Sequence[Edge]) -> np.ndarray:
+    """P(target fires next | source fires), of all groups; NaN of no firing."""
+    first_M = self.first_GM[:, self._columns(edges)].sum(0)
+    return self.both(edges).sum(0) / np.where(first_M > 0, first_M, np.nan)
+
+  def base(self, edges: Sequence[Edge]) -> np.ndarray:
+    """P(target fires next)."""
+    then_M = self.then_GM[:, self._columns(edges)].sum(0)
+    return then_M / self.pairs_G.sum()
+
+  def p_rising(self, edges: Sequence[Edge]) -> np.ndarray:
+    """p-values: that the target does not follow more often than anyway."""
+    own = self._columns(edges)
+    more_GM = following.above_base(
+      self.pairs_G,
+      self.first_GM[:, own],
+      self.then_GM[:, own],
+      self.both_GM[:, own],
+    )
+    return following.surprise(more_GM)
+
+  @functools.cached_property
+  def _directed(self) -> dict[bool, set[Edge]]:
+    """Edges that are walked more often than `other`, by `of_pair`."""
+    found = {}
+    for of_pair in (False, True):
+      every = [edge for edge in self.at if other(edge, of_pair) in self.at]
+      others = [other(edge, of_pair) for edge in every]
+      p_M = following.surprise(self.both(every) - self.both(others))
+      found[of_pair] = {
+        edge for edge, p in zip(every, p_M, strict=True) if p <= _ORDERED
+      }
+    return found
+
+  def is_ordered(self, edges: Sequence[Edge], of_pair: bool) -> bool | None:
+    """Whether all edges have a direction; None of one that leads to itself."""
+    if any(i == j for i, j in edges):
+      return None
+    return all(edge in self._directed[of_pair] for edge in edges)
+
+  def numbers(self, edge: Edge, of_pair: bool) -> dict[str, Any]:
+    """What is known of an edge, with intervals over groups of documents."""
+    m = self.at[edge]
+    own = {
+      'both': self.both_GM[:, m],
+      'first': self.first_GM[:, m],
+      'then': self.then_GM[:, m],
+      'pairs': self.pairs_G,
+      'other': self.both_GM[:, self.at[other(edge, of_pair)]],
+    }
+    rate = lambda s: s['both'] / s['first'] if s['first'] else None
+    rise = lambda s: rate(s) - s['then'] / s['pairs'] if s['first'] else None
+
+    def asymmetry(s):
+      either = s['both'] + s['other']
+      return (s['both'] - s['other']) / either if either else None
+
+    total = {k: x.sum() for k, x in own.items()}
+    return {
+      'fired': int(total['first']),
+      'observed': rate(total),
+      'observed_interval': intervals.over_groups(own, rate),
+      'base': total['then'] / total['pairs'],
+      'rise': rise(total),
+      'rise_interval': intervals.over_groups(own, rise),
+      'reverse': self.rate([edge[::-1]])[0],
+      'stays': self.rate([(edge[0], edge[0])])[0],
+      'asymmetry': None if edge[0] == edge[1] else asymmetry(total),
+      'asymmetry_interval': None
+      if edge[0] == edge[1]
+      else intervals.over_groups(own, asymmetry),
+    }
+
+  def _columns(self, edges: Sequence[Edge]) -> np.ndarray:
+    return np.array([self.at[edge] for edge in edges], np.int64)
+
+
+def other(edge: Edge, of_pair: bool) -> Edge:
+  """What an edge is compared with: its reverse; in a pair, which leads back
+  anyway, staying where it is."""
+  return (edge[0], edge[0]) if of_pair else edge[::-1]
+
+
+def count(bench: Bench, edges: set[Edge], others: Sequence[Edge]) -> Counted:
+  """Counts edges, their reverses and what stays; of other edges, these alone.
+
+  A pass over held-out text for each block of edges.
+  """
+  main = bench.main
+  every = {e for i, j in edges for e in ((i, j), (j, i), (i, i), (j, j))}
+  at = {edge: m for m, edge in enumerate(sorted(every.union(others)))}
+  pair_M2 = np.array(list(at), np.int64).reshape(-1, 2)
+  # Three matrices of edges by tokens, one of them in float32.
+  tokens = bench.config.batch_size * bench.store.context
+  size = max(1, int(bench.config.block_bytes / (6 * tokens)))
+  parts = []
+  for start in range(0, max(len(pair_M2), 1), size):
+    own, index_m = np.unique(pair_M2[start : start + size], return_inverse=True)
+    source_m, target_m = index_m.reshape(-1, 2).T.astype(np.int32)
+    step = following.make_step(
+      activations(bench.dot),
+      bench.store.tokenizer.separator,
+      GROUPS,
+      source_m,
+      target_m,
+      bench.dot,
+    )
+    found = moments.collect(
+      step,
+      (bench.lm(main.model), part(main.sae, own)),
+      (
+        (bench.put(tokens_BT), bench.put(bench.groups(SPLIT, context_B)))
+        for tokens_BT, context_B in batches(bench, 'followed')
+      ),
+    )
+    parts.append(
+      (found.first_GX[:, source_m], found.then_GX[:, target_m], found.both_GM)
+    )
+  columns = (np.concatenate(x, 1) for x in zip(*parts, strict=True))
+  return Counted(at, found.pairs_G, *columns)
+
+
+def transitions(
+  out: pathlib.Path,
+  edges: list[Edge],
+  permuted: list[Edge],
+  counted: Counted,
+  q: float,
+) -> dict[str, Any]:
+  """What held-out text says of all edges above the threshold."""
+
+  def told(own: list[Edge]) -> tuple[dict, dict[str, np.ndarray]]:
+    rate_M, base_M = counted.rate(own), counted.base(own)
+    seen_M, p_M = np.isfinite(rate_M), counted.p_rising(own)
+    q_M = np.full(len(own), np.nan)
+    q_M[seen_M] = significance.benjamini_hochberg(p_M[seen_M], seen_M.sum())
+    median = lambda x_M: float(np.median(x_M[seen_M])) if seen_M.any() else None
+    columns = {'observed_M': rate_M, 'base_M': base_M, 'p_M': p_M, 'q_M': q_M}
+    return {
+      'edges': len(own),
+      'seen': int(seen_M.sum()),
+      'rising': int((q_M <= q).sum()),
+      'median_observed': median(rate_M),
+      'median_base': median(base_M),
+      'median_rise': median(rate_M - base_M),
+    }, columns
+
+  numbers, columns = told(edges)
+  pair_M2 = np.array(edges, np.int64).reshape(-1, 2)
+  backwards = [edge[::-1] for edge in edges]
+  columns |= {
+    'source_M': pair_M2[:, 0],
+    'target_M': pair_M2[:, 1],
+    'reverse_M': counted.rate(backwards),
+  }
+  write_arrays(out / 'held_out.npz', columns)
+  return {'predicted': numbers, 'permuted': told(permuted)[0]}

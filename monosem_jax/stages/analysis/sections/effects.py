@@ -1,0 +1,146 @@
+"""What features do: to the loss, to the next token, to a text."""
+
+from monosem_jax.stages.analysis.sections.form import (
+  Numbers,
+  between,
+  figure,
+  rows,
+)
+
+
+def preserved(n: Numbers, main: str) -> list[str]:
+  table = rows(
+    'run | what it is | L0 | loss recovered | explained variance | '
+    f'{main} recovers more by',
+    *(
+      [
+        run,
+        own['what'],
+        figure(own, 'l0', '.1f'),
+        figure(own, 'loss_recovered', '.1%'),
+        figure(own, 'explained_variance', '.1%'),
+        figure(own, 'margin', '.1%'),
+      ]
+      for run, own in (n['runs'] | n['about_means']).items()
+    ),
+  )
+  return [*table, '', f'Intervals are {n["interval"]}.']
+
+
+def ablation(n: Numbers, main: str) -> list[str]:
+  table = rows(
+    'run | examples | loss rise, nats | share above 0',
+    *(
+      [
+        run,
+        f'{own["ablation_examples"]:,}',
+        figure(own, 'ablation_loss', '.3f'),
+        figure(own, 'ablation_hurts', '.0%'),
+      ]
+      for run, own in n['runs'].items()
+    ),
+  )
+  return [*table, '', 'Intervals are over features.']
+
+
+def steering(n: Numbers, main: str) -> list[str]:
+  table = rows(
+    'proxy | feature | at its maximum | neuron, same KL | difference of means, '
+    'same KL | random features, same KL | unpinned',
+    *(
+      [name, own['feature'], *_shares(own)]
+      for name, own in n['features'].items()
+    ),
+  )
+  ahead = [
+    f'- against {_ARMS.get(arm, arm)}: ahead for {a["ahead"]} of '
+    f'{a["features"]}, behind for {a["behind"]}, mean lead '
+    f'{a["mean_lead"]:+.3f}{between(a["interval"], "+.3f")}'
+    for arm, a in n['ahead'].items()
+    if a.get('mean_lead') is not None
+  ]
+  return [
+    *table,
+    '',
+    f'Share of {n["samples"]} samples of {n["tokens"]} tokens on which the '
+    'proxy is on. At equal KL:',
+    '',
+    *ahead,
+  ]
+
+
+_ARMS = {
+  'neuron': 'the best neuron',
+  'difference': 'the difference of means',
+  'control': 'random features',
+}
+
+
+def _shares(own: Numbers) -> list[str]:
+  at = own['at_maximum']
+  cell = lambda x: (
+    '-'
+    if not x or x.get('mean') is None
+    else f'{x["mean"]:.0%}{between(x.get("interval"), ".0%")}'
+  )
+  equal = at.get('equal_kl', {})
+  norm = at.get('equal_norm', {})
+  return [
+    cell(norm.get('pinned')),
+    *(cell(equal.get(arm)) for arm in _ARMS),
+    cell(norm.get('unpinned')),
+  ]
+
+
+def automata(n: Numbers, main: str) -> list[str]:
+  found = rows(
+    'kind | features | found | permuted: mean | least to most | survive',
+    *(
+      [
+        row['kind'],
+        f'{row["features"]}' if row['features'] else 'any',
+        f'{row["found"]:,}',
+        f'{row["null_mean"]:,.1f}',
+        f'{row["null_min"]:,} to {row["null_max"]:,}',
+        f'{row["surviving"]:,}',
+      ]
+      for row in n['null']
+    ),
+  )
+  edges = rows(
+    'edges | of so many | rise in held-out text | observed, median | base rate',
+    *(
+      [
+        name,
+        f'{own["edges"]:,}',
+        f'{own["rising"]:,}',
+        _share(own.get('observed')),
+        _share(own.get('base')),
+      ]
+      for name, own in n['transitions'].items()
+    ),
+  )
+  named = [
+    f'- {own["name"]}: '
+    + ('survives' if own['survives'] else f'not found: {own["not_found"]}')
+    for own in n['named']
+  ]
+  return [
+    *found,
+    '',
+    f'Found: edges of a predicted gain above {n["threshold"]:g}. The null '
+    f'permutes whose logit weights are whose, {n["permutations"]} times; '
+    f'survivors have a false discovery rate below {n["q"]:g} '
+    '(Benjamini-Hochberg). It does not break groups of features of one kind of '
+    f'text: {sum(n["ordered"].values()):,} of '
+    f'{sum(n["surviving"].values()):,} survivors have an order, '
+    'the others are sets that lead to each other both ways.',
+    '',
+    *edges,
+    '',
+    *named,
+  ]
+
+
+def _share(value: float | None) -> str:
+  return '-' if value is None else f'{value:.3f}'

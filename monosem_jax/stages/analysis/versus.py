@@ -1,0 +1,185 @@
+"""The best feature for each label against the best neuron, by four measures.
+
+As `bests` finds them. `analysis.ranks` says why the area under the ROC curve
+alone is unfair to features.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from monosem_jax.analysis import intervals, labels, ranks
+from monosem_jax.stages.analysis.bench import Subject
+from monosem_jax.stages.analysis.bests import MEASURES, Found, Told
+
+
+def measured(
+  measure: str, o: labels.Overlap, threshold_K: np.ndarray
+) -> np.ndarray:
+  """A measure of K pairs, NaN where there is none."""
+  if measure == 'r':
+    return labels.pearson(o)
+  if measure == 'f1':
+    f1_KI = ranks.f1(o.on_KB, o.off_KB)
+    return np.take_along_axis(f1_KI, threshold_K[:, None], 1)[:, 0]
+  return getattr(ranks, measure)(o.on_KB, o.off_KB)
+
+
+def value(told: Told, measure: str) -> dict:
+  """A measure of one pair on the other half, and its interval."""
+  of = lambda o: measured(measure, o, told.threshold_K)
+  return {
+    'reported': float(of(told.whole())[0]),
+    'interval': interval(told, of),
+  }
+
+
+def interval(
+  told: Told, of: Callable[[labels.Overlap], np.ndarray]
+) -> tuple[float, float] | None:
+  """The interval, over groups of documents, of a measure of one pair."""
+  return intervals.over_groups(
+    told.sums(), lambda x: float(of(labels.Overlap(**x))[0])
+  )
+
+
+def difference(
+  x: Told, y: Told, measure: str
+) -> tuple[float, tuple[float, float] | None]:
+  """How much more x's pairs have than y's, on the mean, and its interval.
+
+  Both are of the same documents in every resample. Pairs without the measure
+  are left out; NaN where none has it.
+  """
+
+  def mean(sums: Mapping[str, np.ndarray]) -> float:
+    values = [
+      measured(
+        measure,
+        labels.Overlap(**{k[2:]: v for k, v in sums.items() if k[0] == side}),
+        told.threshold_K,
+      )
+      for side, told in (('x', x), ('y', y))
+    ]
+    apart_K = values[0] - values[1]
+    apart_K = apart_K[np.isfinite(apart_K)]
+    return float(apart_K.mean()) if apart_K.size else np.nan
+
+  sums = x.sums('x_') | y.sums('y_')
+  found = mean({k: v.sum(0) for k, v in sums.items()})
+  return found, intervals.over_groups(sums, mean)
+
+
+# A subject, what was found, and what is told.
+Side = tuple[Subject, Found, Told | None]
+
+
+def of_label(sides: Sequence[Side], k: int) -> dict:
+  """The best feature for a label, and the best neuron, by every measure.
+
+  Args:
+    sides: the features, and the neurons where they are among the controls.
+    k: the label.
+
+  Returns:
+    `base_rate`, the share of tokens that have the label, and `tokens`, how
+    many; `chance`, what a feature has of each measure that says nothing (or, of
+    F1, the guess that all have it). By measure, under `measures`: of the
+    `feature` and the `neuron` which it is, what it had where it was found, and
+    what it has on the other half, with its interval; and the `difference`. None
+    of all this, and a `reason`, where the other half has no such token.
+  """
+  pairs = [
+    (told, at)
+    for _, _, told in sides
+    if told is not None
+    for at in told.pairs
+    if at[0] == k
+  ]
+  if not pairs:
+    return {'reason': 'no feature goes with it on the half that is searched'}
+  whole = pairs[0][0].of([pairs[0][1]]).whole()
+  rate = float(labels.base_rate(whole)[0])
+  if not 0 < rate < 1:
+    return {'reason': 'all or none of the tokens of the other half have it'}
+  return {
+    'base_rate': rate,
+    'tokens': int(whole.on_KB.sum()),
+    'chance': {
+      'r': 0.0,
+      'auc': 0.5,
+      'average_precision': rate,
+      'f1': 2 * rate / (1 + rate),
+    },
+    'measures': {m: _by(sides, k, m) for m in MEASURES},
+  }
+
+
+def _by(sides: Sequence[Side], k: int, measure: str) -> dict:
+  found, both = {}, []
+  for kind, (s, searched, told) in zip(
+    ('feature', 'neuron'), sides, strict=False
+  ):
+    i = searched.best(measure, k)
+    found[kind] = None
+    if i is not None:
+      one = told.of([(k, i)])
+      found[kind] = {
+        'feature': f'{s.run}/{i}',
+        'found': float(searched.value_LF[measure][k, i]),
+        **value(one, measure),
+      }
+      both.append(one)
+  if len(both) == 2:
+    apart, ends = difference(*both, measure)
+    found |= {'difference': apart, 'difference_interval': ends}
+  return found
+
+
+def wins(
+  sides: Sequence[Side], entries: Mapping[str, tuple[int, dict]]
+) -> dict[str, dict]:
+  """For how many labels the best feature is above the best neuron.
+
+  Args:
+    sides: features and neurons.
+    entries: by a label's name its number and what `of_label` says.
+
+  Returns:
+    By measure: `n`, the labels that both say something of; `above`, for how
+    many the feature has more, `names` which, and `clearly_above` and
+    `clearly_below` for how many the interval of the difference has 0 outside;
+    `mean_difference` over the labels and its `interval`.
+  """
+  found = {}
+  for measure in MEASURES:
+    own = {
+      name: (k, entry['measures'][measure])
+      for name, (k, entry) in entries.items()
+      if np.isfinite(
+        entry.get('measures', {}).get(measure, {}).get('difference', np.nan)
+      )
+    }
+    by = {name: x['difference'] for name, (_, x) in own.items()}
+    ends = [
+      x['difference_interval']
+      for _, x in own.values()
+      if x['difference_interval'] is not None
+    ]
+    apart, ends_of_mean = None, None
+    if own:
+      told = [
+        told.of([(k, searched.best(measure, k)) for k, _ in own.values()])
+        for _, searched, told in sides
+      ]
+      apart, ends_of_mean = difference(*told, measure)
+    found[measure] = {
+      'n': len(own),
+      'above': sum(x > 0 for x in by.values()),
+      'clearly_above': sum(low > 0 for low, _ in ends),
+      'clearly_below': sum(high < 0 for _, high in ends),
+      'names': [name for name, x in by.items() if x > 0],
+      'mean_difference': apart,
+      'interval': ends_of_mean,
+    }
+  return found

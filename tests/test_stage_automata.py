@@ -1,0 +1,197 @@
+"""The analysis `automata` on a small run, against loops over its text."""
+
+import functools
+import itertools
+import json
+import pathlib
+import shutil
+
+import jax
+import numpy as np
+import program
+import pytest
+
+from monosem_jax import config as configs, mesh as meshes
+from monosem_jax.stages.analysis import bench as benches, machine_text
+from monosem_jax.text.store import TokenStore
+from monosem_jax.workdir import Workdir
+
+# So that a run of some seconds has machines, and all of them are listed.
+FLAGS = (
+  '--only=automata',
+  '--config.analysis.automata.threshold=0.01',
+  '--config.analysis.automata.q=1.0',
+  '--config.analysis.automata.permutations=3',
+  '--config.analysis.automata.machines=2',
+)
+
+
+@functools.cache
+def made() -> pathlib.Path:
+  def make(path):
+    shutil.copytree(program.finished(), path)
+    program.run('analysis', path, *FLAGS)
+
+  return program.once('automata', make)
+
+
+@functools.cache
+def numbers() -> dict:
+  path = made() / 'analysis' / 'automata' / 'numbers.json'
+  return json.loads(path.read_text())
+
+
+def arrays(name: str) -> dict[str, np.ndarray]:
+  path = made() / 'analysis' / 'automata' / f'{name}.npz'
+  with np.load(path, allow_pickle=False) as found:
+    return dict(found)
+
+
+@functools.cache
+def held_out():
+  """Tokens of held-out text, and where features fire."""
+  w = Workdir(made(), configs.load(str(program.config())))
+  store = TokenStore.open(w.store)
+  bench = benches.Bench(w, store, meshes.make_mesh(w.config.mesh))
+  there = store.n_contexts('val')
+  # Whole batches of 16 contexts.
+  context_C = np.arange(there - there % 16)
+  tokens_CT = store.tokens('val', context_C)
+  with jax.set_mesh(bench.mesh):
+    f_NF = benches.activations(bench.dot)(
+      (bench.lm('A'), bench.main.sae), (tokens_CT,)
+    )
+  fires_CTF = np.asarray(f_NF > 0).reshape(*tokens_CT.shape, -1)
+  return tokens_CT, fires_CTF, bench
+
+
+def pairs() -> tuple[np.ndarray, np.ndarray]:
+  """Features on both tokens of all pairs inside documents."""
+  tokens_CT, fires_CTF, bench = held_out()
+  first, then = [], []
+  for c, t in np.ndindex(len(tokens_CT), tokens_CT.shape[1] - 1):
+    if tokens_CT[c, t + 1] != bench.store.tokenizer.separator:
+      first.append(fires_CTF[c, t])
+      then.append(fires_CTF[c, t + 1])
+  return np.array(first), np.array(then)
+
+
+def number_of(name: str) -> int:
+  return int(name.rpartition('/')[2])
+
+
+def test_transitions_are_those_of_held_out_text():
+  first_NF, then_NF = pairs()
+  assert numbers()['held_out_tokens'] == len(first_NF)
+  found = arrays('held_out')
+  assert len(found['source_M']) == numbers()['edges_above_threshold'] > 5
+  for m, (i, j) in enumerate(
+    zip(found['source_M'], found['target_M'], strict=True)
+  ):
+    for key, source, target in (('observed_M', i, j), ('reverse_M', j, i)):
+      fired = first_NF[:, source]
+      want = then_NF[fired, target].mean() if fired.any() else np.nan
+      np.testing.assert_allclose(found[key][m], want)
+    np.testing.assert_allclose(found['base_M'][m], then_NF[:, j].mean())
+
+
+def test_edges_of_machines_say_what_held_out_text_does():
+  first_NF, then_NF = pairs()
+  machines = numbers()['machines']
+  assert machines
+  for machine in machines:
+    for edge in machine['measured']:
+      i, j = number_of(edge['from']), number_of(edge['to'])
+      fired = first_NF[:, i]
+      assert edge['fired'] == fired.sum()
+      if fired.any():
+        assert edge['observed'] == pytest.approx(then_NF[fired, j].mean())
+        assert edge['stays'] == pytest.approx(then_NF[fired, i].mean())
+        if edge['observed_interval']:
+          low, high = edge['observed_interval']
+          assert low <= edge['observed'] <= high
+      assert edge['base'] == pytest.approx(then_NF[:, j].mean())
+      assert 0 < edge['p_rank'] <= 1
+
+
+def test_a_machine_is_beside_its_null():
+  found = numbers()
+  above = {
+    (number_of(e['from']), number_of(e['to'])): w
+    for m in found['machines']
+    for e, w in zip(m['measured'], m['predicted'], strict=True)
+  }
+  edges = arrays('edges')
+  gain = dict(
+    zip(
+      zip(edges['source_M'], edges['target_M'], strict=True),
+      edges['gain_M'],
+      strict=True,
+    )
+  )
+  assert all(gain[edge] == pytest.approx(w) for edge, w in above.items())
+  loops = [row for row in found['null'] if row['kind'] == 'self-loop']
+  there = sum(w > 0.01 for (i, j), w in gain.items() if i == j)
+  assert sum(row['found'] for row in loops) == there
+  for row in found['null']:
+    assert row['null_min'] <= row['null_mean'] <= row['null_max']
+    assert row['surviving'] <= row['found']
+  assert sum(found['surviving'].values()) <= sum(found['count'].values())
+  for m in found['machines']:
+    assert m['q'] <= 1 and (m['ordered'] is None) == (len(m['nodes']) == 1)
+
+
+def test_excerpts_are_of_held_out_text_where_features_fire_in_turn():
+  tokens_CT, fires_CTF, bench = held_out()
+  shown = 0
+  for machine in numbers()['machines']:
+    nodes = [number_of(x['feature']) for x in machine['nodes']]
+    excerpt = machine['excerpt']
+    if excerpt is None:
+      continue
+    own = [(t, n) for t, n in enumerate(excerpt['nodes']) if n >= 0]
+    for (_, n), (_, after) in itertools.pairwise(own):
+      assert after == (n + 1) % len(nodes)
+    places = [
+      (c, t)
+      for c, t in np.ndindex(*tokens_CT.shape)
+      if [bench.vocabulary[i] for i in tokens_CT[c, t:]][
+        : len(excerpt['tokens'])
+      ]
+      == excerpt['tokens']
+    ]
+    assert any(
+      all(fires_CTF[c, t + at, nodes[n]] for at, n in own) for c, t in places
+    )
+    shown += 1
+  assert shown
+
+
+def test_pinning_is_told_in_probabilities():
+  for machine in numbers()['machines']:
+    for edge in machine['measured']:
+      assert abs(edge['pinned']) <= 1 and edge['contexts'][0] == 4
+    text = machine['text']
+    assert 0 <= text['unpinned'] <= 1 and text['walks'] == 8
+
+
+def test_what_the_paper_names_is_found_or_told_why():
+  found = {x['name']: x for x in numbers()['named']}
+  assert set(found) == {'HTML main path', 'ALL_CAPS_SNAKE'}
+  for x in found.values():
+    # The text has neither.
+    assert not x['survives'] and 'no live feature' in x['not_found']
+    assert x['machine'] is None and 0 in x['candidates']
+
+
+def test_counts_are_the_same_on_eight_devices():
+  _, _, bench = held_out()
+  found = arrays('held_out')
+  edges = list(map(tuple, np.stack([found['source_M'], found['target_M']], 1)))
+  edges = [(int(i), int(j)) for i, j in edges]
+  with jax.set_mesh(bench.mesh):
+    counted = machine_text.count(bench, set(edges), [])
+  assert bench.mesh.size == 8
+  np.testing.assert_array_equal(counted.rate(edges), found['observed_M'])
+  np.testing.assert_array_equal(counted.base(edges), found['base_M'])
+  np.testing.assert_allclose(counted.p_rising(edges), found['p_M'])
