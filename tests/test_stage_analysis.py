@@ -3,6 +3,7 @@
 import functools
 import json
 import pathlib
+import re
 import shutil
 import signal
 
@@ -13,7 +14,7 @@ from PIL import Image
 
 from monosem_jax.features.table import FeatureTable
 from monosem_jax.files import read_tensors
-from monosem_jax.stages.analysis import ANALYSES
+from monosem_jax.stages.analysis import ANALYSES, sections
 from monosem_jax.text.store import TokenStore
 
 MORE = """
@@ -134,6 +135,22 @@ def test_the_report_has_a_row_for_every_run_and_the_scorecard():
   )
   assert 'cannot tell' in rows['ultralow-density features']['why']
   assert 'A/1 of 48' in rows['loss recovered, 131,072 features']['why']
+
+
+def test_every_analysis_has_a_section_of_the_report():
+  text = (_finished() / 'report.md').read_text()
+  for name, section in sections.SECTIONS.items():
+    _, _, told = text.partition(f'### {section.title}\n')
+    told = told.partition('\n### ')[0]
+    assert section.asked in told, name
+    if 'not_here' in numbers(name):
+      assert numbers(name)['not_here'] in told
+      continue
+    # An answer, in which numbers stand, and a picture that is there.
+    assert len(re.findall(r'\d', told)) > 3, told
+    for picture in re.findall(r'\]\((analysis/[^)]*)\)', told):
+      assert (_finished() / picture).exists(), picture
+  assert set(sections.SECTIONS) == set(ANALYSES)
 
 
 def test_controls_fire_as_they_should():

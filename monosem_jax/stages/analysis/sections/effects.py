@@ -1,5 +1,7 @@
 """What features do: to the loss, to the next token, to a text."""
 
+import numpy as np
+
 from monosem_jax.stages.analysis.sections.form import (
   Numbers,
   between,
@@ -48,7 +50,7 @@ def steering(n: Numbers, main: str) -> list[str]:
     'proxy | feature | at its maximum | neuron, same KL | difference of means, '
     'same KL | random features, same KL | unpinned',
     *(
-      [name, own['feature'], *_shares(own)]
+      [name, own['feature'], *_shares(name, own)]
       for name, own in n['features'].items()
     ),
   )
@@ -76,20 +78,24 @@ _ARMS = {
 }
 
 
-def _shares(own: Numbers) -> list[str]:
+def _shares(name: str, own: Numbers) -> list[str]:
+  """The share of a proxy's tokens at the feature's maximum, arm by arm."""
   at = own['at_maximum']
-  cell = lambda x: (
-    '-'
-    if not x or x.get('mean') is None
-    else f'{x["mean"]:.0%}{between(x.get("interval"), ".0%")}'
-  )
-  equal = at.get('equal_kl', {})
-  norm = at.get('equal_norm', {})
+  if at is None:
+    return ['-'] * (2 + len(_ARMS))
+  equal = at['share_at_equal_kl']
+  unpinned = np.ravel(own['share'][name]['unpinned']['mean'])[0]
   return [
-    cell(norm.get('pinned')),
-    *(cell(equal.get(arm)) for arm in _ARMS),
-    cell(norm.get('unpinned')),
+    _share_of(at['share'].get('pinned')),
+    *(_share_of(equal.get(arm)) for arm in _ARMS),
+    f'{unpinned:.0%}',
   ]
+
+
+def _share_of(x: Numbers | None) -> str:
+  if not x or x['mean'] is None:
+    return '-'
+  return f'{x["mean"]:.0%}{between(x["interval"], ".0%")}'
 
 
 def automata(n: Numbers, main: str) -> list[str]:
@@ -114,8 +120,8 @@ def automata(n: Numbers, main: str) -> list[str]:
         name,
         f'{own["edges"]:,}',
         f'{own["rising"]:,}',
-        _share(own.get('observed')),
-        _share(own.get('base')),
+        _share(own['median_observed']),
+        _share(own['median_base']),
       ]
       for name, own in n['transitions'].items()
     ),

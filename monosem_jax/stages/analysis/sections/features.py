@@ -21,8 +21,8 @@ def density(n: Numbers, main: str) -> list[str]:
     said = (
       f'Split where log density and the cosine of encoder and decoder row '
       f'separate best, those that fired lie {modes["separation"]:.1f} standard '
-      'deviations apart; from `features.modes_apart` on the lower part counts as '
-      'a mode.'
+      'deviations apart; from `features.modes_apart` on the lower part counts '
+      'as a mode.'
     )
   return [*table, '', said, 'Intervals are over features.']
 

@@ -96,8 +96,9 @@ def universality(n: Numbers, main: str) -> list[str]:
     *table,
     '',
     'The nearest feature is found on one half of the documents, and r is of '
-    f'the other. Of the live ones {apart:,} match above {own["alike_above"]:g} in '
-    f'activation and below {own["apart_below"]:g} in logit weights.',
+    f'the other. Of the live ones {apart:,} match above '
+    f'{own["alike_above"]:g} in activation and below '
+    f'{own["apart_below"]:g} in logit weights.',
   ]
 
 
@@ -141,7 +142,7 @@ def geometry(n: Numbers, main: str) -> list[str]:
   trust = [
     f'- trustworthiness of the layout `{name}`: {t["value"]:.2f}'
     f'{between(t["interval"], ".2f")}, of shuffled positions '
-    f'{t["random_layout"]:.2f}'
+    f'{t["random_layout"]["mean"]:.2f}'
     for name, t in n['trustworthiness'].items()
   ]
   return [
