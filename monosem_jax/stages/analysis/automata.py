@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from monosem_jax.analysis import automata, roles
+from monosem_jax.analysis import automata, roles, significance
 from monosem_jax.features import moments
 from monosem_jax.files import write_arrays, write_file
 from monosem_jax.stages.analysis import (
@@ -64,12 +64,13 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
   counted = machine_text.count(
     bench, {*above, *(edge for m in systems for edge in m.edges)}, permuted
   )
-  ordered = [m for m in kept if counted.is_ordered(m.edges, m.is_pair)]
+  ordered = _ordered(counted, list(dict.fromkeys([*kept, *systems])), c.q)
   # Those with an order first: the others may be sets of one kind of text.
   labels = _labels(bench)
-  listed = _listed(list(dict.fromkeys([*ordered, *kept])), labels, c.machines)
+  first = [m for m in kept if m in ordered]
+  listed = _listed(list(dict.fromkeys([*first, *kept])), labels, c.machines)
   every = listed + systems
-  entries = _measured(bench, every, counted, labels)
+  entries = _measured(bench, every, counted, ordered, labels)
   for n, entry in enumerate(entries[: len(listed)]):
     machine_pages.draw(out / f'{n:02d}_{entry["kind"]}.png', entry)
   machine_pages.draw_null(out / 'null.png', null, c.permutations)
@@ -85,7 +86,7 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
     'permutations': c.permutations,
     'count': tally(judged),
     'surviving': tally(kept),
-    'ordered': tally(ordered),
+    'ordered': tally(first),
     'null': null,
     'transitions': machine_text.transitions(out, above, permuted, counted, c.q),
     'machines': entries[: len(listed)],
@@ -160,10 +161,23 @@ def _listed(
   return listed
 
 
+def _ordered(
+  counted: Counted, machines: Sequence[Judged], q: float
+) -> set[Judged]:
+  """Machines of which every edge has a direction, by Benjamini and Hochberg."""
+  p = {m: counted.order_p(m.edges, m.is_pair) for m in machines}
+  tested = [m for m, own in p.items() if own is not None]
+  found = significance.benjamini_hochberg(
+    np.array([p[m] for m in tested]), len(tested)
+  )
+  return {m for m, own in zip(tested, found, strict=True) if own <= q}
+
+
 def _measured(
   bench: Bench,
   every: Sequence[Judged],
   counted: Counted,
+  ordered: set[Judged],
   labels: list[str],
 ) -> list[dict[str, Any]]:
   """Machines with all that is known of them."""
@@ -193,7 +207,7 @@ def _measured(
       'p': m.p,
       'q': m.q,
       'expected': m.expected,
-      'ordered': counted.is_ordered(m.edges, m.is_pair),
+      'ordered': None if len(m.nodes) == 1 else m in ordered,
       'asymmetry': _least(told),
       'measured': [
         {'from': f'{main.run}/{i}', 'to': f'{main.run}/{j}'}

@@ -17,8 +17,8 @@ from monosem_jax.stages.analysis.documents import GROUPS
 from monosem_jax.text import stream
 
 SPLIT = 'val'
-# The level at which an edge is said to have a direction, one-sided.
-_ORDERED = 0.025
+# Groups of documents on which an order is looked for, and told.
+_CHOSEN_ON, _TOLD_ON = slice(0, None, 2), slice(1, None, 2)
 Edge = tuple[int, int]
 
 
@@ -62,10 +62,13 @@ class Counted:
     """Pairs of tokens on which each edge was walked, both_GM."""
     return self.both_GM[:, self._columns(edges)]
 
-  def rate(self, edges: Sequence[Edge]) -> np.ndarray:
-    """P(target fires next | source fires), of all groups; NaN of no firing."""
-    first_M = self.first_GM[:, self._columns(edges)].sum(0)
-    return self.both(edges).sum(0) / np.where(first_M > 0, first_M, np.nan)
+  def rate(
+    self, edges: Sequence[Edge], groups: slice = slice(None)
+  ) -> np.ndarray:
+    """P(target fires next | source fires), of some groups; NaN of no firing."""
+    first_M = self.first_GM[groups, self._columns(edges)].sum(0)
+    both_M = self.both(edges)[groups].sum(0)
+    return both_M / np.where(first_M > 0, first_M, np.nan)
 
   def base(self, edges: Sequence[Edge]) -> np.ndarray:
     """P(target fires next)."""
@@ -84,33 +87,39 @@ class Counted:
     return following.surprise(more_GM)
 
   @functools.cached_property
-  def _directed(self) -> dict[bool, set[Edge]]:
-    """Edges that are walked more often than `other`, by `of_pair`."""
+  def _direction_p(self) -> dict[bool, dict[Edge, float]]:
+    """p-values of edges: not walked more often than `other`, by `of_pair`."""
     found = {}
     for of_pair in (False, True):
       every = [edge for edge in self.at if other(edge, of_pair) in self.at]
       others = [other(edge, of_pair) for edge in every]
-      p_M = following.surprise(self.both(every) - self.both(others))
-      found[of_pair] = {
-        edge for edge, p in zip(every, p_M, strict=True) if p <= _ORDERED
-      }
+      more_GM = self.both(every) - self.both(others)
+      p_M = following.surprise(more_GM[_CHOSEN_ON])
+      found[of_pair] = dict(zip(every, p_M.tolist(), strict=True))
     return found
 
-  def is_ordered(self, edges: Sequence[Edge], of_pair: bool) -> bool | None:
-    """Whether all edges have a direction; None of one that leads to itself."""
+  def order_p(self, edges: Sequence[Edge], of_pair: bool) -> float | None:
+    """The p-value that some edge has no direction; None of one to itself.
+
+    Of half of the groups of documents: `numbers` tells of the other half. That
+    all edges have a direction is found where the least sure one has.
+    """
     if any(i == j for i, j in edges):
       return None
-    return all(edge in self._directed[of_pair] for edge in edges)
+    return max(self._direction_p[of_pair][edge] for edge in edges)
 
   def numbers(self, edge: Edge, of_pair: bool) -> dict[str, Any]:
-    """What is known of an edge, with intervals over groups of documents."""
+    """What is known of an edge, with intervals over groups of documents.
+
+    Of the half of the groups on which no order was chosen.
+    """
     m = self.at[edge]
     own = {
-      'both': self.both_GM[:, m],
-      'first': self.first_GM[:, m],
-      'then': self.then_GM[:, m],
-      'pairs': self.pairs_G,
-      'other': self.both_GM[:, self.at[other(edge, of_pair)]],
+      'both': self.both_GM[_TOLD_ON, m],
+      'first': self.first_GM[_TOLD_ON, m],
+      'then': self.then_GM[_TOLD_ON, m],
+      'pairs': self.pairs_G[_TOLD_ON],
+      'other': self.both_GM[_TOLD_ON, self.at[other(edge, of_pair)]],
     }
     rate = lambda s: s['both'] / s['first'] if s['first'] else None
     rise = lambda s: rate(s) - s['then'] / s['pairs'] if s['first'] else None
@@ -127,8 +136,8 @@ class Counted:
       'base': total['then'] / total['pairs'],
       'rise': rise(total),
       'rise_interval': intervals.over_groups(own, rise),
-      'reverse': self.rate([edge[::-1]])[0],
-      'stays': self.rate([(edge[0], edge[0])])[0],
+      'reverse': self.rate([edge[::-1]], _TOLD_ON)[0],
+      'stays': self.rate([(edge[0], edge[0])], _TOLD_ON)[0],
       'asymmetry': None if edge[0] == edge[1] else asymmetry(total),
       'asymmetry_interval': None
       if edge[0] == edge[1]
