@@ -74,3 +74,13 @@ def test_a_document_is_of_one_group_and_groups_are_many(bench):
       assert of.setdefault(digest, group) == group
   assert group_CT.min() >= 0 and group_CT.max() < GROUPS
   assert len(set(of.values())) > min(len(of), GROUPS) / 3
+
+
+def test_a_half_without_a_context_is_not_here(bench, monkeypatch):
+  monkeypatch.setattr(
+    benches.documents, 'halves', lambda store, split, x: np.zeros_like(x)
+  )
+  with jax.set_mesh(bench.mesh):
+    assert list(bench.batches('test', half=0))
+    with pytest.raises(benches.NotHere, match='no whole context'):
+      list(bench.batches('test', half=1))

@@ -179,6 +179,9 @@ class Bench:
       labels: `labels(tokens_BT, context_B)`, arrays of B x T entries each.
       contexts: how many; None: as the settings say.
       half: of the documents, 0 or 1, see `halves`; None: all contexts.
+
+    Raises:
+      NotHere: a half has no context.
     """
     B = self.batch_size
     limit = self.contexts if contexts is None else min(contexts, self.contexts)
@@ -197,9 +200,16 @@ class Bench:
         yield tokens_BT[own_B], context_B[own_B]
 
     try:
+      some = False
       for tokens_BT, context_B in documents.regrouped(chosen(), B):
+        some = True
         extra = () if labels is None else labels(tokens_BT, context_B)
         yield tuple(self.put(x) for x in (tokens_BT, *extra))
+      if not some:
+        raise NotHere(
+          'a half of the documents has no whole context: more documents are '
+          'needed, or more analysis.contexts'
+        )
     finally:
       opened.close()
       bar.close()
