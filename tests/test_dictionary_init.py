@@ -93,7 +93,7 @@ def rows(scale: float = 3.0) -> jax.Array:
 
 def test_decoder_bias_starts_at_the_geometric_median_of_the_rows_as_they_are():
   c = settings.Dictionary(features=16)
-  state = dictionary_init.start(c, states.init(c, 8), rows())
+  state = dictionary_init.start(c, states.init(c, 8), rows(), DOT)
   assert float(state.scale) == 1
   want_A = minimiser(np.asarray(rows(), np.float64))
   np.testing.assert_allclose(state.sae.b_dec_A, want_A, atol=1e-3)
@@ -101,7 +101,7 @@ def test_decoder_bias_starts_at_the_geometric_median_of_the_rows_as_they_are():
 
 def test_unit_normalisation_makes_the_mean_norm_the_root_of_the_width():
   c = settings.Dictionary(features=16, normalize='unit')
-  state = dictionary_init.start(c, states.init(c, 8), rows())
+  state = dictionary_init.start(c, states.init(c, 8), rows(), DOT)
   scaled_NA = np.asarray(rows()) * float(state.scale)
   np.testing.assert_allclose(
     np.linalg.norm(scaled_NA, axis=1).mean(), 8**0.5, rtol=1e-5
@@ -112,7 +112,7 @@ def test_unit_normalisation_makes_the_mean_norm_the_root_of_the_width():
 
 def test_folding_the_scale_keeps_reconstructions_and_unit_rows():
   c = settings.Dictionary(features=16, normalize='unit')
-  state = dictionary_init.start(c, states.init(c, 8), rows())
+  state = dictionary_init.start(c, states.init(c, 8), rows(), DOT)
   bias_F = jnp.linspace(-0.5, 0.5, 16)
   trained = state.sae.replace(b_enc_F=bias_F)
   folded = sae_lib.fold_scale(trained, state.scale)
