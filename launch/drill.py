@@ -68,9 +68,9 @@ def get_config():
   )
   c.dictionaries = dict(A1=dict(features=48))
   c.evaluation = dict(contexts=16)
-  c.features = dict(contexts=64)
+  c.features = dict(contexts=64, least_firings=2, modes_apart=100.0)
   c.analysis = dict(
-    contexts=32, batch_size=16, controls=(), least_firings=2,
+    contexts=32, batch_size=16, controls=(),
     steering=dict(doses=(1.0,), samples=2, tokens=4, features=1, contexts=2),
     automata=dict(machines=1, contexts=4, walk=4),
   )

@@ -49,7 +49,8 @@ def _as_undisturbed(stage: str, workdir: pathlib.Path) -> None:
   found, wanted = program.report(workdir)[part], program.report(wanted)[part]
   for name, numbers in wanted.items():
     for key, value in numbers.items():
-      if 'per_second' not in key:
+      # What was counted of features is of a later stage.
+      if 'per_second' not in key and key != 'census':
         assert found[name][key] == value, key
 
 

@@ -228,7 +228,7 @@ monosem.views.automata = (() => {
     ]);
     const named = meta.named.map((x) =>
       element('li', '', [
-        element('b', '', `${x.name}: `),
+        element('strong', '', `${x.name}: `),
         x.survives ? 'survives' : `not found: ${x.not_found}`,
         ...(x.machine ? [measured(x.machine), excerpt(x.machine)] : []),
       ]),

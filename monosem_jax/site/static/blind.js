@@ -11,7 +11,7 @@ monosem.blind = (() => {
   const { count } = monosem.format;
   const { href, go } = monosem.router;
   const { rank } = monosem.labelfile;
-  const LIVE = 2;
+  const { live: LIVE } = monosem.data.STATE;
   // A group of examples on which nothing fires: there is nothing to score.
   const SILENT = 'Bottom Activations';
   // The paper's annotator scored 412 intervals of 162 features and neurons.

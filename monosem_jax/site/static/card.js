@@ -99,7 +99,7 @@ monosem.card = (() => {
   // Where else a feature is shown, by what its record links to, as links.
   function elsewhere(record) {
     const { key, number: own, links } = record;
-    const live = data.set(key).columns.state[own] === 2;
+    const live = data.set(key).columns.state[own] === data.STATE.live;
     const any = (...kinds) => kinds.some((kind) => links[kind].length > 0);
     return [
       [live, 'map'],

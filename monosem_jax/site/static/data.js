@@ -89,6 +89,9 @@ monosem.data = (() => {
     data.tokens = vocabulary.meta;
   };
 
+  // Where a feature stands: `state` of the columns, as features/census.py.
+  data.STATE = { dead: 0, rare: 1, low: 2, live: 3 };
+
   data.set = (key) => data.sets.find((set) => set.key === key);
 
   // The numbers of the features of a set that are on the page: all, or, in a

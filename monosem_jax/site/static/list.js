@@ -22,7 +22,7 @@ monosem.list = (() => {
     ['rare', 'rare'],
     ['dead', 'dead'],
   ];
-  const STATE = { dead: 0, rare: 1, low: 2, live: 3 };
+  const { STATE } = monosem.data;
   const WHERE = [
     ['any', 'label or token'],
     ['label', 'label'],
