@@ -14,7 +14,7 @@ def write(w: Workdir) -> None:
   Raises:
     UserError: labels.json is not of its format.
   """
-  report: dict[str, Any] = {'models': {}, 'dictionaries': {}}
+  report: dict[str, Any] = {'models': {}, 'dictionaries': {}, 'features': {}}
   for name in w.config.models:
     if w.model_result(name).exists():
       report['models'][name] = read_json(w.model_result(name))
@@ -25,9 +25,8 @@ def write(w: Workdir) -> None:
         w.training(name)
       ) | read_json(numbers)
     table = w.features(name) / 'meta.json'
-    if run_name(name) in report['dictionaries'] and table.exists():
-      found = read_json(table)['census']
-      report['dictionaries'][run_name(name)]['census'] = found
+    if table.exists():
+      report['features'][run_name(name)] = read_json(table)['census']
   text = _markdown(report)
   summary = w.analysis('summary')
   if (summary / 'summary.json').exists():
@@ -92,7 +91,10 @@ def _markdown(report: dict[str, Any]) -> str:
       + (f', {rate:,.0f} tokens/s.' if rate else '.'),
       '',
     ]
-  runs = report['dictionaries']
+  runs = {
+    run: numbers | {'census': report['features'].get(run, {})}
+    for run, numbers in report['dictionaries'].items()
+  }
   if runs:
     lines += [
       '## Dictionaries',

@@ -66,7 +66,6 @@ def test_the_report_has_every_number_and_no_nan(report):
     loss_zero_ablated=number,
     loss_reconstructed=number,
     silent=whole,
-    census=dict,
     activations_seen=whole,
     unique_activations=whole,
     sample_tokens=whole,
@@ -93,7 +92,7 @@ def test_the_numbers_of_the_report_agree_with_each_other(workdir, report):
   assert 3 < model['val_loss'] < math.log(300)
   assert model['perplexity'] == pytest.approx(math.exp(model['val_loss']))
   assert run['features'] == 48
-  found = run['census']
+  found = report['features']['A/1']
   assert found['ultralow'] is None and found['ultralow_reason']
   classes = ('dead', 'rare', 'low_mode', 'live')
   assert sum(found[name] for name in classes) == 48

@@ -19,9 +19,10 @@ def proxies(n: Numbers, main: str) -> list[str]:
       ]
       for kind, by in n['wins'].items()
       for measure, own in by.items()
-      if 'n' in own
+      if 'reason' not in by
     ),
   )
+  why = {by['reason'] for by in n['wins'].values() if 'reason' in by}
   dives = rows(
     'proxy | share of tokens | feature | r | of its activation on the proxy | '
     'finds | neuron | r | of its activation on the proxy | finds',
@@ -41,6 +42,7 @@ def proxies(n: Numbers, main: str) -> list[str]:
   return [
     *wins,
     '',
+    *(f'Not compared: {reason}.\n' for reason in sorted(why)),
     'Clearly: the interval of the difference, paired over groups of documents, '
     'leaves out 0. AUC is foregone against sparse features, which are silent '
     'on most tokens.',
