@@ -445,7 +445,7 @@ def test_what_cannot_be_is_refused(tmp_path, arguments, words):
     assert word in refused
 
 
-def test_without_the_extra_it_says_what_to_install(monkeypatch):
+def test_without_the_extra_it_says_what_to_install(analysed, monkeypatch):
   import importlib.util
 
   real = importlib.util.find_spec
@@ -455,11 +455,11 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch):
     lambda name, *a: None if name == 'umap' else real(name, *a),
   )
   refused = program.refusal(
-    'analysis', f'--config={_config()}', f'--workdir={_finished()}'
+    'analysis', f'--config={_config()}', f'--workdir={analysed}'
   )
   assert 'umap' in refused and 'monosem_jax[analysis]' in refused
   code, said = program.call(
-    'all', f'--config={_config()}', f'--workdir={_finished()}'
+    'all', f'--config={_config()}', f'--workdir={analysed}'
   )
   assert code == 0, said
 
