@@ -31,12 +31,12 @@ above 1e-3. Init, then placement:
     and l1_warmup 0.1     .4355 ± .0007   72.2%  83.0%    8.5  850 ±  5     48
 
 `data, residual` leads; at the L0 of the paper's choices it explains 76% where
-they explain 69%. A warm-up of L1 adds nothing to it. In longer trainings from
-the paper's init, where more features die and are drawn again, the placement
-alone makes the difference: of the re-drawn features 5% worked with the paper's
-and 98% with this one (one seed, 1,600 steps). Tried there and left out: Adam's
-bias correction counted for each feature alone (as many work, but L0 doubles),
-and the input in place of the residual (83%).
+they explain 69%. A warm-up of L1 adds nothing to it. Where a training starts
+from the paper's init and many features die, the placement alone makes the
+difference: `tests/test_recipe_real.py` prints which share of re-drawn features
+works (98% here, 5% where the paper puts them). Tried and left out: a bias
+correction of Adam's counted for each feature alone, with which as many work but
+fire far more often, and x - b_dec in the place of the residual.
 """
 
 import jax

@@ -54,6 +54,8 @@ def joined(chunks: Iterable[Rows]) -> Rows:
     rows.append(chunk.rows_UGrA)
     index.append(chunk.index_SMGn + before)
     before += U * r
+  if len(rows) == 1:  # a copy of a large chunk would be held beside it
+    return Rows(rows_UGrA=rows[0], index_SMGn=index[0])
   return Rows(
     rows_UGrA=jnp.concatenate(rows), index_SMGn=jnp.concatenate(index)
   )
