@@ -36,6 +36,7 @@ from monosem_jax.errors import UserError  # noqa: E402
 from monosem_jax.features import census  # noqa: E402
 from monosem_jax.files import read_json  # noqa: E402
 from monosem_jax.interop import saelens  # noqa: E402
+from monosem_jax.main import run  # noqa: E402
 from monosem_jax.names import main_dictionary, model_of  # noqa: E402
 from monosem_jax.stages import evaluation, lm as lm_stage  # noqa: E402
 from monosem_jax.text.store import TokenStore  # noqa: E402
@@ -147,21 +148,23 @@ def table(rows: Mapping[tuple[str, int], dict[str, float]]) -> str:
   return '\n'.join(lines)
 
 
-def main() -> None:
+def main(argv: list[str]) -> None:
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
   parser.add_argument('--config', default='configs/quickstart.py')
   parser.add_argument('--workdir', required=True)
   parser.add_argument('--seeds', type=int, default=3)
-  flags, rest = parser.parse_known_args()
+  flags, rest = parser.parse_known_args(argv[1:])
   unknown = [flag for flag in rest if not flag.startswith('--config.')]
   if unknown:
     raise UserError(f'unknown flag {unknown[0]}; see --help.')
+  if flags.seeds < 1:
+    raise UserError(f'--seeds: must be at least 1, not {flags.seeds}.')
   config = configs.load(flags.config, [flag[9:] for flag in rest])
-  main = main_dictionary(config)
-  model = model_of(config, main)
-  wanted = trials(config.dictionaries[main], flags.seeds)
+  tried = main_dictionary(config)
+  model = model_of(config, tried)
+  wanted = trials(config.dictionaries[tried], flags.seeds)
   names = {trial: f'{model}{i}' for i, trial in enumerate(wanted)}
   w = Workdir(
     pathlib.Path(flags.workdir),
@@ -181,7 +184,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  try:
-    main()
-  except UserError as e:
-    sys.exit(f'error: {e}')
+  run(main)

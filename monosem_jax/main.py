@@ -80,6 +80,7 @@ import pathlib
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 
 from absl import flags
 
@@ -223,12 +224,16 @@ def _interrupt(signum, frame) -> None:
   raise KeyboardInterrupt(signum)
 
 
-def run() -> None:
-  """The console script: errors to one message and an exit code."""
+def run(work: Callable[[list[str]], None] = main) -> None:
+  """The console script: errors to one message and an exit code.
+
+  Args:
+    work: what is given the command line; scripts that train give their own.
+  """
   # Where no chunk can be finished first: as Ctrl-C, but another exit code.
   signal.signal(signal.SIGTERM, _interrupt)
   try:
-    main(sys.argv)
+    work(sys.argv)
   except UserError as e:
     code, message = 2, f'error: {e}'
   except Stopped as e:
