@@ -55,6 +55,20 @@ _REFUSALS = (
 for _name in ('absl', 'asyncio'):
   logging.getLogger(_name).setLevel(logging.CRITICAL)
 
+# The first write that fails closes the loop of a save; each of the others tells
+# it of its end later, from a thread of TensorStore's where nobody can catch.
+_hook = sys.unraisablehook
+
+
+def _late_writes_dropped(unraisable) -> None:
+  error = unraisable.exc_value
+  late = isinstance(error, RuntimeError) and 'loop is closed' in str(error)
+  if not (late and unraisable.object is None):
+    _hook(unraisable)
+
+
+sys.unraisablehook = _late_writes_dropped
+
 
 def _flat(tree) -> dict[str, Any]:
   leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
