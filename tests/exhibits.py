@@ -268,7 +268,7 @@ def analysis(root: pathlib.Path, keys: list[str]) -> pathlib.Path:
     'about': SUBSETS[1],
     'nodes': [node(i) for i in nodes],
     'predicted': [0.5] * len(nodes),
-    **{'p': 1e-6, 'q': 0.012, 'expected': 0.25},
+    **{'p': 1e-6, 'q': 0.012, 'expected': 0.25, 'q_within': 0.3},
     **{'ordered': kind == 'cycle', 'asymmetry': 0.6},
     'measured': [
       effect(i, j) for i, j in zip(nodes, nodes[1:] + nodes[:1], strict=True)
@@ -293,6 +293,8 @@ def analysis(root: pathlib.Path, keys: list[str]) -> pathlib.Path:
   follow = {'edges': 99, 'seen': 90, 'rising': 70, 'median_rise': 0.2}
   follow |= {'median_observed': 0.25, 'median_base': 0.015}
   chance = {'null_mean': 2.5, 'null_sd': 1.1, 'null_min': 1, 'null_max': 4}
+  chance |= {k.replace('null', 'within'): x + 1 for k, x in chance.items()}
+  chance['surviving_within'] = 0
   numbers(
     'automata',
     {
@@ -302,6 +304,7 @@ def analysis(root: pathlib.Path, keys: list[str]) -> pathlib.Path:
       **{'live': F - 1, 'permutations': 20},
       'count': counts,
       'surviving': counts | {'two-cycle': 1, 'cycle': 1},
+      'surviving_within': counts | {'two-cycle': 0, 'cycle': 0},
       'ordered': counts | {'two-cycle': 0, 'cycle': 1},
       'null': [
         {'kind': 'two-cycle', 'features': 2, 'found': 5, 'surviving': 1}

@@ -166,16 +166,32 @@ def test_a_clique_leads_from_each_to_each():
 def test_rows_are_permuted_among_live_features_alone():
   rng = np.random.default_rng(0)
   live_F = np.arange(40) % 3 > 0
-  source_M = rng.choice(np.flatnonzero(live_F), 500)
-  got_M = lib.shuffled(source_M, live_F, rng)
+  group_F = np.where(live_F, 0, -1)
+  source_M = rng.choice(40, 500)
+  got_M = lib.shuffled(source_M, group_F, rng)
+  np.testing.assert_array_equal(
+    got_M[~live_F[source_M]], source_M[~live_F[source_M]]
+  )
   # All edges of a row go to one live feature, and no two rows to the same.
   to = {}
   for source, got in zip(source_M.tolist(), got_M.tolist(), strict=True):
-    assert to.setdefault(source, got) == got and live_F[got]
+    assert to.setdefault(source, got) == got and live_F[got] == live_F[source]
   assert len(set(to.values())) == len(to)
   assert sum(i != j for i, j in to.items()) > len(to) / 2
-  again_M = lib.shuffled(source_M, live_F, rng)
+  again_M = lib.shuffled(source_M, group_F, rng)
   assert np.any(got_M != again_M)
+
+
+def test_rows_are_permuted_within_groups():
+  rng = np.random.default_rng(3)
+  group_F = rng.integers(-1, 3, 60)
+  source_M = np.arange(60)
+  got_M = lib.shuffled(source_M, group_F, rng)
+  np.testing.assert_array_equal(group_F[got_M], group_F)
+  np.testing.assert_array_equal(np.sort(got_M), source_M)
+  moved = got_M != source_M
+  assert not moved[group_F < 0].any()
+  assert all(moved[group_F == g].any() for g in range(3))
 
 
 def test_benjamini_hochberg_rejects_what_its_definition_says():
@@ -240,7 +256,7 @@ def two_cycles(seed: int, planted: int) -> tuple[set, set]:
   null = [
     [
       min(m.weights)
-      for m in found(lib.shuffled(source_M, np.ones(F, bool), rng))
+      for m in found(lib.shuffled(source_M, np.zeros(F, int), rng))
     ]
     for _ in range(P)
   ]
@@ -264,3 +280,37 @@ def test_planted_machines_survive_and_few_others():
 def test_where_nothing_is_planted_nothing_survives():
   # At 5%, one graph of twenty may keep some.
   assert sum(bool(two_cycles(seed, 0)[0]) for seed in range(20)) <= 3
+
+
+def test_sets_of_one_kind_do_not_survive_rows_permuted_within_them():
+  rng, F, P, G = np.random.default_rng(4), 480, 20, 40
+  group_F = np.arange(F) % G
+  # Features of a group lead to each other, and hardly to any other.
+  chance_FF = np.where(group_F[:, None] == group_F, 0.9, 0.005)
+  graph_FF = rng.uniform(0.1, 0.4, (F, F)) * (rng.random((F, F)) < chance_FF)
+  np.fill_diagonal(graph_FF, 0)
+  planted = [(0, G), (1, 1 + G), (2, 2 + G)]
+  for i, j in planted:
+    graph_FF[i, j] = graph_FF[j, i] = 0.9
+  source_M, target_M = np.nonzero(graph_FF)
+  weight_M = graph_FF[source_M, target_M]
+
+  def found(source_M):
+    machines, _ = lib.search(source_M, target_M, weight_M, 0.1, longest=2)
+    return [m for m in machines if m.kind == 'two-cycle']
+
+  own = found(source_M)
+
+  def surviving(groups):
+    null = [
+      [min(m.weights) for m in found(lib.shuffled(source_M, groups, rng))]
+      for _ in range(P)
+    ]
+    test = significance.against(
+      [min(m.weights) for m in own], null, significance.tuples(F, 2, 2)
+    )
+    kept = zip(own, test.q_R, strict=True)
+    return {m.nodes for m, q in kept if q <= 0.05}
+
+  assert len(surviving(np.zeros(F, int))) > 1_000
+  assert surviving(group_F) == set(planted)

@@ -141,7 +141,8 @@ def test_a_machine_is_beside_its_null():
   assert sum(row['found'] for row in loops) == there
   for row in found['null']:
     assert row['null_min'] <= row['null_mean'] <= row['null_max']
-    assert row['surviving'] <= row['found']
+    assert row['within_min'] <= row['within_mean'] <= row['within_max']
+    assert row['surviving_within'] <= row['surviving'] <= row['found']
   assert sum(found['surviving'].values()) <= sum(found['count'].values())
   for m in found['machines']:
     assert m['q'] <= 1 and (m['ordered'] is None) == (len(m['nodes']) == 1)

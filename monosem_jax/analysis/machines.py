@@ -118,23 +118,25 @@ def search(
 
 
 def shuffled(
-  source_M: np.ndarray, live_F: np.ndarray, rng: np.random.Generator
+  source_M: np.ndarray, group_F: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
   """The sources of the same edges where rows of logit weights are permuted.
 
-  Feature i then predicts what another live feature did: which tokens each
-  feature fires on stays, and so do the edges, their weights, how many lead to
-  each feature and how many leave each row. What goes is that the feature that
-  is led to is the one that leads on.
+  Feature i then predicts what another feature of its group did: which tokens
+  each feature fires on stays, and so do the edges, their weights, how many lead
+  to each feature and how many leave each row. What goes is that the feature
+  that is led to is the one that leads on.
 
   Args:
     source_M: of the edges.
-    live_F: the features among which rows are permuted, bool.
+    group_F: numbers; rows are permuted among the features of the same one, and
+      stay where it is negative.
     rng: of the permutation.
   """
-  live = np.flatnonzero(live_F)
-  place_F = np.arange(live_F.size)
-  place_F[live] = rng.permutation(live)
+  place_F = np.arange(group_F.size)
+  for group in np.unique(group_F[group_F >= 0]):
+    own = np.flatnonzero(group_F == group)
+    place_F[own] = rng.permutation(own)
   return place_F[source_M]
 
 

@@ -140,8 +140,8 @@ monosem.views.automata = (() => {
         element(
           'p',
           '',
-          `q ${digits(m.q)}; permuted rows make ` +
-            `${fixed(m.expected)} as strong. In held-out text ` +
+          `q ${digits(m.q)}, in labels ${digits(m.q_within)}; permuted rows` +
+            ` make ${fixed(m.expected)} as strong. In held-out text ` +
             `${ORDERS.get(m.ordered)}${
               m.asymmetry !== null
                 ? `, asymmetry at least ${fixed(m.asymmetry)}`
@@ -243,18 +243,30 @@ monosem.views.automata = (() => {
           ' times, and machines searched for as before. A machine survives if' +
           ` its q-value is at most ${meta.q} (Benjamini and Hochberg, over all` +
           ' tuples of features; its weakest edge against those that permuted' +
-          ' rows make).',
+          ' rows make). Rows permuted among features of one label alone leave' +
+          ' features of one kind of text leading to each other; what survives' +
+          ' that, too, is more than such a set.',
       ),
       table(
-        ['kind', 'found', 'permuted: mean', 'sd', 'least', 'most', 'survive'],
+        [
+          'kind',
+          'found',
+          'permuted: mean',
+          'most',
+          'survive',
+          'in labels: mean',
+          'most',
+          'survive both',
+        ],
         meta.null.map((row) => [
           family(row),
           count(row.found),
           digits(row.null_mean),
-          digits(row.null_sd),
-          count(row.null_min),
           count(row.null_max),
           count(row.surviving),
+          digits(row.within_mean),
+          count(row.within_max),
+          count(row.surviving_within),
         ]),
       ),
       element(

@@ -55,7 +55,10 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
   strong_M = edges['gain_M'] > c.threshold
   pair_M2 = np.stack([edges['source_M'], edges['target_M']], 1)[strong_M]
   above = list(map(tuple, pair_M2.tolist()))
-  judged, null, complete_above = machine_tests.judge(bench, edges, set(above))
+  labels = _labels(bench)
+  judged, null, complete_above = machine_tests.judge(
+    bench, edges, set(above), labels
+  )
   kept = [m for m in judged if m.q is not None and m.q <= c.q]
   played = machine_tests.players(np.concatenate(plays, 1))
   named = machine_tests.named(played, _between(bench, played), judged, c)
@@ -66,7 +69,6 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
   )
   ordered = _ordered(counted, list(dict.fromkeys([*kept, *systems])), c.q)
   # Those with an order first: the others may be sets of one kind of text.
-  labels = _labels(bench)
   first = [m for m in kept if m in ordered]
   listed = _listed(list(dict.fromkeys([*first, *kept])), labels, c.machines)
   every = listed + systems
@@ -86,6 +88,9 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
     'permutations': c.permutations,
     'count': tally(judged),
     'surviving': tally(kept),
+    'surviving_within': tally(
+      [m for m in kept if m.q_within is not None and m.q_within <= c.q]
+    ),
     'ordered': tally(first),
     'null': null,
     'transitions': machine_text.transitions(out, above, permuted, counted, c.q),
@@ -206,6 +211,7 @@ def _measured(
       'predicted': m.weights,
       'p': m.p,
       'q': m.q,
+      'q_within': m.q_within,
       'expected': m.expected,
       'ordered': None if len(m.nodes) == 1 else m in ordered,
       'asymmetry': _least(told),

@@ -1,6 +1,7 @@
 """Which machines there are, beside those of permuted rows, and named ones."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ class Judged:
     nodes, weights: see `machines.Machine`.
     p, q, expected: see `significance.Test`; None where the search was not
       complete, or found nothing.
+    q_within: q beside rows permuted among features of one label.
   """
 
   kind: str
@@ -32,6 +34,7 @@ class Judged:
   p: float | None
   q: float | None
   expected: float | None
+  q_within: float | None
 
   @property
   def closes(self) -> bool:
@@ -48,9 +51,22 @@ class Judged:
 
 
 def judge(
-  bench: Bench, edges: dict[str, np.ndarray], above: set[Edge]
+  bench: Bench,
+  edges: dict[str, np.ndarray],
+  above: set[Edge],
+  labels: Sequence[str],
 ) -> tuple[list[Judged], list[dict], float]:
   """All machines, tested against those in graphs of permuted rows.
+
+  Rows are permuted among all live features; and again among those of one label,
+  which leaves features of one kind of text leading to each other: what does not
+  survive that may be such a set.
+
+  Args:
+    bench: the run.
+    edges: as `automata.predict` says.
+    above: those above the threshold.
+    labels: what each feature is most about; '' for nothing.
 
   Returns:
     Machines, the strongest first; of each kind and size what was found, and
@@ -62,50 +78,66 @@ def judge(
     source_M, edges['target_M'], edges['gain_M'], c.threshold
   )
   found, complete = graph(edges['source_M'])
-  nulls = []
-  for _ in range(c.permutations):
-    own, reached = graph(machines.shuffled(edges['source_M'], live_F, rng))
-    nulls.append(own)
-    complete = max(complete, reached)
+  label_F = np.unique(np.asarray(labels), return_inverse=True)[1]
+  nulls = {}
+  for name, group_F in (('null', 0), ('within', label_F)):
+    group_F = np.where(live_F, group_F, -1)
+    nulls[name] = []
+    for _ in range(c.permutations):
+      own, reached = graph(machines.shuffled(edges['source_M'], group_F, rng))
+      nulls[name].append(own)
+      complete = max(complete, reached)
   told, table = {}, []
-  own_of, nulls_of = (
-    _families(found, complete),
-    [_families(null, complete) for null in nulls],
-  )
+  own_of = _families(found, complete)
+  nulls_of = {
+    name: [_families(null, complete) for null in own]
+    for name, own in nulls.items()
+  }
   for kind, n in sorted(
-    set(own_of).union(*nulls_of),
+    set(own_of).union(*itertools.chain(*nulls_of.values())),
     key=lambda family: (KINDS.index(family[0]), family[1] or np.inf),
   ):
     own = own_of.get((kind, n), [])
-    test = significance.against(
-      [min(m.weights) for m in own],
-      [[min(m.weights) for m in null.get((kind, n), [])] for null in nulls_of],
-      _tuples(int(live_F.sum()), kind, n),
-    )
+    tests = {
+      name: significance.against(
+        [min(m.weights) for m in own],
+        [[min(m.weights) for m in null.get((kind, n), [])] for null in nulls],
+        _tuples(int(live_F.sum()), kind, n),
+      )
+      for name, nulls in nulls_of.items()
+    }
+    test, within = tests['null'], tests['within']
     told |= {
       (m.kind, m.nodes): tuple(map(float, row))
-      for m, *row in zip(own, test.p_R, test.q_R, test.expected_R, strict=True)
+      for m, *row in zip(
+        own, test.p_R, test.q_R, test.expected_R, within.q_R, strict=True
+      )
     }
-    table.append(
-      {
-        'kind': kind,
-        'features': n,
-        'found': len(own),
-        'null_mean': float(test.null_P.mean()),
-        'null_sd': float(test.null_P.std(ddof=1)) if len(nulls) > 1 else None,
-        'null_min': int(test.null_P.min()),
-        'null_max': int(test.null_P.max()),
-        'surviving': int((test.q_R <= c.q).sum()),
-      }
-    )
+    row = {'kind': kind, 'features': n, 'found': len(own)}
+    for name, own in tests.items():
+      row |= _permuted_rows_make(name, own.null_P)
+    survives_R = test.q_R <= c.q
+    row['surviving'] = int(survives_R.sum())
+    row['surviving_within'] = int((survives_R & (within.q_R <= c.q)).sum())
+    table.append(row)
   judged = []
   for m in found:
     clique = m.kind != 'chain' and machines.is_clique(m.nodes, above)
-    own = told.get((m.kind, m.nodes), (None, None, None))
+    own = told.get((m.kind, m.nodes), (None,) * 4)
     judged.append(
       Judged('clique' if clique else m.kind, m.nodes, m.weights, *own)
     )
   return judged, table, complete
+
+
+def _permuted_rows_make(name: str, null_P: np.ndarray) -> dict[str, Any]:
+  """How many machines permutations make."""
+  return {
+    f'{name}_mean': float(null_P.mean()),
+    f'{name}_sd': float(null_P.std(ddof=1)) if null_P.size > 1 else None,
+    f'{name}_min': int(null_P.min()),
+    f'{name}_max': int(null_P.max()),
+  }
 
 
 # The kind, and the number of features; 0 of those of any other number.
@@ -140,7 +172,8 @@ def permuted(bench: Bench, edges: dict[str, np.ndarray]) -> list[Edge]:
   """Edges above the threshold of permuted rows: a control of what follows."""
   c = bench.config.automata
   rng = np.random.default_rng([bench.config.seed, 1])
-  source_M = machines.shuffled(edges['source_M'], bench.main.live_F, rng)
+  group_F = np.where(bench.main.live_F, 0, -1)
+  source_M = machines.shuffled(edges['source_M'], group_F, rng)
   own_M = edges['gain_M'] > c.threshold
   pairs = zip(source_M[own_M], edges['target_M'][own_M], strict=True)
   return [(int(i), int(j)) for i, j in pairs]
@@ -192,7 +225,7 @@ def named(
         'two-cycle' if len(nodes) == 2 else 'cycle',
         nodes,
         own,
-        *((None,) * 3 if m is None else (m.p, m.q, m.expected)),
+        *((None,) * 4 if m is None else (m.p, m.q, m.expected, m.q_within)),
       )
       if min(own) <= c.threshold:
         why = f'its weakest edge, {min(own):.3f}, is not above {c.threshold:g}'

@@ -100,7 +100,8 @@ def _share_of(x: Numbers | None) -> str:
 
 def automata(n: Numbers, main: str) -> list[str]:
   found = rows(
-    'kind | features | found | permuted: mean | least to most | survive',
+    'kind | features | found | permuted: mean | least to most | survive | '
+    'permuted in labels: mean | least to most | survive both',
     *(
       [
         row['kind'],
@@ -109,6 +110,9 @@ def automata(n: Numbers, main: str) -> list[str]:
         f'{row["null_mean"]:,.1f}',
         f'{row["null_min"]:,} to {row["null_max"]:,}',
         f'{row["surviving"]:,}',
+        f'{row["within_mean"]:,.1f}',
+        f'{row["within_min"]:,} to {row["within_max"]:,}',
+        f'{row["surviving_within"]:,}',
       ]
       for row in n['null']
     ),
@@ -137,9 +141,12 @@ def automata(n: Numbers, main: str) -> list[str]:
     f'Found: edges of a predicted gain above {n["threshold"]:g}. The null '
     f'permutes whose logit weights are whose, {n["permutations"]} times; '
     f'survivors have a false discovery rate below {n["q"]:g} '
-    '(Benjamini-Hochberg). It does not break groups of features of one kind of '
-    f'text: {sum(n["ordered"].values()):,} of '
-    f'{sum(n["surviving"].values()):,} survivors have an order, '
+    '(Benjamini-Hochberg). Features of one kind of text lead to each other '
+    'anyway, and that null breaks this; the other permutes among features of '
+    'one label alone, and keeps it: '
+    f'{sum(n["surviving_within"].values()):,} of '
+    f'{sum(n["surviving"].values()):,} survivors survive that, too. '
+    f'{sum(n["ordered"].values()):,} survivors have an order in held-out text, '
     'the others are sets that lead to each other both ways.',
     '',
     *edges,
