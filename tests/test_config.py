@@ -212,6 +212,7 @@ IMPOSSIBLE = [
   (['toy.topics.penalties=0,-1'], 'topics.penalties', '-1'),
   (['toy.topics.context=2'], 'topics.context', '3'),
   (['toy.topics.noise=2'], 'topics.noise', '2'),
+  (['toy.topics.seeds=0'], 'topics.seeds', '0'),
   (['toy.planted.samples=300'], 'planted.batch_size', '300'),
   (['toy.planted.active=65'], 'planted.active', '64'),
   (['checkpoint.keep=0'], 'keep', '0'),

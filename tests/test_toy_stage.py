@@ -48,6 +48,7 @@ TINY = [
     'topics.dictionary_contexts=4',
     'topics.chunks=2',
     'topics.eval_contexts=64',
+    'topics.seeds=2',
     'planted.width=8',
     'planted.directions=12',
     'planted.samples=256',
@@ -191,6 +192,28 @@ def test_both_methods_are_tuned_by_one_rule_and_say_what_they_were_given(made):
   assert neurons['tokens'] == 60 * 32 * 8
   assert dictionary['tokens'] == 2 * 64 * 4 * 8
   assert dictionary['parameters'] == 2 * 8 * 16 + 8 + 16
+
+
+def test_what_is_chosen_is_told_of_every_seed(made, tmp_path):
+  found = results(made[0])['topics']
+  seeds, table = found['seeds'], found['table']
+  assert seeds['n'] == 2
+  rows = {'neurons': table[:2], 'dictionary': table[2:]}
+  # The second seed is what a run of its own comes to.
+  argv = [x for x in TINY if 'seeds' not in x]
+  argv += ['--config.toy.topics.seeds=1', '--config.toy.seed=1']
+  program.run('toy', tmp_path, *argv)
+  alone = results(tmp_path)['topics']['seeds']
+  for kind, own in rows.items():
+    chosen = next((row for row in own if row['chosen']), None)
+    for key, values in seeds[kind].items():
+      assert len(values) == 2
+      assert values[0] == (chosen and chosen[key])
+      assert values[1] == alone[kind][key][0]
+    lead = [x for x in seeds[kind]['purity_lead'] if x is not None]
+    if lead:
+      ends = f'({min(lead):.2f} to {max(lead):.2f})'
+      assert f'{kind} {np.mean(lead):.2f} {ends}' in found['summary']
 
 
 def test_every_comparison_states_its_budget(made):

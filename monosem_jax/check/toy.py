@@ -33,7 +33,7 @@ def toy(c: settings.Toy) -> None:
   where = 'toy.topics'
   positive(where, t, 'topics', 'd_model', 'd_mlp', 'steps', 'batch_size', 'lr')
   positive(where, t, 'features', 'dictionary_lr', 'dictionary_contexts')
-  positive(where, t, 'chunks', 'eval_contexts')
+  positive(where, t, 'chunks', 'eval_contexts', 'seeds')
   fraction(f'{where}.noise', t.noise)
   fraction(f'{where}.kept', t.kept)
   need(t.words > 1, f'{where}.words', 'must be at least 2.')

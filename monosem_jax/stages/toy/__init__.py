@@ -18,7 +18,7 @@ _PARTS = {
   'superposition': (parts.superposition, lambda c: 1),
   'binary_neuron': (parts.binary_neuron, lambda c: 1),
   'penalty': (parts.penalty, lambda c: 1),
-  'topics': (topics.make, lambda c: len(c.penalties) + 1),
+  'topics': (topics.make, lambda c: c.seeds * (len(c.penalties) + 1)),
   'planted': (parts.planted, lambda c: 1),
 }
 PARTS = tuple(_PARTS)
