@@ -155,8 +155,9 @@ def at_dose(dose: float, multiples, row: dict, name: str) -> dict | None:
   m = list(multiples).index(dose)
 
   def of(response: dict) -> dict:
-    mean, se = float(response['mean'][m]), float(response['se'][m])
-    return {'mean': mean, 'interval': [mean - 1.96 * se, mean + 1.96 * se]}
+    mean, error = float(response['mean'][m]), 1.96 * float(response['se'][m])
+    # Neither a share nor a loss lies below 0.
+    return {'mean': mean, 'interval': [max(mean - error, 0.0), mean + error]}
 
   return {
     'kl': float(row['kl']['pinned']['mean'][m]),
