@@ -32,6 +32,7 @@ class Program:
     cached: whether it came out of the compilation cache.
     arguments: bytes of a device that the arguments take, says XLA.
     temporaries: bytes that it needs besides.
+    platform: what it is compiled for.
   """
 
   call: Callable[..., tuple[Any, Any]]
@@ -39,10 +40,11 @@ class Program:
   cached: bool
   arguments: int | None
   temporaries: int | None
+  platform: str
 
   def memory(self) -> str:
-    """XLA's own figures, named by its backend."""
-    backend = f'XLA ({jax.default_backend()})'
+    """XLA's own figures, named by the platform."""
+    backend = f'XLA ({self.platform})'
     if self.arguments is None:
       return f'{backend}: no figures'
     return (
@@ -92,6 +94,7 @@ def compile_chunk(chunk: Callable, state: Any, *args: Any) -> Program:
     cached=hits > 0,
     arguments=getattr(memory, 'argument_size_in_bytes', None),
     temporaries=getattr(memory, 'temp_size_in_bytes', None),
+    platform=mesh.devices.flat[0].platform,
   )
 
 

@@ -1,46 +1,56 @@
 """What a run would be: sizes, memory and data, before anything is made.
 
 Memory is analytic (`cost`), and XLA's own figure stands beside it: the very
-programs of the stages are compiled for the shapes of their arguments.
+programs of the stages are compiled for the shapes of their arguments. Compiled
+for a target that is not here, they also say how long they take (`cost.told`).
 """
 
 import json
+import math
 import sys
 from collections.abc import Mapping
 
 import jax
 from jax.sharding import Mesh
 
-from monosem_jax import config as configs, hosts, settings
+from monosem_jax import ahead, config as configs, hosts, settings
 from monosem_jax.cost import (
   Devices,
   bytes_text,
   dictionary,
   flops_text,
+  told,
   total,
   transformer,
 )
 from monosem_jax.files import read_json
 from monosem_jax.mesh import make_mesh
 from monosem_jax.names import entries, run_name
+from monosem_jax.precision import compute_dtype
 from monosem_jax.stages import programs
+from monosem_jax.targets import Target
 from monosem_jax.workdir import Workdir
 
 
-def describe(w: Workdir) -> str:
+def describe(w: Workdir, target: Target | None = None) -> str:
   """The resolved config, and for every training its size, memory and data.
 
   Memory and FLOPs are those of one device. Says on standard error what it is
-  compiling, which may take a minute.
+  compiling, which may take minutes.
+
+  Args:
+    w: of the run.
+    target: hardware to compile for; None for this machine.
 
   Raises:
-    UserError: this machine's devices cannot share the work evenly.
+    UserError: the devices cannot share the work evenly.
   """
-  mesh = make_mesh(w.config.mesh)
+  devices = target and target.devices
+  mesh = make_mesh(w.config.mesh, devices)
   # All refusals come before the first minute of compiling.
   for model, names in entries(w.config).items():
-    programs.transformer_mesh(w.config, model)
-    programs.stream_mesh(w.config, names)
+    programs.transformer_mesh(w.config, model, devices)
+    programs.stream_mesh(w.config, names, devices)
   store = w.store / 'manifest.json'
   contexts = (
     read_json(store)['splits']['train']['contexts'] if store.exists() else None
@@ -49,7 +59,7 @@ def describe(w: Workdir) -> str:
     json.dumps(configs.as_dict(w.config), indent=1),
     '',
     f'mesh: {" x ".join(f"{n} {axis}" for axis, n in mesh.shape.items())}, '
-    f'{jax.default_backend()}',
+    f'{target.hardware.name if target else jax.default_backend()}',
   ]
   if contexts is None:
     lines.append('tokens: not made yet, so epochs are not known')
@@ -57,14 +67,18 @@ def describe(w: Workdir) -> str:
     lines.append(f'tokens: {contexts:,} training contexts')
   with jax.set_mesh(mesh):
     for model, names in entries(w.config).items():
-      lines += ['', *_transformer(w.config, model, contexts, mesh)]
+      lines += ['', *_transformer(w.config, model, contexts, mesh, target)]
       if names:
-        lines += ['', *_stream(w.config, names, model, contexts, mesh)]
+        lines += ['', *_stream(w.config, names, model, contexts, mesh, target)]
   return '\n'.join(lines)
 
 
 def _transformer(
-  config: settings.Config, name: str, contexts: int | None, mesh: Mesh
+  config: settings.Config,
+  name: str,
+  contexts: int | None,
+  mesh: Mesh,
+  target: Target | None,
 ) -> list[str]:
   c = config.models[name]
   if c.shuffle_of:
@@ -83,6 +97,19 @@ def _transformer(
     f'  tokens to be seen: {seen * T:,}' + _epochs(seen, contexts),
     f'  memory per device: {_list(memory)}',
     f'  all in all: {bytes_text(sum(memory.values()))}; {program.memory()}',
+    *_told(
+      target,
+      program,
+      told.Call(
+        steps=c.steps_per_chunk,
+        units=c.steps_per_chunk * c.batch_size * T,
+        unit='tokens',
+        flops=work.flops,
+        calls=c.steps / c.steps_per_chunk,
+        dtype=compute_dtype(c.precision).name,
+      ),
+      mesh,
+    ),
   ]
 
 
@@ -92,10 +119,13 @@ def _stream(
   model: str,
   contexts: int | None,
   mesh: Mesh,
+  target: Target | None,
 ) -> list[str]:
   c, V, T = config.stream, config.tokenizer.vocab_size, config.text.context
   P = c.positions_per_context
   sweep = programs.sweep(config, model, names, mesh, V, T)
+  steps = [config.dictionaries[name].resampling.steps for name in names]
+  due = math.gcd(sweep.steps, *(step for own in steps for step in own))
   seen = c.steps * c.batch_size // P
   work = total(dictionary.chunk(sweep))
   lines = [
@@ -121,7 +151,35 @@ def _stream(
     f'  all in all: {bytes_text(dictionary.chunk_memory(sweep))} (one '
     f'{"stack" if c.stack == "vmap" else "dictionary"} steps at a time); '
     f'{program.memory()}',
+    *_told(
+      target,
+      program,
+      told.Call(
+        steps=sweep.steps,
+        units=sweep.rows,
+        unit='activations',
+        flops=work.flops,
+        asked=sweep.steps // due,
+        calls=c.steps / sweep.steps,
+        dtype=compute_dtype(c.precision).name,
+      ),
+      mesh,
+    ),
   ]
+
+
+def _told(
+  target: Target | None, program: ahead.Program, call: told.Call, mesh: Mesh
+) -> list[str]:
+  if target is None:
+    return []
+  return told.lines(
+    program.call.as_text(),
+    program.arguments + program.temporaries,
+    call,
+    target.hardware,
+    mesh.shape,
+  )
 
 
 def _table(

@@ -23,6 +23,9 @@ Flags:
   --workdir=DIR         where everything is kept
   --config.KEY=VALUE    another value for one of the config's keys
   --dry_run             print what would be done, and leave
+  --target=v5p:4x4x4    of a dry run: the hardware that it is of, which need not
+                        be here: v4, v5e, v5p, v6e (chips along each side of a
+                        slice), a100, h100, h200, b200 (how many: h100:8)
   --help                print this
 
 Flag of analysis:
@@ -93,6 +96,7 @@ flags.DEFINE_string('workdir', None, 'Work directory.', flag_values=_FLAGS)
 flags.DEFINE_bool(
   'dry_run', False, 'Print what would be done, and leave.', flag_values=_FLAGS
 )
+flags.DEFINE_string('target', '', 'Hardware.', flag_values=_FLAGS)
 flags.DEFINE_bool(
   'distributed', False, 'Many processes, found by jax.', flag_values=_FLAGS
 )
@@ -169,7 +173,7 @@ def main(argv: list[str]) -> None:
   if _FLAGS.help or len(argv) == 1:
     print(__doc__)
     return
-  from monosem_jax import config, dry_run, stages
+  from monosem_jax import config, dry_run, stages, targets
   from monosem_jax.workdir import OTHER_STAGES, STAGES, Workdir
 
   known = (*STAGES, *OTHER_STAGES, 'all')
@@ -187,6 +191,8 @@ def main(argv: list[str]) -> None:
   own = {name: _FLAGS[name].value for name in _OF_STAGE.get(rest[1], ())}
   if not _FLAGS.config or not (_FLAGS.workdir or _FLAGS.dry_run):
     raise UserError('--config=FILE and --workdir=DIR are needed; see --help.')
+  if _FLAGS.target and not _FLAGS.dry_run:
+    raise UserError('--target is of a --dry_run: nothing can run on it here.')
   settings = config.load(_FLAGS.config, overrides)
   w = Workdir(pathlib.Path(_FLAGS.workdir or '.'), settings)
   if w.root.exists() and not w.root.is_dir():
@@ -199,7 +205,8 @@ def main(argv: list[str]) -> None:
     _FLAGS.join_seconds,
   ):
     if _FLAGS.dry_run:
-      w.log(dry_run.describe(w))
+      target = targets.find(_FLAGS.target) if _FLAGS.target else None
+      w.log(dry_run.describe(w, target))
       return
     hosts.require_same(
       'the stage, a flag of it, or a key of the config',

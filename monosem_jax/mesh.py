@@ -6,7 +6,7 @@ rows). No other module writes an axis name.
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -58,13 +58,19 @@ class Specs:
 SPECS = Specs()
 
 
-def make_mesh(config: settings.Mesh) -> jax.sharding.Mesh:
+def make_mesh(
+  config: settings.Mesh, devices: Sequence[jax.Device] | None = None
+) -> jax.sharding.Mesh:
   """Builds the `data` x `feature` mesh over all devices.
+
+  Args:
+    config: how they are laid out.
+    devices: those of a target, see `targets`; None for those that are here.
 
   Raises:
     UserError: the axes do not multiply to the number of devices.
   """
-  n = jax.device_count()
+  n = jax.device_count() if devices is None else len(devices)
   data, feature = config.data, config.feature
   if data == -1 and feature == -1:
     raise UserError('mesh: only one of mesh.data and mesh.feature may be -1.')
@@ -75,11 +81,27 @@ def make_mesh(config: settings.Mesh) -> jax.sharding.Mesh:
   if data < 1 or feature < 1 or data * feature != n:
     raise UserError(
       f'mesh: data={config.data} x feature={config.feature} does not fit the '
-      f'{n} devices of this machine; set --config.mesh.data and '
-      '--config.mesh.feature so that their product is the device count.'
+      f'{n} devices {"here" if devices is None else "of the target"}; set '
+      '--config.mesh.data and --config.mesh.feature so that their product is '
+      'the device count.'
     )
   # Auto said outright: under Explicit, lax.map over sharded groups raises.
-  return jax.make_mesh((data, feature), AXES, axis_types=(AxisType.Auto,) * 2)
+  return jax.make_mesh(
+    (data, feature),
+    AXES,
+    axis_types=(AxisType.Auto,) * len(AXES),
+    devices=devices,
+  )
+
+
+def platform() -> str:
+  """What programs are compiled for: cpu, gpu or tpu.
+
+  The devices of the mesh in force decide it, which may be those of a target
+  that is not here; no mesh, the default backend.
+  """
+  mesh = jax.sharding.get_abstract_mesh()
+  return jax.default_backend() if mesh.empty else mesh.abstract_device.platform
 
 
 def require_share(

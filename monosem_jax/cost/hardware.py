@@ -4,7 +4,9 @@ FLOPs are dense (no structured sparsity). `float32` is what a float32 product
 runs at under jax's default precision: one bfloat16 pass on a TPU, TF32 on a GPU
 (https://docs.jax.dev/en/latest/201/precision.html). `link` is one
 direction, all links of a device together: half of a figure that says
-"bidirectional". The makers' GB are 10^9 bytes and are taken as such.
+"bidirectional". The makers' GB are 10^9 bytes and are taken as such. `clock` is
+the peak over what the matrix units do in a cycle: a TPU's 128 x 128 (v6e: 256 x
+256) multiply-adds, in 8 (v4, v5p) or 4 of them.
 """
 
 import dataclasses
@@ -21,6 +23,7 @@ class Hardware:
     memory: bytes.
     bandwidth: of the memory, bytes/s.
     link: bytes/s to other devices.
+    clock: Hz of the matrix units that make `bfloat16`; 0: not said.
   """
 
   name: str
@@ -29,28 +32,29 @@ class Hardware:
   memory: float
   bandwidth: float
   link: float
+  clock: float = 0.0
 
   def peak(self, dtype: str) -> float:
     """Peak FLOP/s of products of this dtype; 0: not known."""
     return getattr(self, dtype, 0.0)
 
 
-def _tpu(name, flops, memory, bandwidth, link) -> Hardware:
-  return Hardware(name, flops, flops, memory, bandwidth, link)
+def _tpu(name, flops, memory, bandwidth, link, clock) -> Hardware:
+  return Hardware(name, flops, flops, memory, bandwidth, link, clock)
 
 
 # https://docs.cloud.google.com/tpu/docs/v4: 275 TFLOPs, 32 GiB, 1,200 GBps; its
 # six links are 50 GB/s each way (Jouppi et al. 2023, arXiv:2304.01433).
-TPU_V4 = _tpu('TPU v4', 275e12, 32 * 2**30, 1.2e12, 300e9)
+TPU_V4 = _tpu('TPU v4', 275e12, 32 * 2**30, 1.2e12, 300e9, 1.05e9)
 # https://docs.cloud.google.com/tpu/docs/v5e: 197 TFLOPs, 16 GB, 819 GBps, 400
 # GBps bidirectional.
-TPU_V5E = _tpu('TPU v5e', 197e12, 16e9, 819e9, 200e9)
+TPU_V5E = _tpu('TPU v5e', 197e12, 16e9, 819e9, 200e9, 1.5e9)
 # https://docs.cloud.google.com/tpu/docs/v5p-training: 459 TFLOPs, 95 GB, 2,765
 # GBps, 1,200 GBps bidirectional.
-TPU_V5P = _tpu('TPU v5p', 459e12, 95e9, 2.765e12, 600e9)
+TPU_V5P = _tpu('TPU v5p', 459e12, 95e9, 2.765e12, 600e9, 1.75e9)
 # https://docs.cloud.google.com/tpu/docs/v6e: 918 TFLOPs, 32 GB, 1,600 GBps,
 # 3,200 Gbps.
-TPU_V6E = _tpu('TPU v6e', 918e12, 32e9, 1.6e12, 400e9)
+TPU_V6E = _tpu('TPU v6e', 918e12, 32e9, 1.6e12, 400e9, 1.75e9)
 # https://www.nvidia.com/en-us/data-center/a100: BF16 312 and TF32 156 TFLOPS
 # without sparsity, 80 GB, 2,039 GB/s (40 GB: 1,555), NVLink 600 GB/s.
 A100 = Hardware('A100 SXM 80 GB', 312e12, 156e12, 80e9, 2.039e12, 300e9)

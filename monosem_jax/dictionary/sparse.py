@@ -21,6 +21,7 @@ from monosem_jax.mesh import (
   SPECS,
   mean_over_devices,
   per_device,
+  platform,
   sum_over_features,
   sum_over_rows,
 )
@@ -37,7 +38,7 @@ _NUMBERS = ('loss', 'mse', 'l1_norm', 'fallbacks')
 def pays(c: settings.Dictionary) -> bool:
   """Whether a dictionary is trained this way (`settings.Dictionary.sparse`)."""
   if c.sparse == 'auto':
-    return jax.default_backend() == 'cpu' and c.features >= _PAYS_FROM
+    return platform() == 'cpu' and c.features >= _PAYS_FROM
   return c.sparse == 'always'
 
 

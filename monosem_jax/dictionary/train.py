@@ -79,6 +79,7 @@ def train_on(
     if not c.resampling.steps:
       return state, jnp.zeros((), jnp.int32)
 
+    @jax.named_scope('resample')
     def redraw(state):
       loss_R = candidate_losses(c, state, rows, batch_size, dot)
       pick = lambda flat_F: (

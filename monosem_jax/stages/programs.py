@@ -5,6 +5,7 @@ For states that are there, or for the shapes of states that are yet to be made.
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -27,25 +28,43 @@ def forward(lm: Transformer, tokens_BT: jax.Array) -> jax.Array:
   return lm(tokens_BT)[1]
 
 
-def transformer_mesh(config: settings.Config, model: str) -> Mesh:
+def transformer_mesh(
+  config: settings.Config,
+  model: str,
+  devices: Sequence[jax.Device] | None = None,
+) -> Mesh:
   """The mesh, checked for what a transformer's training spreads over it.
+
+  Args:
+    config: of the run.
+    model: which transformer.
+    devices: see `mesh.make_mesh`.
 
   Raises:
     UserError: something cannot be spread evenly.
   """
-  c, mesh = config.models[model], meshes.make_mesh(config.mesh)
+  c, mesh = config.models[model], meshes.make_mesh(config.mesh, devices)
   contexts = c.micro_batch or c.batch_size
   meshes.require_share(mesh, contexts, f'models.{model}.micro_batch')
   return mesh
 
 
-def stream_mesh(config: settings.Config, names: list[str]) -> Mesh:
+def stream_mesh(
+  config: settings.Config,
+  names: list[str],
+  devices: Sequence[jax.Device] | None = None,
+) -> Mesh:
   """The mesh, checked for what the training of dictionaries spreads over it.
+
+  Args:
+    config: of the run.
+    names: of the dictionaries.
+    devices: see `mesh.make_mesh`.
 
   Raises:
     UserError: something cannot be spread evenly.
   """
-  c, mesh = config.stream, meshes.make_mesh(config.mesh)
+  c, mesh = config.stream, meshes.make_mesh(config.mesh, devices)
   data, feature = meshes.AXES[:1], meshes.AXES[1:]
   micro = c.contexts_per_chunk // c.shuffle_groups // c.micro_batches
   shares = [

@@ -1,0 +1,210 @@
+"""Dry runs for accelerators that are not here: --target.
+
+The slow ones compile tiny runs for real chips, with the compilers that
+`pip install monosem_jax[targets]` brings; without these they are skipped.
+"""
+
+import functools
+import importlib.util
+import json
+import platform
+import subprocess
+import sys
+
+import program
+import pytest
+
+from monosem_jax import targets
+from monosem_jax.errors import UserError
+
+TINY = ('--config.mesh.data=2', '--config.mesh.feature=2')
+
+
+@pytest.mark.parametrize(
+  'name, said',
+  [
+    ('h10:1', "unknown hardware 'h10' (did you mean 'h100'?)"),
+    ('cpu', "unknown hardware 'cpu'"),
+    ('v5e:8', 'the chips along each side, as v5e:2x2'),
+    ('v5e', 'the chips along each side'),
+    ('h100:2x2', 'how many, as h100:8'),
+    ('h100:0', 'how many, as h100:8'),
+    ('h100:12', 'a host has 8; more come in multiples'),
+  ],
+)
+def test_what_is_no_target_is_said(name, said):
+  with pytest.raises(UserError) as e:
+    targets.find(name)
+  assert str(e.value).startswith(f'--target={name}: ')
+  assert said in str(e.value)
+
+
+def test_a_missing_compiler_says_what_to_install(monkeypatch):
+  def absent(*args, **kwargs):
+    raise RuntimeError('JAX TPU support not installed; cannot ...')
+
+  monkeypatch.setattr(targets.topologies, 'get_topology_desc', absent)
+  with pytest.raises(UserError, match=r"pip install 'monosem_jax\[targets\]'"):
+    targets.find('v5e:2x2')
+
+
+def test_a_target_is_of_a_dry_run_alone(tmp_path):
+  said = program.refusal(
+    *program.command('all', tmp_path / 'run', '--target=h100:1')[3:]
+  )
+  assert said.startswith('error: --target is of a --dry_run')
+  assert not (tmp_path / 'run').exists()
+
+
+def compilers() -> str:
+  """Why there are none; empty if there are."""
+  if platform.system() != 'Linux' or platform.machine() != 'x86_64':
+    return 'the compilers are for Linux on x86-64'
+  for module in ('libtpu', 'jax_cuda13_plugin'):
+    if importlib.util.find_spec(module) is None:
+      return f'{module} is not installed: pip install monosem_jax[targets]'
+  return ''
+
+
+needs_compilers = pytest.mark.skipif(bool(compilers()), reason=compilers())
+
+# Compiles the two chunks of tiny.py for a target, in a process of its own, and
+# prints what is asked of them below.
+LOOK = """
+import json, re, sys
+import jax
+from monosem_jax import config as configs, mesh as meshes, targets
+from monosem_jax.cost import hlo, told
+from monosem_jax.stages import programs
+
+name, *overrides = sys.argv[1:]
+config = configs.load('configs/tiny.py', overrides)
+target = targets.find(name)
+mesh = meshes.make_mesh(config.mesh, target.devices)
+V, T = config.tokenizer.vocab_size, config.text.context
+found = {'platform': target.devices[0].platform}
+with jax.set_mesh(mesh):
+  lm = programs.transformer_state(config.models['A'], mesh, V, T)
+  state = programs.stream_state(config, 'A', ['A1'], mesh)
+  for kind, held, made in (
+    ('lm', lm, programs.transformer_chunk(config.models['A'], mesh, lm, T)),
+    (
+      'sae',
+      state,
+      programs.stream_chunk(config, ['A1'], mesh, state, lm.model, T),
+    ),
+  ):
+    text = made.call.as_text()
+    read = hlo.parse(text)
+    runs = list(hlo.runs(read, told.PHASES))
+    found[kind] = {
+      'arrays': len(jax.tree.leaves(held)),
+      'aliased': read.aliased,
+      'memory': made.arguments + made.temporaries,
+      'dtypes': sorted(set(re.findall(r'\\b([a-z]+\\d+)\\[', text))),
+      'host': [
+        r.instruction.opcode for r in runs
+        if re.match('infeed|outfeed|send|recv', r.instruction.opcode)
+        or 'callback' in r.instruction.text
+      ],
+      'phases': sorted({r.phase for r in runs}),
+      'copied': [
+        list(a.shape) for r in runs for a in r.instruction.arrays
+        if r.instruction.kind == 'copy'
+      ],
+      'collectives': [
+        [c.kind, list(c.axes), c.phase, c.bytes, c.times]
+        for c in hlo.collectives(read, told.PHASES, dict(mesh.shape))
+      ],
+      'cycles': sum(r.cycles for r in runs),
+      'bytes': sum(r.traffic for r in runs),
+    }
+print(json.dumps(found))
+"""
+
+
+@functools.cache
+def look(target: str, *overrides: str) -> dict:
+  done = subprocess.run(
+    [sys.executable, '-c', LOOK, target, *overrides],
+    cwd=program.ROOT,
+    env=program.environment() | {'JAX_PLATFORMS': 'cpu'},
+    capture_output=True,
+    text=True,
+    timeout=600,
+  )
+  assert done.returncode == 0, done.stderr[-3000:]
+  return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+@needs_compilers
+@pytest.mark.parametrize('target', ['v5e:2x2', 'v5p:2x2x1', 'h100:4'])
+def test_chunks_compile_for_the_chip(target):
+  found = look(target, 'mesh.data=2', 'mesh.feature=2')
+  for kind in ('lm', 'sae'):
+    own = found[kind]
+    # The whole state stays where it lies; nothing is double, or asks the host.
+    assert own['aliased'] == own['arrays']
+    assert 'f64' not in own['dtypes'] and 'bf16' in own['dtypes']
+    assert own['host'] == []
+    assert own['bytes'] > 0
+    assert (own['cycles'] > 0) == target.startswith('v')
+  assert {'forward', 'train', 'resample'} <= set(found['sae']['phases'])
+
+
+@pytest.mark.slow
+@needs_compilers
+@pytest.mark.parametrize('target', ['v5e:2x2', 'h100:4'])
+def test_a_step_sums_over_devices_and_gathers_nothing_large(target):
+  found = look(target, 'mesh.data=2', 'mesh.feature=2')['sae']
+  F, A, rows = 256 // 2, 128, 256 // 2
+  steps = [c for c in found['collectives'] if c[2] == 'train' and c[4] >= 8]
+  assert {kind for kind, *_ in steps} == {'all-reduce'}
+  along = {tuple(axes): 0.0 for _, axes, *_ in steps}
+  for _, axes, _, size, times in steps:
+    along[tuple(axes)] += size * times / 8
+  # Reconstructions over the features; the gradient of all four arrays, and
+  # what fired, over the rows.
+  assert along['feature',] == pytest.approx(4 * A * rows, rel=0.05)
+  gradient = 4 * (2 * A * F + 2 * F + A)
+  assert along['data',] == pytest.approx(gradient, rel=0.05)
+
+
+@pytest.mark.slow
+@needs_compilers
+@pytest.mark.parametrize('target', ['v5e:1x1', 'h100:1'])
+def test_the_rows_of_a_chunk_are_not_copied(target):
+  found = look(target)['sae']
+  rows = 64 * 32 * 128
+  large = [shape for shape in found['copied'] if _size(shape) >= rows]
+  assert large == []
+
+
+def _size(shape: list[int]) -> int:
+  size = 1
+  for n in shape:
+    size *= n
+  return size
+
+
+@pytest.mark.slow
+@needs_compilers
+def test_a_dry_run_tells_of_a_slice():
+  done = subprocess.run(
+    [
+      *(sys.executable, '-m', 'monosem_jax.main', 'all', '--dry_run'),
+      *('--config=configs/tiny.py', '--target=v5e:2x2', *TINY),
+    ],
+    cwd=program.ROOT,
+    env=program.environment() | {'JAX_PLATFORMS': 'cpu'},
+    capture_output=True,
+    text=True,
+    timeout=600,
+  )
+  assert done.returncode == 0, done.stderr[-3000:]
+  out = done.stdout
+  assert 'mesh: 2 data x 2 feature, TPU v5e' in out
+  assert out.count("TPU v5e, compiler's estimates: ") == 2
+  assert out.count(': fits') == 2
+  assert 'all-reduce along data' in out and 'activations/s, MFU' in out
