@@ -5,13 +5,15 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from monosem_jax import mesh as meshes
+
 PRECISIONS = ('auto', 'float32', 'bfloat16')
 
 
 def compute_dtype(precision: str) -> jnp.dtype:
   """The dtype of matrix products: bfloat16 on accelerators under `auto`."""
   if precision == 'auto':
-    on_cpu = jax.default_backend() == 'cpu'
+    on_cpu = meshes.platform() == 'cpu'
     return jnp.dtype(jnp.float32 if on_cpu else jnp.bfloat16)
   return jnp.dtype(precision)
 
@@ -24,6 +26,10 @@ class Dot:
   """
 
   dtype: jnp.dtype
+
+  def operand(self, x: jax.Array) -> jax.Array:
+    """x as products take it."""
+    return x if x.dtype == jnp.float64 else x.astype(self.dtype)
 
   def __call__(self, spec: str, *operands: jax.Array) -> jax.Array:
     with jax.numpy_dtype_promotion('standard'):  # operands may differ

@@ -56,8 +56,13 @@ def encode(sae: SAE, x_NA: jax.Array, dot: Dot) -> jax.Array:
   the backward pass a matrix product per batch: its gradient then passes through
   a vector of F instead of N x F.
   """
-  shift_F = sae.b_enc_F - dot('a,af->f', sae.b_dec_A, sae.W_enc_AF)
-  return jax.nn.relu(dot('na,af->nf', x_NA, sae.W_enc_AF) + shift_F)
+  return jax.nn.relu(dot('na,af->nf', x_NA, sae.W_enc_AF) + shift(sae, dot))
+
+
+def shift(sae: SAE, dot: Dot) -> jax.Array:
+  """What is added to x W_enc: the encoder bias, and the decoder bias taken off
+  in front of the encoder, as shift_F."""
+  return sae.b_enc_F - dot('a,af->f', sae.b_dec_A, sae.W_enc_AF)
 
 
 def decode(sae: SAE, f_NF: jax.Array, dot: Dot) -> jax.Array:

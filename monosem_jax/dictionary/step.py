@@ -76,32 +76,61 @@ def _dense_gradient(
   index_MGn: jax.Array,
   dot: Dot,
 ) -> tuple[SAE, dict[str, jax.Array], jax.Array]:
-  """The gradient of the batch's mean loss, its terms, and fired_F."""
-  N = index_MGn.size
+  """The gradient of the batch's mean loss, its terms, and fired_F.
 
-  def loss(sae: SAE, x_NA: jax.Array):
-    mse_N, l1_norm_N, f_NF = sae_lib.row_losses(sae, x_NA, dot)
-    active_NF = constrain(f_NF > 0, SPECS.f_NF)
-    mse, l1_norm = mse_N.sum() / N, l1_norm_N.sum() / N
-    total = mse + l1 * l1_norm
-    return total, ({'loss': total, 'mse': mse, 'l1_norm': l1_norm}, active_NF)
+  Written out, so that f_NF is held once, as the operand of products that it is:
+  it is written, read by decode and by the decoder's gradient, and masks its own
+  gradient, which is written and read once more. Six passes; sums over rows go
+  along with the products.
+  """
+  N, A = index_MGn.size, sae.b_dec_A.size
+  shift_F = sae_lib.shift(sae, dot)
 
   def add(total, index_Gn):
     x_NA = rows.take(index_Gn).astype(scale.dtype) * scale
-    (_, (numbers, active_NF)), grads = jax.value_and_grad(loss, has_aux=True)(
-      sae, x_NA
+    f_NF = jax.nn.relu(dot('na,af->nf', x_NA, sae.W_enc_AF) + shift_F)
+    f_NF = constrain(dot.operand(f_NF), SPECS.f_NF)
+    error_NA = sae_lib.decode(sae, f_NF, dot) - x_NA
+    g_NA = 2 / (N * A) * error_NA
+    df_NF = dot('na,fa->nf', g_NA, sae.W_dec_FA) + l1 / N
+    df_NF = dot.operand(jnp.where(f_NF > 0, df_NF, 0))
+    df_NF = constrain(df_NF, SPECS.f_NF)
+    found = (
+      SAE(
+        W_enc_AF=dot('na,nf->af', x_NA, df_NF),
+        b_enc_F=df_NF.sum(0, dtype=scale.dtype),
+        W_dec_FA=dot('nf,na->fa', f_NF, g_NA),
+        b_dec_A=g_NA.sum(0),
+      ),
+      # By features first: in the pass that counts those that fire.
+      {
+        'mse': jnp.square(error_NA).mean(1).sum(),
+        'l1_norm_F': f_NF.sum(0, dtype=scale.dtype),
+      },
+      (f_NF > 0).sum(0, dtype=scale.dtype).astype(jnp.int32),
     )
-    fired_F = active_NF.sum(0, dtype=jnp.int32)
-    return jax.tree.map(jnp.add, total, (grads, numbers, fired_F)), None
+    return jax.tree.map(jnp.add, total, found), None
 
-  zero = jnp.zeros((), scale.dtype)
-  total, _ = jax.lax.scan(
+  (grads, numbers, fired_F), _ = jax.lax.scan(
     add,
     (
       jax.tree.map(jnp.zeros_like, sae),
-      {'loss': zero, 'mse': zero, 'l1_norm': zero},
+      {
+        'mse': jnp.zeros((), scale.dtype),
+        'l1_norm_F': jnp.zeros_like(sae.b_enc_F),
+      },
       jnp.zeros(sae.b_enc_F.shape, jnp.int32),
     ),
     index_MGn,
   )
-  return total
+  # Kept apart, or XLA makes one sum of the two: a pass of its own over f_NF.
+  l1_norm_F = jax.lax.optimization_barrier(numbers['l1_norm_F'])
+  mse, l1_norm = numbers['mse'] / N, l1_norm_F.sum() / N
+  # The decoder bias is also taken off in front of the encoder.
+  through_A = dot('af,f->a', sae.W_enc_AF, grads.b_enc_F)
+  grads = grads.replace(
+    W_enc_AF=grads.W_enc_AF - jnp.outer(sae.b_dec_A, grads.b_enc_F),
+    b_dec_A=grads.b_dec_A - through_A,
+  )
+  numbers = {'loss': mse + l1 * l1_norm, 'mse': mse, 'l1_norm': l1_norm}
+  return grads, numbers, fired_F
