@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from monosem_jax import settings
-from monosem_jax.mesh import SPECS, constrain
+from monosem_jax.mesh import SPECS, constrain, per_device, sum_over_rows
 
 
 @flax.struct.dataclass
@@ -31,19 +31,37 @@ class Rows:
 
   def take(self, index_Gn: jax.Array) -> jax.Array:
     """Gathers n rows of every group, as x_NA with N = G * n."""
-    u, r = jnp.divmod(index_Gn, self.rows_UGrA.shape[2])
-    x_GnA = jax.vmap(lambda rows, u, r: rows[u, r], in_axes=(1, 0, 0))(
-      self.rows_UGrA, u, r
+
+    def of_device(rows_UGrA, index_Gn):
+      _, G, r, A = rows_UGrA.shape
+      # One index into all rows, as they lie: by two XLA would lay them anew.
+      u_Gn, r_Gn = jnp.divmod(index_Gn, r)
+      flat_Gn = (u_Gn * G + jnp.arange(G)[:, None]) * r + r_Gn
+      return rows_UGrA.reshape(-1, A)[flat_Gn.reshape(-1)]
+
+    return per_device(of_device, (SPECS.rows_UGrA, SPECS.x_NA), SPECS.x_NA)(
+      self.rows_UGrA, index_Gn
     )
-    return constrain(x_GnA.reshape(-1, x_GnA.shape[-1]), SPECS.x_NA)
 
   def pick(self, flat_F: jax.Array) -> jax.Array:
     """Gathers rows by their number in the order of training, as x_FA."""
     G, n = self.index_SMGn.shape[2:]
     index_F = self.index_SMGn.reshape(-1)[flat_F]
     group_F = flat_F // n % G
-    u, r = jnp.divmod(index_F, self.rows_UGrA.shape[2])
-    return self.rows_UGrA[u, group_F, r]
+
+    def of_device(rows_UGrA, first_G, index_F, group_F):
+      _, own, r, A = rows_UGrA.shape
+      at_F = group_F - first_G[0]
+      here_F = (at_F >= 0) & (at_F < own)
+      u_F, r_F = jnp.divmod(index_F, r)
+      flat_F = (u_F * own + jnp.where(here_F, at_F, 0)) * r + r_F
+      x_FA = rows_UGrA.reshape(-1, A)[flat_F]
+      return sum_over_rows(jnp.where(here_F[:, None], x_FA, 0))
+
+    one = SPECS.replicated
+    return per_device(of_device, (SPECS.rows_UGrA, SPECS.x_NA, one, one), one)(
+      self.rows_UGrA, jnp.arange(G), index_F, group_F
+    )
 
 
 def joined(chunks: Iterable[Rows]) -> Rows:
@@ -126,7 +144,10 @@ def harvest(
     tokens_GCT, position_GCP = inputs
     acts_GCTA = jax.vmap(lambda tokens_CT: forward(lm, tokens_CT))(tokens_GCT)
     kept_GCPA = jnp.take_along_axis(
-      acts_GCTA.astype(dtype), position_GCP[..., None], axis=2
+      acts_GCTA.astype(dtype),
+      position_GCP[..., None],
+      axis=2,
+      mode='promise_in_bounds',
     )
     return kept_GCPA.reshape(G, -1, kept_GCPA.shape[-1])
 
