@@ -137,6 +137,8 @@ def find(name: str) -> Target:
       f'there are {", ".join(known)}.'
     )
   of = _tpu if kind in _TPUS else _gpu
+  # Whatever chip is here, it has no part in this.
+  jax.config.update('jax_platforms', 'cpu')
   try:
     devices = of(name, kind, size)
   except (RuntimeError, NotImplementedError) as e:
