@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 
-from monosem_jax.cost import hlo
+from monosem_jax.cost import collectives, hlo, runs as running
 
 # Written by hand, in the forms that the compilers for TPU and NVIDIA write.
 TEXT = """\
@@ -93,9 +93,9 @@ calls=%fused_put
 
 
 @pytest.fixture(scope='module')
-def runs() -> dict[str, hlo.Run]:
+def runs() -> dict[str, running.Run]:
   program = hlo.parse(TEXT)
-  found = list(hlo.runs(program, ('train', 'resample')))
+  found = list(running.runs(program, ('train', 'resample')))
   names = [r.instruction.name for r in found]
   assert len(names) == len(set(names))
   return dict(zip(names, found, strict=True))
@@ -154,7 +154,7 @@ def test_flops_are_those_of_products(runs):
 
 def test_a_collective_says_what_it_sends_and_along_what():
   mesh = {'data': 2, 'feature': 4}
-  [found] = hlo.collectives(hlo.parse(TEXT), ('train',), mesh)
+  [found] = collectives.collectives(hlo.parse(TEXT), ('train',), mesh)
   assert (found.kind, found.axes) == ('all-reduce', ('feature',))
   assert (found.devices, found.times, found.bytes) == (4, 7, 4 * 16 * 4)
   assert found.sent == pytest.approx(2 * 3 / 4 * 256)
@@ -181,7 +181,7 @@ def test_a_collective_says_what_it_sends_and_along_what():
 )
 def test_groups_are_read_in_every_form(text, axes):
   mesh = dict(a=2, b=2, c=2)
-  assert hlo._axes(hlo._groups(text, 8), mesh) == axes
+  assert collectives._axes(collectives._groups(text, 8), mesh) == axes
 
 
 def test_what_this_machines_compiler_writes_is_read():
@@ -205,11 +205,11 @@ def test_what_this_machines_compiler_writes_is_read():
     (5, 64, 16), jnp.float32, sharding=NamedSharding(mesh, P(None, 'data'))
   )
   program = hlo.parse(f.lower(w, x).compile().as_text())
-  runs = list(hlo.runs(program, ('inner',)))
+  runs = list(running.runs(program, ('inner',)))
   flops = sum(r.flops * r.times for r in runs)
   # Each device has a quarter of the rows.
   assert flops == 5 * 2 * (2 * 16 * 16 * 32)
   assert program.aliased == 1
-  [sums] = hlo.collectives(program, ('inner',), dict(mesh.shape))
+  [sums] = collectives.collectives(program, ('inner',), dict(mesh.shape))
   assert (sums.kind, sums.axes, sums.times) == ('all-reduce', ('data',), 5)
   assert sums.bytes == np.prod(w.shape) * 4

@@ -614,7 +614,7 @@ def test_a_machine_is_drawn_with_what_it_was_measured_to_do(show):
     'A/1/2A/1/40.500.40 (0.30 to 0.50)0.01200.10–+0.300 ± 0.100–4, 4'
   )
   said = page.text()
-  assert 'q 0.0120; permuted rows make 0.25 as strong' in said
+  assert 'q 0.0120, in labels 0.300; permuted rows make 0.25 as' in said
   assert 'it has an order, asymmetry at least 0.60' in said
   assert '1 of 9 survive, 1 ordered' in said
   assert '75% of the tokens are on the machine, and 12.5% without pins' in said
@@ -626,8 +626,8 @@ def test_machines_stand_beside_what_chance_makes(show):
   page.js('document.querySelector(".evidence").open = true')
   rows = page.texts('.evidence table:first-of-type tbody tr')
   assert rows[:3] == [
-    *('Two-cycles52.501.10141', 'Cycles of 392.501.10141'),
-    'Chains02.501.10140',
+    *('Two-cycles52.50413.5050', 'Cycles of 392.50413.5050'),
+    'Chains02.50403.5050',
   ]
   assert 'permuted (99)30.2500.0150' in page.texts('.evidence tbody tr')
   [named] = page.texts('.evidence .named li')

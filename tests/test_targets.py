@@ -74,7 +74,7 @@ LOOK = """
 import json, re, sys
 import jax
 from monosem_jax import config as configs, mesh as meshes, targets
-from monosem_jax.cost import hlo, told
+from monosem_jax.cost import collectives, hlo, runs as running, told
 from monosem_jax.stages import programs
 
 name, *overrides = sys.argv[1:]
@@ -96,7 +96,7 @@ with jax.set_mesh(mesh):
   ):
     text = made.call.as_text()
     read = hlo.parse(text)
-    runs = list(hlo.runs(read, told.PHASES))
+    runs = list(running.runs(read, told.PHASES))
     found[kind] = {
       'arrays': len(jax.tree.leaves(held)),
       'aliased': read.aliased,
@@ -114,7 +114,7 @@ with jax.set_mesh(mesh):
       ],
       'collectives': [
         [c.kind, list(c.axes), c.phase, c.bytes, c.times]
-        for c in hlo.collectives(read, told.PHASES, dict(mesh.shape))
+        for c in collectives.collectives(read, told.PHASES, dict(mesh.shape))
       ],
       'cycles': sum(r.cycles for r in runs),
       'bytes': sum(r.traffic for r in runs),

@@ -10,7 +10,7 @@ import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from monosem_jax.cost import bytes_text, hlo
+from monosem_jax.cost import bytes_text, collectives as sending, hlo, runs
 from monosem_jax.cost.hardware import Hardware
 
 # Named scopes of the chunks' programs.
@@ -60,15 +60,15 @@ def phases(
     dtype: of matrix products.
   """
   found: dict[str, Phase] = collections.defaultdict(Phase)
-  for run in hlo.runs(program, names):
-    if not hlo.is_collective(run.instruction):
+  for run in runs.runs(program, names):
+    if not sending.is_collective(run.instruction):
       found[run.phase] += Phase(seconds(run, hardware, dtype), 0, run.traffic)
-  for c in hlo.collectives(program, names, mesh):
+  for c in sending.collectives(program, names, mesh):
     found[c.phase] += Phase(sending=c.times * c.sent / hardware.link)
   return dict(found)
 
 
-def seconds(run: hlo.Run, hardware: Hardware, dtype: str) -> float:
+def seconds(run: runs.Run, hardware: Hardware, dtype: str) -> float:
   """Of an instruction, all its times together."""
   if hardware.clock:
     return run.cycles / hardware.clock
@@ -149,7 +149,7 @@ def lines(
     found.append(f'    a resampling: {_time(resampling.total / call.asked)}')
   sent = collections.Counter()
   number = collections.Counter()
-  for c in hlo.collectives(program, PHASES, mesh):
+  for c in sending.collectives(program, PHASES, mesh):
     key = c.kind, c.axes
     sent[key] += c.times * c.sent / call.steps
     number[key] += 1

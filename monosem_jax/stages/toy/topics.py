@@ -24,11 +24,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from monosem_jax import settings
-from monosem_jax.analysis import figures, intervals, topics
+from monosem_jax.analysis import intervals, topics
 from monosem_jax.dictionary import sae as sae_lib
 from monosem_jax.dictionary.sae import SAE
 from monosem_jax.files import write_arrays, write_file, write_tensors
-from monosem_jax.stages.toy import models
+from monosem_jax.stages.toy import models, topics_told
 from monosem_jax.transformer.model import Transformer, next_token_loss
 from monosem_jax.transformer.weights import tensors
 
@@ -66,8 +66,8 @@ def make(
     own = dataclasses.asdict if isinstance(model, SAE) else tensors
     write_tensors(out / f'{name}.safetensors', own(model))
   write_arrays(out / 'arrays.npz', first.arrays)
-  _draw(c, first.table, out)
-  write_file(out / 'table.md', _written(first.table).encode())
+  topics_told.draw(c, first.table, out)
+  write_file(out / 'table.md', topics_told.written(first.table).encode())
   numbers = {
     'topics': c.topics,
     'words': c.words,
@@ -80,7 +80,7 @@ def make(
       c, first.models['transformer_0'], first.models['dictionary_0']
     ),
   }
-  return numbers, _said(c, first, numbers)
+  return numbers, topics_told.said(c, first.best, numbers)
 
 
 def _experiment(
@@ -128,7 +128,11 @@ def _experiment(
 
 def _over_seeds(experiments: list[_Experiment]) -> dict[str, Any]:
   """What the chosen rows come to from seed to seed, in order; None for none."""
-  keys = ('penalty', 'live', *(key for key, *_ in _COLUMNS if key != 'live'))
+  keys = (
+    'penalty',
+    'live',
+    *(key for key, *_ in topics_told.COLUMNS if key != 'live'),
+  )
   return {
     'n': len(experiments),
     **{
@@ -142,32 +146,6 @@ def _over_seeds(experiments: list[_Experiment]) -> dict[str, Any]:
       for kind in ('neurons', 'dictionary')
     },
   }
-
-
-# The columns of the table that is written.
-_COLUMNS = (
-  ('loss', 'loss, nats', '.3f'),
-  ('kept', 'kept of what was learned', '.0%'),
-  ('live', 'live units', ','),
-  ('purity', 'purity', '.2f'),
-  ('purity_shuffled', '... dealt out at random', '.2f'),
-  ('purity_lead', '... above that', '.2f'),
-  ('active', 'units firing at a token', '.1f'),
-  ('silent', 'tokens without any', '.0%'),
-)
-
-
-def _written(table: list[dict]) -> str:
-  """Every row beside its shuffled control, as markdown."""
-  labels = [label for _, label, _ in _COLUMNS]
-  lines = ['| | ' + ' | '.join(labels) + ' |', '|---|' + '---:|' * len(labels)]
-  for row in table:
-    cells = [
-      '-' if row[k] is None else format(row[k], f) for k, _, f in _COLUMNS
-    ]
-    name = _name(row) + (' (chosen)' if row['chosen'] else '')
-    lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
-  return '\n'.join([*lines, ''])
 
 
 # Of what is measured, what is no single number.
@@ -205,55 +183,6 @@ def _budgets(c: settings.Topics, lm: Transformer, sae: SAE) -> dict[str, dict]:
       'chosen_by': chosen_by,
     },
   }
-
-
-def _said(
-  c: settings.Topics, first: _Experiment, numbers: dict[str, Any]
-) -> str:
-  """The rows that were chosen beside the one without a penalty, in a line."""
-  table, budgets = first.table, numbers['budgets']
-
-  def of(kind: str) -> str:
-    if first.best[kind] is None:
-      return f'no {kind} keep {c.kept:.0%} of what was learned'
-    row = table[first.best[kind]]
-    return (
-      f'{_name(row)}: loss {row["loss"]:.3f}, purity {_text(row["purity"])} '
-      f'({_text(row["purity_shuffled"])} with units dealt out at random), '
-      f'{row["silent"]:.0%} of tokens silent'
-    )
-
-  own, other = budgets['neurons'], budgets['dictionary']
-  rows = [
-    f'no penalty: loss {table[0]["loss"]:.3f}, purity '
-    f'{_text(table[0]["purity"])} ({_text(table[0]["purity_shuffled"])})',
-    of('neurons'),
-    of('dictionary'),
-  ]
-  return (
-    '; '.join(rows)
-    + f'. Over {c.seeds} seeds, purity above chance and silent tokens, mean '
-    f'(least to most): {_ranges(numbers["seeds"])}. '
-    f'Chosen of {len(c.penalties)} penalties each by one rule on other '
-    f'text; a transformer of {own["parameters"]:,} parameters saw '
-    f'{own["tokens"]:,} tokens, a dictionary of {other["parameters"]:,} then '
-    f'{other["tokens"]:,} activations'
-  )
-
-
-def _ranges(seeds: dict[str, Any]) -> str:
-  def of(values: list[float | None], form: str) -> str:
-    own = [x for x in values if x is not None]
-    if not own:
-      return 'none'
-    ends = f'{min(own):{form}} to {max(own):{form}}'
-    return f'{np.mean(own):{form}} ({ends})'
-
-  return '; '.join(
-    f'{kind} {of(seeds[kind]["purity_lead"], ".2f")}, '
-    f'{of(seeds[kind]["silent"], ".0%")}'
-    for kind in ('neurons', 'dictionary')
-  )
 
 
 @jax.jit
@@ -313,70 +242,3 @@ def _measure(
     'purity_lead_interval': intervals.of(lead_J),
     'pairs': middle(found['pairs_J']),
   }
-
-
-def _name(row: dict[str, Any]) -> str:
-  if row['of'] == 'dictionary':
-    return f'dictionary, l1 {row["penalty"]:g}'
-  return f'penalty {row["penalty"]:g}' if row['penalty'] else 'no penalty'
-
-
-def _text(share: float | None) -> str:
-  return 'of no unit' if share is None else f'{share:.2f}'
-
-
-def _draw(
-  c: settings.Topics, table: list[dict[str, Any]], out: pathlib.Path
-) -> None:
-  tokens = c.eval_contexts * (c.context - 2)
-  what = (
-    f'A one-layer transformer of {c.d_mlp} neurons on {c.topics} topics x '
-    f'{c.words} words, trained at each penalty, and dictionaries of '
-    f'{c.features} features on the one without; on {tokens:,} tokens. '
-  )
-  number = lambda key: np.array(
-    [np.nan if row[key] is None else row[key] for row in table]
-  )
-  names = [_name(row) for row in table]
-  figures.bars(
-    out / 'purity.png',
-    names,
-    {
-      'purity': number('purity'),
-      '... of units dealt out at random': number('purity_shuffled'),
-      'tokens at which no unit fires': number('silent'),
-    },
-    what + "Purity: the share of a unit's activation that lies on one topic, "
-    'word or successor, median over live units.',
-    'units',
-    'share',
-  )
-  first = len(c.penalties)
-  kinds = {
-    'neurons': slice(None, first),
-    'dictionaries': slice(first, None),
-  }
-  marked = [
-    n + (' *' if row['chosen'] else '')
-    for n, row in zip(names, table, strict=True)
-  ]
-  figures.scatter(
-    out / 'loss.png',
-    {
-      kind: (number('loss')[own], number('purity')[own])
-      for kind, own in kinds.items()
-    }
-    | {
-      f'{kind}, shuffled': (
-        number('loss')[own],
-        number('purity_shuffled')[own],
-      )
-      for kind, own in kinds.items()
-    },
-    what + f'Who knows the language loses {topics.entropy(c):.3f}. Shuffled: '
-    'their activations dealt out at random. *: the penalty chosen on other '
-    'text, by one rule for both.',
-    'loss (nats per word)',
-    'purity, median over live units',
-    names={kind: marked[own] for kind, own in kinds.items()},
-  )
