@@ -108,6 +108,7 @@ def together(
     )
   if given:
     _check(coordinator, num_processes, process_id, given)
+  native.enough_threads()
   if distributed or given:
     _join(coordinator, num_processes, process_id, seconds)
   try:

@@ -1,4 +1,4 @@
-"""What C++ does to a process: it prints, and it aborts.
+"""What C++ does to a process: it prints, it aborts, and it counts its threads.
 
 Where many processes run together, jax's C++ answers the end of one of them with
 pages of its own and an abort of the others. A person is to see one line.
@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import os
 import pathlib
+import re
 import signal
 import sys
 import tempfile
@@ -39,6 +40,20 @@ def aside() -> pathlib.Path:
     os.dup2(file, number)
   os.close(file)
   return pathlib.Path(path)
+
+
+def enough_threads() -> None:
+  """Has XLA make enough threads for devices of a CPU that share its cores.
+
+  A device that waits for the others in a collective holds a thread of one pool,
+  and what these still compute needs threads of the same one. XLA makes as many
+  as there are devices or cores; then all may come to wait, and XLA aborts. To
+  be called before jax makes its first array; NPROC is where XLA looks.
+  """
+  flags = os.environ.get('XLA_FLAGS', '')
+  found = re.search(r'--xla_force_host_platform_device_count=(\d+)', flags)
+  if found and int(found[1]) > (os.cpu_count() or 1):
+    os.environ.setdefault('NPROC', str(4 * int(found[1])))
 
 
 def on_abort(code: int = 0, message: str = '') -> None:
