@@ -123,18 +123,23 @@ print(json.dumps(found))
 """
 
 
-@functools.cache
-def look(target: str, *overrides: str) -> dict:
+def python(*argv: str) -> str:
+  """What a Python prints that ends well."""
   done = subprocess.run(
-    [sys.executable, '-c', LOOK, target, *overrides],
+    [sys.executable, *argv],
     cwd=program.ROOT,
-    env=program.environment() | {'JAX_PLATFORMS': 'cpu'},
+    env=program.environment(),
     capture_output=True,
     text=True,
     timeout=600,
   )
   assert done.returncode == 0, done.stderr[-3000:]
-  return json.loads(done.stdout.splitlines()[-1])
+  return done.stdout
+
+
+@functools.cache
+def look(target: str, *overrides: str) -> dict:
+  return json.loads(python('-c', LOOK, target, *overrides).splitlines()[-1])
 
 
 @pytest.mark.slow
@@ -191,19 +196,10 @@ def _size(shape: list[int]) -> int:
 @pytest.mark.slow
 @needs_compilers
 def test_a_dry_run_tells_of_a_slice():
-  done = subprocess.run(
-    [
-      *(sys.executable, '-m', 'monosem_jax.main', 'all', '--dry_run'),
-      *('--config=configs/tiny.py', '--target=v5e:2x2', *TINY),
-    ],
-    cwd=program.ROOT,
-    env=program.environment() | {'JAX_PLATFORMS': 'cpu'},
-    capture_output=True,
-    text=True,
-    timeout=600,
+  out = python(
+    *('-m', 'monosem_jax.main', 'all', '--dry_run'),
+    *('--config=configs/tiny.py', '--target=v5e:2x2', *TINY),
   )
-  assert done.returncode == 0, done.stderr[-3000:]
-  out = done.stdout
   assert 'mesh: 2 data x 2 feature, TPU v5e' in out
   assert out.count("TPU v5e, compiler's estimates: ") == 2
   assert out.count(': fits') == 2

@@ -80,8 +80,9 @@ def _dense_gradient(
 
   Written out, so that f_NF is held once, as the operand of products that it is:
   it is written, read by decode and by the decoder's gradient, and masks its own
-  gradient, which is written and read once more. Six passes; sums over rows go
-  along with the products.
+  gradient, which is written and read once more. Sums over rows can go along
+  with the products: the TPU compiler puts them there, XLA for NVIDIA does not
+  (jax 0.10).
   """
   N, A = index_MGn.size, sae.b_dec_A.size
   shift_F = sae_lib.shift(sae, dot)
@@ -107,6 +108,8 @@ def _dense_gradient(
         'mse': jnp.square(error_NA).mean(1).sum(),
         'l1_norm_F': f_NF.sum(0, dtype=scale.dtype),
       },
+      # Counted as floats, which are exact up to 2^24 rows: the TPU compiler
+      # fuses sums of one dtype alone.
       (f_NF > 0).sum(0, dtype=scale.dtype).astype(jnp.int32),
     )
     return jax.tree.map(jnp.add, total, found), None
