@@ -1,6 +1,7 @@
 """How fast the program is: medians and ratios, each pair measured in one run.
 
   python launch/benchmark.py [NAME ...] [--peers=PYTHON] [--device=cpu]
+    [--json=FILE]
 
 step          one training step of a dictionary, 512 -> 4,096, batch 8,192,
               beside SAELens and dictionary_learning.
@@ -25,11 +26,15 @@ dictionaries that leave 50 of their features active, if nothing else is said.
 PYTHON, another interpreter, has the other systems; they run on a CPU, all in
 turn, round after round. On a CPU everything is float32; on an accelerator
 matrix products are bfloat16, and chunks and batches larger. Every figure is a
-median over rounds; a machine that is shared drifts, so quote the ratios.
+median over rounds; a machine that is shared drifts, so quote the ratios. FLOP/s
+are those of the matrix products that the result needs; MFU is their share of
+the device's peak, where `cost.hardware` knows the device. FILE gets every
+figure, after each benchmark.
 """
 
 import argparse
 import contextlib
+import dataclasses
 import functools
 import json
 import math
@@ -49,6 +54,12 @@ import numpy as np
 from peers import Work, serve, timed, worker
 
 from monosem_jax import settings
+from monosem_jax.cost import (
+  dictionary as dictionary_cost,
+  flops_text,
+  hardware,
+  transformer as lm_cost,
+)
 from monosem_jax.dictionary import (
   init as dictionary_init,
   sae as sae_lib,
@@ -92,8 +103,55 @@ def ratio(seconds: list[float], others: list[float]) -> float:
   return statistics.median(a / b for a, b in pairs)
 
 
-def rate(units: int, seconds: list[float]) -> str:
-  return f'{units / statistics.median(seconds):,.0f}'
+@functools.cache
+def peak() -> float:
+  """Peak FLOP/s of the device in the products that are measured; 0: unknown."""
+  known = hardware.find(jax.devices()[0].device_kind)
+  return known.peak(compute_dtype('auto').name) if known else 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Speed:
+  """How fast something is.
+
+  Attributes:
+    units: what it works on, in the seconds of a round.
+    seconds: of each round.
+    flops: of matrix products, for a unit; 0: the same as another's.
+  """
+
+  units: int
+  seconds: list[float]
+  flops: float = 0.0
+
+  def told(self) -> dict[str, float | int]:
+    """Units a second (median, least, most); FLOP/s; MFU, where it is known."""
+    each = [self.units / seconds for seconds in self.seconds]
+    found = {'per_second': statistics.median(each), 'rounds': len(each)}
+    found |= {'least': min(each), 'most': max(each)}
+    if self.flops:
+      found['flops_per_second'] = self.flops * found['per_second']
+      if peak():
+        found['mfu'] = found['flops_per_second'] / peak()
+    return found
+
+  def cells(self) -> tuple[str, ...]:
+    """Those of SPEED."""
+    found = self.told()
+    return (
+      *(f'{found[key]:,.0f}' for key in ('per_second', 'least', 'most')),
+      flops_text(found['flops_per_second']) + '/s' if self.flops else '-',
+      f'{found["mfu"]:.1%}' if 'mfu' in found else '-',
+    )
+
+
+SPEED = 'a second', 'least', 'most', 'FLOP/s', 'MFU'
+
+
+def step_flops(features: int, path: str) -> int:
+  """Of a training step, for a row; `path` of `settings.Dictionary.sparse`."""
+  d = settings.Dictionary(features=features, sparse=path)
+  return dictionary_cost.flops(d, A)
 
 
 def table(title: str, *rows: tuple[str, ...]) -> None:
@@ -233,9 +291,9 @@ def theirs(python: str, name: str, **arguments) -> Iterator[Work]:
 
 
 def compared(
-  peers: str | None, rounds: int, features: int, batch: int
-) -> list[tuple[str, ...]]:
-  """Rows of a table: each system's rate, and how much faster each path is."""
+  title: str, peers: str | None, rounds: int, features: int, batch: int
+) -> dict[str, Speed]:
+  """Prints each system's speed, and how much faster each path is."""
   sizes = {'features': features, 'batch': batch, 'l0': L0}
   with contextlib.ExitStack() as stack:
     works = stack.enter_context(ours('steps', **sizes))
@@ -243,32 +301,43 @@ def compared(
     for name in ('SAELens', 'dictionary_learning') if peers else ():
       works |= stack.enter_context(theirs(peers, name, **sizes, width=A))
     found = in_turn(works, rounds)
-  rows = [('', 'activations/s', 'least', 'most', *(f'{x} is' for x in own))]
-  for name, seconds in found.items():
-    ratios = (f'{ratio(seconds, found[x]):.2f}x' for x in own)
-    extremes = rate(batch, [max(seconds)]), rate(batch, [min(seconds)])
-    rows.append((name, rate(batch, seconds), *extremes, *ratios))
-  return rows
-
-
-def bench_step(rounds: int, peers: str | None) -> None:
-  table(
-    f'step: {A} -> {F:,}, batch {N:,}, L0 {L0}',
-    *compared(peers, rounds or 9, F, N),
-  )
-
-
-def bench_sparse(rounds: int, peers: str | None) -> None:
-  for features in (32_768, 131_072):
-    table(
-      f'sparse: {A} -> {features:,}, batch 1,024, L0 {L0} (aim: 2x SAELens)',
-      *compared(peers, rounds or 5, features, 1_024),
+  flops = {
+    f'ours, {name}': step_flops(features, path) for path, name in PATHS.items()
+  }
+  speeds = {
+    name: Speed(batch, seconds, flops.get(name, 0.0))
+    for name, seconds in found.items()
+  }
+  rows = [
+    (
+      name,
+      *speeds[name].cells(),
+      *(f'{ratio(seconds, found[x]):.2f}x' for x in own),
     )
+    for name, seconds in found.items()
+  ]
+  table(title, ('', *SPEED, *(f'{x} is' for x in own)), *rows)
+  return speeds
 
 
-def bench_scale(rounds: int, peers: str | None) -> None:
+def bench_step(rounds: int, peers: str | None) -> dict[str, Speed]:
+  title = f'step: {A} -> {F:,}, batch {N:,}, L0 {L0}; activations'
+  return compared(title, peers, rounds or 9, F, N)
+
+
+def bench_sparse(rounds: int, peers: str | None) -> dict[str, Speed]:
+  speeds, batch = {}, 1_024
+  for features in (32_768, 131_072):
+    size = f'{A} -> {features:,}, batch {batch:,}, L0 {L0}'
+    title = f'sparse: {size}; activations (aim: 2x SAELens)'
+    found = compared(title, peers, rounds or 5, features, batch)
+    speeds |= {f'{features}, {name}': one for name, one in found.items()}
+  return speeds
+
+
+def bench_scale(rounds: int, peers: str | None) -> dict[str, Speed]:
   """Each size in turn with the dense step at F: what drifts is the machine."""
-  dense, rows, x_NA = [], [], random_rows(N)
+  dense, rows, speeds, x_NA = [], [], {}, random_rows(N)
   l0 = 40  # with 50 a row in some thousands has no room at 131,072
   beside = bare_steps(x_NA, F, ('never',))['never']
   for features in (512, 2_048, 8_192, 32_768, 131_072):
@@ -281,16 +350,25 @@ def bench_scale(rounds: int, peers: str | None) -> None:
     cost = [ratio(found[p], found['beside']) * N * F / units for p in PATHS]
     dense.append(cost[0])
     pays = sparse.pays(settings.Dictionary(features=features))
+    for path, name in PATHS.items():
+      speeds[f'{features}, {name}'] = Speed(
+        N * repeat, found[path], step_flops(features, path)
+      )
+    told = [speeds[f'{features}, {name}'].cells() for name in PATHS.values()]
     rows.append(
       (
         f'{features:,}',
-        *(rate(N * repeat, found[path]) for path in PATHS),
+        *(x for cells in told for x in (cells[0], *cells[-2:])),
         f'{nanoseconds:.2f} ns',
         *(f'{x:.2f}' for x in cost),
         'sparse' if pays else 'dense',
       )
     )
-  heads = 'features', 'dense act/s', 'sparse act/s', 'dense, per feature'
+  heads = (
+    'features',
+    *(x for name in PATHS.values() for x in (f'{name} act/s', 'FLOP/s', 'MFU')),
+    'dense, per feature',
+  )
   table(
     f'scale: {A} -> features, batch {N:,}, L0 {l0}',
     (*heads, f'of that at {F:,}', 'sparse, of the same', 'auto takes'),
@@ -301,9 +379,10 @@ def bench_scale(rounds: int, peers: str | None) -> None:
     f'  the dense cost per feature is {"" if spread <= 0.25 else "not "}flat '
     f'within 25%: the dearest is {spread:.0%} above the cheapest'
   )
+  return speeds
 
 
-def bench_batch(rounds: int, peers: str | None) -> None:
+def bench_batch(rounds: int, peers: str | None) -> dict[str, Speed]:
   sizes = [n if on_cpu() else 4 * n for n in (512, 2_048, 8_192, 32_768)]
   works = {}
   for n in sizes:
@@ -311,22 +390,25 @@ def bench_batch(rounds: int, peers: str | None) -> None:
     works |= {(n, path): work for path, work in steps.items()}
   found = in_turn(works, rounds or 5)
   per_row = {key: [x / key[0] for x in found[key]] for key in found}
+  speeds = {
+    f'{n}, {name}': Speed(n, found[n, path], step_flops(F, path))
+    for n in sizes
+    for path, name in PATHS.items()
+  }
   table(
-    f'batch: {A} -> {F:,}, L0 {L0}',
-    (
-      'batch',
-      *(f'{name} act/s' for name in PATHS.values()),
-      *(f'{name}, of that at {N:,}' for name in PATHS.values()),
-    ),
+    f'batch: {A} -> {F:,}, L0 {L0}; activations',
+    ('batch, path', *SPEED, f'of that at {N:,}'),
     *(
       (
-        f'{n:,}',
-        *(rate(1, per_row[n, p]) for p in PATHS),
-        *(f'{ratio(per_row[N, p], per_row[n, p]):.2f}' for p in PATHS),
+        f'{n:,}, {name}',
+        *speeds[f'{n}, {name}'].cells(),
+        f'{ratio(per_row[N, path], per_row[n, path]):.2f}',
       )
+      for path, name in PATHS.items()
       for n in sizes
     ),
   )
+  return speeds
 
 
 # Streams: what stands before the steps, and the whole.
@@ -397,6 +479,15 @@ def make_chunks(
   return work
 
 
+def chunk_flops(c: settings.Stream, T: int, features: int = F) -> float:
+  """Of a chunk with one dictionary, for an activation."""
+  model = settings.Transformer()
+  tokens = T / c.positions_per_context
+  d = settings.Dictionary(features=features)
+  path = 'always' if sparse.pays(d) else 'never'
+  return lm_cost.site_flops(model, T) * tokens + step_flops(features, path)
+
+
 def make_harvest(c: settings.Stream) -> Callable:
   dtype = compute_dtype(c.precision)
   return jax.jit(functools.partial(stream.harvest, c, forward, dtype=dtype))
@@ -425,20 +516,23 @@ def one_dictionary(
   }
 
 
-def bench_stream(rounds: int, peers: str | None) -> None:
+def bench_stream(rounds: int, peers: str | None) -> dict[str, Speed]:
   T, P, C = 256, 128, 256
   c = stream_settings(C, P)
   batch = numbered(random_tokens(C, T))
   works = one_dictionary(c, transformer(T), batch)
   found = in_turn({x: works[x] for x in ('whole', 'steps')}, rounds or 9)
-  print(
-    f'stream: {rate(C * P, found["whole"])} activations/s from tokens '
-    f'(T={T}, P={P}, L0 {L0}); {ratio(found["steps"], found["whole"]):.1%} of '
-    'the bare step'
+  speed = Speed(C * P, found['whole'], chunk_flops(c, T))
+  share = f'{ratio(found["steps"], found["whole"]):.1%}'
+  table(
+    f'stream: activations from tokens (T={T}, P={P}, L0 {L0})',
+    ('', *SPEED, 'of the bare step'),
+    ('whole', *speed.cells(), share),
   )
+  return {'whole': speed}
 
 
-def bench_dictionaries(rounds: int, peers: str | None) -> None:
+def bench_dictionaries(rounds: int, peers: str | None) -> dict[str, Speed]:
   """All positions are kept: about as many tokens per activation as in A/1."""
   features, T, C = 1_024, 256, 128 if on_cpu() else 4_096
   lm, batch = transformer(T), numbered(random_tokens(C, T))
@@ -460,22 +554,33 @@ def bench_dictionaries(rounds: int, peers: str | None) -> None:
       state = jax.jit(functools.partial(init_stream, d, A))()
       works[Z, x] = make_chunks(how[x], d, lm, batch, state)
   found = in_turn(works, rounds or 5)
+  model = settings.Transformer()
+  speeds = {
+    f'{Z}, {x}': Speed(
+      C * T * Z,
+      found[Z, x],
+      lm_cost.site_flops(model, T) / Z + step_flops(features, 'never'),
+    )
+    for Z in counts
+    for x in how
+  }
   rows = [
     (
       f'{Z}',
       f'{statistics.median(found[Z, "bare"]):.2f} s',
       *(f'{ratio(found[Z, x], found[Z, "bare"]):.3f}x' for x in how),
       f'{ratio(found[0, "forward"], found[Z, "map"]):.1%}',
-      rate(C * T * Z, found[Z, 'map']),
+      *speeds[f'{Z}, map'].cells(),
     )
     for Z in counts
   ]
   table(
     f'dictionaries: {A} -> {features:,}, batch {N:,}, chunks of {C * T:,} '
     'activations (aim: 1.05x at 8)',
-    ('', 'bare steps', 'map', 'vmap', 'forward in map', 'act/s, all of them'),
+    ('', 'bare steps', 'map', 'vmap', 'forward in map', *SPEED),
     *rows,
   )
+  return speeds
 
 
 def worker_run(
@@ -524,7 +629,7 @@ def worker_run(
   return {'ours': run}
 
 
-def bench_train(rounds: int, peers: str | None) -> None:
+def bench_train(rounds: int, peers: str | None) -> dict[str, Speed]:
   """A process of its own for every run, so that each of them compiles."""
   T, buffer, chunks = 256, 32_768 if on_cpu() else 1_048_576, 8
   total = buffer * chunks
@@ -571,27 +676,30 @@ def bench_train(rounds: int, peers: str | None) -> None:
       for run in runs
     ]
     seconds[name] = whole, warm
-  rows = [
-    (
-      name,
-      rate(total, whole),
-      f'{ratio(whole, seconds["ours"][0]):.2f}x',
-      rate(total - buffer, warm),
-      f'{ratio(warm, seconds["ours"][1]):.2f}x',
-    )
-    for name, (whole, warm) in seconds.items()
-  ]
+  each = chunk_flops(stream_settings(buffer // T, T), T)
+  speeds, rows = {}, []
+  for name, both in seconds.items():
+    flops = each if name == 'ours' else 0.0
+    for part, own, units, first in (
+      ('whole', both[0], total, seconds['ours'][0]),
+      (f'behind {buffer:,}', both[1], total - buffer, seconds['ours'][1]),
+    ):
+      speed = speeds[f'{name}, {part}'] = Speed(units, own, flops)
+      rows.append(
+        (f'{name}, {part}', *speed.cells(), f'{ratio(own, first):.2f}x')
+      )
   table(
     f'train: {A} -> {F:,}, batch {N:,}, {total:,} activations, T={T} (aim: 2x)',
-    ('', 'act/s, whole run', 'ours is', f'behind {buffer:,}', 'ours is'),
+    ('', *SPEED, 'ours is'),
     *rows,
   )
   if 'SAELens' in seconds:
     difference = found['SAELens'][0]['difference']
     print(f'  the same activations in both, up to {difference:.1g}')
+  return speeds
 
 
-def bench_pipeline(rounds: int, peers: str | None) -> None:
+def bench_pipeline(rounds: int, peers: str | None) -> dict[str, Speed]:
   """A chunk, and its parts each measured apart, in turn.
 
   The steps gather too, but one batch that lies together.
@@ -623,23 +731,32 @@ def bench_pipeline(rounds: int, peers: str | None) -> None:
   whole = found['whole']
   parts = zip(whole, *(found[name] for name in names[:-1]), strict=True)
   found['rest'] = [all_of_it - sum(apart) for all_of_it, *apart in parts]
+  flops = {
+    'forward': lm_cost.site_flops(settings.Transformer(), T) * T / P,
+    'steps': chunk_flops(c, 0),
+    'whole': chunk_flops(c, T),
+  }
+  speeds = {
+    name: Speed(C * P, own, flops.get(name, 0.0)) for name, own in found.items()
+  }
   table(
-    f'pipeline: {rate(C * P, whole)} activations/s from tokens, {A} -> {F:,}, '
-    f'batch {batch_size:,}, L0 {L0}, T={T}, P={P}, C={C:,} (aim: 5 million/s '
-    'on an H200)',
-    ('', 'ms of a chunk', 'share'),
+    f'pipeline: activations from tokens, {A} -> {F:,}, batch {batch_size:,}, '
+    f'L0 {L0}, T={T}, P={P}, C={C:,} (aim: 5 million/s on an H100 or H200)',
+    ('', 'ms of a chunk', 'share', *SPEED),
     *(
       (
         name,
         f'{statistics.median(own) * 1e3:,.1f}',
         f'{ratio(own, whole):.1%}',
+        *speeds[name].cells(),
       )
       for name, own in found.items()
     ),
   )
+  return speeds
 
 
-def bench_lm(rounds: int, peers: str | None) -> None:
+def bench_lm(rounds: int, peers: str | None) -> dict[str, Speed]:
   T, S = 128, 4
   c = settings.Transformer(micro_batch=4 if on_cpu() else 0, steps_per_chunk=S)
   init = functools.partial(
@@ -654,13 +771,16 @@ def bench_lm(rounds: int, peers: str | None) -> None:
 
   work()
   seconds = [timed(work) for _ in range(rounds or 9)]
-  print(
-    f'lm: {rate(tokens_SBT.size, seconds)} tokens/s (V={V:,}, T={T}, batch '
-    f'{c.batch_size})'
+  speed = Speed(tokens_SBT.size, seconds, 3 * lm_cost.flops(c, V, T))
+  table(
+    f'lm: tokens, V={V:,}, T={T}, batch {c.batch_size}',
+    ('', *SPEED),
+    ('a step', *speed.cells()),
   )
+  return {'a step': speed}
 
 
-def bench_features(rounds: int, peers: str | None) -> None:
+def bench_features(rounds: int, peers: str | None) -> dict[str, Speed]:
   """The whole pass, windows included, against forward and encode alone."""
   T, contexts = 128, 8_192
   c = settings.Features(batch_size=32)
@@ -710,11 +830,17 @@ def bench_features(rounds: int, peers: str | None) -> None:
   bare()
   works = {'whole': lambda: timed(whole), 'bare': lambda: timed(bare)}
   found = in_turn(works, rounds or 2)
-  print(
-    f'features: {rate(tokens_CT.size, found["whole"])} tokens/s for {F:,} '
-    f'features and {tokens_CT.size:,} tokens; '
-    f'{ratio(found["whole"], found["bare"]):.2f}x forward and encode'
+  flops = lm_cost.site_flops(settings.Transformer(), T) + 2 * A * F
+  speeds = {x: Speed(tokens_CT.size, found[x], flops) for x in found}
+  table(
+    f'features: {tokens_CT.size:,} tokens, {F:,} features',
+    ('', *SPEED, 'of forward and encode'),
+    *(
+      (x, *speeds[x].cells(), f'{ratio(found[x], found["bare"]):.2f}x')
+      for x in found
+    ),
   )
+  return speeds
 
 
 BENCHES = {
@@ -742,6 +868,7 @@ def main() -> None:
   parser.add_argument(
     '--device', help='cpu, cuda, tpu; default: what JAX finds'
   )
+  parser.add_argument('--json', type=pathlib.Path, help='gets every figure')
   parser.add_argument('--worker', help=argparse.SUPPRESS)
   args = parser.parse_args()
   if args.device:
@@ -755,8 +882,12 @@ def main() -> None:
     parser.error(f'unknown: {", ".join(unknown)} (known: {", ".join(BENCHES)})')
   if args.peers and not on_cpu():
     parser.error('--peers: the other systems run on a CPU: add --device=cpu')
+  told = {'device': jax.devices()[0].device_kind, 'jax': jax.__version__}
   for name in args.what or BENCHES:
-    BENCHES[name](args.rounds, args.peers)
+    speeds = BENCHES[name](args.rounds, args.peers)
+    told[name] = {key: speed.told() for key, speed in speeds.items()}
+    if args.json:
+      args.json.write_text(json.dumps(told, indent=1))
 
 
 if __name__ == '__main__':
