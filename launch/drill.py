@@ -281,10 +281,12 @@ class Ground:
       'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
       'JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES': '-1',
     }
+    paths = str(ROOT), os.environ.get('PYTHONPATH')
+    python_path = {'PYTHONPATH': os.pathsep.join(filter(None, paths))}
     return Child(
       self.folder / f'{workdir.name}.log',
       [*command, f'--workdir={workdir}', *more],
-      cache | os.environ | {'PYTHONPATH': str(ROOT)} | (env or {}),
+      cache | os.environ | python_path | (env or {}),
     )
 
   def run(self, stage: str, workdir: pathlib.Path, *more: str, **how) -> str:

@@ -11,7 +11,7 @@
 # Nothing is fetched: packages that python3 lacks are taken from WHEELS, which
 # `pip download` fills elsewhere. The options go to `run`. OUT gets parts.jsonl
 # (what each part took, and its exit code), a log of each, and what they write.
-set -uo pipefail
+set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out="$(realpath -m "${OUT:-runs/accelerator}")"
 work="${WORK:-runs/single_gpu}"
@@ -25,12 +25,13 @@ fi
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 
 # part NAME SECONDS COMMAND...: runs it, for at most so long, and notes it down.
+# What fails stops none of the others.
 part() {
-  local name="$1" limit="$2" start="$EPOCHREALTIME"
+  local name="$1" limit="$2" start="$EPOCHREALTIME" rc=0
   shift 2
   echo "== $name"
-  timeout --signal=INT --kill-after=10 "$limit" "$@" 2>&1 | tee "$out/$name.log"
-  local rc="${PIPESTATUS[0]}"
+  timeout --signal=INT --kill-after=10 "$limit" "$@" 2>&1 |
+    tee "$out/$name.log" || rc=$?
   awk -v name="$name" -v rc="$rc" -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN {
     printf "{\"part\": \"%s\", \"rc\": %d, \"seconds\": %.1f}\n", name, rc, b - a
   }' | tee -a "$out/parts.jsonl"
@@ -63,15 +64,16 @@ for name in ${PARTS:-bench run tests resume scale}; do
       ;;
     tests)
       # Oracles are of float32 and float64; a GPU's products of float32 are not,
-      # unless told.
+      # unless told. Left out: what is of a mesh of eight devices, or of a CPU.
       JAX_DEFAULT_MATMUL_PRECISION=float32 XLA_PYTHON_CLIENT_PREALLOCATE=false \
-        part tests 120 python3 -m pytest --numprocesses=6 --maxfail=40 \
+        part tests 130 python3 -m pytest -p no:benchmark --numprocesses=12 \
+        -k 'not every_mesh and not on_a_cpu' \
         tests/test_dictionary_{step,resample,place,init,recipes,sparse}.py \
         tests/test_transformer_model.py tests/test_features_{pass,census}.py
       ;;
     resume)
       XLA_FLAGS=--xla_gpu_deterministic_ops=true \
-        part resume 150 python3 launch/drill.py kills --kills=4
+        part resume 150 python3 launch/drill.py kills --kills=2
       ;;
     scale)
       part scale 120 python3 launch/benchmark.py scale sparse --rounds=3 \

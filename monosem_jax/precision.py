@@ -32,11 +32,22 @@ class Dot:
     return x if x.dtype == jnp.float64 else x.astype(self.dtype)
 
   def __call__(self, spec: str, *operands: jax.Array) -> jax.Array:
+    return self._einsum(spec, operands, rounded=False)
+
+  def rounded(self, spec: str, *operands: jax.Array) -> jax.Array:
+    """A product as the next one takes it: added up wide, written in `dtype`.
+
+    It halves what is written of a large result that a GPU's product does not
+    fuse with what is done to it.
+    """
+    return self._einsum(spec, operands, rounded=True)
+
+  def _einsum(self, spec, operands, *, rounded: bool) -> jax.Array:
     with jax.numpy_dtype_promotion('standard'):  # operands may differ
       wide = jnp.result_type(jnp.float32, *operands)
     dtype = wide if wide == jnp.float64 else self.dtype
     return jnp.einsum(
       spec,
       *(x.astype(dtype) for x in operands),
-      preferred_element_type=wide,
+      preferred_element_type=dtype if rounded else wide,
     )

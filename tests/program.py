@@ -106,7 +106,9 @@ def config() -> pathlib.Path:
 
 def environment() -> dict[str, str]:
   return os.environ | {
-    'PYTHONPATH': str(ROOT),
+    'PYTHONPATH': os.pathsep.join(
+      filter(None, (str(ROOT), os.environ.get('PYTHONPATH')))
+    ),
     'JAX_PLATFORMS': 'cpu',
     'XLA_FLAGS': '',
     'JAX_COMPILATION_CACHE_DIR': str(_folder() / 'compiled'),

@@ -125,3 +125,18 @@ def test_products_accumulate_in_float32(dtype):
   out = dot('a,a->', ones, jnp.ones(4_097))
   assert out.dtype == jnp.float32
   assert float(out) == 4_096.5
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
+def test_a_rounded_product_is_the_exact_one_rounded_once(dtype):
+  rng = np.random.default_rng(0)
+  # Operands that bfloat16 holds exactly; sums that it does not.
+  x_NA, w_AF = (rng.integers(-9, 9, shape) for shape in ((32, 64), (64, 16)))
+  dot = Dot(jnp.dtype(dtype))
+  got_NF = dot.rounded(
+    'na,af->nf', *(jnp.asarray(x, jnp.float32) for x in (x_NA, w_AF))
+  )
+  assert got_NF.dtype == dtype
+  want_NF = jnp.asarray(x_NA @ w_AF, dtype)
+  assert not (np.asarray(want_NF, int) == x_NA @ w_AF).all() or dtype[0] == 'f'
+  np.testing.assert_array_equal(got_NF, want_NF)

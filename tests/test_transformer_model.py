@@ -197,6 +197,24 @@ def test_next_token_loss_is_the_log_softmax_of_the_token_that_comes():
     assert float(got[b, t]) == pytest.approx(want, rel=1e-4)
 
 
+def test_gradient_of_the_next_token_loss_is_softmax_minus_one_hot():
+  rng = np.random.default_rng(5)
+  logits_BTV = rng.normal(size=(B, T, V)) * 3
+  weight_BT = rng.normal(size=(B, T - 1))
+
+  def total(logits_BTV):
+    return (next_token_loss(logits_BTV, tokens()) * weight_BT).sum()
+
+  got_BTV = jax.grad(total)(jnp.asarray(logits_BTV, jnp.float32))
+  p_BTV = np.exp(logits_BTV)
+  want_BTV = p_BTV / p_BTV.sum(-1, keepdims=True)
+  for b, t in np.ndindex(B, T - 1):
+    want_BTV[b, t, tokens()[b, t + 1]] -= 1
+    want_BTV[b, t] *= weight_BT[b, t]
+  want_BTV[:, -1] = 0  # nothing follows the last
+  np.testing.assert_allclose(got_BTV, want_BTV, atol=1e-5)
+
+
 @pytest.mark.parametrize('kind', ['one_layer', 'two_layers_gelu', 'resid'])
 def test_logit_weights_are_the_direct_path_to_the_logits(kind):
   c = dataclasses.replace(KINDS[kind], site_layer=KINDS[kind].n_layers - 1)

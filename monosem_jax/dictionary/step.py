@@ -82,18 +82,23 @@ def _dense_gradient(
   it is written, read by decode and by the decoder's gradient, and masks its own
   gradient, which is written and read once more. Sums over rows can go along
   with the products: the TPU compiler puts them there, XLA for NVIDIA does not
-  (jax 0.10).
+  (jax 0.11). It writes what comes out of the two products over f_NF, before
+  anything is done to it; so these results are rounded as operands are: on an
+  H100 13% more rows a second of A/1's chunk. A product's own terms were rounded
+  alike, and the sum with the bias is not.
   """
   N, A = index_MGn.size, sae.b_dec_A.size
   shift_F = sae_lib.shift(sae, dot)
 
   def add(total, index_Gn):
     x_NA = rows.take(index_Gn).astype(scale.dtype) * scale
-    f_NF = jax.nn.relu(dot('na,af->nf', x_NA, sae.W_enc_AF) + shift_F)
+    pre_NF = dot.rounded('na,af->nf', x_NA, sae.W_enc_AF)
+    f_NF = jax.nn.relu(pre_NF.astype(shift_F.dtype) + shift_F)
     f_NF = constrain(dot.operand(f_NF), SPECS.f_NF)
     error_NA = sae_lib.decode(sae, f_NF, dot) - x_NA
     g_NA = 2 / (N * A) * error_NA
-    df_NF = dot('na,fa->nf', g_NA, sae.W_dec_FA) + l1 / N
+    df_NF = dot.rounded('na,fa->nf', g_NA, sae.W_dec_FA)
+    df_NF = df_NF.astype(shift_F.dtype) + l1 / N
     df_NF = dot.operand(jnp.where(f_NF > 0, df_NF, 0))
     df_NF = constrain(df_NF, SPECS.f_NF)
     found = (

@@ -197,8 +197,37 @@ class Transformer(nnx.Module):
 
 
 def next_token_loss(logits_BTV: jax.Array, tokens_BT: jax.Array) -> jax.Array:
-  """Negative log-likelihood, in nats, of each token but the first: loss_BT'."""
-  log_p_BTV = jax.nn.log_softmax(logits_BTV[:, :-1])
-  return -jnp.take_along_axis(log_p_BTV, tokens_BT[:, 1:, None], axis=-1)[
-    ..., 0
-  ]
+  """Negative log-likelihood, in nats, of each token but the first: loss_BT'.
+
+  Every position's logits are read where they lie: to leave out the last would
+  copy all the others.
+  """
+  return _cross_entropy(logits_BTV, jnp.roll(tokens_BT, -1, axis=1))[:, :-1]
+
+
+@jax.custom_vjp
+def _cross_entropy(logits_BTV: jax.Array, tokens_BT: jax.Array) -> jax.Array:
+  """-log p of a token at each position, with its gradient written out.
+
+  In one pass over the logits: that of the look-up would be a scatter, into
+  zeros which are written first.
+  """
+  return _cross_entropy_fwd(logits_BTV, tokens_BT)[0]
+
+
+def _cross_entropy_fwd(logits_BTV, tokens_BT):
+  log_sum_BT1 = jax.nn.logsumexp(logits_BTV, axis=-1, keepdims=True)
+  own_BT1 = jnp.take_along_axis(logits_BTV, tokens_BT[..., None], axis=-1)
+  loss_BT = (log_sum_BT1 - own_BT1)[..., 0]
+  return loss_BT, (logits_BTV, log_sum_BT1, tokens_BT)
+
+
+def _cross_entropy_bwd(kept, g_BT):
+  logits_BTV, log_sum_BT1, tokens_BT = kept
+  g_BT1 = g_BT[..., None]
+  all_BTV = g_BT1 * jnp.exp(logits_BTV - log_sum_BT1)
+  own_BTV = tokens_BT[..., None] == jnp.arange(logits_BTV.shape[-1])
+  return jnp.where(own_BTV, all_BTV - g_BT1, all_BTV), None
+
+
+_cross_entropy.defvjp(_cross_entropy_fwd, _cross_entropy_bwd)
