@@ -736,9 +736,7 @@ def bench_pipeline(rounds: int, peers: str | None) -> dict[str, Speed]:
     'steps': chunk_flops(c, 0),
     'whole': chunk_flops(c, T),
   }
-  speeds = {
-    name: Speed(C * P, own, flops.get(name, 0.0)) for name, own in found.items()
-  }
+  speeds = {name: Speed(C * P, found[name], flops[name]) for name in flops}
   table(
     f'pipeline: activations from tokens, {A} -> {F:,}, batch {batch_size:,}, '
     f'L0 {L0}, T={T}, P={P}, C={C:,} (aim: 5 million/s on an H100 or H200)',
@@ -748,7 +746,7 @@ def bench_pipeline(rounds: int, peers: str | None) -> dict[str, Speed]:
         name,
         f'{statistics.median(own) * 1e3:,.1f}',
         f'{ratio(own, whole):.1%}',
-        *speeds[name].cells(),
+        *(speeds[name].cells() if name in speeds else '-' * len(SPEED)),
       )
       for name, own in found.items()
     ),
