@@ -1,4 +1,4 @@
-"""Two transformers and three sizes of dictionary, in half a day of CPU.
+"""Two transformers and three sizes of dictionary, in five hours of CPU.
 
   monosem all --config=configs/reference.py --workdir=runs/reference \
     --config.text.source=jsonl --config.text.paths='pile/*.jsonl.zst'
@@ -12,8 +12,9 @@ seed, S is A with its weights shuffled.
 
 On two cores of an AMD EPYC with AVX-512 (jax 0.10.2), beside other work: the
 transformers train at 15,300 and 25,500 tokens/s, the six dictionaries of A at
-6,300 activations/s, those of B and S at 25,000, features are described at 70,000
-tokens/s, and the analyses take an hour and a half. README.md says what came out.
+6,300 activations/s, those of B and S at 25,000; features are described at
+70,000 tokens/s; the analyses take an hour and a half. README.md says what came
+out.
 """
 
 from ml_collections import ConfigDict
