@@ -115,8 +115,18 @@ def test_one_density_is_no_two_modes():
   none = np.zeros(5, np.int64)
   numbers = census.numbers(census.classify(none, TOKENS, None), none)
   assert numbers['modes'] is None and numbers['median_density'] is None
-  two = census.split(np.array([-5.0, -5.0, -2.0]))
-  assert (two.border, two.low_count) == (-3.5, 2)
+  three = census.split(np.array([-5.0, -4.9, -2.0]))
+  assert three.border == pytest.approx(-3.45) and three.low_count == 2
+
+
+def test_two_densities_have_no_distance_and_all_of_it_is_json():
+  # Nothing varies inside two such modes: their distance would be infinite.
+  assert census.split(np.array([-5.0, -5.0, -2.0])) is None
+  fired_F = np.array([0, 20, 20, 900])
+  found = census.classify(fired_F, TOKENS, np.array([0.0, 0.1, 0.3, 0.9]))
+  numbers = census.numbers(found, fired_F)
+  assert numbers['modes'] is None and numbers['live'] == 3
+  json.dumps(numbers, allow_nan=False)
 
 
 def test_the_cosine_is_of_each_encoder_column_with_its_decoder_row():

@@ -56,11 +56,11 @@ class Split:
 def split(x: np.ndarray) -> Split | None:
   """Splits numbers where the variance inside both parts is least (Otsu).
 
-  None for fewer than two different numbers; those that are not finite are left
-  out.
+  None for fewer than three different numbers: two have no inside to measure
+  their distance by. Those that are not finite are left out.
   """
   x = np.sort(x[np.isfinite(x)])
-  if x.size < 2 or x[0] == x[-1]:
+  if np.unique(x).size < 3:
     return None
   n = np.arange(1, x.size)
   low = np.cumsum(x)[:-1] / n
@@ -75,7 +75,7 @@ def split(x: np.ndarray) -> Split | None:
     border=float((x[k] + x[k + 1]) / 2),
     low=float(parts[0].mean()),
     high=float(parts[1].mean()),
-    separation=float(distance / spread) if spread > 0 else float('inf'),
+    separation=float(distance / spread),
     low_count=k + 1,
   )
 
@@ -115,7 +115,7 @@ def modes(log_F: np.ndarray, cosine_F: np.ndarray | None) -> Modes | None:
     cosine_F: of encoder column and decoder row.
 
   Returns:
-    None for fewer than two different densities.
+    None for fewer than three different densities.
   """
   fired_F = np.isfinite(log_F)
   found = split(log_F)
@@ -126,15 +126,16 @@ def modes(log_F: np.ndarray, cosine_F: np.ndarray | None) -> Modes | None:
     columns.append(cosine_F[fired_F].astype(np.float64))
   x_nk = np.stack([(x - x.mean()) / x.std() for x in columns], 1)
   weight_k = np.eye(len(columns))[0]
-  found, low_n = _along(x_nk, weight_k)
+  found = split(x_nk @ weight_k)
+  low_n = x_nk @ weight_k <= found.border
   for _ in range(_LINES if len(columns) == 2 else 0):
     line_k = _discriminant(x_nk, low_n)
     if line_k is None:
       break
-    other, low = _along(x_nk, line_k)
-    if other.separation <= found.separation:
+    other = split(x_nk @ line_k)
+    if other is None or other.separation <= found.separation:
       break
-    weight_k, found, low_n = line_k, other, low
+    weight_k, found, low_n = line_k, other, x_nk @ line_k <= other.border
   low_F = np.zeros(log_F.size, bool)
   low_F[np.flatnonzero(fired_F)[low_n]] = True
   mean = lambda x_F, own: float(x_F[fired_F & own].mean())
@@ -148,13 +149,6 @@ def modes(log_F: np.ndarray, cosine_F: np.ndarray | None) -> Modes | None:
     low_cosine=mean(cosine_F, low_F) if with_cosine else None,
     high_cosine=mean(cosine_F, ~low_F) if with_cosine else None,
   )
-
-
-def _along(x_nk: np.ndarray, weight_k: np.ndarray) -> tuple[Split, np.ndarray]:
-  """The split along a line, and who is below the border."""
-  at_n = x_nk @ weight_k
-  found = split(at_n)
-  return found, at_n <= found.border
 
 
 def _discriminant(x_nk: np.ndarray, low_n: np.ndarray) -> np.ndarray | None:
@@ -178,8 +172,8 @@ class Census:
   Attributes:
     class_F: places in CLASSES, uint8.
     tokens: of the sample.
-    modes: of all that fired; None where there are not two densities. Features
-      are of a low mode only where these are far enough apart.
+    modes: of all that fired; None where these have fewer than three densities.
+      Features are of a low mode only where these are far enough apart.
   """
 
   class_F: np.ndarray
