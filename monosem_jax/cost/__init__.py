@@ -5,8 +5,8 @@ those of matrix products, 2 per multiply-add, and only such as the result needs
 ("model FLOPs"); element by element work shows up as memory traffic.
 
 Traffic is a model of XLA's fusions on an accelerator: a product reads both
-operands and writes its float32 result, what is done to the result element by
-element is another pass over it, and nothing stays in a cache between the two.
+operands and writes its result, what is done to the result element by element is
+another pass over it, and nothing stays in a cache between the two.
 On a CPU whose cache holds a micro-batch it is an upper bound.
 """
 

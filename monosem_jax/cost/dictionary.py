@@ -102,16 +102,16 @@ def step(s: Sweep, d: settings.Dictionary) -> Phases:
     of_features = Work(traffic=f * 5 * F32 + entries * 10 * A * F32)
   else:
     # The result of encode is read, biased and written as an operand, and so is
-    # its gradient, which the bias' reads again; what fired is written and read.
-    of_features = Work(traffic=f * (3 * F32 + 2 * item + 2))
+    # its gradient, which is masked by the former.
+    of_features = Work(traffic=f * 5 * item)
   return {
     # A row is gathered, scaled, and stays in float32 for the error.
     'gather': Work(traffic=rows * A * (item + F32)),
     'products': Work(
       flops=flops(d, A) * rows / s.devices.feature,
-      # Of f: results in float32, operands. Of the rows: themselves twice, their
-      # reconstruction, and its gradient twice.
-      traffic=f * (F32 if sparse else 2 * F32 + 3 * item)
+      # Of f: two results, as operands are written, and three operands. Of the
+      # rows: themselves twice, their reconstruction, and its gradient twice.
+      traffic=f * (F32 if sparse else 5 * item)
       + rows * A * (4 * item + F32)
       + M * matrices * (item / 2 if sparse else 1.5 * item + F32),
     ),
