@@ -5,6 +5,7 @@ programs of the stages are compiled for the shapes of their arguments. Compiled
 for a target that is not here, they also say how long they take (`cost.told`).
 """
 
+import dataclasses
 import json
 import math
 import sys
@@ -25,7 +26,7 @@ from monosem_jax.cost import (
 )
 from monosem_jax.files import read_json
 from monosem_jax.mesh import make_mesh
-from monosem_jax.names import entries, run_name
+from monosem_jax.names import entries, run_name, width
 from monosem_jax.precision import compute_dtype
 from monosem_jax.stages import programs
 from monosem_jax.targets import Target
@@ -70,6 +71,7 @@ def describe(w: Workdir, target: Target | None = None) -> str:
       lines += ['', *_transformer(w.config, model, contexts, mesh, target)]
       if names:
         lines += ['', *_stream(w.config, names, model, contexts, mesh, target)]
+        lines += _features(w.config, names, model, contexts, mesh, target)
   return '\n'.join(lines)
 
 
@@ -166,6 +168,51 @@ def _stream(
       mesh,
     ),
   ]
+
+
+def _features(
+  config: settings.Config,
+  names: list[str],
+  model: str,
+  contexts: int | None,
+  mesh: Mesh,
+  target: Target | None,
+) -> list[str]:
+  """The pass over tokens, of dictionaries of one size at a time."""
+  c, m, T = config.features, config.models[model], config.text.context
+  # As the stage takes them: whole batches of what there is.
+  there = min(c.contexts, contexts or c.contexts)
+  B = min(c.batch_size, there)
+  c = dataclasses.replace(c, contexts=there - there % B, batch_size=B)
+  A, dtype = width(m), compute_dtype(config.stream.precision)
+  lm = programs.transformer_state(m, mesh, config.tokenizer.vocab_size, T).model
+  lines = []
+  sizes = {name: config.dictionaries[name].features for name in names}
+  for F in sorted(set(sizes.values())):
+    own = ', '.join(run_name(name) for name in names if sizes[name] == F)
+    _say(f'compiling features/{own}')
+    program = programs.features_batch(c, mesh, lm, A, F, T, dtype)
+    flops = (transformer.site_flops(m, T) + 2 * A * F) * B * T
+    lines += [
+      '',
+      f'features/{own}: {c.contexts * T:,} tokens, in batches of {B} contexts '
+      f'of {T} tokens, {flops_text(flops)} each; {program.memory()}',
+      *_told(
+        target,
+        program,
+        told.Call(
+          steps=1,
+          units=B * T,
+          unit='tokens',
+          flops=flops / mesh.size,
+          calls=c.contexts / B,
+          dtype=dtype.name,
+          name='a batch',
+        ),
+        mesh,
+      ),
+    ]
+  return lines
 
 
 def _told(

@@ -286,7 +286,14 @@ def test_every_config_of_ours_loads_and_runs_dry(path):
   streams = sum(map(bool, entries(c).values()))
   trained = [m for m in c.models.values() if not m.shuffle_of]
   assert out.count('activations to be seen') == streams
-  assert out.count('XLA (cpu): arguments') == streams + len(trained)
+  # A pass of features for each size of dictionary.
+  passes = [
+    {c.dictionaries[name].features for name in names}
+    for names in entries(c).values()
+  ]
+  programs = streams + len(trained) + sum(map(len, passes))
+  assert out.count('XLA (cpu): arguments') == programs
+  assert out.count('features/') == sum(map(len, passes))
   table = _table(out)
   assert [name.replace('/', '') for name in table] == list(c.dictionaries)
   for row, d in zip(table.values(), c.dictionaries.values(), strict=True):
@@ -310,6 +317,12 @@ def test_a_dry_run_says_what_a_run_would_be_and_writes_nothing(tmp_path):
   assert '12 steps' in out
   assert '48 steps' in out
   assert 'memory per device' in out
+  # A token: 8 D^2 + 4 T D of attention, 2 D A to the neurons, 2 A F to encode.
+  flops = 512 * (8 * 16**2 + 4 * 16 * 16 + 2 * 16 * 32 + 2 * 32 * 48)
+  assert (
+    'features/A/1: 1,024 tokens, in batches of 32 contexts of 16 tokens, '
+    f'{flops / 1e6:.3g} MFLOP each'
+  ) in out
   assert 'not made yet' in out
   assert 'unique' not in out
 
@@ -366,7 +379,10 @@ def test_a_dry_run_spreads_features_over_the_mesh_and_says_what_it_compiles(
       '--config.stream.micro_batches=1',
     )
     assert code == 0, err
-    assert err == 'compiling lm/A ...\ncompiling sae/A: A/1 ...\n'
+    assert err == ''.join(
+      f'compiling {what} ...\n'
+      for what in ('lm/A', 'sae/A: A/1', 'features/A/1')
+    )
     out = capsys.readouterr().out
     assert f'mesh: {8 // feature} data x {feature} feature' in out
     rows[feature] = _table(out)['A/1']

@@ -81,7 +81,7 @@ def seconds(run: runs.Run, hardware: Hardware, dtype: str) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-  """A chunk, as far as its time has to be told.
+  """A chunk or a batch, as far as its time has to be told.
 
   Attributes:
     steps: of training in it.
@@ -91,6 +91,7 @@ class Call:
     calls: in the whole training.
     dtype: of its products.
     asked: how often in it whether to resample.
+    name: what it is called.
   """
 
   steps: int
@@ -100,6 +101,7 @@ class Call:
   calls: float
   dtype: str
   asked: int = 1
+  name: str = 'a chunk'
 
 
 def lines(
@@ -140,10 +142,10 @@ def lines(
   found = [
     f"  {hardware.name}, compiler's estimates: {bytes_text(memory)} of "
     f'{bytes_text(hardware.memory)}: {fits}',
-    f'    a chunk: {_time(whole.total)} ({shares}); at peak '
+    f'    {call.name}: {_time(whole.total)} ({shares}); at peak '
     + ', '.join(f'{name} {_time(s)}' for name, s in at_peak.items()),
     f'    {call.units / whole.total:,.0f} {call.unit}/s, MFU '
-    f'{call.flops / whole.total / peak:.0%}; the whole training '
+    f'{call.flops / whole.total / peak:.0%}; all of them '
     f'{_time(call.calls * whole.total)}',
   ]
   if resampling.total:

@@ -134,6 +134,13 @@ def make_step(
   return step
 
 
+def room_for(c: settings.Features, F: int, N: int, tokens: int) -> int:
+  """Sampled activations of F features that a batch of N tokens can hold."""
+  # Twice what is expected, for batches are uneven.
+  room = int(2 * F * c.activations * N / tokens) + 4_096
+  return min(room, N * min(c.active_per_token, F))
+
+
 def most_active(f_NF: jax.Array, active: int) -> tuple[jax.Array, jax.Array]:
   """The `active` largest features of every row, falling: value_NL, feature_NL.
 
@@ -216,10 +223,9 @@ def collect(
   F = sae.b_enc_F.size
   key = jax.random.key(c.seed)
   first = next(batches())[0].size
-  # Twice what is expected, for batches are uneven.
-  room = int(2 * F * c.activations * first / tokens) + 4_096
-  room = min(room, first * min(c.active_per_token, F))
-  step = make_step(forward, dot, c.active_per_token, room)
+  step = make_step(
+    forward, dot, c.active_per_token, room_for(c, F, first, tokens)
+  )
 
   def run(keep_F, limit: int, told) -> Iterator[Totals | Sampled]:
     totals = jax.jit(lambda: in_place(fresh(F, 2 * c.top)))()

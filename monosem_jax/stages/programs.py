@@ -1,4 +1,4 @@
-"""The chunks that the stages run, compiled, and what they cost.
+"""The programs that the stages run, compiled, and what they cost.
 
 For states that are there, or for the shapes of states that are yet to be made.
 """
@@ -13,11 +13,16 @@ from jax.sharding import Mesh
 
 from monosem_jax import ahead, mesh as meshes, settings
 from monosem_jax.cost import Devices, Phases, dictionary, transformer
-from monosem_jax.dictionary import sparse, train as dictionary_train
+from monosem_jax.dictionary import (
+  sae as sae_lib,
+  sparse,
+  train as dictionary_train,
+)
 from monosem_jax.dictionary.state import StreamState, init_stream, stacks
+from monosem_jax.features import collect
 from monosem_jax.mesh import SPECS
 from monosem_jax.names import width
-from monosem_jax.precision import compute_dtype
+from monosem_jax.precision import Dot, compute_dtype
 from monosem_jax.transformer import train as transformer_train
 from monosem_jax.transformer.model import Transformer
 from monosem_jax.transformer.train import TrainState
@@ -137,6 +142,32 @@ def stream_chunk(
     state,
     lm,
     *(meshes.abstract(mesh, x, jnp.int32, SPECS.tokens_CT) for x in shapes),
+  )
+
+
+def features_batch(
+  c: settings.Features,
+  mesh: Mesh,
+  lm: Transformer,
+  A: int,
+  F: int,
+  T: int,
+  dtype: jnp.dtype,
+) -> ahead.Program:
+  """Compiles a batch of the features pass, see `features.collect.make_step`."""
+  B = c.batch_size
+  room = collect.room_for(c, F, B * T, c.contexts * T)
+  key = jax.eval_shape(lambda: jax.random.key(0))
+  one, over = SPECS.replicated, meshes.tokens_spec(B)
+  return ahead.compile_chunk(
+    collect.make_step(forward, Dot(dtype), c.active_per_token, room),
+    meshes.like(mesh, lambda: collect.fresh(F, 2 * c.top)),
+    lm,
+    meshes.like(mesh, lambda: sae_lib.init(jax.random.key(0), A, F)),
+    meshes.abstract(mesh, (F,), jnp.float32, one),
+    meshes.abstract(mesh, (), key.dtype, one),
+    meshes.abstract(mesh, (B, T), jnp.int32, over),
+    meshes.abstract(mesh, (B,), jnp.int32, over),
   )
 
 
