@@ -1,0 +1,90 @@
+"""Every stage on every mesh: 8 x 1, 4 x 2 and 1 x 8 devices, on few cores.
+
+The run of one device, `program.finished`, is what the others are held to.
+"""
+
+import json
+import math
+import subprocess
+
+import program
+import pytest
+
+MESHES = {'8x1': (8, 1), '4x2': (4, 2), '1x8': (1, 8)}
+# So that groups and their contexts can be shared by eight.
+SHAPE = (
+  '--config.stream.contexts_per_chunk=64',
+  '--config.stream.shuffle_groups=8',
+  '--config.stream.micro_batches=1',
+)
+DEVICES = {'XLA_FLAGS': '--xla_force_host_platform_device_count=8'}
+
+
+def run(stage: str, workdir, *more: str, devices: bool = True) -> str:
+  done = subprocess.run(
+    program.command(stage, workdir, *more),
+    env=program.environment() | (DEVICES if devices else {}),
+    capture_output=True,
+    text=True,
+    timeout=900,
+  )
+  assert done.returncode == 0, done.stdout + done.stderr
+  return done.stdout
+
+
+@pytest.fixture(scope='module')
+def alone():
+  """All stages on one device, with shapes that eight can share."""
+
+  def make(workdir):
+    run('all', workdir, *SHAPE, devices=False)
+
+  return program.once('alone', make)
+
+
+def numbers(value, path=()):
+  """The numbers of a report, by where they stand; no clock's.
+
+  Nor those of the best feature for a proxy: of this text's noise another one
+  may be best by a rounding.
+  """
+  if isinstance(value, dict):
+    for key, x in value.items():
+      of_clock = key in program.TIMING or key.endswith('_per_second')
+      if not of_clock and not key.startswith('proxies.'):
+        yield from numbers(x, (*path, key))
+  elif isinstance(value, list):
+    for i, x in enumerate(value):
+      yield from numbers(x, (*path, i))
+  elif isinstance(value, int | float) and not isinstance(value, bool):
+    yield path, value
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', MESHES)
+def test_all_stages_end_and_report_what_one_device_does(name, alone, tmp_path):
+  data, feature = MESHES[name]
+  on = [
+    *SHAPE,
+    f'--config.mesh.data={data}',
+    f'--config.mesh.feature={feature}',
+  ]
+  workdir = tmp_path / name
+  run('all', workdir, *on)
+  got, want = (
+    dict(numbers(json.loads((w / 'report.json').read_text())))
+    for w in (workdir, alone)
+  )
+  assert got.keys() == want.keys() and len(want) > 50
+  apart = {
+    path: (got[path], x)
+    for path, x in want.items()
+    if not math.isclose(got[path], x, rel_tol=1e-3, abs_tol=1e-3)
+  }
+  assert not apart
+  # What of the page is alive, what is said, and what is carried elsewhere.
+  text = run('sample', workdir, *on, '--pin=A/1/0=max', '--tokens=8')
+  assert 'A/1/0' in text
+  to = tmp_path / 'published'
+  run('export', workdir, *on, '--run=A/1', f'--to={to}', '--format=anthropic')
+  assert any(to.iterdir())
