@@ -3,8 +3,8 @@
 Estimates, all of them. On a TPU time is the compiler's own cycles, at the clock
 of the matrix units. On a GPU, of which it gives none, every kernel takes as
 long as its products at peak or its memory traffic at peak, whichever is longer.
-No kernel is faster: on an H100 A/1's chunk was measured at 1.48 times the 60.1
-ms told of it and, with another step, 1.47 times 52.8 (README.md, "On an H100").
+Real kernels are slower: on an H100 A/1's chunk was measured at 1.48 times the
+60.1 ms told of it, and at 1.47 times 52.8 with another step (README.md).
 What devices send is added, at the peak of the links, as if nothing hid it.
 """
 
@@ -88,7 +88,7 @@ class Call:
     units: that it works on, on all devices.
     unit: what these are: tokens, activations.
     flops: of its matrix products, on one device.
-    calls: in the whole training.
+    calls: in the whole training or pass.
     dtype: of its products.
     asked: how often in it whether to resample.
     name: what it is called.
