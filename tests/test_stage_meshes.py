@@ -1,6 +1,6 @@
 """Every stage on every mesh: 8 x 1, 4 x 2 and 1 x 8 devices, on few cores.
 
-The run of one device, `program.finished`, is what the others are held to.
+A run of one device, `alone`, is what the others are held to.
 """
 
 import json
@@ -82,7 +82,7 @@ def test_all_stages_end_and_report_what_one_device_does(name, alone, tmp_path):
     if not math.isclose(got[path], x, rel_tol=1e-3, abs_tol=1e-3)
   }
   assert not apart
-  # What of the page is alive, what is said, and what is carried elsewhere.
+  # What is said, and what is carried elsewhere.
   text = run('sample', workdir, *on, '--pin=A/1/0=max', '--tokens=8')
   assert 'A/1/0' in text
   to = tmp_path / 'published'
