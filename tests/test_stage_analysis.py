@@ -148,8 +148,13 @@ def test_every_analysis_has_a_section_of_the_report():
       continue
     # An answer, in which numbers stand, and a picture that is there.
     assert len(re.findall(r'\d', told)) > 3, told
-    for picture in re.findall(r'\]\((analysis/[^)]*)\)', told):
-      assert (_finished() / picture).exists(), picture
+    linked = re.findall(r'\]\((analysis/[^)]*)\)', told)
+    for path in linked:
+      assert (_finished() / path).exists(), path
+    assert any(path.endswith('.png') for path in linked), name
+    # More of it is on the page, or on pages of its own.
+    pages = [path for path in linked if path.endswith('.md')]
+    assert pages or '](site/index.html#' in told, name
   assert set(sections.SECTIONS) == set(ANALYSES)
 
 

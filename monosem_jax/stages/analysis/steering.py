@@ -105,6 +105,7 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
     text = _transcript(bench, lm, prompt_T, name, i)
     write_file(out / f'{name}.md', text.encode())
     told(x + 1, len(names))
+  _draw_at_maximum(rows, out / 'at_maximum.png')
   return {
     'features': rows,
     'prompt': steering.PROMPT,
@@ -232,6 +233,27 @@ def _ahead(rows: dict[str, dict]) -> dict:
       'unit': 'features',
     }
   return found
+
+
+def _draw_at_maximum(rows: dict[str, dict], path: pathlib.Path) -> None:
+  """Every feature beside its baselines, where dose 1 is among the doses."""
+
+  def share(row: dict, arm: str) -> float:
+    own = row['at_maximum'] and row['at_maximum']['share'].get(arm)
+    return own['mean'] if own else np.nan
+
+  figures.bars(
+    path,
+    list(rows),
+    {
+      told: np.array([share(row, arm) for row in rows.values()])
+      for arm, told in _ARMS.items()
+    },
+    'Features pinned to their maximum, and baselines that make a change of the '
+    'same norm.',
+    'proxy',
+    'share of sampled tokens with it on',
+  )
 
 
 def _draw(name: str, row: dict, out: pathlib.Path, c) -> None:

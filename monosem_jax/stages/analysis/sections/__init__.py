@@ -20,7 +20,8 @@ class Section:
     asked: the question.
     answer: `answer(numbers, main) -> lines` of Markdown.
     picture: a file of the analysis' folder.
-    view: of the page that shows more, as its address has it; '' for none.
+    view: of the page that shows more, as its address has it; '' where the
+      answer links to pages of its own.
   """
 
   title: str
@@ -43,8 +44,7 @@ def written(name: str, n: Numbers, main: str) -> list[str]:
   if 'not_here' in n:
     return [*lines, f'Not answered: {n["not_here"]}.', '']
   lines += [*s.answer(n, main), '']
-  if s.picture:
-    lines += [f'![{s.title}](analysis/{name}/{s.picture})', '']
+  lines += [f'![{s.title}](analysis/{name}/{s.picture})', '']
   if s.view:
     lines += [f'More on the page: [{s.view}](site/index.html#{s.view})', '']
   return lines
@@ -73,6 +73,7 @@ SECTIONS = {
     'ablation does?',
     features.logits,
     'kurtosis.png',
+    'features',
   ),
   'ablation': Section(
     'What is lost without a feature',
@@ -95,13 +96,14 @@ SECTIONS = {
     'the best neuron?',
     kinds.proxies,
     'proxies_r.png',
+    'scorecard',
   ),
   'automata': Section(
     'Finite-state automata',
     'Do features lead to each other in cycles and chains, more than chance '
     'would have it, and does text follow them?',
     effects.automata,
-    '',
+    'null.png',
     'automata',
   ),
   'neighbours': Section(
@@ -109,6 +111,7 @@ SECTIONS = {
     'How near is the nearest other row, in each dictionary of the model?',
     features.neighbours,
     'nearest.png',
+    'features',
   ),
   'texts': Section(
     'Texts, token by token',
@@ -122,7 +125,7 @@ SECTIONS = {
     'Does a pinned feature bring about what it fires on, and more so than a '
     'neuron or a difference of means that moves the model as far?',
     effects.steering,
-    '',
+    'at_maximum.png',
   ),
   'universality': Section(
     'Universality',

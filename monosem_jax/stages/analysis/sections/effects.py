@@ -68,6 +68,9 @@ def steering(n: Numbers, main: str) -> list[str]:
     'proxy is on. At equal KL:',
     '',
     *ahead,
+    '',
+    'What is said: '
+    + ', '.join(f'[{x}](analysis/steering/{x}.md)' for x in n['features']),
   ]
 
 
