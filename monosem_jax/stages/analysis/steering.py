@@ -16,14 +16,13 @@ import numpy as np
 from monosem_jax import mesh as meshes
 from monosem_jax.analysis import (
   doses as matching,
-  figures,
   intervals,
   steering,
 )
 from monosem_jax.features import moments
 from monosem_jax.files import write_file
 from monosem_jax.stages import programs
-from monosem_jax.stages.analysis import doses
+from monosem_jax.stages.analysis import dose_pictures, doses
 from monosem_jax.stages.analysis.bench import Bench, NotHere
 from monosem_jax.stages.analysis.labelled import Labelled
 from monosem_jax.stages.analysis.pages import code
@@ -33,12 +32,6 @@ from monosem_jax.transformer.sample import sample
 _SHOWN, _SHOWN_DOSES = 3, (1.0, 2.0)
 # The dose that arms are compared at; the paper pins features to their maximum.
 _DOSE = 1.0
-_ARMS = {
-  'pinned': 'the feature',
-  'neuron': 'best neuron',
-  'difference': 'difference of means',
-  'control': 'random features',
-}
 # What the keys of numbers.json mean.
 _NOTES = {
   'baselines': 'neuron: the best neuron of the same proxy, pinned; difference: '
@@ -101,11 +94,11 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
     row['neuron'], row['not_here'] = dives[name]['neuron'], why
     row['equal_kl'] = matching.equal_kl(c.doses, row, name)
     row['at_maximum'] = matching.at_dose(_DOSE, c.doses, row, name)
-    _draw(name, row, out, c)
+    dose_pictures.draw(name, row, out, c)
     text = _transcript(bench, lm, prompt_T, name, i)
     write_file(out / f'{name}.md', text.encode())
     told(x + 1, len(names))
-  _draw_at_maximum(rows, out / 'at_maximum.png')
+  dose_pictures.draw_at_maximum(rows, out / 'at_maximum.png')
   return {
     'features': rows,
     'prompt': steering.PROMPT,
@@ -200,10 +193,6 @@ def _row(bench: Bench, i: int, found: dict, unpinned: dict, multiples) -> dict:
   }
 
 
-def _arms(response: dict) -> list:
-  return [(arm, response[arm]) for arm in _ARMS if arm in response]
-
-
 def _ahead(rows: dict[str, dict]) -> dict:
   """In how many proxies the feature is ahead of each baseline, at its maximum.
 
@@ -211,7 +200,7 @@ def _ahead(rows: dict[str, dict]) -> dict:
   whose difference lies further from 0 than 1.96 standard errors of it.
   """
   found = {}
-  for arm in list(_ARMS)[1:]:
+  for arm in list(dose_pictures.ARMS)[1:]:
     gap_X, error_X = [], []
     for row in rows.values():
       at = row['at_maximum']
@@ -233,72 +222,6 @@ def _ahead(rows: dict[str, dict]) -> dict:
       'unit': 'features',
     }
   return found
-
-
-def _draw_at_maximum(rows: dict[str, dict], path: pathlib.Path) -> None:
-  """Every feature beside its baselines, where dose 1 is among the doses."""
-
-  def share(row: dict, arm: str) -> float:
-    own = row['at_maximum'] and row['at_maximum']['share'].get(arm)
-    return own['mean'] if own else np.nan
-
-  figures.bars(
-    path,
-    list(rows),
-    {
-      told: np.array([share(row, arm) for row in rows.values()])
-      for arm, told in _ARMS.items()
-    },
-    'Features pinned to their maximum, and baselines that make a change of the '
-    'same norm.',
-    'proxy',
-    'share of sampled tokens with it on',
-  )
-
-
-def _draw(name: str, row: dict, out: pathlib.Path, c) -> None:
-  what = f'{row["feature"]} pinned; at each dose all make a change of one norm'
-  samples = f'{c.samples} samples of {c.tokens} tokens'
-  share = f'share of sampled tokens with {name} on'
-  for key, response, y, n in (
-    (
-      'log_odds',
-      row['log_odds'],
-      'log-odds of its own top 10 tokens, nats',
-      f'{c.contexts} contexts',
-    ),
-    ('share', row['share'][name], share, samples),
-    ('loss', row['loss'], 'loss of the text, nats per token', samples),
-  ):
-    series = dict(_arms(response))
-    figures.lines(
-      out / f'{name}_{key}.png',
-      {_ARMS[arm]: (row['doses'], e['mean']) for arm, e in series.items()},
-      f'{what}; {n}. Unpinned: {response["unpinned"]["mean"]:.3g}. Bars: '
-      'standard errors.',
-      'pinned to, in multiples of its maximum',
-      y,
-      errors={_ARMS[arm]: e['se'] for arm, e in series.items()},
-    )
-  order = np.argsort(row['doses'])
-  order = order[row['doses'][order] > 0]
-  if order.size:
-    multiples = ', '.join(f'{c.doses[m]:g}' for m in order)
-    series = dict(_arms(row['share'][name]))
-    figures.lines(
-      out / f'{name}_kl.png',
-      {
-        _ARMS[arm]: (row['kl'][arm]['mean'][order], e['mean'][order])
-        for arm, e in series.items()
-      },
-      f'{row["feature"]} pinned to {multiples} times its maximum, and changes '
-      f'of the same norm; {samples}, KL on {c.contexts} contexts. Unpinned: '
-      f'{row["share"][name]["unpinned"]["mean"]:.3g}. Bars: standard errors.',
-      'KL of the next token from the unpinned one, nats',
-      share,
-      errors={_ARMS[arm]: e['se'][order] for arm, e in series.items()},
-      log_x=True,
-    )
 
 
 def _transcript(bench: Bench, lm, prompt_T, name: str, i: int) -> str:

@@ -1,0 +1,86 @@
+"""Pictures of what pinned features do, beside their baselines."""
+
+import pathlib
+
+import numpy as np
+
+from monosem_jax import settings
+from monosem_jax.analysis import figures
+
+ARMS = {
+  'pinned': 'the feature',
+  'neuron': 'best neuron',
+  'difference': 'difference of means',
+  'control': 'random features',
+}
+
+
+def draw_at_maximum(rows: dict[str, dict], path: pathlib.Path) -> None:
+  """Every feature beside its baselines, where dose 1 is among the doses."""
+
+  def share(row: dict, arm: str) -> float:
+    own = row['at_maximum'] and row['at_maximum']['share'].get(arm)
+    return own['mean'] if own else np.nan
+
+  figures.bars(
+    path,
+    list(rows),
+    {
+      told: np.array([share(row, arm) for row in rows.values()])
+      for arm, told in ARMS.items()
+    },
+    'Features pinned to their maximum, and baselines that make a change of the '
+    'same norm.',
+    'proxy',
+    'share of sampled tokens with it on',
+  )
+
+
+def draw(name: str, row: dict, out: pathlib.Path, c: settings.Steering) -> None:
+  """A feature's log-odds, share of tokens and fluency, dose by dose."""
+  what = f'{row["feature"]} pinned; at each dose all make a change of one norm'
+  samples = f'{c.samples} samples of {c.tokens} tokens'
+  share = f'share of sampled tokens with {name} on'
+  for key, response, y, n in (
+    (
+      'log_odds',
+      row['log_odds'],
+      'log-odds of its own top 10 tokens, nats',
+      f'{c.contexts} contexts',
+    ),
+    ('share', row['share'][name], share, samples),
+    ('loss', row['loss'], 'loss of the text, nats per token', samples),
+  ):
+    series = dict(_arms(response))
+    figures.lines(
+      out / f'{name}_{key}.png',
+      {ARMS[arm]: (row['doses'], e['mean']) for arm, e in series.items()},
+      f'{what}; {n}. Unpinned: {response["unpinned"]["mean"]:.3g}. Bars: '
+      'standard errors.',
+      'pinned to, in multiples of its maximum',
+      y,
+      errors={ARMS[arm]: e['se'] for arm, e in series.items()},
+    )
+  order = np.argsort(row['doses'])
+  order = order[row['doses'][order] > 0]
+  if order.size:
+    multiples = ', '.join(f'{c.doses[m]:g}' for m in order)
+    series = dict(_arms(row['share'][name]))
+    figures.lines(
+      out / f'{name}_kl.png',
+      {
+        ARMS[arm]: (row['kl'][arm]['mean'][order], e['mean'][order])
+        for arm, e in series.items()
+      },
+      f'{row["feature"]} pinned to {multiples} times its maximum, and changes '
+      f'of the same norm; {samples}, KL on {c.contexts} contexts. Unpinned: '
+      f'{row["share"][name]["unpinned"]["mean"]:.3g}. Bars: standard errors.',
+      'KL of the next token from the unpinned one, nats',
+      share,
+      errors={ARMS[arm]: e['se'][order] for arm, e in series.items()},
+      log_x=True,
+    )
+
+
+def _arms(response: dict) -> list:
+  return [(arm, response[arm]) for arm in ARMS if arm in response]
