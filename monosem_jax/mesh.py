@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
+from jax.experimental import mesh_utils, multihost_utils
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 
 from monosem_jax import settings
@@ -85,13 +85,15 @@ def make_mesh(
       '--config.mesh.data and --config.mesh.feature so that their product is '
       'the device count.'
     )
-  # Auto said outright: under Explicit, lax.map over sharded groups raises.
-  return jax.make_mesh(
+  laid_out = mesh_utils.create_device_mesh(
     (data, feature),
-    AXES,
-    axis_types=(AxisType.Auto,) * len(AXES),
-    devices=devices,
+    devices,
+    # 8 x 8 on a torus of 4 x 4 x 4, which `jax.make_mesh` refuses.
+    allow_split_physical_axes=True,
   )
+  # Auto said outright: under Explicit, lax.map over sharded groups raises.
+  axis_types = (AxisType.Auto,) * len(AXES)
+  return jax.sharding.Mesh(laid_out, AXES, axis_types=axis_types)
 
 
 def platform() -> str:
