@@ -61,6 +61,6 @@ def get_config() -> ConfigDict:
   # 10 million tokens: enough to tell ultralow densities.
   c.evaluation = dict(contexts=40_960, batch_size=64)
   # 100 million tokens, as the paper's page.
-  c.features = dict(contexts=390_656, batch_size=64, active_per_token=128)
+  c.features = dict(contexts=390_656, batch_size=64)
   c.checkpoint = dict(every_chunks=200)
   return c.lock()

@@ -59,7 +59,7 @@ def get_config() -> ConfigDict:
   )
   c.evaluation = dict(contexts=2_048)
   # 10 million tokens: enough to tell ultralow densities.
-  c.features = dict(contexts=39_168, batch_size=64, active_per_token=128)
+  c.features = dict(contexts=39_168, batch_size=64)
   c.analysis = dict(main='A1')
   c.checkpoint = dict(every_chunks=20)
   return c.lock()

@@ -265,6 +265,12 @@ def f_spec(n: int) -> P:
   return SPECS.f_NF if even else SPECS.uneven_NF
 
 
+def spread(spec: P) -> tuple[P, P, P]:
+  """Of where a matrix goes: its rows, its columns, and an entry a device."""
+  rows, columns = spec
+  return P(rows), P(columns), P(tuple(x for x in spec if x))
+
+
 def per_device(f: Callable, in_specs, out_specs) -> Callable:
   """`f` on each device's own shards; no mesh, no shards: `f` itself."""
   if jax.sharding.get_abstract_mesh().empty:

@@ -91,8 +91,6 @@ def table(run: str = 'A/1', seed: int = 0, top: int = 2) -> FeatureTable:
       'before': BEFORE,
       'after': W - 1 - BEFORE,
       'groups': shown,
-      'active_per_token': 64,
-      'overflowing_tokens': 0,
     },
   )
 

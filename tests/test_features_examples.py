@@ -33,7 +33,6 @@ def found_of(*values_per_feature) -> Found:
     fired_F=np.asarray([v.size for v in values]),
     top_FE=zeros,
     top_context_FE=zeros,
-    overflowing=0,
     lost=0,
     feature_M=feature_M.astype(np.int32),
     value_M=value_M,

@@ -22,7 +22,6 @@ DOT = Dot(jnp.dtype(jnp.float32))
 CONFIG = settings.Features(
   batch_size=4,
   sample_fraction=0.25,
-  active_per_token=F,
   activations=100_000,
   top=4,
   per_interval=2,
@@ -188,7 +187,7 @@ def test_firings_and_maxima_are_exact(passed):
     passed.table.max_F, truth().max((0, 1)), rtol=1e-4, atol=1e-5
   )
   np.testing.assert_allclose(passed.table.density_F, fired_F / tokens().size)
-  assert passed.found.overflowing == passed.found.lost == 0
+  assert passed.found.lost == 0
   assert sum(passed.seen) == tokens().size
   done, rows = passed.looked[-1]
   assert done == rows
@@ -320,23 +319,6 @@ def collected(**changes) -> collect.Found:
     batches,
     tokens().size,
     lambda n: None,
-  )
-
-
-def test_tokens_with_more_active_features_than_kept_are_counted():
-  active = 20
-  found = collected(active_per_token=active)
-  f_NF = truth().reshape(-1, F)
-  active_N = (f_NF > 0).sum(1)
-  assert found.overflowing == (active_N > active).sum() > 0
-  assert (active_N <= active).any()
-  # The exact numbers do not suffer; of the sample the weakest are missing.
-  np.testing.assert_array_equal(found.fired_F, (f_NF > 0).sum(0))
-  kept_NL = np.argsort(-f_NF, axis=1)[:, :active]
-  kept_NF = np.zeros_like(f_NF, bool)
-  np.put_along_axis(kept_NF, kept_NL, True, 1)
-  np.testing.assert_array_equal(
-    np.bincount(found.feature_M, minlength=F), (kept_NF & (f_NF > 0)).sum(0)
   )
 
 

@@ -14,8 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from monosem_jax.dictionary.sae import SAE, encode
-from monosem_jax.features.collect import most_active
-from monosem_jax.mesh import SPECS, constrain, f_spec, tokens_spec
+from monosem_jax.mesh import (
+  SPECS,
+  constrain,
+  f_spec,
+  feature_shards,
+  per_device,
+  tokens_spec,
+)
 from monosem_jax.precision import Dot
 
 
@@ -112,3 +118,26 @@ def make_view(
     )
 
   return view
+
+
+def most_active(f_NF: jax.Array, active: int) -> tuple[jax.Array, jax.Array]:
+  """The `active` largest features of every row, falling: value_NL, feature_NL.
+
+  As `lax.top_k`, ties included, but of f_NF only what each device finds among
+  its own features is sent: `lax.top_k` would send all of it.
+  """
+
+  def of_device(f_nf, number_f):
+    value_nl, at_nl = jax.lax.top_k(f_nf, min(active, f_nf.shape[1]))
+    return value_nl, number_f[at_nl]
+
+  f_at = f_spec(len(f_NF))
+  number_F = jnp.arange(f_NF.shape[1], dtype=jnp.int32)
+  found = per_device(of_device, (f_at, SPECS.fired_F), (f_at, f_at))(
+    f_NF, number_F
+  )
+  value_NL, feature_NL = (constrain(x, SPECS.replicated) for x in found)
+  if feature_shards() == 1:
+    return value_NL, feature_NL
+  value_NL, at_NL = jax.lax.top_k(value_NL, min(active, f_NF.shape[1]))
+  return value_NL, jnp.take_along_axis(feature_NL, at_NL, 1)

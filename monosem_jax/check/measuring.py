@@ -16,7 +16,7 @@ CONTROLS = ('neurons', 'random', 'pca', 'ica')
 def passes(config: settings.Config) -> None:
   e, f = config.evaluation, config.features
   positive('evaluation', e, 'contexts', 'batch_size')
-  positive('features', f, 'contexts', 'batch_size', 'active_per_token')
+  positive('features', f, 'contexts', 'batch_size')
   positive('features', f, 'activations', 'top')
   not_negative('features', f, 'per_interval', 'bottom', 'before', 'after')
   one_of('features.split', f.split, ('train', 'val'))

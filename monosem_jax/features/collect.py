@@ -1,9 +1,9 @@
 """One streaming pass over tokens: where and how strongly every feature fires.
 
-What makes it cheap: the exact statistics take the dense f_NF in three
-reductions; the maximum over a context's positions leaves one candidate per
-context for the top examples; and everything else takes the L most active
-features of each token, which a top_k finds at a fraction of the encoder's cost.
+What makes it cheap: f_NF is looked at by reductions alone. The exact counts are
+one; the maximum over a context's positions leaves one candidate per context for
+the top examples; and the sample behind histograms and intervals takes one that
+asks of every few rows whether any is drawn (`sampling`).
 """
 
 import functools
@@ -16,11 +16,11 @@ import numpy as np
 
 from monosem_jax import settings
 from monosem_jax.dictionary.sae import SAE, encode
+from monosem_jax.features import sampling
 from monosem_jax.mesh import (
   SPECS,
   constrain,
   f_spec,
-  feature_shards,
   fetch,
   in_place,
   per_device,
@@ -37,26 +37,25 @@ class Totals:
     fired_F: tokens each feature fired on.
     top_FE: the largest context maxima so far, falling; 0 where there is none.
     top_context_FE: the contexts they are from.
-    overflowing: tokens with more than L active features.
     lost: sampled activations that found no room.
   """
 
   fired_F: jax.Array
   top_FE: jax.Array
   top_context_FE: jax.Array
-  overflowing: jax.Array
   lost: jax.Array
 
 
 @flax.struct.dataclass
 class Sampled:
-  """Randomly chosen activations of a batch; the first `count` entries."""
+  """Randomly chosen activations of a batch, as `sampling.Drawn` holds them."""
 
-  feature_M: jax.Array
-  value_M: jax.Array
-  context_M: jax.Array
-  position_M: jax.Array
-  count: jax.Array
+  feature_XM: jax.Array
+  value_XM: jax.Array
+  context_XM: jax.Array
+  position_XM: jax.Array
+  priority_XM: jax.Array
+  count_X: jax.Array
 
 
 def fresh(features: int, kept: int) -> Totals:
@@ -65,22 +64,20 @@ def fresh(features: int, kept: int) -> Totals:
     fired_F=jnp.zeros(features, jnp.int32),
     top_FE=jnp.zeros((features, kept)),
     top_context_FE=jnp.full((features, kept), -1, jnp.int32),
-    overflowing=jnp.zeros((), jnp.int32),
     lost=jnp.zeros((), jnp.int32),
   )
 
 
 @functools.cache
 def make_step(
-  forward: Callable[..., jax.Array], dot: Dot, active: int, room: int
+  forward: Callable[..., jax.Array], dot: Dot, room: int
 ) -> Callable:
   """Compiles one batch of the pass.
 
   Args:
     forward: `forward(lm, tokens_BT) -> acts_BTA`.
     dot: the matrix product.
-    active: L.
-    room: sampled activations that a batch can hold.
+    room: sampled activations of a batch that a device can hold.
 
   Returns:
     `step(totals, lm, sae, keep_F, key, tokens_BT, context_B) -> (totals,
@@ -96,8 +93,6 @@ def make_step(
     acts_BTA = forward(lm, constrain(tokens_BT, tokens_spec(B)))
     x_NA = acts_BTA.reshape(B * T, -1).astype(sae.b_enc_F.dtype)
     f_NF = constrain(encode(sae, x_NA, dot), f_spec(B * T))
-    active_NF = f_NF > 0
-
     top_FE, top_context_FE = per_device(
       _merge,
       (SPECS.top_FE, SPECS.top_FE, SPECS.top_FE, SPECS.replicated),
@@ -108,26 +103,24 @@ def make_step(
       f_NF.reshape(B, T, -1).max(1).T,
       context_B.astype(jnp.int32),
     )
-    value_NL, feature_NL = most_active(f_NF, active)
-    chance_NL = jax.random.uniform(key, value_NL.shape)
-    chosen_NL = (value_NL > 0) & (chance_NL < keep_F[feature_NL])
-    (at_M,) = jnp.nonzero(chosen_NL.reshape(-1), size=room, fill_value=0)
-    count = chosen_NL.sum(dtype=jnp.int32)
-    token_M = at_M // value_NL.shape[1]
+    drawn = sampling.draw(f_NF, keep_F, key, room)
+    context_X, position_X = jnp.divmod(drawn.row_XM, T)
     sampled = Sampled(
-      feature_M=feature_NL.reshape(-1)[at_M],
-      value_M=value_NL.reshape(-1)[at_M],
-      context_M=context_B[token_M // T],
-      position_M=token_M % T,
-      count=jnp.minimum(count, room),
+      feature_XM=drawn.feature_XM,
+      value_XM=drawn.value_XM,
+      context_XM=context_B[context_X],
+      position_XM=position_X,
+      priority_XM=drawn.priority_XM,
+      count_X=jnp.minimum(drawn.count_X, room),
     )
-    too_many_N = active_NF.sum(1, dtype=jnp.int32) > active
+    # Signs, which are 0 or 1: XLA for CPUs adds up comparisons seven times as
+    # slowly. float32 counts rows exactly up to 2^24.
+    fired_F = jnp.sign(f_NF).sum(0).astype(jnp.int32)
     totals = Totals(
-      fired_F=totals.fired_F + active_NF.sum(0, dtype=jnp.int32),
+      fired_F=totals.fired_F + fired_F,
       top_FE=top_FE,
       top_context_FE=top_context_FE,
-      overflowing=totals.overflowing + too_many_N.sum(dtype=jnp.int32),
-      lost=totals.lost + jnp.maximum(count - room, 0),
+      lost=totals.lost + (drawn.count_X - sampled.count_X).sum(),
     )
     return in_place(totals), in_place(sampled)
 
@@ -135,33 +128,12 @@ def make_step(
 
 
 def room_for(c: settings.Features, F: int, N: int, tokens: int) -> int:
-  """Sampled activations of F features that a batch of N tokens can hold."""
+  """Sampled activations of F features that a device may find in a batch of N
+  tokens, which it shares with the others of the mesh in force."""
+  devices = max(jax.sharding.get_abstract_mesh().size, 1)
   # Twice what is expected, for batches are uneven.
-  room = int(2 * F * c.activations * N / tokens) + 4_096
-  return min(room, N * min(c.active_per_token, F))
-
-
-def most_active(f_NF: jax.Array, active: int) -> tuple[jax.Array, jax.Array]:
-  """The `active` largest features of every row, falling: value_NL, feature_NL.
-
-  As `lax.top_k`, ties included, but of f_NF only what each device finds among
-  its own features is sent: `lax.top_k` would send all of it.
-  """
-
-  def of_device(f_nf, number_f):
-    value_nl, at_nl = jax.lax.top_k(f_nf, min(active, f_nf.shape[1]))
-    return value_nl, number_f[at_nl]
-
-  f_at = f_spec(len(f_NF))
-  number_F = jnp.arange(f_NF.shape[1], dtype=jnp.int32)
-  found = per_device(of_device, (f_at, SPECS.fired_F), (f_at, f_at))(
-    f_NF, number_F
-  )
-  value_NL, feature_NL = (constrain(x, SPECS.replicated) for x in found)
-  if feature_shards() == 1:
-    return value_NL, feature_NL
-  value_NL, at_NL = jax.lax.top_k(value_NL, min(active, f_NF.shape[1]))
-  return value_NL, jnp.take_along_axis(feature_NL, at_NL, 1)
+  room = int(2 * F * c.activations * N / tokens / devices) + 4_096
+  return min(room, N * F)
 
 
 def _merge(
@@ -190,7 +162,6 @@ class Found:
   fired_F: np.ndarray
   top_FE: np.ndarray
   top_context_FE: np.ndarray
-  overflowing: int
   lost: int
   feature_M: np.ndarray
   value_M: np.ndarray
@@ -223,9 +194,7 @@ def collect(
   F = sae.b_enc_F.size
   key = jax.random.key(c.seed)
   first = next(batches())[0].size
-  step = make_step(
-    forward, dot, c.active_per_token, room_for(c, F, first, tokens)
-  )
+  step = make_step(forward, dot, room_for(c, F, first, tokens))
 
   def run(keep_F, limit: int, told) -> Iterator[Totals | Sampled]:
     totals = jax.jit(lambda: in_place(fresh(F, 2 * c.top)))()
@@ -268,24 +237,30 @@ def _on_host(
   c: settings.Features, tokens: int, parts: Iterable[Sampled], totals: Totals
 ) -> Found:
   totals, *parts = fetch([totals, *parts])
-  columns = [
-    np.concatenate([getattr(p, name)[: p.count] for p in parts])
-    for name in ('feature_M', 'value_M', 'context_M', 'position_M')
-  ]
-  feature_M = columns[0]
-  # A random order inside each feature; the first so many of it are kept.
-  rng = np.random.default_rng(c.seed)
-  order_M = np.lexsort((rng.random(feature_M.size), feature_M))
+  there = [np.arange(p.value_XM.shape[1]) < p.count_X[:, None] for p in parts]
+  feature_M, value_M, context_M, position_M, priority_M = (
+    np.concatenate(
+      [getattr(p, name)[at] for p, at in zip(parts, there, strict=True)]
+    )
+    for name in (
+      *('feature_XM', 'value_XM', 'context_XM', 'position_XM'),
+      'priority_XM',
+    )
+  )
+  # Of each feature, those of the lowest priorities are kept.
+  order_M = np.lexsort((priority_M, feature_M))
   start_F = np.searchsorted(feature_M[order_M], np.arange(totals.fired_F.size))
   rank_M = np.arange(order_M.size) - start_F[feature_M[order_M]]
   order_M = order_M[rank_M < c.activations]
-  order_M = order_M[np.lexsort((columns[1][order_M], feature_M[order_M]))]
+  order_M = order_M[np.lexsort((value_M[order_M], feature_M[order_M]))]
   return Found(
     tokens,
     totals.fired_F.astype(np.int64),
     totals.top_FE,
     totals.top_context_FE,
-    int(totals.overflowing),
     int(totals.lost),
-    *(column[order_M] for column in columns),
+    feature_M[order_M],
+    value_M[order_M],
+    context_M[order_M],
+    position_M[order_M],
   )

@@ -52,7 +52,7 @@ class FeatureTable:
     meta: `run` (A/1), `model`, `features`, `tokens` (of the pass), `split`,
       `manifest` (hash of the token store), `census` (the numbers of
       `census.numbers`), `before`, `after`, `groups`, and
-      what the pass could not keep (`overflowing_tokens`).
+      what the pass could not keep (`lost_samples`).
   """
 
   fired_F: np.ndarray

@@ -25,9 +25,6 @@ class Features:
   batch_size: int = 32
   # Share of the contexts that the pass before it reads, to learn densities.
   sample_fraction: float = 0.0625
-  # L: the most active features of a token that are kept; tokens with more are
-  # counted and reported.
-  active_per_token: int = 64
   # Random activations of each feature behind its histogram and intervals.
   activations: int = 1_000
   # Examples kept: the top, each of the 11 intervals, and silent ones.

@@ -46,13 +46,6 @@ def _warnings(e: Exhibit) -> Iterator[str]:
       f'{why_not_ultralow(tokens)}. "Dead" and "rare" are therefore of this '
       'sample alone.'
     )
-  overflowing = t.meta.get('overflowing_tokens', 0)
-  if overflowing:
-    yield (
-      f'{overflowing:,} tokens had more than '
-      f'{t.meta.get("active_per_token", "the kept")} active features: the '
-      'weakest of them are in no histogram and no interval.'
-    )
   if t.meta.get('lost_samples'):
     yield (
       f'{t.meta["lost_samples"]:,} sampled activations found no room and are '

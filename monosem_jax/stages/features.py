@@ -83,16 +83,10 @@ def describe(
       'before': c.before,
       'after': c.after,
       'groups': shown,
-      'active_per_token': c.active_per_token,
-      'overflowing_tokens': found.overflowing,
       'lost_samples': found.lost,
     },
   ).save(directory)
-  w.log(
-    f'features/{name}: {census.sentence(known)} on {tokens:,} tokens; '
-    f'{found.overflowing:,} tokens had more than {c.active_per_token} active '
-    'features, of which the strongest were sampled'
-  )
+  w.log(f'features/{name}: {census.sentence(known)} on {tokens:,} tokens')
 
 
 def _pass(

@@ -160,7 +160,7 @@ def features_batch(
   key = jax.eval_shape(lambda: jax.random.key(0))
   one, over = SPECS.replicated, meshes.tokens_spec(B)
   return ahead.compile_chunk(
-    collect.make_step(forward, Dot(dtype), c.active_per_token, room),
+    collect.make_step(forward, Dot(dtype), room),
     meshes.like(mesh, lambda: collect.fresh(F, 2 * c.top)),
     lm,
     meshes.like(mesh, lambda: sae_lib.init(jax.random.key(0), A, F)),

@@ -1,0 +1,119 @@
+"""A random sample of what is active in f_NF, found in one pass over it.
+
+Every activation has a priority, a random number that depends on its row and its
+feature alone: an activation is drawn if its priority is below a threshold of
+its feature. So no random numbers are held for f_NF, and every mesh draws the
+same. What is drawn is rare, and found by the blocks of rows that hold some.
+"""
+
+import math
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from monosem_jax.mesh import f_spec, per_device, spread
+
+# Bits of a priority. float32 holds so many exactly.
+_BITS = 24
+# Rows of a block of a feature.
+_BLOCK = 32
+
+
+@flax.struct.dataclass
+class Drawn:
+  """Activations by device of the mesh, X, each with room for M of them.
+
+  Attributes:
+    row_XM, feature_XM, value_XM: of an activation.
+    priority_XM: its own. Among a feature's, those of the lowest are a sample
+      without replacement.
+    count_X: drawn by the device. Entries behind the first so many mean nothing;
+      what is more than M found no room, and is then counted in part.
+  """
+
+  row_XM: jax.Array
+  feature_XM: jax.Array
+  value_XM: jax.Array
+  priority_XM: jax.Array
+  count_X: jax.Array
+
+
+def draw(
+  f_NF: jax.Array, keep_F: jax.Array, key: jax.Array, room: int
+) -> Drawn:
+  """Draws each activation of feature i with probability keep_F[i].
+
+  Args:
+    f_NF: features of rows, spread as `mesh.f_spec` says.
+    keep_F: probabilities, of a resolution of 2^-24.
+    key: of this batch.
+    room: M.
+  """
+  N, F = f_NF.shape
+  at = f_spec(N)
+  by_row, by_feature, device = spread(at)
+  row_key, feature_key = jax.random.split(key)
+  found = per_device(
+    lambda *x: _of_device(*x, room),
+    (at, by_row, by_row, by_feature, by_feature, by_feature),
+    (device,) * 5,
+  )(
+    f_NF,
+    jnp.arange(N, dtype=jnp.int32),
+    jax.random.bits(row_key, (N,)),
+    jnp.arange(F, dtype=jnp.int32),
+    jax.random.bits(feature_key, (F,)),
+    jnp.round(keep_F * 2**_BITS).astype(jnp.int32),
+  )
+  return Drawn(*found)
+
+
+def priority(row: jax.Array, feature: jax.Array) -> jax.Array:
+  """Of an activation, from random bits of its row and of its feature.
+
+  The finalizer of MurmurHash3 (https://github.com/aappleby/smhasher), which
+  turns any bit with half of the others.
+
+  Args:
+    row, feature: uint32.
+
+  Returns:
+    int32, uniform below 2^24.
+  """
+  x = row ^ feature
+  x = (x ^ x >> 16) * jnp.uint32(0x85EBCA6B)
+  x = (x ^ x >> 13) * jnp.uint32(0xC2B2AE35)
+  return ((x ^ x >> 16) >> 32 - _BITS).astype(jnp.int32)
+
+
+def _of_device(f_nf, row_n, bits_n, feature_f, bits_f, below_f, room):
+  """`draw` on what a device holds of f_NF."""
+  n, f = f_nf.shape
+  k = math.gcd(n, _BLOCK)
+  drawn_nf = (f_nf > 0) & (priority(bits_n[:, None], bits_f) < below_f)
+  block_m, blocks = _first(drawn_nf.reshape(-1, k, f).any(1), room)
+  # Only these are looked at once more.
+  of_m, at_m = jnp.divmod(block_m, f)
+  in_blocks = lambda x_n: x_n.reshape(-1, k)[of_m]
+  f_mk = f_nf.reshape(-1, k, f)[of_m, :, at_m]
+  priority_mk = priority(in_blocks(bits_n), bits_f[at_m][:, None])
+  there_m1 = jnp.arange(room)[:, None] < blocks
+  drawn_mk = there_m1 & (f_mk > 0) & (priority_mk < below_f[at_m][:, None])
+  own_m, count = _first(drawn_mk, room)
+  take = lambda x_mk: x_mk.reshape(-1)[own_m][None]
+  return (
+    take(in_blocks(row_n)),
+    feature_f[at_m][own_m // k][None],
+    take(f_mk),
+    take(priority_mk),
+    # Of a block that found no room, at least one.
+    (count + jnp.maximum(blocks - room, 0))[None],
+  )
+
+
+def _first(true_X: jax.Array, room: int) -> tuple[jax.Array, jax.Array]:
+  """The flat numbers of the first `room` that are true; how many there are."""
+  until_X = jnp.cumsum(true_X.reshape(-1), dtype=jnp.int32)
+  at_m = jnp.searchsorted(until_X, jnp.arange(room), side='right')
+  return jnp.minimum(at_m, true_X.size - 1), until_X[-1]
