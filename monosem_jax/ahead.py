@@ -13,7 +13,7 @@ import jax
 from jax.sharding import NamedSharding
 
 from monosem_jax import hosts, settings
-from monosem_jax.cost import Phases, bytes_text, flops_text, hardware, total
+from monosem_jax.cost import bytes_text, flops_text, hardware
 from monosem_jax.mesh import SPECS
 from monosem_jax.workdir import Workdir
 
@@ -99,25 +99,21 @@ def compile_chunk(chunk: Callable, state: Any, *args: Any) -> Program:
 
 
 def announce(
-  program: Program, phases: Phases, steps: int, log: Callable[[str], None]
+  program: Program, flops: float, steps: int, log: Callable[[str], None]
 ) -> None:
   """Says what a program is and costs, before its first step.
 
   Args:
     program: the compiled chunk.
-    phases: what a device does in it.
+    flops: of its matrix products, on each device.
     steps: training steps of it.
     log: takes the lines.
   """
-  work = total(phases)
-  step = work * (1 / steps)
   cached = ' (from the cache)' if program.cached else ''
-  sent = f', {bytes_text(work.sent)} to other devices' if work.sent else ''
   log(f'compiled in {program.seconds:.1f} s{cached}; {program.memory()}')
   log(
-    f'a chunk, per device: {flops_text(work.flops)}, '
-    f'{bytes_text(work.traffic)} of memory traffic{sent}; a step: '
-    f'{flops_text(step.flops)}, {bytes_text(step.traffic)}'
+    f'a chunk, per device: {flops_text(flops)} of matrix products; a step: '
+    f'{flops_text(flops / steps)}'
   )
 
 

@@ -21,7 +21,6 @@ from monosem_jax.cost import (
   dictionary,
   flops_text,
   told,
-  total,
   transformer,
 )
 from monosem_jax.files import read_json
@@ -53,9 +52,10 @@ def describe(w: Workdir, target: Target | None = None) -> str:
     programs.transformer_mesh(w.config, model, devices)
     programs.stream_mesh(w.config, names, devices)
   store = w.store / 'manifest.json'
-  contexts = (
-    read_json(store)['splits']['train']['contexts'] if store.exists() else None
-  )
+  splits = read_json(store)['splits'] if store.exists() else {}
+  contexts = splits['train']['contexts'] if splits else None
+  split = w.config.features.split
+  described = splits[split]['contexts'] if splits else None
   lines = [
     json.dumps(configs.as_dict(w.config), indent=1),
     '',
@@ -71,7 +71,7 @@ def describe(w: Workdir, target: Target | None = None) -> str:
       lines += ['', *_transformer(w.config, model, contexts, mesh, target)]
       if names:
         lines += ['', *_stream(w.config, names, model, contexts, mesh, target)]
-        lines += _features(w.config, names, model, contexts, mesh, target)
+        lines += _features(w.config, names, model, described, mesh, target)
   return '\n'.join(lines)
 
 
@@ -88,14 +88,14 @@ def _transformer(
   V, T = config.tokenizer.vocab_size, config.text.context
   seen = c.steps * c.batch_size
   memory = transformer.memory(c, V, T, Devices(**mesh.shape))
-  work = total(programs.transformer_phases(c, mesh, V, T))
+  flops = programs.transformer_flops(c, mesh, V, T)
   _say(f'compiling lm/{name}')
   state = programs.transformer_state(c, mesh, V, T)
   program = programs.transformer_chunk(c, mesh, state, T)
   return [
     f'lm/{name}: {transformer.parameters(c, V, T):,} parameters, {c.steps:,} '
     f'steps of {c.batch_size} contexts of {T} tokens, '
-    f'{flops_text(work.flops / c.steps_per_chunk)} each',
+    f'{flops_text(flops / c.steps_per_chunk)} each',
     f'  tokens to be seen: {seen * T:,}' + _epochs(seen, contexts),
     f'  memory per device: {_list(memory)}',
     f'  all in all: {bytes_text(sum(memory.values()))}; {program.memory()}',
@@ -106,13 +106,42 @@ def _transformer(
         steps=c.steps_per_chunk,
         units=c.steps_per_chunk * c.batch_size * T,
         unit='tokens',
-        flops=work.flops,
+        flops=flops,
         calls=c.steps / c.steps_per_chunk,
         dtype=compute_dtype(c.precision).name,
       ),
       mesh,
     ),
   ]
+
+
+def stream_program(
+  config: settings.Config, model: str, names: list[str], mesh: Mesh
+) -> tuple[ahead.Program, dictionary.Sweep, told.Call]:
+  """Compiles a chunk of a model's dictionaries on the mesh in force.
+
+  Returns:
+    The program; the dictionaries, as their cost depends on them; what a call
+    does.
+  """
+  c, V, T = config.stream, config.tokenizer.vocab_size, config.text.context
+  sweep = programs.sweep(config, model, names, mesh, V, T)
+  steps = [config.dictionaries[name].resampling.steps for name in names]
+  due = math.gcd(sweep.steps, *(step for own in steps for step in own))
+  _say(f'compiling sae/{model}: {", ".join(map(run_name, names))}')
+  state = programs.stream_state(config, model, names, mesh)
+  lm = programs.transformer_state(config.models[model], mesh, V, T).model
+  program = programs.stream_chunk(config, names, mesh, state, lm, T)
+  call = told.Call(
+    steps=sweep.steps,
+    units=sweep.rows,
+    unit='activations',
+    flops=dictionary.chunk_flops(sweep),
+    asked=sweep.steps // due,
+    calls=c.steps / sweep.steps,
+    dtype=compute_dtype(c.precision).name,
+  )
+  return program, sweep, call
 
 
 def _stream(
@@ -123,28 +152,21 @@ def _stream(
   mesh: Mesh,
   target: Target | None,
 ) -> list[str]:
-  c, V, T = config.stream, config.tokenizer.vocab_size, config.text.context
+  c, T = config.stream, config.text.context
   P = c.positions_per_context
-  sweep = programs.sweep(config, model, names, mesh, V, T)
-  steps = [config.dictionaries[name].resampling.steps for name in names]
-  due = math.gcd(sweep.steps, *(step for own in steps for step in own))
+  program, sweep, call = stream_program(config, model, names, mesh)
   seen = c.steps * c.batch_size // P
-  work = total(dictionary.chunk(sweep))
   lines = [
     f'sae: {c.steps:,} steps of {c.batch_size:,} activations of width '
     f'{sweep.A}, in {c.steps // sweep.steps:,} chunks of {sweep.steps} steps',
     f'  a chunk: {c.contexts_per_chunk:,} contexts x {P} positions = '
-    f'{sweep.rows:,} activations, {flops_text(work.flops)}',
+    f'{sweep.rows:,} activations, {flops_text(call.flops)}',
     f'  activations to be seen: {c.steps * c.batch_size:,} from {seen:,} '
     f'contexts' + _epochs(seen, contexts),
   ]
   if contexts is not None:
     unique = min(seen, contexts * (T // P)) * P
     lines.append(f'  unique activations: {unique:,}')
-  _say(f'compiling sae/{model}: {", ".join(map(run_name, names))}')
-  state = programs.stream_state(config, model, names, mesh)
-  lm = programs.transformer_state(config.models[model], mesh, V, T).model
-  program = programs.stream_chunk(config, names, mesh, state, lm, T)
   return [
     *lines,
     f'  memory per device: {_list(dictionary.stream_memory(sweep))}; and of '
@@ -153,20 +175,7 @@ def _stream(
     f'  all in all: {bytes_text(dictionary.chunk_memory(sweep))} (one '
     f'{"stack" if c.stack == "vmap" else "dictionary"} steps at a time); '
     f'{program.memory()}',
-    *_told(
-      target,
-      program,
-      told.Call(
-        steps=sweep.steps,
-        units=sweep.rows,
-        unit='activations',
-        flops=work.flops,
-        asked=sweep.steps // due,
-        calls=c.steps / sweep.steps,
-        dtype=compute_dtype(c.precision).name,
-      ),
-      mesh,
-    ),
+    *_told(target, program, call, mesh),
   ]
 
 
@@ -215,18 +224,21 @@ def _features(
   return lines
 
 
+def tell(
+  target: Target, program: ahead.Program, call: told.Call, mesh: Mesh
+) -> told.Told:
+  """What the target's compiler tells of a program."""
+  memory = program.arguments + program.temporaries
+  text = program.call.as_text()
+  return told.tell(text, memory, call, target.hardware, mesh.shape)
+
+
 def _told(
   target: Target | None, program: ahead.Program, call: told.Call, mesh: Mesh
 ) -> list[str]:
   if target is None:
     return []
-  return told.lines(
-    program.call.as_text(),
-    program.arguments + program.temporaries,
-    call,
-    target.hardware,
-    mesh.shape,
-  )
+  return told.lines(tell(target, program, call, mesh))
 
 
 def _table(

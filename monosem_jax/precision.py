@@ -1,6 +1,8 @@
 """Matrix products in a chosen dtype that accumulate in float32."""
 
 import dataclasses
+import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -45,9 +47,38 @@ class Dot:
   def _einsum(self, spec, operands, *, rounded: bool) -> jax.Array:
     with jax.numpy_dtype_promotion('standard'):  # operands may differ
       wide = jnp.result_type(jnp.float32, *operands)
-    dtype = wide if wide == jnp.float64 else self.dtype
-    return jnp.einsum(
-      spec,
-      *(x.astype(dtype) for x in operands),
-      preferred_element_type=dtype if rounded else wide,
-    )
+    if wide in (jnp.float64, self.dtype):
+      return jnp.einsum(spec, *(x.astype(wide) for x in operands))
+    result = self.dtype if rounded else wide
+    return _narrow(spec, self.dtype, result, *operands)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def _narrow(spec, dtype, result, x, y):
+  """An einsum of two operands, cast to `dtype`, with its gradient written out.
+
+  Left to jax, the gradient's own products would take what comes back as wide as
+  `result`: on a GPU they would be of float32. What they lead to, the gradients
+  of weights among it, would be rounded to `dtype`.
+  """
+  x, y = x.astype(dtype), y.astype(dtype)
+  if meshes.platform() == 'cpu':
+    # The same numbers: XLA for CPUs lacks some products of bfloat16 (jax 0.10).
+    x, y = x.astype(jnp.float32), y.astype(jnp.float32)
+    return jnp.einsum(spec, x, y).astype(result)
+  return jnp.einsum(spec, x, y, preferred_element_type=result)
+
+
+def _narrow_fwd(spec, dtype, result, x, y):
+  return _narrow(spec, dtype, result, x, y), (x, y)
+
+
+def _narrow_bwd(spec, dtype, result, operands, g):
+  x, y = operands
+  of_x, of_y, out = re.split(',|->', spec)
+  dx = _narrow(f'{out},{of_y}->{of_x}', dtype, jnp.float32, g, y)
+  dy = _narrow(f'{of_x},{out}->{of_y}', dtype, jnp.float32, x, g)
+  return dx.astype(x.dtype), dy.astype(y.dtype)
+
+
+_narrow.defvjp(_narrow_fwd, _narrow_bwd)

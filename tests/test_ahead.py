@@ -53,10 +53,10 @@ def test_the_chunk_is_compiled_once_and_announced_before_its_first_step(
     r'arguments [\d.]+ KiB, temporaries [\d.]+ [KM]iB',
     first,
   )
-  size = r'[\d.]+ [KM]iB'
+  flops = r'[\d.]+ [KM]FLOP'
   assert re.fullmatch(
-    rf'{stage}/A: a chunk, per device: [\d.]+ [KM]FLOP, {size} of memory '
-    rf'traffic, {size} to other devices; a step: [\d.]+ [KM]FLOP, {size}',
+    rf'{stage}/A: a chunk, per device: {flops} of matrix products; a step: '
+    rf'{flops}',
     second,
   )
   assert any('steps are done' in line for line in lines[: said[0]])

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from monosem_jax.cost import hlo, told
+from monosem_jax.cost import told
 from monosem_jax.cost.hardware import H100, TPU_V5E
 
 # A loop of 5 steps: a product, a sum over devices, and a branch that resamples.
@@ -63,37 +63,40 @@ MOVED = 4 * (1000 * 512 + 512 * 2000 + 1000 * 2000)
 SENT = 2 * 3 / 4 * 4 * 1000 * 2000
 
 
-def phases(hardware):
-  return told.phases(hlo.parse(TEXT), hardware, told.PHASES, MESH, 'bfloat16')
+CALL = told.Call(
+  steps=5,
+  units=5_000,
+  unit='activations',
+  flops=5 * PRODUCT,
+  calls=1_000,
+  dtype='bfloat16',
+  asked=5,
+)
+
+
+def tell(hardware=TPU_V5E, memory=10e9) -> told.Told:
+  return told.tell(TEXT, memory, CALL, hardware, MESH)
 
 
 def test_on_a_tpu_time_is_its_compilers_cycles():
-  found = phases(TPU_V5E)
-  assert found['train'].seconds == pytest.approx(5 * 15_000 / 1.5e9)
-  assert found['train'].sending == pytest.approx(5 * SENT / 200e9)
-  assert found['resample'].seconds == pytest.approx(5 * 3_000 / 1.5e9)
+  found = tell()
+  assert found.phases.keys() == {'train'}
+  assert found.whole.seconds == pytest.approx(5 * 15_000 / 1.5e9)
+  assert found.whole.sending == pytest.approx(5 * SENT / 200e9)
+  assert found.resampling.seconds == pytest.approx(3_000 / 1.5e9)
 
 
 def test_on_a_gpu_a_kernel_waits_for_products_or_for_memory():
-  found = phases(H100)
+  found = tell(H100)
   assert MOVED / 3.35e12 > PRODUCT / 989.5e12
-  assert found['train'].seconds == pytest.approx(5 * MOVED / 3.35e12)
-  assert found['train'].traffic == 5 * (MOVED + 1)  # and the predicate
+  assert found.whole.seconds == pytest.approx(5 * MOVED / 3.35e12)
+  assert found.whole.traffic == 5 * (MOVED + 1)  # and the predicate
   slow = dataclasses.replace(H100, bfloat16=1e12)
-  assert phases(slow)['train'].seconds == pytest.approx(5 * PRODUCT / 1e12)
+  assert tell(slow).whole.seconds == pytest.approx(5 * PRODUCT / 1e12)
 
 
 def lines(memory: float) -> str:
-  call = told.Call(
-    steps=5,
-    units=5_000,
-    unit='activations',
-    flops=5 * PRODUCT,
-    calls=1_000,
-    dtype='bfloat16',
-    asked=5,
-  )
-  return '\n'.join(told.lines(TEXT, memory, call, TPU_V5E, MESH))
+  return '\n'.join(told.lines(tell(memory=memory)))
 
 
 def test_what_is_printed_adds_up():

@@ -140,3 +140,25 @@ def test_a_rounded_product_is_the_exact_one_rounded_once(dtype):
   want_NF = jnp.asarray(x_NA @ w_AF, dtype)
   assert not (np.asarray(want_NF, int) == x_NA @ w_AF).all() or dtype[0] == 'f'
   np.testing.assert_array_equal(got_NF, want_NF)
+
+
+def test_the_gradient_of_a_product_in_bfloat16_is_of_bfloat16_products():
+  # Against NumPy, on operands rounded first: sums are wide, and so is what
+  # comes out, for weights in float32.
+  rng = np.random.default_rng(0)
+  x_NA, W_AF, g_NF = (
+    rng.normal(size=shape).astype(np.float32)
+    for shape in ((24, 40), (40, 56), (24, 56))
+  )
+  dot = Dot(jnp.dtype(jnp.bfloat16))
+  out_NF, pull = jax.vjp(lambda x, W: dot('na,af->nf', x, W), x_NA, W_AF)
+  dx_NA, dW_AF = pull(jnp.asarray(g_NF))
+  rounded = lambda x: np.asarray(x.astype(jnp.bfloat16), np.float64)
+  x_NA, W_AF, g_NF = map(rounded, (x_NA, W_AF, g_NF))
+  for got, want in (
+    (out_NF, x_NA @ W_AF),
+    (dx_NA, g_NF @ W_AF.T),
+    (dW_AF, x_NA.T @ g_NF),
+  ):
+    assert got.dtype == jnp.float32
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)

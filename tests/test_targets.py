@@ -68,17 +68,18 @@ def compilers() -> str:
 
 needs_compilers = pytest.mark.skipif(bool(compilers()), reason=compilers())
 
-# Compiles the two chunks of tiny.py for a target, in a process of its own, and
-# prints what is asked of them below.
+# Compiles the two chunks of tiny.py and its features pass for a target, in a
+# process of its own, and prints what is asked of them below.
 LOOK = """
 import json, re, sys
 import jax
 from monosem_jax import config as configs, mesh as meshes, targets
-from monosem_jax.cost import collectives, hlo, runs as running, told
+from monosem_jax.cost import Devices, collectives, dictionary, hlo
+from monosem_jax.cost import runs as running, told, transformer
 from monosem_jax.stages import programs
 
-name, *overrides = sys.argv[1:]
-config = configs.load('configs/tiny.py', overrides)
+name, config, *overrides = sys.argv[1:]
+config = configs.load(f'configs/{config}.py', overrides)
 target = targets.find(name)
 mesh = meshes.make_mesh(config.mesh, target.devices)
 V, T = config.tokenizer.vocab_size, config.text.context
@@ -86,12 +87,30 @@ found = {'platform': target.devices[0].platform}
 with jax.set_mesh(mesh):
   lm = programs.transformer_state(config.models['A'], mesh, V, T)
   state = programs.stream_state(config, 'A', ['A1'], mesh)
-  for kind, held, made in (
-    ('lm', lm, programs.transformer_chunk(config.models['A'], mesh, lm, T)),
+  c, d = config.models['A'], config.dictionaries['A1']
+  sweep = programs.sweep(config, 'A', ['A1'], mesh, V, T)
+  lm_memory = transformer.memory(c, V, T, Devices(**mesh.shape))
+  for kind, held, memory, made in (
+    (
+      'lm',
+      lm,
+      sum(lm_memory.values()),
+      programs.transformer_chunk(c, mesh, lm, T),
+    ),
     (
       'sae',
       state,
+      dictionary.chunk_memory(sweep),
       programs.stream_chunk(config, ['A1'], mesh, state, lm.model, T),
+    ),
+    (
+      'features',
+      [],
+      0,
+      programs.features_batch(
+        config.features, mesh, lm.model, sweep.A, d.features, T,
+        jax.numpy.dtype('bfloat16'),
+      ),
     ),
   ):
     text = made.call.as_text()
@@ -101,11 +120,18 @@ with jax.set_mesh(mesh):
       'arrays': len(jax.tree.leaves(held)),
       'aliased': read.aliased,
       'memory': made.arguments + made.temporaries,
+      'analytic': memory,
       'dtypes': sorted(set(re.findall(r'\\b([a-z]+\\d+)\\[', text))),
       'host': [
         r.instruction.opcode for r in runs
         if re.match('infeed|outfeed|send|recv', r.instruction.opcode)
         or 'callback' in r.instruction.text
+      ],
+      'products': [
+        [c.instructions[o].arrays[0].dtype for o in i.operands]
+        for c in read.computations.values()
+        for i in c.instructions.values()
+        if i.opcode in ('dot', 'convolution')
       ],
       'phases': sorted({r.phase for r in runs}),
       'copied': [
@@ -138,8 +164,9 @@ def python(*argv: str) -> str:
 
 
 @functools.cache
-def look(target: str, *overrides: str) -> dict:
-  return json.loads(python('-c', LOOK, target, *overrides).splitlines()[-1])
+def look(target: str, *overrides: str, config: str = 'tiny') -> dict:
+  said = python('-c', LOOK, target, config, *overrides)
+  return json.loads(said.splitlines()[-1])
 
 
 @pytest.mark.slow
@@ -147,14 +174,18 @@ def look(target: str, *overrides: str) -> dict:
 @pytest.mark.parametrize('target', ['v5e:2x2', 'v5p:2x2x1', 'h100:4'])
 def test_chunks_compile_for_the_chip(target):
   found = look(target, 'mesh.data=2', 'mesh.feature=2')
-  for kind in ('lm', 'sae'):
+  for kind in ('lm', 'sae', 'features'):
     own = found[kind]
-    # The whole state stays where it lies; nothing is double, or asks the host.
-    assert own['aliased'] == own['arrays']
-    assert 'f64' not in own['dtypes'] and 'bf16' in own['dtypes']
+    # Nothing is double, or asks the host; all products are narrow.
+    assert 'f64' not in own['dtypes']
     assert own['host'] == []
+    assert len(own['products']) >= 6
+    assert {dtype for pair in own['products'] for dtype in pair} == {'bf16'}
     assert own['bytes'] > 0
     assert (own['cycles'] > 0) == target.startswith('v')
+  for kind in ('lm', 'sae'):
+    # The whole state stays where it lies.
+    assert found[kind]['aliased'] == found[kind]['arrays']
   assert {'forward', 'train', 'resample'} <= set(found['sae']['phases'])
 
 
@@ -174,6 +205,33 @@ def test_a_step_sums_over_devices_and_gathers_nothing_large(target):
   assert along['feature',] == pytest.approx(4 * A * rows, rel=0.05)
   gradient = 4 * (2 * A * F + 2 * F + A)
   assert along['data',] == pytest.approx(gradient, rel=0.05)
+
+
+@pytest.mark.slow
+@needs_compilers
+@pytest.mark.parametrize('target', ['v5e:2x2', 'h100:4'])
+def test_the_features_pass_sends_no_features_of_tokens(target):
+  found = look(target, 'mesh.data=2', 'mesh.feature=2')['features']
+  # Activations, in bfloat16, are gathered over the devices that share the
+  # features, and what was sampled over all; f_NF would be a megabyte.
+  tokens, A, F = 16 * 64, 128, 256
+  sizes = [size for *_, size, _ in found['collectives']]
+  assert 2 * (tokens // 2) * A in sizes
+  assert max(sizes) < 4 * tokens * F / 2
+  assert not any(
+    kind == 'all-reduce' and size > 4 * F
+    for kind, _, _, size, _ in found['collectives']
+  )
+
+
+@pytest.mark.slow
+@needs_compilers
+@pytest.mark.parametrize('target', ['v5e:1x1', 'h100:1'])
+def test_a1_takes_no_more_memory_than_shapes_say(target):
+  found = look(target, config='a1')
+  for kind in ('lm', 'sae'):
+    assert found[kind]['memory'] < 1.25 * found[kind]['analytic']
+    assert found[kind]['analytic'] > 1e9
 
 
 @pytest.mark.slow
@@ -201,6 +259,7 @@ def test_a_dry_run_tells_of_a_slice():
     *('--config=configs/tiny.py', '--target=v5e:2x2', *TINY),
   )
   assert 'mesh: 2 data x 2 feature, TPU v5e' in out
-  assert out.count("TPU v5e, compiler's estimates: ") == 2
-  assert out.count(': fits') == 2
+  # The transformer, its dictionary, and the pass over its features.
+  assert out.count("TPU v5e, compiler's estimates: ") == 3
+  assert out.count(': fits') == 3
   assert 'all-reduce along data' in out and 'activations/s, MFU' in out

@@ -1,18 +1,13 @@
-"""What the program computes, moves and holds on each device, from settings.
+"""What the program computes and holds on each device, from its settings.
 
 Pure arithmetic on shapes: no array is made and no jax is imported. FLOPs are
 those of matrix products, 2 per multiply-add, and only such as the result needs
-("model FLOPs"); element by element work shows up as memory traffic.
-
-Traffic is a model of XLA's fusions on an accelerator: a product reads both
-operands and writes its result, what is done to the result element by element is
-another pass over it, and nothing stays in a cache between the two.
-On a CPU whose cache holds a micro-batch it is an upper bound.
+("model FLOPs"). What is moved and sent is not told here but read from compiled
+programs: `hlo`, `runs`, `collectives`, `told`.
 """
 
 import dataclasses
 import math
-from collections.abc import Mapping
 
 # Bytes of the numbers that weights, moments, gradients and results are.
 F32 = 4
@@ -28,49 +23,6 @@ class Devices:
   @property
   def count(self) -> int:
     return self.data * self.feature
-
-
-@dataclasses.dataclass(frozen=True)
-class Work:
-  """What one device does.
-
-  Attributes:
-    flops: of matrix products, 2 per multiply-add.
-    traffic: bytes read from and written to the device's memory.
-    sent: bytes sent to other devices, as many as are received.
-  """
-
-  flops: float = 0.0
-  traffic: float = 0.0
-  sent: float = 0.0
-
-  def __add__(self, other: 'Work') -> 'Work':
-    return Work(
-      self.flops + other.flops,
-      self.traffic + other.traffic,
-      self.sent + other.sent,
-    )
-
-  def __mul__(self, n: float) -> 'Work':
-    return Work(n * self.flops, n * self.traffic, n * self.sent)
-
-
-# Work by the name of its phase. Phases run one after the other.
-Phases = Mapping[str, Work]
-
-
-def total(phases: Phases) -> Work:
-  return sum(phases.values(), Work())
-
-
-def all_reduce(size: float, n: int) -> float:
-  """Bytes each of n devices sends to sum an array of `size` bytes in a ring."""
-  return 2 * size * (n - 1) / n
-
-
-def all_gather(size: float, n: int) -> float:
-  """Bytes each of n devices sends to gather an array of `size` in a ring."""
-  return size * (n - 1) / n
 
 
 def bytes_text(n: float) -> str:

@@ -3,15 +3,7 @@
 import dataclasses
 
 from monosem_jax import settings
-from monosem_jax.cost import (
-  F32,
-  Devices,
-  Phases,
-  Work,
-  all_gather,
-  all_reduce,
-  transformer,
-)
+from monosem_jax.cost import F32, Devices, transformer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,12 +43,6 @@ class Sweep:
     """S: training steps of a chunk."""
     return self.rows // self.stream.batch_size
 
-  @property
-  def micro_batches(self) -> int:
-    """M: of a training batch."""
-    c = self.stream
-    return c.batch_size // (c.micro_batch or c.batch_size)
-
 
 def parameters(A: int, F: int) -> int:
   """Weights of a dictionary of F features over activations of width A."""
@@ -77,120 +63,15 @@ def flops(d: settings.Dictionary, A: int) -> int:
   return 2 * A * d.features + 8 * A * min(rest, d.features)
 
 
-def step(s: Sweep, d: settings.Dictionary) -> Phases:
-  """A training step of one dictionary.
+def chunk_flops(s: Sweep) -> float:
+  """FLOPs of a chunk on each device: the forward pass, and all steps.
 
-  The reconstruction is summed over `feature` for every micro-batch, and the
-  gradient over `data`: for every micro-batch, too, on the dense path (inside
-  the loop that adds them up), once on the sparse one.
+  Resamplings come on top: most chunks have none.
   """
-  A, F, item, M = s.A, d.features, s.item, s.micro_batches
-  rows = s.stream.batch_size / s.devices.data
-  matrices = 2 * A * F / s.devices.feature
-  P = matrices + F / s.devices.feature + A
-  f = rows * F / s.devices.feature
-  sparse = d.sparse == 'always'
-  gradient_sums = 1 if sparse else M
-  # Passes over both matrices. Paper: two over the decoder free its gradient of
-  # the part along the rows, three give these their norm back. April: two make
-  # the standard form, three bring its gradient back.
-  recipe = 5 if d.recipe == 'april' else 2.5
-  if sparse:
-    # An entry: two rows of the decoder are read, two rows of gradients read
-    # and written, and the same again of what the entries are added to.
-    entries = rows * min(d.sparse_active, F)
-    of_features = Work(traffic=f * 5 * F32 + entries * 10 * A * F32)
-  else:
-    # The result of encode is read, biased and written as an operand, and so is
-    # its gradient, which is masked by the former.
-    of_features = Work(traffic=f * 5 * item)
-  return {
-    # A row is gathered, scaled, and stays in float32 for the error.
-    'gather': Work(traffic=rows * A * (item + F32)),
-    'products': Work(
-      flops=flops(d, A) * rows / s.devices.feature,
-      # Of f: two results, as operands are written, and three operands. Of the
-      # rows: themselves twice, their reconstruction, and its gradient twice.
-      traffic=f * (F32 if sparse else 5 * item)
-      + rows * A * (4 * item + F32)
-      + M * matrices * (item / 2 if sparse else 1.5 * item + F32),
-    ),
-    'elementwise': of_features
-    + Work(
-      traffic=rows * A * 4 * F32 + (0 if sparse else M * 3 * F32 * P),
-    ),
-    'sums': Work(
-      sent=all_reduce(F32 * A * rows, s.devices.feature)
-      + gradient_sums
-      * all_reduce(F32 * (P + F / s.devices.feature), s.devices.data)
-    ),
-    # Adam reads weights, gradient and two moments and writes three of them; a
-    # clip reads the gradient once more.
-    'optimizer': Work(
-      traffic=F32 * (7 + bool(d.clip_norm)) * P + F32 * recipe * matrices
-    ),
-  }
-
-
-def resampling(s: Sweep, d: settings.Dictionary) -> Work:
-  """A resampling of one dictionary: the loss of the candidates, new features.
-
-  Each device looks for the new features' inputs in its own rows; these are
-  summed.
-  """
-  A, candidates = s.A, d.resampling.candidates
-  rows = candidates / s.devices.data
-  f = rows * d.features / s.devices.feature
-  matrices = 2 * A * d.features / s.devices.feature
-  work = Work(
-    flops=4 * A * f,
-    traffic=f * (3 * F32 + 2 * s.item) + 13 * F32 * matrices,
-    sent=all_reduce(F32 * A * rows, s.devices.feature)
-    + all_gather(F32 * candidates, s.devices.data)
-    + all_reduce(F32 * A * d.features, s.devices.data),
-  )
-  if d.resampling.placement == 'paper':
-    return work
-  # The inputs are reconstructed, on all devices along `data` alike, and the new
-  # encoder is tried on a batch, whose products are sorted.
-  f = d.features * d.features / s.devices.feature
-  tried = s.stream.batch_size * d.features / s.devices.feature
-  return work + Work(
-    flops=4 * A * f + 2 * A * tried / s.devices.data,
-    traffic=(f + 4 * tried) * (3 * F32 + 2 * s.item),
-    sent=all_reduce(F32 * A * d.features, s.devices.feature)
-    + all_gather(F32 * tried, s.devices.data),
-  )
-
-
-def chunk(s: Sweep) -> Phases:
-  """A chunk: the forward pass, the rows, and the steps of all dictionaries.
-
-  Resamplings come on top, see `resampling`: most chunks have none.
-  """
-  c = s.stream
-  tokens = c.contexts_per_chunk * s.T / s.devices.count
-  rows = s.rows / s.devices.data
-  products, elementwise = transformer.layer_traffic(s.model, s.T, s.item)
-  layers = s.model.site_layer + 1
-  # Positions and rows are put into a drawn order by sorting keys: some twenty
-  # passes over these and what they bring along.
-  sorted_keys = c.contexts_per_chunk * s.T / s.devices.data + rows
-  phases = {
-    'forward': Work(
-      flops=transformer.site_flops(s.model, s.T) * tokens,
-      traffic=layers * products * tokens,
-    ),
-    'forward, elementwise': Work(traffic=layers * elementwise * tokens),
-    'shuffle': Work(
-      traffic=3 * s.item * s.A * rows + 20 * 8 * sorted_keys,
-      sent=all_gather(s.item * s.A * rows, s.devices.feature),
-    ),
-  }
-  for d in (d for stack in s.stacks for d in stack):
-    for name, work in step(s, d).items():
-      phases[name] = phases.get(name, Work()) + work * s.steps
-  return phases
+  tokens = s.stream.contexts_per_chunk * s.T / s.devices.count
+  rows = s.rows / s.devices.count
+  step = sum(flops(d, s.A) for stack in s.stacks for d in stack)
+  return transformer.site_flops(s.model, s.T) * tokens + step * rows
 
 
 def state_memory(s: Sweep, d: settings.Dictionary) -> dict[str, float]:

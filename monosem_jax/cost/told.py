@@ -10,7 +10,7 @@ What devices send is added, at the peak of the links, as if nothing hid it.
 
 import collections
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from monosem_jax.cost import bytes_text, collectives as sending, hlo, runs
 from monosem_jax.cost.hardware import Hardware
@@ -40,43 +40,12 @@ class Phase:
       self.traffic + other.traffic,
     )
 
+  def __truediv__(self, n: float) -> 'Phase':
+    return Phase(self.seconds / n, self.sending / n, self.traffic / n)
+
   @property
   def total(self) -> float:
     return self.seconds + self.sending
-
-
-def phases(
-  program: hlo.Program,
-  hardware: Hardware,
-  names: Sequence[str],
-  mesh: Mapping[str, int],
-  dtype: str,
-) -> dict[str, Phase]:
-  """What each phase takes.
-
-  Args:
-    program: a device's.
-    hardware: what it is compiled for.
-    names: named scopes; what is in none of them is ''.
-    mesh: its axes and their sizes, in order.
-    dtype: of matrix products.
-  """
-  found: dict[str, Phase] = collections.defaultdict(Phase)
-  for run in runs.runs(program, names):
-    if not sending.is_collective(run.instruction):
-      found[run.phase] += Phase(seconds(run, hardware, dtype), 0, run.traffic)
-  for c in sending.collectives(program, names, mesh):
-    found[c.phase] += Phase(sending=c.times * c.sent / hardware.link)
-  return dict(found)
-
-
-def seconds(run: runs.Run, hardware: Hardware, dtype: str) -> float:
-  """Of an instruction, all its times together."""
-  if hardware.clock:
-    return run.cycles / hardware.clock
-  return run.times * max(
-    run.flops / hardware.peak(dtype), run.bytes / hardware.bandwidth
-  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,68 +73,134 @@ class Call:
   name: str = 'a chunk'
 
 
-def lines(
+@dataclasses.dataclass(frozen=True)
+class Told:
+  """What is told of a program.
+
+  Attributes:
+    call: what it does.
+    hardware: what it is compiled for.
+    memory: bytes that it takes on a device.
+    phases: of one call; what is in no named scope is ''.
+    resampling: of one dictionary, had it to; in no phase.
+    sent: bytes that a device sends in a call, and in how many instructions,
+      by kind of collective and the axes that it crosses.
+  """
+
+  call: Call
+  hardware: Hardware
+  memory: float
+  phases: Mapping[str, Phase]
+  resampling: Phase
+  sent: Mapping[tuple[str, tuple[str, ...]], tuple[float, int]]
+
+  @property
+  def whole(self) -> Phase:
+    """A call, without resampling."""
+    return sum(self.phases.values(), Phase())
+
+  @property
+  def rate(self) -> float:
+    """Units a second, on all devices."""
+    return self.call.units / self.whole.total
+
+  @property
+  def mfu(self) -> float:
+    """The products' share of what the device could do in that time."""
+    peak = self.hardware.peak(self.call.dtype)
+    return self.call.flops / self.whole.total / peak
+
+  @property
+  def seconds(self) -> float:
+    """All calls, without resampling."""
+    return self.call.calls * self.whole.total
+
+  @property
+  def fits(self) -> bool:
+    return self.memory <= self.hardware.memory
+
+
+def tell(
   text: str,
   memory: float,
   call: Call,
   hardware: Hardware,
   mesh: Mapping[str, int],
-) -> list[str]:
-  """What is printed of a program.
+) -> Told:
+  """Reads a compiled program.
 
   Args:
-    text: its HLO.
+    text: its HLO, a device's.
     memory: bytes that it takes on a device.
     call: what it does.
     hardware: what it is compiled for.
     mesh: its axes and their sizes, in order.
   """
   program = hlo.parse(text)
-  by = phases(program, hardware, PHASES, mesh, call.dtype)
-  resampling = by.pop('resample', Phase())
-  whole = sum(by.values(), Phase())
+  found: dict[str, Phase] = collections.defaultdict(Phase)
+  for run in runs.runs(program, PHASES):
+    if not sending.is_collective(run.instruction):
+      seconds = kernel_seconds(run, hardware, call.dtype)
+      found[run.phase] += Phase(seconds, 0, run.traffic)
+  sent = {}
+  for c in sending.collectives(program, PHASES, mesh):
+    found[c.phase] += Phase(sending=c.times * c.sent / hardware.link)
+    before, n = sent.get((c.kind, c.axes), (0.0, 0))
+    sent[c.kind, c.axes] = before + c.times * c.sent, n + 1
+  # Its branch counts as taken each time that is asked.
+  resampling = found.pop('resample', Phase())
+  return Told(
+    call, hardware, memory, dict(found), resampling / call.asked, sent
+  )
+
+
+def kernel_seconds(run: runs.Run, hardware: Hardware, dtype: str) -> float:
+  """Of an instruction, all its times together."""
+  if hardware.clock:
+    return run.cycles / hardware.clock
+  return run.times * max(
+    run.flops / hardware.peak(dtype), run.bytes / hardware.bandwidth
+  )
+
+
+def lines(told: Told) -> list[str]:
+  """What is printed of a program."""
+  call, hardware, whole = told.call, told.hardware, told.whole
   at_peak = {
     'its products': call.flops / hardware.peak(call.dtype),
     'its memory traffic': whole.traffic / hardware.bandwidth,
   }
   fits = (
     'fits'
-    if memory <= hardware.memory
-    else f'TOO MUCH by {bytes_text(memory - hardware.memory)}'
+    if told.fits
+    else f'TOO MUCH by {bytes_text(told.memory - hardware.memory)}'
   )
   shares = ', '.join(
     f'{name or "the rest"} {phase.total / whole.total:.0%}'
-    for name, phase in sorted(by.items(), key=lambda x: -x[1].total)
+    for name, phase in sorted(told.phases.items(), key=lambda x: -x[1].total)
     if phase.total >= 0.005 * whole.total
   )
-  peak = hardware.peak(call.dtype)
   found = [
-    f"  {hardware.name}, compiler's estimates: {bytes_text(memory)} of "
+    f"  {hardware.name}, compiler's estimates: {bytes_text(told.memory)} of "
     f'{bytes_text(hardware.memory)}: {fits}',
-    f'    {call.name}: {_time(whole.total)} ({shares}); at peak '
-    + ', '.join(f'{name} {_time(s)}' for name, s in at_peak.items()),
-    f'    {call.units / whole.total:,.0f} {call.unit}/s, MFU '
-    f'{call.flops / whole.total / peak:.0%}; all of them '
-    f'{_time(call.calls * whole.total)}',
+    f'    {call.name}: {time_text(whole.total)} ({shares}); at peak '
+    + ', '.join(f'{name} {time_text(s)}' for name, s in at_peak.items()),
+    f'    {told.rate:,.0f} {call.unit}/s, MFU {told.mfu:.0%}; all of them '
+    f'{time_text(told.seconds)}',
   ]
-  if resampling.total:
-    # Its branch counts as taken each time.
-    found.append(f'    a resampling: {_time(resampling.total / call.asked)}')
-  sent = collections.Counter()
-  number = collections.Counter()
-  for c in sending.collectives(program, PHASES, mesh):
-    key = c.kind, c.axes
-    sent[key] += c.times * c.sent / call.steps
-    number[key] += 1
-  found += [
-    f'    {number[key]} x {key[0]} along {" and ".join(key[1]) or "no axis"}: '
-    f'{bytes_text(n)} sent a step'
-    for key, n in sent.most_common()
+  if told.resampling.total:
+    found.append(f'    a resampling: {time_text(told.resampling.total)}')
+  return found + [
+    f'    {n} x {kind} along {" and ".join(axes) or "no axis"}: '
+    f'{bytes_text(sent / call.steps)} sent a step'
+    for (kind, axes), (sent, n) in sorted(
+      told.sent.items(), key=lambda x: -x[1][0]
+    )
   ]
-  return found
 
 
-def _time(seconds: float) -> str:
+def time_text(seconds: float) -> str:
+  """Seconds for a person: 1.5 h."""
   for unit, size in (('d', 86_400), ('h', 3_600), ('min', 60), ('s', 1)):
     if seconds >= 2 * size:
       return f'{seconds / size:.3g} {unit}'

@@ -1,7 +1,7 @@
 """The cost of training the transformer, and of its pass up to the site."""
 
 from monosem_jax import settings
-from monosem_jax.cost import F32, Devices, Phases, Work, all_reduce
+from monosem_jax.cost import F32, Devices
 
 
 def parameters(c: settings.Transformer, V: int, T: int) -> int:
@@ -30,55 +30,15 @@ def site_flops(c: settings.Transformer, T: int) -> int:
   return layers - half_mlp if c.site == 'mlp' else layers
 
 
-def layer_traffic(
-  c: settings.Transformer, T: int, item: int
-) -> tuple[float, float]:
-  """Bytes of a layer's forward pass over one token: products', the rest's."""
-  D, A, scores = c.d_model, c.d_mlp, c.n_heads * T
-  products = item * (8 * D + A + scores) + F32 * (5 * D + A + scores)
-  elementwise = F32 * (8 * D + A + 3 * scores) + item * (7 * D + A + scores)
-  return products, elementwise
-
-
-def step(
-  c: settings.Transformer, V: int, T: int, devices: Devices, item: int
-) -> Phases:
-  """A training step of the transformer.
+def step_flops(
+  c: settings.Transformer, V: int, T: int, devices: Devices
+) -> float:
+  """FLOPs of a training step on each device.
 
   The backward pass costs twice the forward pass, so a token costs 3 times
-  `flops`. The gradient is summed over all devices once per micro-batch, inside
-  the loop that adds these up.
-
-  Args:
-    c: its settings.
-    V: vocabulary.
-    T: tokens of a context.
-    devices: the mesh.
-    item: bytes of a number in a matrix product.
+  `flops`.
   """
-  tokens = c.batch_size * T / devices.count
-  P = parameters(c, V, T)
-  micro_batches = c.batch_size // (c.micro_batch or c.batch_size)
-  products, elementwise = layer_traffic(c, T, item)
-  # Logits: written, read by the loss for their maximum and their sum, read
-  # again for their gradient; that is written, and read by two products.
-  return {
-    'products': Work(
-      flops=3 * flops(c, V, T) * tokens,
-      traffic=tokens * (3 * c.n_layers * products + V * (F32 + 2 * item))
-      + micro_batches * P * (2 * item + F32),
-    ),
-    'elementwise': Work(
-      traffic=tokens * (3 * c.n_layers * elementwise + V * (3 * F32 + item))
-      + micro_batches * 3 * F32 * P
-    ),
-    'gradient sum': Work(
-      sent=micro_batches * all_reduce(F32 * P, devices.count)
-    ),
-    # Weights, gradient and two moments read, three of them written; the norm
-    # of the gradient reads it once more, and its clip writes it.
-    'optimizer': Work(traffic=10 * F32 * P),
-  }
+  return 3 * flops(c, V, T) * c.batch_size * T / devices.count
 
 
 def memory(

@@ -8,7 +8,6 @@ import numpy as np
 
 from monosem_jax import ahead, hosts, loop, mesh as meshes, report
 from monosem_jax.checkpoint import Checkpoints
-from monosem_jax.cost import total
 from monosem_jax.files import read_tensors, write_json, write_tensors
 from monosem_jax.mesh import SPECS
 from monosem_jax.metrics import Reporter
@@ -81,8 +80,8 @@ def _fit(w: Workdir, store: TokenStore, name: str) -> None:
     parameters = sum(x.size for x in jax.tree.leaves(state.model))
     w.log(f'{run}: {parameters:,} parameters; {start * S:,} steps are done')
     program = programs.transformer_chunk(c, mesh, state, T)
-    phases = programs.transformer_phases(c, mesh, store.tokenizer.vocab_size, T)
-    ahead.announce(program, phases, S, lambda line: w.log(f'{run}: {line}'))
+    flops = programs.transformer_flops(c, mesh, store.tokenizer.vocab_size, T)
+    ahead.announce(program, flops, S, lambda line: w.log(f'{run}: {line}'))
     reporter = Reporter(
       w.root,
       run,
@@ -92,7 +91,7 @@ def _fit(w: Workdir, store: TokenStore, name: str) -> None:
       units_per_chunk=S * B * T,
       unit='tok',
       summarise=_summarise,
-      flops_per_chunk=total(phases).flops * mesh.size,
+      flops_per_chunk=flops * mesh.size,
       peak_flops=ahead.peak_flops(
         w.config.runtime, compute_dtype(c.precision).name
       ),

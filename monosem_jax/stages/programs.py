@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from monosem_jax import ahead, mesh as meshes, settings
-from monosem_jax.cost import Devices, Phases, dictionary, transformer
+from monosem_jax.cost import Devices, dictionary, transformer
 from monosem_jax.dictionary import (
   sae as sae_lib,
   sparse,
@@ -106,13 +106,12 @@ def transformer_chunk(
   )
 
 
-def transformer_phases(
+def transformer_flops(
   c: settings.Transformer, mesh: Mesh, V: int, T: int
-) -> Phases:
-  """What a device does in a chunk of the transformer's training."""
-  item = compute_dtype(c.precision).itemsize
-  step = transformer.step(c, V, T, Devices(**mesh.shape), item)
-  return {name: work * c.steps_per_chunk for name, work in step.items()}
+) -> float:
+  """FLOPs of a device in a chunk of the transformer's training."""
+  step = transformer.step_flops(c, V, T, Devices(**mesh.shape))
+  return step * c.steps_per_chunk
 
 
 def stream_state(

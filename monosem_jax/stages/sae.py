@@ -17,7 +17,7 @@ from monosem_jax import (
   settings,
 )
 from monosem_jax.checkpoint import Checkpoints
-from monosem_jax.cost import dictionary as cost, total
+from monosem_jax.cost import dictionary as cost
 from monosem_jax.dictionary import (
   calibrate,
   init as dictionary_init,
@@ -113,8 +113,8 @@ def _fit(
     w.log(f'{run}: {start * S:,} of {c.steps:,} steps are done')
     T, V = store.context, store.tokenizer.vocab_size
     program = programs.stream_chunk(w.config, names, mesh, state, lm, T)
-    phases = cost.chunk(programs.sweep(w.config, model, names, mesh, V, T))
-    ahead.announce(program, phases, S, lambda line: w.log(f'{run}: {line}'))
+    flops = cost.chunk_flops(programs.sweep(w.config, model, names, mesh, V, T))
+    ahead.announce(program, flops, S, lambda line: w.log(f'{run}: {line}'))
     reporter = metrics.Reporter(
       w.root,
       run,
@@ -124,7 +124,7 @@ def _fit(
       units_per_chunk=R,
       unit='act',
       summarise=_summarise,
-      flops_per_chunk=total(phases).flops * mesh.size,
+      flops_per_chunk=flops * mesh.size,
       peak_flops=ahead.peak_flops(
         w.config.runtime, compute_dtype(c.precision).name
       ),
