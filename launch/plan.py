@@ -22,7 +22,7 @@ import jax
 from monosem_jax import config as configs, dry_run, settings, targets
 from monosem_jax.cost import bytes_text
 from monosem_jax.cost.told import Told, time_text
-from monosem_jax.errors import UserError
+from monosem_jax.errors import UserError, full_memory
 from monosem_jax.names import entries
 from monosem_jax.stages import programs
 
@@ -86,8 +86,11 @@ def main() -> None:
       own = dataclasses.replace(config, mesh=mesh)
       try:
         found.append((model, mesh, tell(own, model, names, target)))
-      except UserError as e:
-        print(f'{mesh.data} x {mesh.feature}: {e}', file=sys.stderr)
+      except (UserError, jax.errors.JaxRuntimeError) as e:
+        if not (isinstance(e, UserError) or full_memory(e)):
+          raise
+        why = full_memory(e) or e
+        print(f'{mesh.data} x {mesh.feature}: {why}', file=sys.stderr)
   # What fits first, and of that the fastest.
   found.sort(key=lambda x: (x[0], not x[2].fits, x[2].seconds))
   table = [HEADER, *(row(*x) for x in found)]

@@ -6,10 +6,11 @@ for a target that is not here, they also say how long they take (`cost.told`).
 """
 
 import dataclasses
+import functools
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import jax
 from jax.sharding import Mesh
@@ -23,6 +24,7 @@ from monosem_jax.cost import (
   told,
   transformer,
 )
+from monosem_jax.errors import full_memory
 from monosem_jax.files import read_json
 from monosem_jax.mesh import make_mesh
 from monosem_jax.names import entries, run_name, width
@@ -67,20 +69,57 @@ def describe(w: Workdir, target: Target | None = None) -> str:
   else:
     lines.append(f'tokens: {contexts:,} training contexts')
   with jax.set_mesh(mesh):
-    for model, names in entries(w.config).items():
-      lines += ['', *_transformer(w.config, model, contexts, mesh, target)]
-      if names:
-        lines += ['', *_stream(w.config, names, model, contexts, mesh, target)]
-        lines += _features(w.config, names, model, described, mesh, target)
+    for name, describe_one in _parts(w.config, contexts, described, target):
+      try:
+        found = describe_one(mesh)
+      except jax.errors.JaxRuntimeError as e:
+        # Of what cannot fit at all, the TPU compiler makes no program.
+        if not full_memory(e):
+          raise
+        found = [f'{name}: TOO MUCH: {full_memory(e)}']
+      lines += ['', *found]
   return '\n'.join(lines)
+
+
+def _parts(
+  config: settings.Config,
+  contexts: int | None,
+  described: int | None,
+  target: Target | None,
+) -> Iterator[tuple[str, Callable[[Mesh], list[str]]]]:
+  """The trainings and passes of a config, each with what describes it.
+
+  Args:
+    config: of the run.
+    contexts: of the train split, if they are known.
+    described: of the split that the features pass reads, likewise.
+    target: hardware to compile for.
+  """
+  for model, names in entries(config).items():
+    yield (
+      f'lm/{model}',
+      functools.partial(_transformer, config, model, contexts, target),
+    )
+    if names:
+      yield (
+        f'sae/{model}',
+        functools.partial(_stream, config, names, model, contexts, target),
+      )
+    sizes = {name: config.dictionaries[name].features for name in names}
+    for F in sorted(set(sizes.values())):
+      own = ', '.join(run_name(name) for name in names if sizes[name] == F)
+      yield (
+        f'features/{own}',
+        functools.partial(_features, config, own, F, model, described, target),
+      )
 
 
 def _transformer(
   config: settings.Config,
   name: str,
   contexts: int | None,
-  mesh: Mesh,
   target: Target | None,
+  mesh: Mesh,
 ) -> list[str]:
   c = config.models[name]
   if c.shuffle_of:
@@ -149,8 +188,8 @@ def _stream(
   names: list[str],
   model: str,
   contexts: int | None,
-  mesh: Mesh,
   target: Target | None,
+  mesh: Mesh,
 ) -> list[str]:
   c, T = config.stream, config.text.context
   P = c.positions_per_context
@@ -181,13 +220,14 @@ def _stream(
 
 def _features(
   config: settings.Config,
-  names: list[str],
+  own: str,
+  F: int,
   model: str,
   contexts: int | None,
-  mesh: Mesh,
   target: Target | None,
+  mesh: Mesh,
 ) -> list[str]:
-  """The pass over tokens, of dictionaries of one size at a time."""
+  """The pass over tokens, of dictionaries of one size."""
   c, m, T = config.features, config.models[model], config.text.context
   # As the stage takes them: whole batches of what there is.
   there = min(c.contexts, contexts or c.contexts)
@@ -195,33 +235,23 @@ def _features(
   c = dataclasses.replace(c, contexts=there - there % B, batch_size=B)
   A, dtype = width(m), compute_dtype(config.stream.precision)
   lm = programs.transformer_state(m, mesh, config.tokenizer.vocab_size, T).model
-  lines = []
-  sizes = {name: config.dictionaries[name].features for name in names}
-  for F in sorted(set(sizes.values())):
-    own = ', '.join(run_name(name) for name in names if sizes[name] == F)
-    _say(f'compiling features/{own}')
-    program = programs.features_batch(c, mesh, lm, A, F, T, dtype)
-    flops = (transformer.site_flops(m, T) + 2 * A * F) * B * T
-    lines += [
-      '',
-      f'features/{own}: {c.contexts * T:,} tokens, in batches of {B} contexts '
-      f'of {T} tokens, {flops_text(flops)} each; {program.memory()}',
-      *_told(
-        target,
-        program,
-        told.Call(
-          steps=1,
-          units=B * T,
-          unit='tokens',
-          flops=flops / mesh.size,
-          calls=c.contexts / B,
-          dtype=dtype.name,
-          name='a batch',
-        ),
-        mesh,
-      ),
-    ]
-  return lines
+  _say(f'compiling features/{own}')
+  program = programs.features_batch(c, mesh, lm, A, F, T, dtype)
+  flops = (transformer.site_flops(m, T) + 2 * A * F) * B * T
+  call = told.Call(
+    steps=1,
+    units=B * T,
+    unit='tokens',
+    flops=flops / mesh.size,
+    calls=c.contexts / B,
+    dtype=dtype.name,
+    name='a batch',
+  )
+  return [
+    f'features/{own}: {c.contexts * T:,} tokens, in batches of {B} contexts '
+    f'of {T} tokens, {flops_text(flops)} each; {program.memory()}',
+    *_told(target, program, call, mesh),
+  ]
 
 
 def tell(

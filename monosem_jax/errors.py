@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import re
 from collections.abc import Iterable
 
 
@@ -40,3 +41,12 @@ def full_disk(error: BaseException | None) -> bool:
       return True
     error = error.__cause__ or error.__context__
   return False
+
+
+def full_memory(error: BaseException) -> str:
+  """What XLA says of a device whose memory does not suffice; '' of others."""
+  said = str(error)
+  if 'RESOURCE_EXHAUSTED' not in said:
+    return ''
+  found = re.search(r'(Ran o|O)ut of memory[^\n]*', said)
+  return found[0] if found else said.partition('\n')[0]

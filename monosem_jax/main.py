@@ -88,7 +88,13 @@ from collections.abc import Callable
 from absl import flags
 
 from monosem_jax import hosts
-from monosem_jax.errors import Stopped, UserError, full_disk, nearest
+from monosem_jax.errors import (
+  Stopped,
+  UserError,
+  full_disk,
+  full_memory,
+  nearest,
+)
 
 _FLAGS = flags.FlagValues()
 flags.DEFINE_string('config', None, 'Config file.', flag_values=_FLAGS)
@@ -220,6 +226,13 @@ def main(argv: list[str]) -> None:
     hosts.by_first(w.write_config)
 
 
+_LESS = """\
+error: the device has too little memory: {}
+A smaller lm.micro_batch, stream.micro_batch, stream.contexts_per_chunk,
+evaluation.batch_size or features.batch_size takes less; --dry_run says how much
+each part takes."""
+
+
 def _one_line(error: flags.Error) -> str:
   line = str(error).partition('\n')[0]
   if isinstance(error, flags.UnrecognizedFlagError) and 'mean' not in line:
@@ -253,6 +266,8 @@ def run(work: Callable[[list[str]], None] = main) -> None:
     code, message = hosts.TRY_AGAIN, hosts.lost(e)
     if full_disk(e):
       code, message = 2, f'error: disk full: {e}. Make room and start again.'
+    if said := full_memory(e):
+      code, message = 2, _LESS.format(said)
     if message is None:
       hosts.abandon(1, f'error: {traceback.format_exc()}')
       raise

@@ -8,6 +8,8 @@ import time
 import program
 import pytest
 
+from monosem_jax import main
+
 STAGES = ('tokens', 'lm', 'sae', 'features', 'site', 'all')
 
 
@@ -139,3 +141,18 @@ def test_features_before_sae_say_what_is_missing(tmp_path):
   )
   assert 'dictionaries/A1' in message
   assert 'run the stage' in message
+
+
+def test_a_device_with_too_little_memory_is_said_in_words(capsys):
+  def work(argv):
+    # As XLA says it, of an array that no machine holds.
+    import jax.numpy as jnp
+
+    jnp.zeros(2**50)
+
+  with pytest.raises(SystemExit) as e:
+    main.run(work)
+  assert e.value.code == 2
+  said = capsys.readouterr().err
+  assert said.startswith('error: the device has too little memory: Out of memo')
+  assert 'features.batch_size' in said and 'Traceback' not in said

@@ -263,3 +263,17 @@ def test_a_dry_run_tells_of_a_slice():
   assert out.count("TPU v5e, compiler's estimates: ") == 3
   assert out.count(': fits') == 3
   assert 'all-reduce along data' in out and 'activations/s, MFU' in out
+
+
+@pytest.mark.slow
+@needs_compilers
+def test_what_does_not_fit_is_said_and_the_rest_is_told():
+  out = python(
+    *('-m', 'monosem_jax.main', 'all', '--dry_run', '--target=v5e:1x1'),
+    *('--config=configs/tiny.py', '--config.dictionaries.A1.features=524288'),
+    *('--config.features.batch_size=256', '--config.sae.init=paper'),
+    '--config.sae.resampling.steps=',
+  )
+  [line] = [x for x in out.splitlines() if x.startswith('features/A/1')]
+  assert 'features/A/1: TOO MUCH: Ran out of memory on HBM' in line
+  assert out.count(': fits') == 2

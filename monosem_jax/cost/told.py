@@ -201,7 +201,8 @@ def lines(told: Told) -> list[str]:
 
 def time_text(seconds: float) -> str:
   """Seconds for a person: 1.5 h."""
-  for unit, size in (('d', 86_400), ('h', 3_600), ('min', 60), ('s', 1)):
-    if seconds >= 2 * size:
+  units = ('d', 86_400), ('h', 3_600), ('min', 60), ('s', 1)
+  for unit, size in units:
+    if seconds >= (2 * size if size > 1 else 1):
       return f'{seconds / size:.3g} {unit}'
   return f'{1e3 * seconds:.3g} ms'
