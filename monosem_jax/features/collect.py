@@ -28,7 +28,6 @@ from monosem_jax.mesh import (
 )
 from monosem_jax.precision import Dot
 
-
 _OF_A_TOKEN = 64
 
 
