@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+import json
+import math
 import os
 import pathlib
 import shutil
@@ -16,6 +18,8 @@ import numpy as np
 import program
 import pytest
 import safetensors.numpy
+
+from monosem_jax.stages.analysis import ANALYSES
 
 # Of float32 runs that add up in another order; relative to the largest entry.
 RTOL = 1e-4
@@ -73,11 +77,11 @@ def pair(
   out: pathlib.Path,
   stage: str,
   workdir: pathlib.Path,
-  *,
+  *more: str,
   second: Callable[[list[str]], list[str]] = lambda command: command,
 ) -> Iterator[Pair]:
   """Starts a stage in two processes; `second` changes the second's command."""
-  command = program.command(stage, workdir)
+  command = program.command(stage, workdir, *more)
   started = Pair([command, second(list(command))], out)
   try:
     yield started
@@ -387,3 +391,35 @@ def test_nobody_to_join(tmp_path, flags, code, words):
   )
   assert done.returncode == code
   assert done.stderr.count('\n') == 1 and words in done.stderr, done.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_analyses_that_one_makes(tmp_path):
+  # Two models, their controls, several sizes.
+  from test_stage_analysis import _config, _finished
+  from test_stage_meshes import numbers
+
+  workdir = shutil.copytree(_finished(), tmp_path / 'w')
+  shutil.rmtree(workdir / 'analysis')
+  config = [f'--config={_config()}']
+  with pair(tmp_path / 'out', 'analysis', workdir, *config) as run:
+    assert run.wait(900) == [0, 0], run.said(0) + run.said(1)
+  for name in ANALYSES:
+    path = pathlib.Path('analysis', name)
+    own, want = (
+      {x.name for x in (w / path).iterdir()} for w in (workdir, _finished())
+    )
+    assert own == want
+    found, wanted = (
+      dict(numbers(json.loads((w / path / 'numbers.json').read_text())))
+      for w in (workdir, _finished())
+    )
+    assert found.keys() == wanted.keys()
+    apart = {
+      k: (found[k], x)
+      for k, x in wanted.items()
+      # UMAP lays points out by chance, from what differs by roundings.
+      if (name != 'geometry' or k[0] == 'runs')
+      and not math.isclose(found[k], x, rel_tol=1e-3, abs_tol=1e-3)
+    }
+    assert not apart, name

@@ -6,6 +6,7 @@ A run of one device, `alone`, is what the others are held to.
 import json
 import math
 import subprocess
+import sys
 
 import program
 import pytest
@@ -18,6 +19,43 @@ SHAPE = (
   '--config.stream.micro_batches=1',
 )
 DEVICES = {'XLA_FLAGS': '--xla_force_host_platform_device_count=8'}
+
+
+# What `serve` computes, of a work directory: a text looked at, and one drawn.
+SERVED = """
+import json, pathlib, sys
+from monosem_jax import config
+from monosem_jax.site.server import asked
+from monosem_jax.stages import live, shelf
+from monosem_jax.workdir import Workdir
+
+file, root, *overrides = sys.argv[1:]
+found = shelf.load(Workdir(pathlib.Path(root), config.load(file, overrides)))
+engine = live.Engine(found, found.tokenizer.token_strings())
+looked = engine.probe(asked.Probe('A1', 'the text of a run is looked at'))
+pins = [{'feature': 'A/1/0', 'value': 2, 'unit': 'max'}]
+wanted = {'prompt': 'the', 'pins': pins, 'tokens': 6, 'temperature': 0}
+told = list(engine.steer(asked.steer(json.dumps(wanted).encode())))
+tokens = [x['default']['id'] for kind, x in told if kind == 'token']
+print(json.dumps({'loss': looked['loss'][1:], 'firing': looked['firing'],
+                  'tokens': tokens}))
+"""
+
+
+def served(workdir, overrides: list[str], devices: bool) -> dict:
+  """What `serve` says of a run, on some devices."""
+  done = subprocess.run(
+    [
+      *(sys.executable, '-c', SERVED, str(program.config()), str(workdir)),
+      *(x.removeprefix('--config.') for x in overrides),
+    ],
+    env=program.environment() | (DEVICES if devices else {}),
+    capture_output=True,
+    text=True,
+    timeout=300,
+  )
+  assert done.returncode == 0, done.stderr
+  return json.loads(done.stdout.splitlines()[-1])
 
 
 def run(stage: str, workdir, *more: str, devices: bool = True) -> str:
@@ -85,6 +123,16 @@ def test_all_stages_end_and_report_what_one_device_does(name, alone, tmp_path):
   # What is said, and what is carried elsewhere.
   text = run('sample', workdir, *on, '--pin=A/1/0=max', '--tokens=8')
   assert 'A/1/0' in text
+  here, there = (
+    served(w, own, several)
+    for w, own, several in (
+      (workdir, on, True),
+      (alone, list(SHAPE), False),
+    )
+  )
+  assert here['firing'] == there['firing'] and any(here['firing'])
+  assert here['loss'] == pytest.approx(there['loss'], rel=1e-3)
+  assert here['tokens'] == there['tokens'] and len(here['tokens']) == 6
   to = tmp_path / 'published'
   run('export', workdir, *on, '--run=A/1', f'--to={to}', '--format=anthropic')
   assert any(to.iterdir())

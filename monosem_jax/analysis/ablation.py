@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from monosem_jax import mesh as meshes
 from monosem_jax.dictionary.sae import SAE, encode
 from monosem_jax.errors import UserError
 from monosem_jax.features.batching import by_context
@@ -202,7 +203,7 @@ def ablate(
   parts, waiting = [], None
 
   def keep(example_Bn, valid_Bn, result) -> None:
-    firing_BnW, effects = jax.device_get(result)
+    firing_BnW, effects = meshes.fetch(result)
     firing_BnW = firing_BnW & valid_Bn[..., None]
     (pair_M,) = np.nonzero(firing_BnW.reshape(-1))
     at_M = example_Bn.reshape(-1)[pair_M // W].astype(np.int64) * W

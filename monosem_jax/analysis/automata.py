@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from monosem_jax import mesh as meshes
 from monosem_jax.features.moments import adding
 from monosem_jax.precision import Dot
 
@@ -140,7 +141,7 @@ def predict(
     live_X = live_F[start : start + base_X.size] & (base_X > 0)
     for i in range(0, len(source_S), block):
       rows = slice(i, i + block)
-      gain, index = jax.device_get(
+      gain, index = meshes.fetch(
         strongest(W_dec_FA[source_S[rows]], share_VX, base_X, live_X)
       )
       gain = np.concatenate([gain_SK[rows], gain], 1)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from monosem_jax import mesh as meshes
 from monosem_jax.dictionary.sae import SAE, encode
 from monosem_jax.features.moments import adding
 from monosem_jax.precision import Dot
@@ -38,7 +39,7 @@ def shape(
   """
   ids_M = np.flatnonzero(known_V)
   parts = [
-    jax.device_get(_shape(lm, W_dec_FA[i : i + block], ids_M))
+    meshes.fetch(_shape(lm, W_dec_FA[i : i + block], ids_M))
     for i in range(0, len(W_dec_FA), block)
   ]
   skews, kurtoses = zip(*parts, strict=True)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from monosem_jax import mesh as meshes
 from monosem_jax.dictionary.sae import unit_rows
 from monosem_jax.errors import UserError
 
@@ -51,7 +52,7 @@ def neighbours(
   for start in starts:
     found = _of_block(start, unit_FA, unit_GA, size, k, others_GA is None)
     own = slice(start, start + size)
-    distance_Fk[own], index_Fk[own] = jax.device_get(found)
+    distance_Fk[own], index_Fk[own] = meshes.fetch(found)
   return index_Fk, distance_Fk
 
 

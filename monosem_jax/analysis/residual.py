@@ -13,6 +13,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
+from monosem_jax import mesh as meshes
 from monosem_jax.dictionary.sae import SAE, decode, encode
 from monosem_jax.mesh import constrain, f_spec, tokens_spec
 from monosem_jax.precision import Dot
@@ -75,7 +76,7 @@ def residual(
 
   def keep(start: int, result) -> None:
     own = slice(start, start + size)
-    found['loss_CT'][own, 1:], found['residual_CT'][own, 1:] = jax.device_get(
+    found['loss_CT'][own, 1:], found['residual_CT'][own, 1:] = meshes.fetch(
       result
     )
     progress(min(start + size, C), C)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax import settings
+from monosem_jax import mesh as meshes, settings
 from monosem_jax.dictionary.sae import SAE, encode
 from monosem_jax.features.batching import by_context
 from monosem_jax.features.collect import Found
@@ -212,7 +212,7 @@ def look(
   waiting = None
 
   def store(example_Bn, valid_Bn, tokens_BT, result):
-    position_Bn, acts_BnW = jax.device_get(result)
+    position_Bn, acts_BnW = meshes.fetch(result)
     which = example_Bn[valid_Bn]
     position = position_Bn[valid_Bn]
     T = tokens_BT.shape[1]

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from monosem_jax import mesh as meshes
 from monosem_jax.features.table import BINS
 
 _SHOWN = 10
@@ -28,7 +29,7 @@ def logit_columns(
   """
 
   parts = [
-    jax.device_get(_columns(logit_weights, lm, W_dec_FA[i : i + block]))
+    meshes.fetch(_columns(logit_weights, lm, W_dec_FA[i : i + block]))
     for i in range(0, W_dec_FA.shape[0], block)
   ]
   return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}

@@ -3,10 +3,15 @@
 Each module here is an analysis, `make(bench, out)`: it writes tables (.npz) and
 pictures into the folder `out` and returns the numbers. Those under `runs`, by
 run (`A/1`, `A/neurons`), become columns of the report's table. They are made in
-the order below, each complete or not at all.
+the order below, each complete or not at all. Of many processes all compute, and
+the first one's files are kept.
 """
 
+import contextlib
 import importlib
+import pathlib
+import tempfile
+from collections.abc import Iterator
 
 import jax
 
@@ -63,18 +68,11 @@ def run(w: Workdir, only: str = '') -> None:
     if name in needed.union(wanted):
       _make(bench, name, stamps[name])
       # So that it says how far we are.
-      made = [n for n in ANALYSES if _complete(w, n, stamps[n])]
-      summary.write(bench, made)
-      report.write(w)
+      hosts.by_first(lambda: _summarise(bench, stamps))
 
 
 def left_out() -> str:
   """Why nothing can be made here; empty if it can."""
-  if not hosts.alone():
-    return (
-      'is work for one process, with any number of devices: run it without '
-      '--distributed'
-    )
   return extra.lacking('matplotlib', 'sklearn', 'umap')
 
 
@@ -83,19 +81,37 @@ def _complete(w: Workdir, name: str, stamp: Stamp) -> bool:
   return stamp.matches(out) and (out / 'numbers.json').exists()
 
 
+def _summarise(bench: Bench, stamps: dict[str, Stamp]) -> None:
+  w = bench.w
+  summary.write(bench, [n for n in ANALYSES if _complete(w, n, stamps[n])])
+  report.write(w)
+
+
 def _make(bench: Bench, name: str, stamp: Stamp) -> None:
-  w, out = bench.w, bench.w.analysis(name)
-  if _complete(w, name, stamp):
+  w = bench.w
+  if hosts.by_first(lambda: _complete(w, name, stamp)):
     w.log(f'analysis/{name}: complete')
     return
-  # Minutes of work, and changed settings are why it is run again.
-  stamp.replace(out)
   module = importlib.import_module(f'monosem_jax.stages.analysis.{name}')
-  try:
-    with jax.set_mesh(bench.mesh):
-      numbers = module.make(bench, out)
-  except NotHere as e:
-    numbers = {'not_here': str(e)}
-    w.log(f'analysis/{name}: not made: {e}')
-  write_json(out / 'numbers.json', json_of(numbers))
+  with _folder(w.analysis(name), stamp) as out:
+    try:
+      with jax.set_mesh(bench.mesh):
+        numbers = module.make(bench, out)
+    except NotHere as e:
+      numbers = {'not_here': str(e)}
+      w.log(f'analysis/{name}: not made: {e}')
+    # The others wait: what comes next may read it.
+    hosts.by_first(lambda: write_json(out / 'numbers.json', json_of(numbers)))
   w.log(f'analysis/{name}: done')
+
+
+@contextlib.contextmanager
+def _folder(out: pathlib.Path, stamp: Stamp) -> Iterator[pathlib.Path]:
+  """Where this process writes: what is not the first's is dropped."""
+  if hosts.first():
+    # Minutes of work, and changed settings are why it is run again.
+    stamp.replace(out)
+    yield out
+    return
+  with tempfile.TemporaryDirectory() as dropped:
+    yield pathlib.Path(dropped)

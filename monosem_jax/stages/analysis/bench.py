@@ -250,7 +250,8 @@ class Bench:
     )
     parts, lm = [], self.lm(model)
     for (tokens_BT,) in self.batches('sample', contexts=-(-rows // kept)):
-      parts.append(np.asarray(take(lm, tokens_BT), np.float32))
+      found = meshes.fetch(take(lm, tokens_BT))
+      parts.append(np.asarray(found, np.float32))
     x_NA = np.concatenate(parts)
     return x_NA.reshape(-1, x_NA.shape[-1])[:rows]
 

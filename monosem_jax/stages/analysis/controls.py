@@ -1,13 +1,17 @@
 """The controls: dictionaries that nothing was learned for, and their tables."""
 
+import functools
+import pathlib
+
 import jax
 
-from monosem_jax import names
+from monosem_jax import hosts, names
 from monosem_jax.analysis import controls
 from monosem_jax.dictionary.sae import SAE
 from monosem_jax.interop import saelens
 from monosem_jax.stages import features
 from monosem_jax.stages.analysis.bench import Bench
+from monosem_jax.stamp import Stamp
 
 
 def make(bench: Bench) -> None:
@@ -19,16 +23,23 @@ def make(bench: Bench) -> None:
     model, _, kind = name.rpartition('_')
     stamp = w.control_stamp(name, model)
     directory = w.dictionary(name)
-    if not (
-      stamp.matches(directory) and (directory / saelens.WEIGHTS).exists()
+    weights = directory / saelens.WEIGHTS
+    if not hosts.by_first(
+      lambda stamp=stamp, directory=directory, weights=weights: (
+        stamp.matches(directory) and weights.exists()
+      )
     ):
-      stamp.replace(directory)
       if kind != 'neurons' and not rows:
         with jax.set_mesh(bench.mesh):
           rows[own] = bench.rows(own, w.config.analysis.control_rows)
       sae = _directions(bench, kind, model, rows.get(own))
-      saelens.save(directory, sae, {'run': names.run_name(name)})
+      hosts.by_first(functools.partial(_save, name, sae, stamp, directory))
     features.describe(w, bench.store, model, bench.lm(model), name)
+
+
+def _save(name: str, sae: SAE, stamp: Stamp, directory: pathlib.Path) -> None:
+  stamp.replace(directory)
+  saelens.save(directory, sae, {'run': names.run_name(name)})
 
 
 def _directions(bench: Bench, kind: str, model: str, x_NA) -> SAE:

@@ -9,6 +9,7 @@ import pathlib
 import jax
 import numpy as np
 
+from monosem_jax import mesh as meshes
 from monosem_jax.analysis import directions, figures
 from monosem_jax.features.moments import collect
 from monosem_jax.files import write_arrays
@@ -22,7 +23,7 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
   V = bench.store.tokenizer.vocab_size
   known_V = np.zeros(V, bool)
   for (tokens_BT,) in bench.batches('logits/vocabulary'):
-    known_V[np.asarray(tokens_BT)] = True
+    known_V[meshes.fetch(tokens_BT)] = True
   check = directions.make_check(bench.dot, _PAIRS)
   key = jax.random.key(bench.config.seed)
   runs, tables = {}, {}

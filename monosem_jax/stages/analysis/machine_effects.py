@@ -54,7 +54,7 @@ def effects(
       if len(context_C):
         tokens_CT[: len(context_C)] = store.tokens(SPLIT, context_C)
       at_C = np.concatenate([at_C, np.full(blank, -1)])
-      return jax.device_get(
+      return meshes.fetch(
         transitions.effect(
           lm,
           main.sae,

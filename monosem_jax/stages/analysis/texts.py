@@ -9,6 +9,7 @@ import pathlib
 import jax
 import numpy as np
 
+from monosem_jax import mesh as meshes
 from monosem_jax.analysis import figures, texts, universality
 from monosem_jax.files import write_arrays
 from monosem_jax.stages import programs
@@ -110,7 +111,7 @@ def _loss(lm: Transformer, tokens_XT: np.ndarray) -> np.ndarray:
   nothing that predicts them."""
   loss_XT = np.full(tokens_XT.shape, np.nan, np.float32)
   for x in range(len(tokens_XT)):
-    loss_XT[x, 1:] = jax.device_get(_losses(lm, tokens_XT[x : x + 1]))[0]
+    loss_XT[x, 1:] = meshes.fetch(_losses(lm, tokens_XT[x : x + 1]))[0]
   return loss_XT
 
 
@@ -125,7 +126,7 @@ def _view(
     # One at a time: the rows of L features of each token are gathered.
     tokens_1T = tokens_XT[x : x + 1]
     found = view(lm, s.sae, side.rows_FD, side.median_F, tokens_1T)
-    parts.append(jax.device_get(found))
+    parts.append(meshes.fetch(found))
     told(x + 1, len(tokens_XT))
   together = lambda name: np.concatenate([getattr(p, name) for p in parts])
   return {
