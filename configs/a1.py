@@ -6,7 +6,9 @@
 Trains on an accelerator; `--dry_run` works anywhere, and prints sizes and
 memory, with `--target=v5e:1x1` or `h100:8` also what that chip's compiler says.
 On a TPU v5e, --config.stream.micro_batch=4096 --config.stream.micro_batches=64
-keep f_NF in the chip's vector memory. Published: one layer, widths 128 and 512, ReLU, 100 billion tokens; 250
+keep f_NF in the chip's vector memory.
+
+Published: one layer, widths 128 and 512, ReLU, 100 billion tokens; 250
 activations of each of 40 million contexts, batches of 8,192 for a million
 steps; 4,096 features, l1 0.004; resampling at 25, 50, 75 and 100 thousand
 steps, look-back 12,500, 819,200 candidates. Ours, where the paper says nothing:
