@@ -53,13 +53,14 @@ import jax.numpy as jnp
 import numpy as np
 from peers import Work, serve, timed, worker
 
-from monosem_jax import settings
-from monosem_jax.cost import (
+from monosem_jax.config import settings
+from monosem_jax.device.cost import (
   dictionary as dictionary_cost,
   flops_text,
   hardware,
   transformer as lm_cost,
 )
+from monosem_jax.device.precision import Dot, compute_dtype
 from monosem_jax.dictionary import (
   init as dictionary_init,
   sae as sae_lib,
@@ -75,7 +76,6 @@ from monosem_jax.dictionary.state import (
 )
 from monosem_jax.dictionary.step import train_step
 from monosem_jax.features import collect, examples
-from monosem_jax.precision import Dot, compute_dtype
 from monosem_jax.stages.programs import forward
 from monosem_jax.transformer import train as lm_train, weights
 

@@ -807,7 +807,7 @@ def _seconds(text: str) -> int:
 SAMPLER = """
 import os, time
 import jax
-from monosem_jax import metrics
+from monosem_jax.run import metrics
 page, due = os.sysconf('SC_PAGE_SIZE'), 0.0
 report = metrics.Reporter.__call__
 samples = open(os.environ['DRILL_SAMPLES'], 'w', buffering=1)

@@ -5,7 +5,7 @@
 
 Of every mesh that can share the dictionaries' training evenly, the chunk is
 compiled as `monosem sae --dry_run --target` does, in 20 seconds to some minutes
-each. Every figure is the compiler's estimate (`monosem_jax/cost/told.py`).
+each. Every figure is the compiler's estimate (`device/cost/told.py`).
 """
 
 import argparse
@@ -19,12 +19,13 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 import jax
 
-from monosem_jax import config as configs, dry_run, settings, targets
-from monosem_jax.cost import bytes_text
-from monosem_jax.cost.told import Told, time_text
-from monosem_jax.errors import UserError, full_memory
-from monosem_jax.names import entries
-from monosem_jax.stages import programs
+from monosem_jax.config import load as configs, settings
+from monosem_jax.config.errors import UserError, full_memory
+from monosem_jax.config.names import entries
+from monosem_jax.device import targets
+from monosem_jax.device.cost import bytes_text
+from monosem_jax.device.cost.told import Told, time_text
+from monosem_jax.stages import dry_run, programs
 
 HEADER = (
   *('model', 'data x feature', 'memory', 'a chunk', 'of it sending'),

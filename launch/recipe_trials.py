@@ -31,16 +31,17 @@ ROOT = pathlib.Path(__file__).parents[1]
 # The scripts lie beside the package, and need no install of it.
 sys.path.insert(0, str(ROOT))
 
-from monosem_jax import config as configs, settings, stages  # noqa: E402
-from monosem_jax.errors import UserError  # noqa: E402
+from monosem_jax import stages  # noqa: E402
+from monosem_jax.config import load as configs, settings  # noqa: E402
+from monosem_jax.config.errors import UserError  # noqa: E402
+from monosem_jax.config.names import main_dictionary, model_of  # noqa: E402
 from monosem_jax.features import census  # noqa: E402
-from monosem_jax.files import read_json  # noqa: E402
 from monosem_jax.interop import saelens  # noqa: E402
 from monosem_jax.main import run  # noqa: E402
-from monosem_jax.names import main_dictionary, model_of  # noqa: E402
+from monosem_jax.run.files import read_json  # noqa: E402
+from monosem_jax.run.workdir import Workdir  # noqa: E402
 from monosem_jax.stages import evaluation, lm as lm_stage  # noqa: E402
 from monosem_jax.text.store import TokenStore  # noqa: E402
-from monosem_jax.workdir import Workdir  # noqa: E402
 
 WORKING, DENSE = 1e-3, 1e-2
 

@@ -87,14 +87,14 @@ from collections.abc import Callable
 
 from absl import flags
 
-from monosem_jax import hosts
-from monosem_jax.errors import (
+from monosem_jax.config.errors import (
   Stopped,
   UserError,
   full_disk,
   full_memory,
   nearest,
 )
+from monosem_jax.device import hosts
 
 _FLAGS = flags.FlagValues()
 flags.DEFINE_string('config', None, 'Config file.', flag_values=_FLAGS)
@@ -179,8 +179,11 @@ def main(argv: list[str]) -> None:
   if _FLAGS.help or len(argv) == 1:
     print(__doc__)
     return
-  from monosem_jax import config, dry_run, stages, targets
-  from monosem_jax.workdir import OTHER_STAGES, STAGES, Workdir
+  from monosem_jax import stages
+  from monosem_jax.config import load as config
+  from monosem_jax.device import targets
+  from monosem_jax.run.workdir import OTHER_STAGES, STAGES, Workdir
+  from monosem_jax.stages import dry_run
 
   known = (*STAGES, *OTHER_STAGES, 'all')
   for word in rest[1:]:

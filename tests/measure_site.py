@@ -23,13 +23,13 @@ import time
 import browser
 import numpy as np
 
-from monosem_jax import config
+from monosem_jax.config import load as config
 from monosem_jax.features.table import FeatureTable
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.site import export
 from monosem_jax.site.exhibit import Exhibit
 from monosem_jax.site.links import Links
 from monosem_jax.stages import exhibits, tables
-from monosem_jax.workdir import Workdir
 
 
 def drawn(e: Exhibit, features: int, full: bool) -> Exhibit:

@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from monosem_jax import settings
 from monosem_jax.analysis import ablation
+from monosem_jax.config import settings
+from monosem_jax.config.errors import UserError
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import sae as sae_lib
-from monosem_jax.errors import UserError
 from monosem_jax.features import batching
 from monosem_jax.features.table import FeatureTable
-from monosem_jax.precision import Dot
 from monosem_jax.transformer import train as lm_train
 
 D, A, F, V, T, E, BEFORE, AFTER = 16, 24, 30, 60, 12, 3, 2, 3

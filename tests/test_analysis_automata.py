@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from monosem_jax import settings
 from monosem_jax.analysis import automata, machines, transitions
+from monosem_jax.config import settings
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import (
   init as dictionary_init,
   sae as sae_lib,
@@ -18,7 +19,6 @@ from monosem_jax.dictionary import (
   train as dictionary_train,
 )
 from monosem_jax.features import moments
-from monosem_jax.precision import Dot
 from monosem_jax.transformer import train as lm_train
 
 DOT = Dot(jnp.dtype(jnp.float32))

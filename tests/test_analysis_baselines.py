@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from monosem_jax.analysis import baselines, controls
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import SAE
-from monosem_jax.precision import Dot
 
 A, K = 9, 3
 DOT = Dot(jnp.dtype(jnp.float32))

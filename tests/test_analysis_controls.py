@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from monosem_jax.analysis import controls
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import sae as sae_lib
-from monosem_jax.precision import Dot
 
 DOT = Dot(jnp.dtype(jnp.float32))
 

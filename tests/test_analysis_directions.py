@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from monosem_jax import settings
 from monosem_jax.analysis import directions
+from monosem_jax.config import settings
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import sae as sae_lib
 from monosem_jax.features.moments import collect
-from monosem_jax.precision import Dot
 from monosem_jax.transformer import train
 
 V, T, D, A, F = 50, 8, 16, 24, 10

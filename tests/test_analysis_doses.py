@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from monosem_jax import settings
 from monosem_jax.analysis import doses
+from monosem_jax.config import settings
 from monosem_jax.transformer import train as lm_train
 
 

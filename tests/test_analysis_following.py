@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from monosem_jax.analysis import following
+from monosem_jax.device.precision import Dot
 from monosem_jax.features import moments
-from monosem_jax.precision import Dot
 
 DOT = Dot(jnp.dtype(jnp.float32))
 SEPARATOR, GROUPS = 0, 3

@@ -7,7 +7,7 @@ import sklearn.manifold
 from sklearn.metrics import adjusted_rand_score
 
 from monosem_jax.analysis import agreement, geometry
-from monosem_jax.errors import UserError
+from monosem_jax.config.errors import UserError
 
 A, GROUPS, MEMBERS = 24, 8, 12
 TRUE_F = np.repeat(np.arange(GROUPS), MEMBERS)

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from monosem_jax import mesh as meshes, settings
 from monosem_jax.analysis import labels
+from monosem_jax.config import settings
+from monosem_jax.device import mesh as meshes
+from monosem_jax.device.precision import Dot
 from monosem_jax.features import moments
-from monosem_jax.precision import Dot
 
 N, K, BATCHES = 40, 4, 5
 EDGES = np.array([[0, 0.5, 1.0]] * 3 + [[0, 0.25, 4.0]])

@@ -8,9 +8,9 @@ import pytest
 import scipy.stats
 
 from monosem_jax.analysis import neurons
+from monosem_jax.device.precision import Dot
 from monosem_jax.features import moments
 from monosem_jax.features.table import FeatureTable
-from monosem_jax.precision import Dot
 
 W, BEFORE = 5, 2
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn import decomposition
 
-from monosem_jax import settings
 from monosem_jax.analysis import planted
-from monosem_jax.errors import UserError
+from monosem_jax.config import settings
+from monosem_jax.config.errors import UserError
 
 SMALL = settings.Planted(
   width=16,

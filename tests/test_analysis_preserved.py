@@ -6,11 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from monosem_jax import settings
 from monosem_jax.analysis import baselines, intervals, preserved
+from monosem_jax.config import settings
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import sae as sae_lib
 from monosem_jax.features.moments import collect
-from monosem_jax.precision import Dot
 from monosem_jax.transformer import train
 
 V, T, A, F = 40, 9, 24, 30

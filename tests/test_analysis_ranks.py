@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from monosem_jax import mesh as meshes, settings
 from monosem_jax.analysis import ranks
+from monosem_jax.config import settings
+from monosem_jax.device import mesh as meshes
+from monosem_jax.device.precision import Dot
 from monosem_jax.features import moments
-from monosem_jax.precision import Dot
 
 N, F, L, INTERVALS = 480, 6, 4, 6
 DOT = Dot(jnp.dtype(jnp.float32))

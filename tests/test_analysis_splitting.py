@@ -9,17 +9,18 @@ import numpy as np
 import program
 import pytest
 
-from monosem_jax import config as configs, mesh as meshes, settings
 from monosem_jax.analysis import splitting
+from monosem_jax.config import load as configs, settings
+from monosem_jax.device import mesh as meshes
+from monosem_jax.device.precision import Dot
 from monosem_jax.features import moments
-from monosem_jax.precision import Dot
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages.analysis import (
   bench as benches,
   children as children_lib,
   splitting as stage,
 )
 from monosem_jax.text.store import TokenStore
-from monosem_jax.workdir import Workdir
 
 # a0 splits into b0 and b1, a1 stays b2, a2 and a3 merge into b3; b4 is new, a4
 # is alone, a5 is not live. b0 splits into c0, c1; b3 goes on to c1, too.

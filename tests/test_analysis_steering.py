@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from monosem_jax import mesh as meshes, settings
 from monosem_jax.analysis import doses as matching, steering
+from monosem_jax.config import settings
+from monosem_jax.config.errors import UserError
+from monosem_jax.device import mesh as meshes
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import sae as sae_lib
-from monosem_jax.errors import UserError
-from monosem_jax.precision import Dot
 from monosem_jax.stages.analysis import doses
 from monosem_jax.transformer import train as lm_train, weights
 from monosem_jax.transformer.sample import sample

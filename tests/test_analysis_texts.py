@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from monosem_jax import mesh as meshes, settings
 from monosem_jax.analysis import texts, universality
+from monosem_jax.config import settings
+from monosem_jax.device import mesh as meshes
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import sae as sae_lib
-from monosem_jax.precision import Dot
 from monosem_jax.transformer import train as lm_train
 
 D, A, V, T, B, F = 8, 12, 50, 9, 4, 24

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from monosem_jax import settings
 from monosem_jax.analysis import topics
+from monosem_jax.config import settings
 
 C = settings.Topics(topics=3, words=5, noise=0.0, context=7)
 

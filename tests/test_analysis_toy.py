@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from monosem_jax import settings
 from monosem_jax.analysis import toy
+from monosem_jax.config import settings
 
 # A neuron for 4 features, and for 16 features 4 neurons, as by default.
 ONE = settings.Penalty(features=4, neurons=1, penalties=(0.05, 0.3), starts=8)

@@ -10,15 +10,16 @@ import numpy as np
 import program
 import pytest
 
-from monosem_jax import config as configs, mesh as meshes, settings
 from monosem_jax.analysis import universality
+from monosem_jax.config import load as configs, settings
+from monosem_jax.device import mesh as meshes
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import sae as sae_lib
 from monosem_jax.features import moments
-from monosem_jax.precision import Dot
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages.analysis import bench as benches, universality as stage
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer import train as lm_train
-from monosem_jax.workdir import Workdir
 
 D, A, V, T, B, BATCHES = 8, 12, 50, 9, 6, 4
 DOT = Dot(jnp.dtype(jnp.float32))

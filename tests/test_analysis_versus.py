@@ -9,14 +9,15 @@ import program
 import pytest
 from sklearn import metrics
 
-from monosem_jax import config as configs, mesh as meshes
 from monosem_jax.analysis import labels, ranks
+from monosem_jax.config import load as configs
+from monosem_jax.device import mesh as meshes
 from monosem_jax.features import moments
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages.analysis import bench as benches, bests, versus
 from monosem_jax.stages.analysis.documents import GROUPS
 from monosem_jax.stages.analysis.labelled import Labelled
 from monosem_jax.text.store import TokenStore
-from monosem_jax.workdir import Workdir
 
 N, L, F, G, EDGES = 1_500, 3, 4, 8, 6
 

@@ -5,11 +5,12 @@ import numpy as np
 import program
 import pytest
 
-from monosem_jax import config as configs, mesh as meshes
+from monosem_jax.config import load as configs
+from monosem_jax.device import mesh as meshes
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages.analysis import bench as benches
 from monosem_jax.stages.analysis.documents import GROUPS
 from monosem_jax.text.store import TokenStore
-from monosem_jax.workdir import Workdir
 
 
 @pytest.fixture(scope='module')

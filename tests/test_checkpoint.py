@@ -15,8 +15,8 @@ import numpy as np
 import program
 import pytest
 
-from monosem_jax.checkpoint import Checkpoints
-from monosem_jax.errors import UserError
+from monosem_jax.config.errors import UserError
+from monosem_jax.run.checkpoint import Checkpoints
 
 
 def _state(k: int):
@@ -132,7 +132,7 @@ def test_what_a_killed_save_left_is_not_taken_for_a_checkpoint(saved, tmp_path):
   code = (
     'import os, pathlib, signal, sys\n'
     'import jax.numpy as jnp\n'
-    'from monosem_jax.checkpoint import Checkpoints\n'
+    'from monosem_jax.run.checkpoint import Checkpoints\n'
     'rename = os.rename\n'
     'def kill(*args, **kwargs): os.kill(os.getpid(), signal.SIGKILL)\n'
     'for name in ("rename", "replace", "renames"): setattr(os, name, kill)\n'
@@ -221,7 +221,7 @@ def _awaits_a_signal(thread: threading.Thread) -> bool:
 LATE = """
 import asyncio, time
 import tensorstore
-from monosem_jax import checkpoint
+from monosem_jax.run import checkpoint
 
 promise, future = tensorstore.Promise.new()
 

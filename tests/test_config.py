@@ -9,9 +9,9 @@ import jax
 import program
 import pytest
 
-from monosem_jax import config as configs
-from monosem_jax.errors import UserError
-from monosem_jax.names import entries
+from monosem_jax.config import load as configs
+from monosem_jax.config.errors import UserError
+from monosem_jax.config.names import entries
 
 
 def _load(*overrides):

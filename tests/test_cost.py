@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from monosem_jax import cost, mesh as meshes, settings
-from monosem_jax.cost import Devices, dictionary, transformer
+from monosem_jax.config import settings
+from monosem_jax.device import cost, mesh as meshes
+from monosem_jax.device.cost import Devices, dictionary, transformer
+from monosem_jax.device.mesh import SPECS
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import state as states, step, stream
-from monosem_jax.mesh import SPECS
-from monosem_jax.precision import Dot
 from monosem_jax.stages import programs
 from monosem_jax.transformer import train
 

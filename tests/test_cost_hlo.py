@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 
-from monosem_jax.cost import collectives, hlo, runs as running
+from monosem_jax.device.cost import collectives, hlo, runs as running
 
 # Written by hand, in the forms that the compilers for TPU and NVIDIA write.
 TEXT = """\

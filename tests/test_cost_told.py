@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from monosem_jax.cost import told
-from monosem_jax.cost.hardware import H100, TPU_V5E
+from monosem_jax.device.cost import told
+from monosem_jax.device.cost.hardware import H100, TPU_V5E
 
 # A loop of 5 steps: a product, a sum over devices, and a branch that resamples.
 TEXT = """\

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from monosem_jax import settings
+from monosem_jax.config import settings
 from monosem_jax.dictionary import calibrate, state as states
 from monosem_jax.dictionary.step import train_step
 from monosem_jax.dictionary.stream import Rows

@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from monosem_jax import settings
+from monosem_jax.config import settings
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import (
   init as dictionary_init,
   sae as sae_lib,
   state as states,
 )
 from monosem_jax.dictionary.init import geometric_median
-from monosem_jax.precision import Dot
 
 DOT = Dot(jnp.dtype(jnp.float32))
 

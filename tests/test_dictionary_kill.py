@@ -24,9 +24,11 @@ def main(folder: pathlib.Path, data: int, feature: int, kill_in: int) -> None:
   import jax.numpy as jnp
   import test_dictionary_stream as stand_in
 
-  from monosem_jax import loop, mesh as meshes, settings
-  from monosem_jax.checkpoint import Checkpoints
+  from monosem_jax.config import settings
+  from monosem_jax.device import mesh as meshes
   from monosem_jax.dictionary import train
+  from monosem_jax.run import loop
+  from monosem_jax.run.checkpoint import Checkpoints
 
   ids, c = stand_in.STORE * stand_in.T, stand_in.stream(micro_batch=16)
   dictionary = settings.Dictionary(

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from monosem_jax import settings
+from monosem_jax.config import settings
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import init as dictionary_init, place, state
 from monosem_jax.dictionary.sae import encode
-from monosem_jax.precision import Dot
 
 A, F, DOT = 6, 10, Dot(jnp.dtype('float32'))
 

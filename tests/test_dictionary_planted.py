@@ -3,14 +3,14 @@
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax import settings
+from monosem_jax.config import settings
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import (
   init as dictionary_init,
   state as states,
   train,
 )
 from monosem_jax.dictionary.sae import unit_rows
-from monosem_jax.precision import Dot
 
 A, TRUE, F, ALIVE = 32, 64, 96, 12
 SAMPLES, T = 32_768, 32

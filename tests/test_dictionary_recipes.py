@@ -9,7 +9,8 @@ import numpy as np
 import program
 import pytest
 
-from monosem_jax import settings
+from monosem_jax.config import settings
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import (
   init as dictionary_init,
   recipes,
@@ -19,7 +20,6 @@ from monosem_jax.dictionary import (
 )
 from monosem_jax.dictionary.stream import Rows
 from monosem_jax.interop import saelens
-from monosem_jax.precision import Dot
 
 A, F, N, STEPS = 6, 15, 32, 20
 DOT = Dot(jnp.dtype(jnp.float32))

@@ -6,11 +6,11 @@ import numpy as np
 import optax
 import pytest
 
-from monosem_jax import settings
+from monosem_jax.config import settings
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import recipes, state as states, stream, train
 from monosem_jax.dictionary.resample import draw, resample
 from monosem_jax.dictionary.stream import Rows
-from monosem_jax.precision import Dot
 
 A, F, R, WINDOW = 5, 12, 40, 100
 ARRAYS = ('W_enc_AF', 'b_enc_F', 'W_dec_FA', 'b_dec_A')

@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from monosem_jax import mesh as meshes, settings
+from monosem_jax.config import settings
+from monosem_jax.device import mesh as meshes
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import state as states
 from monosem_jax.dictionary.sae import SAE
 from monosem_jax.dictionary.step import train_step
 from monosem_jax.dictionary.stream import Rows
-from monosem_jax.precision import Dot
 
 A, F, N, M = 12, 64, 64, 4
 DOT = Dot(jnp.dtype(jnp.float32))

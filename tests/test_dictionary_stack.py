@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from monosem_jax import settings
+from monosem_jax.config import settings
 from monosem_jax.dictionary import state as states, train
 
 A, T, C, S = 10, 8, 16, 8

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from monosem_jax import settings
+from monosem_jax.config import settings
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import sae as sae_lib, state as states, train
 from monosem_jax.dictionary.step import train_step
 from monosem_jax.dictionary.stream import Rows
-from monosem_jax.precision import Dot
 
 A, F, N, G, U, r = 6, 15, 16, 2, 2, 20
 DOT = Dot(jnp.dtype(jnp.float32))

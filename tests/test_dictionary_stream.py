@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from monosem_jax import mesh as meshes, settings
+from monosem_jax.config import settings
+from monosem_jax.device import mesh as meshes
 from monosem_jax.dictionary import state as states, train
 from monosem_jax.dictionary.sae import SAE
 from monosem_jax.dictionary.stream import (

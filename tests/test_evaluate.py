@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from monosem_jax import settings
+from monosem_jax.config import settings
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import sae as sae_lib
 from monosem_jax.dictionary.evaluate import evaluate, make_sums
 from monosem_jax.dictionary.sae import SAE
-from monosem_jax.precision import Dot
 from monosem_jax.transformer import train as lm_train, weights
 
 V, T, A = 40, 12, 24

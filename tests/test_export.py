@@ -15,14 +15,14 @@ import program
 import pytest
 import safetensors.numpy
 
-from monosem_jax import config
-from monosem_jax.errors import UserError
+from monosem_jax.config import load as config
+from monosem_jax.config.errors import UserError
 from monosem_jax.interop import anthropic, neuronpedia
 from monosem_jax.interop.feature import Effects, Example, Feature, Group
 from monosem_jax.interop.neuronpedia_source import Source
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import export, lm as lm_stage
 from monosem_jax.text.store import TokenStore
-from monosem_jax.workdir import Workdir
 
 T, F, A = 16, 48, 32
 HOSTILE = [

@@ -9,10 +9,10 @@ import numpy as np
 import program
 import pytest
 
-from monosem_jax import config, settings
+from monosem_jax.config import load as config, settings
 from monosem_jax.features.table import FeatureTable
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import export, site
-from monosem_jax.workdir import Workdir
 
 pytestmark = browser.needed
 

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from monosem_jax.config.errors import UserError
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import SAE
-from monosem_jax.errors import UserError
 from monosem_jax.features import examples, logits
 from monosem_jax.features.collect import Found
 from monosem_jax.features.table import (
@@ -18,8 +19,7 @@ from monosem_jax.features.table import (
   TABLE,
   FeatureTable,
 )
-from monosem_jax.files import read_tensors, write_tensors
-from monosem_jax.precision import Dot
+from monosem_jax.run.files import read_tensors, write_tensors
 
 
 def found_of(*values_per_feature) -> Found:

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from monosem_jax import mesh as meshes, settings
 from monosem_jax.analysis import texts
+from monosem_jax.config import settings
+from monosem_jax.device import mesh as meshes
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import evaluate, sae as sae_lib
 from monosem_jax.features import collect, examples
-from monosem_jax.precision import Dot
 from monosem_jax.transformer import train as lm_train
 
 V, T, CONTEXTS, A, F = 31, 15, 48, 32, 64

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from monosem_jax import mesh as meshes, settings
+from monosem_jax.config import settings
+from monosem_jax.device import mesh as meshes
+from monosem_jax.device.precision import Dot
 from monosem_jax.features import moments
-from monosem_jax.precision import Dot
 
 X, Y, N, BATCHES = 16, 7, 40, 5
 DOT = Dot(jnp.dtype(jnp.float32))

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from monosem_jax import settings
+from monosem_jax.config import settings
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import sae as sae_lib
 from monosem_jax.features import census, collect, examples, logits
 from monosem_jax.features.table import BINS, INTERVALS, FeatureTable
-from monosem_jax.precision import Dot
 from monosem_jax.transformer import train as lm_train, weights
 
 V, T, CONTEXTS, A, F = 25, 24, 16, 32, 40

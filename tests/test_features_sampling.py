@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from monosem_jax import mesh as meshes, settings
+from monosem_jax.config import settings
+from monosem_jax.device import mesh as meshes
 from monosem_jax.features import sampling
 
 N, F, ROOM = 96, 24, 1_024

@@ -244,7 +244,7 @@ def test_what_ends_one_process_ends_both_and_both_go_on(tmp_path):
 
 SHARES = """
 import itertools, sys
-from monosem_jax import hosts, mesh as meshes
+from monosem_jax.device import hosts, mesh as meshes
 flags = dict(a[2:].split('=') for a in sys.argv[1:])
 with hosts.together(
   False, flags['coordinator'], 2, int(flags['process_id']), 60
@@ -284,7 +284,7 @@ def test_each_process_brings_what_its_devices_hold(tmp_path):
 FAILING = """
 import sys
 from monosem_jax import main
-from monosem_jax.errors import UserError
+from monosem_jax.config.errors import UserError
 from monosem_jax.text import stream
 def read(batches):
   for i, batch in enumerate(batches):

@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -20,12 +21,12 @@ DOORS = {
   'tensorflow_datasets': ['text/'],
   'array_record': ['text/'],
   'tokenizers': ['text/'],
-  'orbax': ['checkpoint.py'],
+  'orbax': ['run/checkpoint.py'],
   'absl': ['main.py'],
-  'ml_collections': ['config.py'],
-  'tensorboardX': ['metrics.py'],
-  'tqdm': ['metrics.py'],
-  'safetensors': ['files.py'],
+  'ml_collections': ['config/load.py'],
+  'tensorboardX': ['run/metrics.py'],
+  'tqdm': ['run/metrics.py'],
+  'safetensors': ['run/files.py'],
   'sklearn': ['analysis/'],
   'umap': ['analysis/'],
   'matplotlib': ['analysis/figures.py'],
@@ -38,33 +39,26 @@ DOORS = {
   'pickle': [],
   'sae_lens': [],
 }
-# A folder -> the parts of the program that it must not import.
-PARTS = (
-  'text',
-  'transformer',
-  'dictionary',
-  'features',
-  'analysis',
-  'site',
-  'stages',
-  'interop',
+# The rooms of the program, by floor: a room imports from floors below it alone.
+# Only the stages join a producer to a consumer.
+FLOORS = (
+  ('paper.py',),
+  ('config/',),
+  ('device/',),
+  ('run/',),
+  ('text/', 'transformer/', 'dictionary/'),
+  ('features/', 'interop/'),
+  ('analysis/', 'site/'),
+  ('stages/',),
+  ('main.py', '__init__.py'),
 )
+# What a room must not import although it lies below.
 STRANGERS = {
-  'text/': ('transformer', 'dictionary', 'features', 'site', 'stages'),
-  'transformer/': ('text', 'dictionary', 'features', 'site', 'stages'),
-  'dictionary/': ('text', 'transformer', 'features', 'site', 'stages'),
-  'features/': ('text', 'transformer', 'analysis', 'site', 'stages'),
-  'analysis/': ('text', 'transformer', 'analysis', 'site', 'stages'),
-  'site/': ('text', 'transformer', 'dictionary', 'stages', 'interop'),
-  'interop/': ('text', 'transformer', 'features', 'site', 'stages'),
+  'features/': ('text', 'transformer'),
+  'interop/': ('text', 'transformer'),
+  'analysis/': ('text', 'transformer', 'interop'),
+  'site/': ('text', 'transformer', 'dictionary', 'interop'),
 }
-# What serves every part knows none of them (main starts the stages).
-SERVANTS = (
-  *('ahead.py', 'check/', 'checkpoint.py', 'config.py', 'cost/', 'errors.py'),
-  *('files.py', 'hosts.py', 'loop.py', 'mesh.py', 'metrics.py', 'names.py'),
-  *('native.py', 'precision.py', 'report.py', 'settings/', 'stamp.py'),
-  'workdir.py',
-)
 
 
 def _imports(tree: ast.AST) -> set[str]:
@@ -97,10 +91,18 @@ def _inside(path: str, places: list[str]) -> bool:
   )
 
 
+def _room(path: str) -> str:
+  """The room that a module lies in."""
+  head, _, rest = path.partition('/')
+  return f'{head}/' if rest else head
+
+
 def test_the_rules_speak_of_what_exists():
   places = [p for doors in DOORS.values() for p in doors]
-  for place in (*places, *STRANGERS, *SERVANTS):
+  rooms = {room for floor in FLOORS for room in floor}
+  for place in (*places, *STRANGERS, *rooms):
     assert (PACKAGE / place).exists(), place
+  assert {_room(path) for path in MODULES} == rooms
   for library, doors in DOORS.items():
     for door in doors:
       users = [p for p, t in MODULES.items() if _inside(p, [door])]
@@ -113,17 +115,43 @@ def test_a_library_comes_in_by_one_door(library):
   assert [p for p in users if not _inside(p, DOORS[library])] == []
 
 
-@pytest.mark.parametrize('folder', STRANGERS)
-def test_only_the_stages_join_a_producer_to_a_consumer(folder):
+def test_arrows_between_rooms_go_down():
+  floor_of = {
+    room.removesuffix('.py').removesuffix('/'): i
+    for i, floor in enumerate(FLOORS)
+    for room in floor
+  }
   for path, tree in MODULES.items():
-    if path.startswith(folder):
-      assert _own(tree) & set(STRANGERS[folder]) == set(), path
+    room = _room(path)
+    own = room.removesuffix('.py').removesuffix('/')
+    if own == '__init__':
+      continue
+    others = _own(tree) & set(floor_of) - {own}
+    for other in others:
+      assert floor_of[other] < floor_of[own], f'{path} imports {other}'
+    assert others & set(STRANGERS.get(room, ())) == set(), path
 
 
-def test_what_serves_all_parts_knows_none():
-  for path, tree in MODULES.items():
-    if _inside(path, SERVANTS):
-      assert _own(tree) & set(PARTS) == set(), path
+def test_the_tree_in_the_readme_is_the_tree():
+  text = (program.ROOT / 'README.md').read_text('utf-8')
+  tree = text.partition('## The tree')[2].split('```')[1]
+  floors = [room.removesuffix('/') for floor in FLOORS for room in floor]
+  found = dict(re.findall(r'^  (\w+)/ +(.*)$', tree, re.M))
+  assert [f for f in floors if f in found] == list(found)
+  assert {f'{room}/' for room in found} | {'main.py', 'paper.py'} == {
+    room for floor in FLOORS for room in floor if room != '__init__.py'
+  }
+  for room, said in found.items():
+    own = ast.get_docstring(MODULES[f'{room}/__init__.py'])
+    assert own.splitlines()[0] == said
+    names = re.search(rf'^  {room}/ .*\n((?:    .*\n)+)', tree, re.M)[1]
+    modules = {
+      p.split('/')[1].removesuffix('.py')
+      for p in MODULES
+      if p.startswith(f'{room}/')
+    } - {'__init__'}
+    assert set(names.split()) - {'·'} - modules <= {'static'}, room
+    assert modules <= set(names.split()), room
 
 
 def test_axis_names_are_written_in_one_module():
@@ -147,11 +175,11 @@ def test_axis_names_are_written_in_one_module():
         if isinstance(part, ast.Constant) and part.value in AXES:
           yield part.value
 
-  from monosem_jax.mesh import AXES
+  from monosem_jax.device.mesh import AXES
 
-  assert set(axis_names(MODULES['mesh.py'])) == set(AXES)
+  assert set(axis_names(MODULES['device/mesh.py'])) == set(AXES)
   users = [p for p, tree in MODULES.items() if [*axis_names(tree)]]
-  assert users == ['mesh.py']
+  assert users == ['device/mesh.py']
 
 
 def test_nothing_runs_text_as_code_or_reads_pickles():
@@ -180,8 +208,8 @@ def test_no_module_grows_too_long():
     ('monosem_jax.main', 'jax'),
     ('monosem_jax.interop.anthropic', 'jax'),
     ('monosem_jax.interop.neuronpedia', 'jax'),
-    ('monosem_jax.cost.dictionary', 'jax'),
-    ('monosem_jax.cost.hardware', 'jax'),
+    ('monosem_jax.device.cost.dictionary', 'jax'),
+    ('monosem_jax.device.cost.hardware', 'jax'),
     ('monosem_jax.text.store', 'jax'),
     ('monosem_jax.stages.tokens', 'flax'),
     ('monosem_jax.dictionary.train', 'grain'),

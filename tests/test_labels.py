@@ -5,8 +5,8 @@ import pathlib
 
 import pytest
 
-from monosem_jax import labels as hand
-from monosem_jax.errors import UserError
+from monosem_jax.config.errors import UserError
+from monosem_jax.features import labels as hand
 
 RUBRIC = dict(
   confidence=3, consistency=5, logits=2, separation=1, specificity=3

@@ -20,15 +20,15 @@ import numpy as np
 import program
 import pytest
 
-from monosem_jax import config
 from monosem_jax.analysis import steering
+from monosem_jax.config import load as config
 from monosem_jax.features.table import FeatureTable
 from monosem_jax.interop import saelens
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.site.server import asked
 from monosem_jax.stages import live, lm as lm_stage, notebook, shelf
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.sample import sample
-from monosem_jax.workdir import Workdir
 
 F, T = 48, 16
 

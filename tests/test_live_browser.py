@@ -9,9 +9,9 @@ import browser
 import program
 import pytest
 
-from monosem_jax import config
+from monosem_jax.config import load as config
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import live, serve, shelf, site
-from monosem_jax.workdir import Workdir
 
 pytestmark = browser.needed
 

@@ -8,8 +8,8 @@ from unittest import mock
 import jax.numpy as jnp
 import pytest
 
-from monosem_jax import loop
-from monosem_jax.errors import Stopped
+from monosem_jax.config.errors import Stopped
+from monosem_jax.run import loop
 
 
 class _Saves:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec as P
 
-from monosem_jax import mesh as meshes, settings
+from monosem_jax.config import settings
+from monosem_jax.config.errors import UserError
+from monosem_jax.device import mesh as meshes
 from monosem_jax.dictionary.state import init as init_state
-from monosem_jax.errors import UserError
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from monosem_jax import metrics
-from monosem_jax.errors import UserError
+from monosem_jax.config.errors import UserError
+from monosem_jax.run import metrics
 
 
 def _reporter(tmp_path, *, start=0, stop=4, run='lm/A', **more):

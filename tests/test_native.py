@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from monosem_jax import native
+from monosem_jax.device import native
 
 FLAG = '--xla_force_host_platform_device_count'
 

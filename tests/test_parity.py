@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from monosem_jax import mesh as meshes, settings
+from monosem_jax.config import settings
+from monosem_jax.device import mesh as meshes
+from monosem_jax.device.mesh import SPECS
 from monosem_jax.dictionary import state as states, train as sae_train
-from monosem_jax.mesh import SPECS
 from monosem_jax.transformer import train as lm_train
 
 MESHES = [(8, 1), (4, 2), (1, 8)]

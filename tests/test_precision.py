@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from monosem_jax import settings
+from monosem_jax.config import settings
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import (
   evaluate,
   init as dictionary_init,
@@ -16,7 +17,6 @@ from monosem_jax.dictionary import (
   train,
 )
 from monosem_jax.dictionary.stream import harvest
-from monosem_jax.precision import Dot
 from monosem_jax.transformer import train as lm_train
 
 V, T, C, P = 64, 32, 64, 16

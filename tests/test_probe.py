@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from monosem_jax import settings
 from monosem_jax.analysis import ablation, probe
+from monosem_jax.config import settings
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import SAE
 from monosem_jax.features.logits import logit_columns
-from monosem_jax.precision import Dot
 from monosem_jax.transformer import train, weights
 from monosem_jax.transformer.model import Transformer
 

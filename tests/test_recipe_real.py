@@ -8,7 +8,9 @@ import numpy as np
 import program
 import pytest
 
-from monosem_jax import config as configs, settings, stages
+from monosem_jax import stages
+from monosem_jax.config import load as configs, settings
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import (
   init as dictionary_init,
   state as states,
@@ -16,12 +18,11 @@ from monosem_jax.dictionary import (
   train,
 )
 from monosem_jax.dictionary.sae import encode
-from monosem_jax.precision import Dot
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import lm as lm_stage
 from monosem_jax.stages.programs import forward
 from monosem_jax.text import stream
 from monosem_jax.text.store import TokenStore
-from monosem_jax.workdir import Workdir
 
 DOT = Dot(jnp.dtype(jnp.float32))
 # 28 chunks of 32 steps: dead features are drawn again at step 448, and have the

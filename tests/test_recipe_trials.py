@@ -7,7 +7,7 @@ import sys
 import program
 import pytest
 
-from monosem_jax import settings
+from monosem_jax.config import settings
 
 SCRIPT = program.ROOT / 'launch' / 'recipe_trials.py'
 

@@ -43,7 +43,7 @@ def test_the_work_directory_holds_what_the_readme_says(workdir):
 
 
 def test_the_kept_config_is_the_resolved_one(workdir):
-  from monosem_jax import config as configs
+  from monosem_jax.config import load as configs
 
   kept = json.loads((workdir / 'config.json').read_text())
   assert kept == configs.as_dict(configs.load(str(program.config())))
@@ -191,10 +191,10 @@ def test_stage_by_stage_equals_all(tmp_path):
 
 def test_the_dictionary_explains_as_the_report_says(workdir, report):
   """Numbers of the report, from the weights and the text alone, in NumPy."""
-  from monosem_jax import config as configs
+  from monosem_jax.config import load as configs
+  from monosem_jax.run.workdir import Workdir
   from monosem_jax.stages import lm as lm_stage
   from monosem_jax.text.store import TokenStore
-  from monosem_jax.workdir import Workdir
 
   w = Workdir(workdir, configs.load(str(program.config())))
   store = TokenStore.open(w.store)
@@ -218,9 +218,10 @@ def test_the_dictionary_explains_as_the_report_says(workdir, report):
 def test_labels_by_hand_stand_beside_the_papers_medians(tmp_path):
   import shutil
 
-  from monosem_jax import config as configs, report
-  from monosem_jax.errors import UserError
-  from monosem_jax.workdir import Workdir
+  from monosem_jax.config import load as configs
+  from monosem_jax.config.errors import UserError
+  from monosem_jax.run.workdir import Workdir
+  from monosem_jax.stages import report
 
   workdir = shutil.copytree(program.finished(), tmp_path / 'run')
   w = Workdir(workdir, configs.load(str(program.config())))

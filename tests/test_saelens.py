@@ -9,10 +9,10 @@ import program
 import pytest
 import safetensors.numpy
 
+from monosem_jax.config.errors import UserError
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import sae as sae_lib
-from monosem_jax.errors import UserError
 from monosem_jax.interop import saelens
-from monosem_jax.precision import Dot
 
 DOT = Dot(jnp.dtype(jnp.float32))
 

@@ -11,8 +11,8 @@ import numpy as np
 import program
 import pytest
 
-from monosem_jax import settings
-from monosem_jax.errors import UserError
+from monosem_jax.config import settings
+from monosem_jax.config.errors import UserError
 from monosem_jax.features.table import FeatureTable
 from monosem_jax.stages.sample import parse
 from monosem_jax.transformer import train as lm_train, weights

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from monosem_jax.errors import UserError
+from monosem_jax.config.errors import UserError
 from monosem_jax.site.server import application, asked, guard, serving
 
 POLICY = "default-src 'none'; script-src 'self'; img-src data:"

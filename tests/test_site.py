@@ -32,14 +32,14 @@ from exhibits import (
   write,
 )
 
-from monosem_jax import config, settings
-from monosem_jax.errors import UserError
+from monosem_jax.config import load as config, settings
+from monosem_jax.config.errors import UserError
 from monosem_jax.features import census
-from monosem_jax.files import read_json
+from monosem_jax.run.files import read_json
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.site import effects, export, pack, provenance, shards
 from monosem_jax.stages import site
 from monosem_jax.text.store import TokenStore
-from monosem_jax.workdir import Workdir
 
 STATIC = pathlib.Path(export.__file__).parent / 'static'
 

@@ -11,7 +11,7 @@ import pytest
 from exhibits import DEAD, FEATURES
 from test_labels import BAD, RUBRIC, entry, points
 
-from monosem_jax import labels as hand
+from monosem_jax.features import labels as hand
 
 pytestmark = browser.needed
 

@@ -22,12 +22,14 @@ import program
 import pytest
 from exhibits import CUT, DEAD, FEATURES, HOSTILE, VOCABULARY
 
-from monosem_jax import config, files, stages
-from monosem_jax.errors import UserError
+from monosem_jax import stages
+from monosem_jax.config import load as config
+from monosem_jax.config.errors import UserError
 from monosem_jax.features.table import FeatureTable
+from monosem_jax.run import files
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.site import export, pack, single
 from monosem_jax.stages import export as export_stage
-from monosem_jax.workdir import Workdir
 
 KEYS = ('A1', 'A2', 'B1')
 # Two shards of the ordinary page; one is dead; 6 is of the low mode.

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from monosem_jax.features.table import FeatureTable
-from monosem_jax.files import read_tensors
+from monosem_jax.run.files import read_tensors
 from monosem_jax.stages.analysis import ANALYSES, sections
 from monosem_jax.text.store import TokenStore
 

@@ -11,10 +11,11 @@ import numpy as np
 import program
 import pytest
 
-from monosem_jax import config as configs, mesh as meshes
+from monosem_jax.config import load as configs
+from monosem_jax.device import mesh as meshes
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages.analysis import bench as benches, machine_text
 from monosem_jax.text.store import TokenStore
-from monosem_jax.workdir import Workdir
 
 # So that a run of some seconds has machines, and all of them are listed.
 FLAGS = (

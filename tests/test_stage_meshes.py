@@ -24,10 +24,10 @@ DEVICES = {'XLA_FLAGS': '--xla_force_host_platform_device_count=8'}
 # What `serve` computes, of a work directory: a text looked at, and one drawn.
 SERVED = """
 import json, pathlib, sys
-from monosem_jax import config
+from monosem_jax.config import load as config
 from monosem_jax.site.server import asked
 from monosem_jax.stages import live, shelf
-from monosem_jax.workdir import Workdir
+from monosem_jax.run.workdir import Workdir
 
 file, root, *overrides = sys.argv[1:]
 found = shelf.load(Workdir(pathlib.Path(root), config.load(file, overrides)))

@@ -14,8 +14,8 @@ import sys
 import program
 import pytest
 
-from monosem_jax import targets
-from monosem_jax.errors import UserError
+from monosem_jax.config.errors import UserError
+from monosem_jax.device import targets
 
 TINY = ('--config.mesh.data=2', '--config.mesh.feature=2')
 
@@ -73,9 +73,10 @@ needs_compilers = pytest.mark.skipif(bool(compilers()), reason=compilers())
 LOOK = """
 import json, re, sys
 import jax
-from monosem_jax import config as configs, mesh as meshes, targets
-from monosem_jax.cost import Devices, collectives, dictionary, hlo
-from monosem_jax.cost import runs as running, told, transformer
+from monosem_jax.config import load as configs
+from monosem_jax.device import mesh as meshes, targets
+from monosem_jax.device.cost import Devices, collectives, dictionary, hlo
+from monosem_jax.device.cost import runs as running, told, transformer
 from monosem_jax.stages import programs
 
 name, config, *overrides = sys.argv[1:]

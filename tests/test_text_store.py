@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from absl import flags
 
-from monosem_jax.errors import UserError
-from monosem_jax.settings import Text, Tokenizer
+from monosem_jax.config.errors import UserError
+from monosem_jax.config.settings import Text, Tokenizer
 from monosem_jax.text.store import TokenStore, write_store
 
 flags.FLAGS.mark_as_parsed()
@@ -260,7 +260,7 @@ def test_incomplete_and_corrupt_stores_are_refused(store, tmp_path):
 # A process that kills itself with SIGKILL at the moment it is told.
 KILLED = """
 import os, signal, sys
-from monosem_jax.settings import Text, Tokenizer
+from monosem_jax.config.settings import Text, Tokenizer
 from monosem_jax.text.store import write_store
 from monosem_jax.text.tokenizer import Tokenizer as Encoder
 

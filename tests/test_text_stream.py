@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from absl import flags
 
-from monosem_jax.errors import UserError
-from monosem_jax.settings import Text, Tokenizer
+from monosem_jax.config.errors import UserError
+from monosem_jax.config.settings import Text, Tokenizer
 from monosem_jax.text.store import TokenStore, write_store
 from monosem_jax.text.stream import batches
 

@@ -10,7 +10,7 @@ import pytest
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
-from monosem_jax.errors import UserError
+from monosem_jax.config.errors import UserError
 from monosem_jax.text.tokenizer import Tokenizer
 
 WORDS = ['the', 'cat', 'für', 'עברית', '中文字', 'return', '=', '😀']

@@ -14,11 +14,12 @@ import program
 import pytest
 import safetensors.numpy
 
-from monosem_jax import config as configs, hosts, settings
-from monosem_jax.errors import UserError
+from monosem_jax.config import load as configs, settings
+from monosem_jax.config.errors import UserError
+from monosem_jax.device import hosts
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import toy
 from monosem_jax.transformer import train, weights
-from monosem_jax.workdir import Workdir
 
 PARTS = ('superposition', 'binary_neuron', 'penalty', 'topics', 'planted')
 TINY = [

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from monosem_jax import settings
-from monosem_jax.errors import UserError
+from monosem_jax.config import settings
+from monosem_jax.config.errors import UserError
 from monosem_jax.transformer import weights
 from monosem_jax.transformer.model import Transformer, next_token_loss
 from monosem_jax.transformer.sample import sample

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from monosem_jax import mesh as meshes, settings
+from monosem_jax.config import settings
+from monosem_jax.device import mesh as meshes
 from monosem_jax.transformer import train, weights
 
 V, T, B = 30, 8, 16

@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from monosem_jax import settings
-from monosem_jax.config import resolve
-from monosem_jax.errors import UserError
+from monosem_jax.config import settings
+from monosem_jax.config.errors import UserError
+from monosem_jax.config.load import resolve
 from monosem_jax.transformer import train, weights
 
 

@@ -1,4 +1,4 @@
-"""What features are: every claim of the paper, computed, with its controls.
+"""Every claim of the paper about features, computed, with controls.
 
 Leaves: no module here imports another.
 """

@@ -18,12 +18,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax import mesh as meshes
+from monosem_jax.config.errors import UserError
+from monosem_jax.device import mesh as meshes
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import SAE, encode
-from monosem_jax.errors import UserError
 from monosem_jax.features.batching import by_context
 from monosem_jax.features.table import FeatureTable
-from monosem_jax.precision import Dot
 
 # The arrays of `Effects`, as they are kept.
 _COLUMNS = {

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax import mesh as meshes
+from monosem_jax.device import mesh as meshes
+from monosem_jax.device.precision import Dot
 from monosem_jax.features.moments import adding
-from monosem_jax.precision import Dot
 
 
 def make_counts(activations: Callable, vocab_size: int) -> Callable:

@@ -19,8 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import SAE, decode, encode
-from monosem_jax.precision import Dot
 
 # A share of the mean square of features, which is added to the diagonal of the
 # least squares: so that features that fire on nothing have a row, of zeros.

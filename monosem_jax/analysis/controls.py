@@ -19,8 +19,8 @@ import warnings
 
 import numpy as np
 
+from monosem_jax.config.errors import UserError
 from monosem_jax.dictionary.sae import SAE
-from monosem_jax.errors import UserError
 
 
 def neurons(width: int) -> SAE:

@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax import mesh as meshes
+from monosem_jax.device import mesh as meshes
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import SAE, encode
 from monosem_jax.features.moments import adding
-from monosem_jax.precision import Dot
 
 
 def shape(

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from monosem_jax.errors import UserError
-from monosem_jax.files import write_file
+from monosem_jax.config.errors import UserError
+from monosem_jax.run.files import write_file
 
 # Colours that the colour-blind tell apart (Okabe and Ito 2008).
 _COLOURS = (

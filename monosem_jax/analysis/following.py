@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from monosem_jax.device.precision import Dot
 from monosem_jax.features.moments import adding
-from monosem_jax.precision import Dot
 
 
 @flax.struct.dataclass

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax import mesh as meshes
+from monosem_jax.config.errors import UserError
+from monosem_jax.device import mesh as meshes
 from monosem_jax.dictionary.sae import unit_rows
-from monosem_jax.errors import UserError
 
 # The paper's: of the layout of A/0 and A/1, of that with A/2, of the clusters.
 MIN_DIST = {'small': 0.05, 'large': 0.01, 'clusters': 0.1}

@@ -12,14 +12,14 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax import settings
+from monosem_jax.config import settings
+from monosem_jax.config.errors import UserError
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import (
   init as dictionary_init,
   state as states,
   train,
 )
-from monosem_jax.errors import UserError
-from monosem_jax.precision import Dot
 
 _DOT = Dot(jnp.dtype(jnp.float32))
 

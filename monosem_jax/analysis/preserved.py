@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import evaluate
 from monosem_jax.features.moments import adding
-from monosem_jax.precision import Dot
 
 
 def make_step(

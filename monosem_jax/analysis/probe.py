@@ -20,8 +20,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import SAE, encode
-from monosem_jax.precision import Dot
 
 # Pairs of a feature and a token whose logits are held at once.
 _PAIRS = 256

@@ -18,9 +18,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from monosem_jax.device.mesh import SPECS, constrain
+from monosem_jax.device.precision import Dot
 from monosem_jax.features.moments import adding
-from monosem_jax.mesh import SPECS, constrain
-from monosem_jax.precision import Dot
 
 
 def edges(max_F: np.ndarray, intervals: int) -> np.ndarray:

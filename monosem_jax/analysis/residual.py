@@ -13,10 +13,10 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from monosem_jax import mesh as meshes
+from monosem_jax.device import mesh as meshes
+from monosem_jax.device.mesh import constrain, f_spec, tokens_spec
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import SAE, decode, encode
-from monosem_jax.mesh import constrain, f_spec, tokens_spec
-from monosem_jax.precision import Dot
 
 
 @functools.cache

@@ -19,8 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import SAE, encode
-from monosem_jax.precision import Dot
 
 # The paper's prefix.
 PROMPT = '1,2,3,4,5,6,7,8,9,10'

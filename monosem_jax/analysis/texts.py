@@ -13,8 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax.dictionary.sae import SAE, encode
-from monosem_jax.mesh import (
+from monosem_jax.device.mesh import (
   SPECS,
   constrain,
   f_spec,
@@ -22,7 +21,8 @@ from monosem_jax.mesh import (
   per_device,
   tokens_spec,
 )
-from monosem_jax.precision import Dot
+from monosem_jax.device.precision import Dot
+from monosem_jax.dictionary.sae import SAE, encode
 
 
 def choose(

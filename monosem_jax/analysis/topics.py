@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from monosem_jax.settings import Topics
+from monosem_jax.config.settings import Topics
 
 # Token 0 is a separator that no context holds.
 _FIRST_TOPIC = 1

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from monosem_jax.settings import BinaryNeuron, Penalty, Superposition
+from monosem_jax.config.settings import BinaryNeuron, Penalty, Superposition
 
 
 def _minimise(loss: Callable, params, lr: float, steps: int, key: jax.Array):

@@ -7,8 +7,8 @@ feature pinned: x + (value - f(x)) d, at the last position alone.
 import jax
 import jax.numpy as jnp
 
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import SAE, encode
-from monosem_jax.precision import Dot
 
 
 def _fires(sae: SAE, dot: Dot, x_BA, feature_Bn) -> jax.Array:

@@ -24,8 +24,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import SAE, encode
-from monosem_jax.precision import Dot
 
 # Our borders: pairs are alike in activations above the first, and apart in
 # logit weights below the second. The paper shows one pair that is both, `pone`:

@@ -1,0 +1,1 @@
+"""Dictionaries: the SAE, recipes, resampling, and the compiled chunk."""

@@ -20,11 +20,11 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from monosem_jax import settings
+from monosem_jax.config import settings
+from monosem_jax.device.precision import Dot, compute_dtype
 from monosem_jax.dictionary.state import DictionaryState
 from monosem_jax.dictionary.step import train_step
 from monosem_jax.dictionary.stream import Rows
-from monosem_jax.precision import Dot, compute_dtype
 
 _TRIALS = 8
 # Good enough: within this factor of the wanted L0.

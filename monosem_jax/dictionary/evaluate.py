@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from monosem_jax.device.mesh import SPECS, constrain, f_spec, tokens_spec
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import SAE, decode, encode
-from monosem_jax.mesh import SPECS, constrain, f_spec, tokens_spec
-from monosem_jax.precision import Dot
 
 
 def make_sums(patched_loss: Callable, dot: Dot) -> Callable:

@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 
-from monosem_jax import settings
+from monosem_jax.config import settings
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import place
 from monosem_jax.dictionary.state import DictionaryState
-from monosem_jax.precision import Dot
 
 # Rows whose products with all features are held at a time.
 _BLOCK = 1_024

@@ -42,8 +42,8 @@ fire far more often, and x - b_dec in the place of the residual.
 import jax
 import jax.numpy as jnp
 
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import SAE, decode, encode, unit_rows
-from monosem_jax.precision import Dot
 
 
 def thresholds(

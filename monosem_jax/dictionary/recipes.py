@@ -19,10 +19,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from monosem_jax import settings
+from monosem_jax.config import settings
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import sae as sae_lib
 from monosem_jax.dictionary.sae import SAE, unit_rows
-from monosem_jax.precision import Dot
 
 
 def init(c: settings.Dictionary, width: int) -> SAE:

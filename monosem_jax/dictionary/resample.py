@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from monosem_jax import settings
+from monosem_jax.config import settings
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import place
 from monosem_jax.dictionary.sae import SAE, unit_rows
-from monosem_jax.precision import Dot
 
 
 def draw(key: jax.Array, loss_R: jax.Array, n: int) -> jax.Array:

@@ -7,7 +7,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from monosem_jax.precision import Dot
+from monosem_jax.device.precision import Dot
 
 
 @flax.struct.dataclass

@@ -15,9 +15,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from monosem_jax import settings
-from monosem_jax.dictionary.sae import SAE, encode
-from monosem_jax.mesh import (
+from monosem_jax.config import settings
+from monosem_jax.device.mesh import (
   SPECS,
   mean_over_devices,
   per_device,
@@ -25,7 +24,8 @@ from monosem_jax.mesh import (
   sum_over_features,
   sum_over_rows,
 )
-from monosem_jax.precision import Dot
+from monosem_jax.device.precision import Dot
+from monosem_jax.dictionary.sae import SAE, encode
 
 # Features from which it was measured to be faster on a CPU, if few are active:
 # at 4,096 by 1.6x with 10 of them, 1.3x with 20, 0.9x with 50 (two cores of an

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from monosem_jax import settings
+from monosem_jax.config import settings
 from monosem_jax.dictionary import recipes
 from monosem_jax.dictionary.sae import SAE
 

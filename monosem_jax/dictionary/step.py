@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from monosem_jax import settings
+from monosem_jax.config import settings
+from monosem_jax.device.mesh import SPECS, constrain
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import recipes, sae as sae_lib, sparse
 from monosem_jax.dictionary.sae import SAE
 from monosem_jax.dictionary.state import DictionaryState
 from monosem_jax.dictionary.stream import Rows
-from monosem_jax.mesh import SPECS, constrain
-from monosem_jax.precision import Dot
 
 
 def train_step(

@@ -12,8 +12,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from monosem_jax import settings
-from monosem_jax.mesh import SPECS, constrain, per_device, sum_over_rows
+from monosem_jax.config import settings
+from monosem_jax.device.mesh import SPECS, constrain, per_device, sum_over_rows
 
 
 @flax.struct.dataclass

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 
-from monosem_jax import settings
+from monosem_jax.config import settings
+from monosem_jax.device.precision import Dot, compute_dtype
 from monosem_jax.dictionary import recipes, sae as sae_lib
 from monosem_jax.dictionary.resample import resample
 from monosem_jax.dictionary.state import DictionaryState, StreamState
 from monosem_jax.dictionary.step import train_step
 from monosem_jax.dictionary.stream import Rows, harvest, shuffled_index
-from monosem_jax.precision import Dot, compute_dtype
 
 # Quarter-decades of log10 density from 1e-8 to 1; the first bin has the rest.
 DENSITY_EDGES = tuple(x / 4 for x in range(-32, 1))

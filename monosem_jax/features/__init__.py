@@ -1,0 +1,1 @@
+"""What features do: one pass over text, examples, logits, tables."""

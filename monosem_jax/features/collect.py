@@ -14,10 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax import settings
-from monosem_jax.dictionary.sae import SAE, encode
-from monosem_jax.features import sampling
-from monosem_jax.mesh import (
+from monosem_jax.config import settings
+from monosem_jax.device.mesh import (
   SPECS,
   constrain,
   f_spec,
@@ -26,7 +24,9 @@ from monosem_jax.mesh import (
   per_device,
   tokens_spec,
 )
-from monosem_jax.precision import Dot
+from monosem_jax.device.precision import Dot
+from monosem_jax.dictionary.sae import SAE, encode
+from monosem_jax.features import sampling
 
 _OF_A_TOKEN = 64
 

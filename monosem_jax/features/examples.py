@@ -7,12 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax import mesh as meshes, settings
-from monosem_jax.dictionary.sae import SAE, encode
-from monosem_jax.features.batching import by_context
-from monosem_jax.features.collect import Found
-from monosem_jax.features.table import BINS, INTERVALS, groups
-from monosem_jax.mesh import (
+from monosem_jax.config import settings
+from monosem_jax.device import mesh as meshes
+from monosem_jax.device.mesh import (
   SPECS,
   constrain,
   feature_shards,
@@ -21,7 +18,11 @@ from monosem_jax.mesh import (
   sum_over_features,
   tokens_spec,
 )
-from monosem_jax.precision import Dot
+from monosem_jax.device.precision import Dot
+from monosem_jax.dictionary.sae import SAE, encode
+from monosem_jax.features.batching import by_context
+from monosem_jax.features.collect import Found
+from monosem_jax.features.table import BINS, INTERVALS, groups
 
 # Contexts that silent examples are drawn from, shared by all features.
 _SILENT_CONTEXTS = 256

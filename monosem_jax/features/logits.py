@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax import mesh as meshes
+from monosem_jax.device import mesh as meshes
 from monosem_jax.features.table import BINS
 
 _SHOWN = 10

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax.mesh import SPECS, constrain, fetch, in_place
-from monosem_jax.precision import Dot
+from monosem_jax.device.mesh import SPECS, constrain, fetch, in_place
+from monosem_jax.device.precision import Dot
 
 # Batches that are summed up in float32.
 _FETCHED = 256

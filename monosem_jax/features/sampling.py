@@ -12,7 +12,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from monosem_jax.mesh import f_spec, per_device, spread
+from monosem_jax.device.mesh import f_spec, per_device, spread
 
 # Bits of a priority. float32 holds so many exactly.
 _BITS = 24

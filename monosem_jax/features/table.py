@@ -10,9 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from monosem_jax.errors import UserError
+from monosem_jax.config.errors import UserError
 from monosem_jax.features.census import LIVE
-from monosem_jax.files import read_json, read_tensors, write_json, write_tensors
+from monosem_jax.run.files import (
+  read_json,
+  read_tensors,
+  write_json,
+  write_tensors,
+)
 
 TABLE, META = 'table.safetensors', 'meta.json'
 

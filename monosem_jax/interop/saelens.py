@@ -6,9 +6,14 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from monosem_jax.config.errors import UserError
 from monosem_jax.dictionary.sae import SAE
-from monosem_jax.errors import UserError
-from monosem_jax.files import read_json, read_tensors, write_json, write_tensors
+from monosem_jax.run.files import (
+  read_json,
+  read_tensors,
+  write_json,
+  write_tensors,
+)
 
 WEIGHTS = 'sae_weights.safetensors'
 CONFIG = 'cfg.json'

@@ -1,1 +1,1 @@
-"""The page that shows every feature: static files, and a server for them."""
+"""The page that shows every feature: files, and a server for them."""

@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 
+from monosem_jax.config.names import run_name
 from monosem_jax.features import census
-from monosem_jax.files import in_place_of
-from monosem_jax.names import run_name
+from monosem_jax.run.files import in_place_of
 from monosem_jax.site import provenance, shards
 from monosem_jax.site.exhibit import Contexts, Exhibit
 from monosem_jax.site.pack import Writer, half

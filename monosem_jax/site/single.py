@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from monosem_jax.files import write_file
+from monosem_jax.run.files import write_file
 from monosem_jax.site import export, pack
 from monosem_jax.site.exhibit import Contexts, Exhibit
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from monosem_jax.files import read_json
-from monosem_jax.names import run_name
+from monosem_jax.config.names import run_name
+from monosem_jax.run.files import read_json
 from monosem_jax.site.links import Folders, arrays
 from monosem_jax.site.pack import half
 

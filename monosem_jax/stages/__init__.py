@@ -9,13 +9,13 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from monosem_jax import ahead
-from monosem_jax.workdir import STAGES, Workdir
+from monosem_jax.device.compile import use_cache
+from monosem_jax.run.workdir import STAGES, Workdir
 
 
 def run(stage: str, w: Workdir, own: Mapping[str, Any]) -> None:
   """Runs one stage, with the flags of its own, or `all` of them in order."""
-  ahead.use_cache(w.config.runtime, w.log)
+  use_cache(w.config.runtime, w.log)
   for name in STAGES if stage == 'all' else (stage,):
     module = importlib.import_module(f'monosem_jax.stages.{name}')
     # The core installs without what pictures and layouts need.

@@ -2,16 +2,17 @@
 
 import jax
 
-from monosem_jax import hosts, mesh as meshes, metrics
+from monosem_jax.device import hosts, mesh as meshes
+from monosem_jax.device.precision import Dot, compute_dtype
 from monosem_jax.dictionary import evaluate
-from monosem_jax.files import write_json
 from monosem_jax.interop import saelens
-from monosem_jax.precision import Dot, compute_dtype
+from monosem_jax.run import metrics
+from monosem_jax.run.files import write_json
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.text import stream
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.model import Transformer
 from monosem_jax.transformer.train import patched_loss
-from monosem_jax.workdir import Workdir
 
 
 def measure(

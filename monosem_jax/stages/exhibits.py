@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 import monosem_jax
-from monosem_jax import labels as hand
+from monosem_jax.config.names import main_dictionary, match_dictionary, run_name
+from monosem_jax.features import labels as hand
 from monosem_jax.features.table import FeatureTable
-from monosem_jax.files import read_json, read_tensors, sha256
-from monosem_jax.names import main_dictionary, match_dictionary, run_name
+from monosem_jax.run.files import read_json, read_tensors, sha256
+from monosem_jax.run.stamp import NAME as STAMP
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.site import links
 from monosem_jax.site.exhibit import Contexts, Exhibit
-from monosem_jax.stamp import NAME as STAMP
 from monosem_jax.text.store import TokenStore
-from monosem_jax.workdir import Workdir
 
 # Settings that name places of one machine, which a page is not to tell.
 _PLACES = {

@@ -5,18 +5,20 @@ import dataclasses
 import jax
 import numpy as np
 
-from monosem_jax import hosts, mesh as meshes, metrics, settings
+from monosem_jax.config import settings
+from monosem_jax.config.names import entries, run_name
+from monosem_jax.device import hosts, mesh as meshes
+from monosem_jax.device.precision import Dot, compute_dtype
 from monosem_jax.dictionary.sae import SAE
 from monosem_jax.features import census, collect, examples, logits
 from monosem_jax.features.table import META, FeatureTable
 from monosem_jax.interop import saelens
-from monosem_jax.names import entries, run_name
-from monosem_jax.precision import Dot, compute_dtype
+from monosem_jax.run import metrics
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import lm as lm_stage, programs
 from monosem_jax.text import stream
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.model import Transformer
-from monosem_jax.workdir import Workdir
 
 
 def run(w: Workdir) -> None:

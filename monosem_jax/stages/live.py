@@ -12,7 +12,7 @@ import numpy as np
 
 import monosem_jax
 from monosem_jax.analysis import ablation, probe as probing, steering
-from monosem_jax.errors import UserError
+from monosem_jax.config.errors import UserError
 from monosem_jax.site.server import asked
 from monosem_jax.site.server.asked import Refused
 from monosem_jax.stages.sample import Pin

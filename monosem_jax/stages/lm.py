@@ -6,20 +6,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax import ahead, hosts, loop, mesh as meshes, report
-from monosem_jax.checkpoint import Checkpoints
-from monosem_jax.files import read_tensors, write_json, write_tensors
-from monosem_jax.mesh import SPECS
-from monosem_jax.metrics import Reporter
-from monosem_jax.precision import compute_dtype
-from monosem_jax.settings import Transformer as Settings
-from monosem_jax.stages import programs
+from monosem_jax.config.settings import Transformer as Settings
+from monosem_jax.device import hosts, mesh as meshes
+from monosem_jax.device.compile import announce, peak_flops, profiled
+from monosem_jax.device.mesh import SPECS
+from monosem_jax.device.precision import compute_dtype
+from monosem_jax.run import loop
+from monosem_jax.run.checkpoint import Checkpoints
+from monosem_jax.run.files import read_tensors, write_json, write_tensors
+from monosem_jax.run.metrics import Reporter
+from monosem_jax.run.workdir import Workdir
+from monosem_jax.stages import programs, report
 from monosem_jax.text import stream
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer import train, weights
 from monosem_jax.transformer.model import Transformer
 from monosem_jax.transformer.sample import sample
-from monosem_jax.workdir import Workdir
 
 _SAMPLES, _SAMPLE_TOKENS = 3, 48
 
@@ -81,7 +83,8 @@ def _fit(w: Workdir, store: TokenStore, name: str) -> None:
     w.log(f'{run}: {parameters:,} parameters; {start * S:,} steps are done')
     program = programs.transformer_chunk(c, mesh, state, T)
     flops = programs.transformer_flops(c, mesh, store.tokenizer.vocab_size, T)
-    ahead.announce(program, flops, S, lambda line: w.log(f'{run}: {line}'))
+    log = lambda line: w.log(f'{run}: {line}')
+    announce(program, flops, S, log)
     reporter = Reporter(
       w.root,
       run,
@@ -92,15 +95,13 @@ def _fit(w: Workdir, store: TokenStore, name: str) -> None:
       unit='tok',
       summarise=_summarise,
       flops_per_chunk=flops * mesh.size,
-      peak_flops=ahead.peak_flops(
-        w.config.runtime, compute_dtype(c.precision).name
-      ),
+      peak_flops=peak_flops(w.config.runtime, compute_dtype(c.precision).name),
     )
     share = meshes.share(mesh, (S, B), SPECS.tokens_SBT)
     batches = stream.batches(
       store, 'train', S * B, seed=c.data_seed, start=start, rows=share.rows
     )
-    with ahead.profiled(w, run, program.call) as chunk:
+    with profiled(w.config.runtime, w.profile(run), log, program.call) as chunk:
       state = loop.run(
         chunk,
         state,

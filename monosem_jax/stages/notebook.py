@@ -4,9 +4,10 @@ import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from monosem_jax import ahead, config
+from monosem_jax.config import load as config
+from monosem_jax.device.compile import use_cache
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import serve
-from monosem_jax.workdir import Workdir
 
 if TYPE_CHECKING:
   from monosem_jax.site.server.serving import Serving
@@ -44,7 +45,7 @@ def show(
   """
   settings = config.load(str(config_file), list(overrides))
   w = Workdir(pathlib.Path(workdir), settings)
-  ahead.use_cache(settings.runtime, w.log)
+  use_cache(settings.runtime, w.log)
   try:
     from google.colab import output as colab
   except ImportError:

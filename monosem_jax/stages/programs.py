@@ -11,8 +11,13 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from monosem_jax import ahead, mesh as meshes, settings
-from monosem_jax.cost import Devices, dictionary, transformer
+from monosem_jax.config import settings
+from monosem_jax.config.names import width
+from monosem_jax.device import mesh as meshes
+from monosem_jax.device.compile import Program, compile_chunk
+from monosem_jax.device.cost import Devices, dictionary, transformer
+from monosem_jax.device.mesh import SPECS
+from monosem_jax.device.precision import Dot, compute_dtype
 from monosem_jax.dictionary import (
   sae as sae_lib,
   sparse,
@@ -20,9 +25,6 @@ from monosem_jax.dictionary import (
 )
 from monosem_jax.dictionary.state import StreamState, init_stream, stacks
 from monosem_jax.features import collect
-from monosem_jax.mesh import SPECS
-from monosem_jax.names import width
-from monosem_jax.precision import Dot, compute_dtype
 from monosem_jax.transformer import train as transformer_train
 from monosem_jax.transformer.model import Transformer
 from monosem_jax.transformer.train import TrainState
@@ -96,10 +98,10 @@ def transformer_state(
 
 def transformer_chunk(
   c: settings.Transformer, mesh: Mesh, state: TrainState, T: int
-) -> ahead.Program:
+) -> Program:
   """Compiles `chunk(state, tokens_SBT)`, see `transformer.train.make_chunk`."""
   shape = c.steps_per_chunk, c.batch_size, T
-  return ahead.compile_chunk(
+  return compile_chunk(
     transformer_train.make_chunk(c),
     state,
     meshes.abstract(mesh, shape, jnp.int32, SPECS.tokens_SBT),
@@ -130,13 +132,13 @@ def stream_chunk(
   state: StreamState,
   lm: Transformer,
   T: int,
-) -> ahead.Program:
+) -> Program:
   """Compiles `chunk(state, lm, tokens_CT, context_C, epoch_C)`, see
   `dictionary.train.make_chunk`."""
   c = config.stream
   dictionaries = {name: config.dictionaries[name] for name in names}
   shapes = [(c.contexts_per_chunk, *more) for more in ((T,), (), ())]
-  return ahead.compile_chunk(
+  return compile_chunk(
     dictionary_train.make_chunk(c, dictionaries, forward),
     state,
     lm,
@@ -152,13 +154,13 @@ def features_batch(
   F: int,
   T: int,
   dtype: jnp.dtype,
-) -> ahead.Program:
+) -> Program:
   """Compiles a batch of the features pass, see `features.collect.make_step`."""
   B = c.batch_size
   room = collect.room_for(c, F, B * T, c.contexts * T)
   key = jax.eval_shape(lambda: jax.random.key(0))
   one, over = SPECS.replicated, meshes.tokens_spec(B)
-  return ahead.compile_chunk(
+  return compile_chunk(
     collect.make_step(forward, Dot(dtype), room),
     meshes.like(mesh, lambda: collect.fresh(F, 2 * c.top)),
     lm,

@@ -7,17 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax import (
-  ahead,
-  hosts,
-  loop,
-  mesh as meshes,
-  metrics,
-  report,
-  settings,
-)
-from monosem_jax.checkpoint import Checkpoints
-from monosem_jax.cost import dictionary as cost
+from monosem_jax.config import settings
+from monosem_jax.config.names import entries, run_name, width
+from monosem_jax.device import hosts, mesh as meshes
+from monosem_jax.device.compile import announce, peak_flops, profiled
+from monosem_jax.device.cost import dictionary as cost
+from monosem_jax.device.mesh import SPECS
+from monosem_jax.device.precision import Dot, compute_dtype
 from monosem_jax.dictionary import (
   calibrate,
   init as dictionary_init,
@@ -30,17 +26,16 @@ from monosem_jax.dictionary.state import (
   StreamState,
   init_stream,
 )
-from monosem_jax.files import write_json
 from monosem_jax.interop import saelens
-from monosem_jax.mesh import SPECS
-from monosem_jax.names import entries, run_name, width
-from monosem_jax.precision import Dot, compute_dtype
-from monosem_jax.stages import evaluation, lm as lm_stage, programs
+from monosem_jax.run import loop, metrics
+from monosem_jax.run.checkpoint import Checkpoints
+from monosem_jax.run.files import write_json
+from monosem_jax.run.workdir import Workdir
+from monosem_jax.stages import evaluation, lm as lm_stage, programs, report
 from monosem_jax.stages.programs import forward
 from monosem_jax.text import stream
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.model import Transformer
-from monosem_jax.workdir import Workdir
 
 
 def run(w: Workdir) -> None:
@@ -114,7 +109,8 @@ def _fit(
     T, V = store.context, store.tokenizer.vocab_size
     program = programs.stream_chunk(w.config, names, mesh, state, lm, T)
     flops = cost.chunk_flops(programs.sweep(w.config, model, names, mesh, V, T))
-    ahead.announce(program, flops, S, lambda line: w.log(f'{run}: {line}'))
+    log = lambda line: w.log(f'{run}: {line}')
+    announce(program, flops, S, log)
     reporter = metrics.Reporter(
       w.root,
       run,
@@ -125,12 +121,10 @@ def _fit(
       unit='act',
       summarise=_summarise,
       flops_per_chunk=flops * mesh.size,
-      peak_flops=ahead.peak_flops(
-        w.config.runtime, compute_dtype(c.precision).name
-      ),
+      peak_flops=peak_flops(w.config.runtime, compute_dtype(c.precision).name),
     )
     tokens = batches(start)
-    with ahead.profiled(w, run, program.call) as chunk:
+    with profiled(w.config.runtime, w.profile(run), log, program.call) as chunk:
       state = loop.run(
         lambda state, *batch: chunk(state, lm, *batch),
         state,

@@ -8,17 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax import mesh as meshes
 from monosem_jax.analysis import steering
+from monosem_jax.config.errors import UserError, nearest
+from monosem_jax.config.names import controls, model_of, run_name
+from monosem_jax.device import mesh as meshes
 from monosem_jax.dictionary.sae import SAE
-from monosem_jax.errors import UserError, nearest
-from monosem_jax.files import read_json
 from monosem_jax.interop import saelens
-from monosem_jax.names import controls, model_of, run_name
+from monosem_jax.run.files import read_json
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import lm as lm_stage, tables
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.sample import sample
-from monosem_jax.workdir import Workdir
 
 
 def run(

@@ -3,10 +3,10 @@
 import sys
 from typing import TYPE_CHECKING
 
-from monosem_jax import hosts
-from monosem_jax.errors import UserError
+from monosem_jax.config.errors import UserError
+from monosem_jax.device import hosts
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages.extra import lacking
-from monosem_jax.workdir import Workdir
 
 if TYPE_CHECKING:
   from monosem_jax.site.server.serving import Serving

@@ -7,15 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from monosem_jax.analysis import probe
+from monosem_jax.config.names import run_name
+from monosem_jax.device.precision import Dot, compute_dtype
 from monosem_jax.dictionary.sae import SAE
 from monosem_jax.interop import saelens
-from monosem_jax.names import run_name
-from monosem_jax.precision import Dot, compute_dtype
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import lm as lm_stage, tables
 from monosem_jax.text.store import TokenStore
 from monosem_jax.text.tokenizer import Tokenizer
 from monosem_jax.transformer.model import Transformer
-from monosem_jax.workdir import Workdir
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Stage `site`: the page that shows every feature."""
 
-from monosem_jax import hosts, report
+from monosem_jax.device import hosts
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.site import export, links, views
-from monosem_jax.stages import exhibits, tables
-from monosem_jax.workdir import Workdir
+from monosem_jax.stages import exhibits, report, tables
 
 # Of the analyses' pictures, those that belong beside the scorecard.
 _PICTURES = ('density', 'preserved', 'logits', 'neurons', 'universality')

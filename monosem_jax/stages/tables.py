@@ -1,12 +1,12 @@
 """The feature tables that pages and files show, of what is there now."""
 
-from monosem_jax.errors import UserError
+from monosem_jax.config.errors import UserError
+from monosem_jax.config.names import controls, main_dictionary, model_of
 from monosem_jax.features.table import META, FeatureTable
-from monosem_jax.files import read_json
-from monosem_jax.names import controls, main_dictionary, model_of
-from monosem_jax.stamp import NAME as STAMP
+from monosem_jax.run.files import read_json
+from monosem_jax.run.stamp import NAME as STAMP
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.text.manifest import MANIFEST
-from monosem_jax.workdir import Workdir
 
 
 def there(w: Workdir) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Stage `tokens`: documents to packed token ids, once."""
 
-from monosem_jax import hosts
+from monosem_jax.device import hosts
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.text.store import write_store
-from monosem_jax.workdir import Workdir
 
 
 def run(w: Workdir) -> None:

@@ -1,1 +1,1 @@
-"""Documents to tokens: sources, tokenizer, packed token store, batches."""
+"""Documents to tokens: sources, tokenizer, token store, batches."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import zstandard
 
-from monosem_jax.errors import UserError
+from monosem_jax.config.errors import UserError
 from monosem_jax.text.document import Skips
 
 _READ_BYTES = 1 << 18

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from monosem_jax import settings
+from monosem_jax.config import settings
 from monosem_jax.text.document import Document, Skips, checked_text
 
 _SUFFIXES = frozenset(

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from monosem_jax import settings
-from monosem_jax.errors import UserError
+from monosem_jax.config import settings
+from monosem_jax.config.errors import UserError
 from monosem_jax.text import sources
 from monosem_jax.text.table import DocumentTable, TableBuilder
 from monosem_jax.text.tokenizer import Tokenizer

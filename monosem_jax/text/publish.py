@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from monosem_jax.errors import UserError
+from monosem_jax.config.errors import UserError
 
 
 @contextlib.contextmanager

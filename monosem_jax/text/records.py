@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from array_record.python import array_record_module
 
-from monosem_jax.errors import UserError
+from monosem_jax.config.errors import UserError
 
 # One record a chunk, so that one is read without its neighbours. Random reads
 # of 64 contexts of 256 tokens on one core: 3.8 million contexts/s uncompressed,

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from monosem_jax import settings
-from monosem_jax.errors import UserError, nearest
+from monosem_jax.config import settings
+from monosem_jax.config.errors import UserError, nearest
 from monosem_jax.text import installed, readers, tables
 from monosem_jax.text.document import Document, Skips
 from monosem_jax.text.files import matched

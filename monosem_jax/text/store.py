@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from monosem_jax.errors import UserError
+from monosem_jax.config.errors import UserError
 from monosem_jax.text import manifest as manifests
 from monosem_jax.text.records import RecordReader
 from monosem_jax.text.table import DocumentTable

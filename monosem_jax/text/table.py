@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from monosem_jax.errors import UserError
+from monosem_jax.config.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

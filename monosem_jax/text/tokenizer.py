@@ -8,7 +8,7 @@ import numpy as np
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
-from monosem_jax.errors import UserError
+from monosem_jax.config.errors import UserError
 
 SEPARATOR = '<|sep|>'
 # A tokenizer from elsewhere separates documents by its own end of text.

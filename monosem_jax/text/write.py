@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from monosem_jax import settings
-from monosem_jax.errors import UserError
+from monosem_jax.config import settings
+from monosem_jax.config.errors import UserError
 from monosem_jax.text import manifest as manifests, publish, records, sources
 from monosem_jax.text.document import Document
 from monosem_jax.text.table import TableBuilder

@@ -1,0 +1,1 @@
+"""The transformer: model, training, sampling, weights."""

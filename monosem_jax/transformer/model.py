@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from monosem_jax import settings
-from monosem_jax.precision import Dot, compute_dtype
+from monosem_jax.config import settings
+from monosem_jax.device.precision import Dot, compute_dtype
 
 _ACTIVATIONS = {'relu': jax.nn.relu, 'gelu': jax.nn.gelu}
 

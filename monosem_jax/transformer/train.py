@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from monosem_jax import settings
-from monosem_jax.mesh import SPECS, constrain, micro_batches
+from monosem_jax.config import settings
+from monosem_jax.device.mesh import SPECS, constrain, micro_batches
 from monosem_jax.transformer.model import Transformer, next_token_loss
 
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax.errors import UserError
+from monosem_jax.config.errors import UserError
 from monosem_jax.transformer.model import Transformer
 
 

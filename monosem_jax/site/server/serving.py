@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import uvicorn
 
-from monosem_jax.errors import UserError
+from monosem_jax.config.errors import UserError
 from monosem_jax.site.server.application import Desk, Engine, application
 from monosem_jax.site.server.guard import Guard
 

@@ -15,15 +15,15 @@ from collections.abc import Iterator
 
 import jax
 
-from monosem_jax import hosts, mesh as meshes, report
-from monosem_jax.errors import UserError, nearest
-from monosem_jax.files import write_json
-from monosem_jax.stages import extra
+from monosem_jax.config.errors import UserError, nearest
+from monosem_jax.device import hosts, mesh as meshes
+from monosem_jax.run.files import write_json
+from monosem_jax.run.stamp import Stamp
+from monosem_jax.run.workdir import Workdir
+from monosem_jax.stages import extra, report
 from monosem_jax.stages.analysis import controls, summary
 from monosem_jax.stages.analysis.bench import Bench, NotHere, json_of
-from monosem_jax.stamp import Stamp
 from monosem_jax.text.store import TokenStore
-from monosem_jax.workdir import Workdir
 
 ANALYSES = (
   *('density', 'preserved', 'logits', 'ablation', 'neurons', 'neighbours'),

@@ -10,7 +10,7 @@ import pathlib
 import numpy as np
 
 from monosem_jax.analysis import ablation, figures, intervals, residual
-from monosem_jax.files import write_arrays
+from monosem_jax.run.files import write_arrays
 from monosem_jax.stages.analysis.bench import Bench, NotHere, Subject
 from monosem_jax.transformer.model import next_token_loss
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from monosem_jax.analysis import automata, roles, significance
 from monosem_jax.features import moments
-from monosem_jax.files import write_arrays, write_file
+from monosem_jax.run.files import write_arrays, write_file
 from monosem_jax.stages.analysis import (
   machine_pages,
   machine_runs,

@@ -9,18 +9,20 @@ from typing import Any
 import jax
 import numpy as np
 
-from monosem_jax import mesh as meshes, metrics, names
+from monosem_jax.config import names
+from monosem_jax.device import mesh as meshes
+from monosem_jax.device.precision import Dot, compute_dtype
 from monosem_jax.dictionary.sae import SAE, encode
 from monosem_jax.features.table import FeatureTable
-from monosem_jax.files import read_json
 from monosem_jax.interop import saelens
-from monosem_jax.precision import Dot, compute_dtype
+from monosem_jax.run import metrics
+from monosem_jax.run.files import read_json
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import lm as lm_stage, programs
 from monosem_jax.stages.analysis import documents
 from monosem_jax.text import stream
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.model import Transformer
-from monosem_jax.workdir import Workdir
 
 
 class NotHere(Exception):

@@ -5,13 +5,14 @@ import pathlib
 
 import jax
 
-from monosem_jax import hosts, names
 from monosem_jax.analysis import controls
+from monosem_jax.config import names
+from monosem_jax.device import hosts
 from monosem_jax.dictionary.sae import SAE
 from monosem_jax.interop import saelens
+from monosem_jax.run.stamp import Stamp
 from monosem_jax.stages import features
 from monosem_jax.stages.analysis.bench import Bench
-from monosem_jax.stamp import Stamp
 
 
 def make(bench: Bench) -> None:

@@ -9,14 +9,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from monosem_jax import mesh as meshes
 from monosem_jax.analysis import figures, intervals
+from monosem_jax.device import mesh as meshes
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import encode
 from monosem_jax.features import census
 from monosem_jax.features.moments import adding, collect
-from monosem_jax.files import read_json, write_arrays
 from monosem_jax.interop import saelens
-from monosem_jax.precision import Dot
+from monosem_jax.run.files import read_json, write_arrays
 from monosem_jax.stages import programs
 from monosem_jax.stages.analysis.bench import Bench, Subject
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from monosem_jax.analysis import figures, labels, ranks
 from monosem_jax.features import moments
-from monosem_jax.files import write_file
+from monosem_jax.run.files import write_file
 from monosem_jax.stages.analysis import bests, pages, versus
 from monosem_jax.stages.analysis.bench import (
   Bench,

@@ -4,8 +4,8 @@ import pathlib
 
 import numpy as np
 
-from monosem_jax import settings
 from monosem_jax.analysis import figures
+from monosem_jax.config import settings
 
 ARMS = {
   'pinned': 'the feature',

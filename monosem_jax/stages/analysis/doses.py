@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from monosem_jax.analysis import doses as matching, steering
+from monosem_jax.config.errors import UserError
+from monosem_jax.device.mesh import fetch
 from monosem_jax.dictionary.sae import SAE
-from monosem_jax.errors import UserError
-from monosem_jax.mesh import fetch
 from monosem_jax.transformer.sample import sample
 
 # What `of(tokens_BT)` says of tokens by name: bool_BT.

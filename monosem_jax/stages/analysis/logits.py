@@ -9,10 +9,10 @@ import pathlib
 import jax
 import numpy as np
 
-from monosem_jax import mesh as meshes
 from monosem_jax.analysis import directions, figures
+from monosem_jax.device import mesh as meshes
 from monosem_jax.features.moments import collect
-from monosem_jax.files import write_arrays
+from monosem_jax.run.files import write_arrays
 from monosem_jax.stages.analysis.bench import Bench, median
 
 # Pairs of a feature and a token that are ablated of each batch.

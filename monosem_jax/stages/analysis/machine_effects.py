@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax import mesh as meshes
 from monosem_jax.analysis import transitions
+from monosem_jax.device import mesh as meshes
 from monosem_jax.stages.analysis.bench import Bench
 from monosem_jax.stages.analysis.machine_text import SPLIT, Edge
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from monosem_jax import mesh as meshes
 from monosem_jax.analysis import following
+from monosem_jax.device import mesh as meshes
 from monosem_jax.stages.analysis.bench import Bench, activations, part
 from monosem_jax.stages.analysis.machine_text import SPLIT, batches
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from monosem_jax import settings
 from monosem_jax.analysis import machines, roles, significance
+from monosem_jax.config import settings
 from monosem_jax.stages.analysis.bench import Bench
 from monosem_jax.stages.analysis.machine_text import Edge
 

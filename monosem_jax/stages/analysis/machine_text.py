@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from monosem_jax import metrics
 from monosem_jax.analysis import following, intervals, significance
 from monosem_jax.features import moments
-from monosem_jax.files import write_arrays
+from monosem_jax.run import metrics
+from monosem_jax.run.files import write_arrays
 from monosem_jax.stages.analysis.bench import Bench, activations, part
 from monosem_jax.stages.analysis.documents import GROUPS
 from monosem_jax.text import stream

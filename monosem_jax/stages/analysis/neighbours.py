@@ -10,7 +10,7 @@ import numpy as np
 
 from monosem_jax.analysis import figures, geometry
 from monosem_jax.features import moments
-from monosem_jax.files import write_arrays
+from monosem_jax.run.files import write_arrays
 from monosem_jax.stages.analysis.bench import Bench, Subject, median
 
 # Of each feature, in each dictionary.

@@ -14,11 +14,12 @@ import pathlib
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax import mesh as meshes, metrics
 from monosem_jax.analysis import baselines, figures, intervals, preserved
+from monosem_jax.device import mesh as meshes
 from monosem_jax.dictionary.sae import SAE
 from monosem_jax.features.moments import adding, collect
-from monosem_jax.files import read_json
+from monosem_jax.run import metrics
+from monosem_jax.run.files import read_json
 from monosem_jax.stages import programs
 from monosem_jax.stages.analysis.bench import Bench, Subject
 from monosem_jax.stages.analysis.documents import GROUPS

@@ -15,7 +15,7 @@ import numpy as np
 
 from monosem_jax.analysis import figures, splitting
 from monosem_jax.features import moments
-from monosem_jax.files import write_arrays
+from monosem_jax.run.files import write_arrays
 from monosem_jax.stages.analysis.bench import (
   Bench,
   NotHere,

@@ -13,14 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax import mesh as meshes
 from monosem_jax.analysis import (
   doses as matching,
   intervals,
   steering,
 )
+from monosem_jax.device import mesh as meshes
 from monosem_jax.features import moments
-from monosem_jax.files import write_file
+from monosem_jax.run.files import write_file
 from monosem_jax.stages import programs
 from monosem_jax.stages.analysis import dose_pictures, doses
 from monosem_jax.stages.analysis.bench import Bench, NotHere

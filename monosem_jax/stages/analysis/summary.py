@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from monosem_jax.analysis import scorecard
-from monosem_jax.files import read_json, write_file, write_json
+from monosem_jax.run.files import read_json, write_file, write_json
 from monosem_jax.stages.analysis import sections
 from monosem_jax.stages.analysis.bench import Bench
 

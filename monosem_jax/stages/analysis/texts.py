@@ -9,9 +9,9 @@ import pathlib
 import jax
 import numpy as np
 
-from monosem_jax import mesh as meshes
 from monosem_jax.analysis import figures, texts, universality
-from monosem_jax.files import write_arrays
+from monosem_jax.device import mesh as meshes
+from monosem_jax.run.files import write_arrays
 from monosem_jax.stages import programs
 from monosem_jax.stages.analysis.bench import Bench, Subject
 from monosem_jax.transformer.model import Transformer, next_token_loss

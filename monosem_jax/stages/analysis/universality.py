@@ -15,9 +15,9 @@ import numpy as np
 
 from monosem_jax import paper
 from monosem_jax.analysis import figures, intervals, universality
+from monosem_jax.device.precision import Dot
 from monosem_jax.features import moments
-from monosem_jax.files import write_arrays
-from monosem_jax.precision import Dot
+from monosem_jax.run.files import write_arrays
 from monosem_jax.stages import programs
 from monosem_jax.stages.analysis.bench import (
   Bench,

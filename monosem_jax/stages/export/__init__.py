@@ -8,18 +8,19 @@ html         the page of some features in one file: `site.single`
 import pathlib
 from collections.abc import Iterator
 
-from monosem_jax import hosts, metrics
-from monosem_jax.errors import UserError, nearest
-from monosem_jax.files import in_place_of
+from monosem_jax.config.errors import UserError, nearest
+from monosem_jax.config.names import controls, main_dictionary, run_name
+from monosem_jax.device import hosts
 from monosem_jax.interop import anthropic, neuronpedia
 from monosem_jax.interop.feature import Feature
-from monosem_jax.names import controls, main_dictionary, run_name
+from monosem_jax.run import metrics
+from monosem_jax.run.files import in_place_of
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.site import single
 from monosem_jax.stages import exhibits, tables
 from monosem_jax.stages.export.records import Records
 from monosem_jax.text.manifest import TOKENIZER
 from monosem_jax.text.tokenizer import Tokenizer
-from monosem_jax.workdir import Workdir
 
 FORMATS = ('anthropic', 'neuronpedia', 'html')
 

@@ -5,16 +5,16 @@ import datetime
 
 import numpy as np
 
-from monosem_jax.errors import UserError
+from monosem_jax.config.errors import UserError
 from monosem_jax.features.table import META, FeatureTable
-from monosem_jax.files import read_json, read_tensors, sha256
 from monosem_jax.interop.feature import Effects, Example, Feature, Group
 from monosem_jax.interop.neuronpedia_source import Source
+from monosem_jax.run.files import read_json, read_tensors, sha256
+from monosem_jax.run.stamp import NAME as STAMP
+from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import tables
 from monosem_jax.stages.export.results import read, why_not
-from monosem_jax.stamp import NAME as STAMP
 from monosem_jax.text.manifest import MANIFEST
-from monosem_jax.workdir import Workdir
 
 # A dictionary's files, as `interop.saelens` names them, which needs jax.
 _WEIGHTS, _CONFIG = 'sae_weights.safetensors', 'cfg.json'

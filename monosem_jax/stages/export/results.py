@@ -6,10 +6,10 @@ import zipfile
 
 import numpy as np
 
-from monosem_jax.errors import UserError
-from monosem_jax.files import read_json
-from monosem_jax.stamp import NAME as STAMP
-from monosem_jax.workdir import Workdir
+from monosem_jax.config.errors import UserError
+from monosem_jax.run.files import read_json
+from monosem_jax.run.stamp import NAME as STAMP
+from monosem_jax.run.workdir import Workdir
 
 
 def why_not(

@@ -5,12 +5,13 @@ It leaves numbers.json, arrays and pictures in its folder, and all numbers stand
 in toy/toy.json. No other stage is needed.
 """
 
-from monosem_jax import hosts, metrics, report
-from monosem_jax.errors import UserError
-from monosem_jax.files import read_json, write_json
-from monosem_jax.stages import extra
+from monosem_jax.config.errors import UserError
+from monosem_jax.device import hosts
+from monosem_jax.run import metrics
+from monosem_jax.run.files import read_json, write_json
+from monosem_jax.run.workdir import Workdir
+from monosem_jax.stages import extra, report
 from monosem_jax.stages.toy import parts, topics
-from monosem_jax.workdir import Workdir
 
 # `make(settings, seed, out, advance) -> (numbers, a line that sums them up)`,
 # and how many runs its progress counts.

@@ -3,15 +3,15 @@
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax import settings
 from monosem_jax.analysis import topics
+from monosem_jax.config import settings
+from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import (
   init as dictionary_init,
   state as states,
   train as dictionary_train,
 )
 from monosem_jax.dictionary.sae import SAE
-from monosem_jax.precision import Dot
 from monosem_jax.stages import programs
 from monosem_jax.transformer import train
 from monosem_jax.transformer.model import Transformer

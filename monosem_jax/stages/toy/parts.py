@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from monosem_jax import settings
 from monosem_jax.analysis import figures, planted as planted_data, toy
-from monosem_jax.files import write_arrays
+from monosem_jax.config import settings
+from monosem_jax.run.files import write_arrays
 
 Made = tuple[dict[str, Any], str]
 

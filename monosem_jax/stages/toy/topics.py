@@ -23,11 +23,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax import settings
 from monosem_jax.analysis import intervals, topics
+from monosem_jax.config import settings
 from monosem_jax.dictionary import sae as sae_lib
 from monosem_jax.dictionary.sae import SAE
-from monosem_jax.files import write_arrays, write_file, write_tensors
+from monosem_jax.run.files import write_arrays, write_file, write_tensors
 from monosem_jax.stages.toy import models, topics_told
 from monosem_jax.transformer.model import Transformer, next_token_loss
 from monosem_jax.transformer.weights import tensors

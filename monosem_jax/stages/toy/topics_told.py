@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from monosem_jax import settings
 from monosem_jax.analysis import figures, topics
+from monosem_jax.config import settings
 
 Rows = Sequence[Mapping[str, Any]]
 

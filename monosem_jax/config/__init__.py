@@ -1,0 +1,1 @@
+"""Settings: config files, overrides, names, and what is refused."""

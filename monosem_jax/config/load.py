@@ -1,0 +1,270 @@
+"""Config files to checked settings; the one place that knows ml_collections.
+
+A config file defines `get_config()`, a ConfigDict with the parts of
+`settings.Config`. `lm` and `sae` hold what the entries of `models` and
+`dictionaries` share.
+"""
+
+import dataclasses
+import difflib
+import json
+import pathlib
+import runpy
+import sys
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ml_collections
+
+from monosem_jax.config import settings
+from monosem_jax.config.check import check
+from monosem_jax.config.errors import UserError, nearest
+
+# The shared part behind each family of entries, and the entries' type.
+_FAMILIES = {
+  'models': ('lm', settings.Transformer),
+  'dictionaries': ('sae', settings.Dictionary),
+}
+_PARTS = {
+  f.name: f.type
+  for f in dataclasses.fields(settings.Config)
+  if f.name not in _FAMILIES
+} | {'lm': settings.Transformer, 'sae': settings.Dictionary}
+
+
+def load(path: str, overrides: Sequence[str] = ()) -> settings.Config:
+  """Reads a config file, applies overrides and checks the whole.
+
+  Args:
+    path: of a Python file that defines `get_config()`.
+    overrides: `some.key=value` each, later ones winning.
+
+  Raises:
+    UserError: no such file, key or value, or an impossible combination.
+  """
+  tree = _read(path)
+  for override in overrides:
+    key, sign, value = override.partition('=')
+    if not sign:
+      raise UserError(
+        f'--config.{key}: no value given; write --config.{key}=VALUE.'
+      )
+    _apply(tree, key, value)
+  for override in overrides:
+    _must_matter(tree, override.partition('=')[0])
+  return resolve(tree)
+
+
+def resolve(tree: Mapping[str, Any]) -> settings.Config:
+  """Turns nested dicts of a config file's form into checked settings."""
+  parts = {
+    name: _build(kind, _group(tree, name), name)
+    for name, kind in _PARTS.items()
+    if name not in ('lm', 'sae')
+  }
+  for family, (shared, kind) in _FAMILIES.items():
+    entries = _group(tree, family)
+    parts[family] = {
+      name: _build(
+        kind,
+        _merge(_group(tree, shared), _group(entries, name, f'{family}.')),
+        f'{family}.{name}',
+      )
+      for name in entries
+    }
+  unknown = set(tree) - set(_PARTS) - set(_FAMILIES)
+  if unknown:
+    word = min(unknown)
+    raise UserError(
+      f'config: unknown part {word!r}{nearest(word, [*_PARTS, *_FAMILIES])}.'
+    )
+  config = settings.Config(**parts)
+  check(config)
+  return config
+
+
+def as_dict(config: settings.Config) -> dict[str, Any]:
+  """The settings as nested dicts of JSON types."""
+  return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def _read(path: str) -> dict[str, Any]:
+  file = pathlib.Path(path)
+  if not file.is_file():
+    known = [str(p) for p in file.parent.glob('*.py')]
+    near = difflib.get_close_matches(path, known, n=1)
+    hint = f' (did you mean {near[0]}?)' if near else ''
+    raise UserError(f'--config: no file {path}{hint}.')
+  sys.path.insert(0, str(file.parent))  # a config may start from its neighbour
+  try:
+    # Not an import: an import leaves a compiled copy, which goes stale.
+    found = runpy.run_path(path)
+    tree = found['get_config']() if 'get_config' in found else None
+  except Exception as e:
+    raise UserError(
+      f'--config: {path} does not run: {type(e).__name__}: {e}.'
+    ) from e
+  finally:
+    sys.path.remove(str(file.parent))
+  if not isinstance(tree, ml_collections.ConfigDict):
+    raise UserError(
+      f'--config: {path} must define get_config(), which returns an '
+      'ml_collections.ConfigDict.'
+    )
+  return tree.to_dict()
+
+
+def _group(tree: Mapping, name: str, where: str = '') -> Mapping[str, Any]:
+  value = tree.get(name, {})
+  if not isinstance(value, Mapping):
+    raise UserError(f'config: {where}{name} is a group of keys, not {value!r}.')
+  return value
+
+
+def _merge(shared: Mapping, own: Mapping) -> dict[str, Any]:
+  merged = dict(shared)
+  for key, value in own.items():
+    nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+    merged[key] = _merge(merged[key], value) if nested else value
+  return merged
+
+
+def _build(kind: type, values: Mapping, where: str):
+  """Builds a dataclass from a dict, every value checked against its type."""
+  fields = {f.name: f.type for f in dataclasses.fields(kind)}
+  for key in values:
+    if key not in fields:
+      raise UserError(
+        f'config: unknown key {where}.{key}{nearest(key, fields)}.'
+      )
+  return kind(
+    **{
+      key: _typed(fields[key], v, f'{where}.{key}') for key, v in values.items()
+    }
+  )
+
+
+def _typed(kind, value, where: str):
+  """Returns `value` as `kind`; a whole number may be written 1e6."""
+  if dataclasses.is_dataclass(kind):
+    if not isinstance(value, Mapping):
+      raise UserError(f'config: {where} is a group of keys, not {value!r}.')
+    return _build(kind, value, where)
+  origin = typing.get_origin(kind)
+  if origin is tuple:
+    (item, _) = typing.get_args(kind)
+    if isinstance(value, list | tuple):
+      return tuple(_typed(item, v, where) for v in value)
+  elif origin is Mapping:
+    item = typing.get_args(kind)[1]
+    if isinstance(value, Mapping):
+      return {k: _typed(item, v, f'{where}.{k}') for k, v in value.items()}
+  elif kind is float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+      return float(value)
+  elif kind is int:
+    if isinstance(value, int) and not isinstance(value, bool):
+      return value
+    if isinstance(value, float) and value.is_integer():
+      return int(value)
+  elif isinstance(value, kind):
+    return value
+  raise UserError(f'config: {where} must be {_kind_name(kind)}, not {value!r}.')
+
+
+def _kind_name(kind) -> str:
+  names = {
+    int: 'a whole number',
+    float: 'a number',
+    bool: 'true or false',
+    str: 'a text',
+    tuple[int, ...]: 'whole numbers with commas between',
+    tuple[float, ...]: 'numbers with commas between',
+    tuple[str, ...]: 'texts with commas between',
+    Mapping[str, float]: 'a group of numbers',
+  }
+  return names.get(kind, str(kind))
+
+
+def _apply(tree: dict[str, Any], key: str, text: str) -> None:
+  """Sets `key` (dotted) in the tree to what `text` says."""
+  *path, last = key.split('.')
+  kind, node, where = None, tree, 'config'
+  for depth, name in enumerate([*path, last]):
+    kind, known = _child(kind, name, node, depth)
+    if kind is None:
+      raise UserError(f'--{where}.{name}: unknown key{nearest(name, known)}.')
+    where = f'{where}.{name}'
+    if depth < len(path):
+      node = node.setdefault(name, {})
+  if dataclasses.is_dataclass(kind) or kind in _FAMILIES.values():
+    raise UserError(f'--{where}: is a group of keys; name one of them.')
+  node[last] = _parse(kind, text, f'--{where}')
+
+
+def _must_matter(tree: Mapping[str, Any], key: str) -> None:
+  """Refuses an override of a shared key that no entry takes over."""
+  part, _, below = key.partition('.')
+  for family, (shared, _) in _FAMILIES.items():
+    entries = _group(tree, family)
+    if part != shared or not entries:
+      continue
+    if all(_has(entry, below.split('.')) for entry in entries.values()):
+      raise UserError(
+        f'--config.{key}: would change nothing, for every entry of {family} '
+        f'sets its own {below}; write '
+        + ' and '.join(f'--config.{family}.{name}.{below}' for name in entries)
+        + ' instead.'
+      )
+
+
+def _has(tree: Any, path: Sequence[str]) -> bool:
+  for name in path:
+    if not isinstance(tree, Mapping) or name not in tree:
+      return False
+    tree = tree[name]
+  return True
+
+
+def _child(kind, name: str, node: Mapping, depth: int):
+  """The type of a key below `kind`, or None, and the keys known there."""
+  if depth == 0:
+    return (_FAMILIES | _PARTS).get(name), [*_PARTS, *_FAMILIES]
+  if kind in _FAMILIES.values():  # models.A: entries that the file names
+    return (kind[1] if name in node else None), list(node)
+  if typing.get_origin(kind) is Mapping:
+    return typing.get_args(kind)[1], []
+  if dataclasses.is_dataclass(kind):
+    fields = {f.name: f.type for f in dataclasses.fields(kind)}
+    return fields.get(name), list(fields)
+  return None, []
+
+
+def _parse(kind, text: str, where: str):
+  """Reads an override's text as `kind`."""
+  wrong = UserError(f'{where}: must be {_kind_name(kind)}, not {text!r}.')
+  if typing.get_origin(kind) is tuple:
+    items = [t.strip() for t in text.strip('()[] ').split(',') if t.strip()]
+    item = typing.get_args(kind)[0]
+    return tuple(_parse(item, t.strip('\'"'), where) for t in items)
+  if kind is str:
+    return text
+  if kind is bool:
+    words = {'true': True, '1': True, 'false': False, '0': False}
+    if text.lower() not in words:
+      raise wrong
+    return words[text.lower()]
+  try:
+    number = float(text)
+  except ValueError:
+    raise wrong from None
+  if kind is int:
+    # Through int() where that works: float() rounds beyond 2**53.
+    try:
+      return int(text)
+    except ValueError:
+      if not number.is_integer():
+        raise wrong from None
+      return int(number)
+  return number

@@ -1,0 +1,93 @@
+"""Every setting of the program: what it means, in which unit, and its default.
+
+Frozen dataclasses, one per part of the flow. A config file (configs/*.py)
+names only what differs from here; `config.py` makes it a checked `Config`.
+
+A field marked `free` does not change a stage's result, or extends it (more
+steps): it may differ between a run and its continuation. All others make up a
+stage's identity.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+from monosem_jax.config.settings.machine import Mesh, Runtime
+from monosem_jax.config.settings.measuring import (
+  Analysis,
+  Automata,
+  Evaluation,
+  Features,
+  Proxies,
+  Splitting,
+  Steering,
+  Texts,
+)
+from monosem_jax.config.settings.site import Site
+from monosem_jax.config.settings.text import Text, Tokenizer
+from monosem_jax.config.settings.toy import (
+  BinaryNeuron,
+  Penalty,
+  Planted,
+  Superposition,
+  Topics,
+  Toy,
+)
+from monosem_jax.config.settings.training import (
+  Checkpoint,
+  Dictionary,
+  Resampling,
+  Stream,
+  Transformer,
+)
+
+__all__ = [
+  'Analysis',
+  'Automata',
+  'BinaryNeuron',
+  'Checkpoint',
+  'Config',
+  'Dictionary',
+  'Evaluation',
+  'Features',
+  'Mesh',
+  'Penalty',
+  'Planted',
+  'Proxies',
+  'Resampling',
+  'Runtime',
+  'Site',
+  'Splitting',
+  'Steering',
+  'Stream',
+  'Superposition',
+  'Text',
+  'Texts',
+  'Tokenizer',
+  'Topics',
+  'Toy',
+  'Transformer',
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """One run: all stages, all models, all dictionaries.
+
+  `models` and `dictionaries` hold complete settings: `lm` and `sae` with each
+  entry's own changes. The key `A1` is the dictionary the paper calls A/1: run 1
+  on model A.
+  """
+
+  text: Text
+  tokenizer: Tokenizer
+  models: Mapping[str, Transformer]
+  stream: Stream
+  dictionaries: Mapping[str, Dictionary]
+  evaluation: Evaluation
+  features: Features
+  checkpoint: Checkpoint
+  mesh: Mesh
+  runtime: Runtime
+  analysis: Analysis = Analysis()
+  site: Site = Site()
+  toy: Toy = Toy()

@@ -1,0 +1,1 @@
+"""Devices: mesh, precision, processes, compiling, and what it costs."""

@@ -1,0 +1,190 @@
+"""A chunk's program: compiled before its first step, and what it will cost."""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+from jax.sharding import NamedSharding
+
+from monosem_jax.config import settings
+from monosem_jax.device import hosts
+from monosem_jax.device.cost import bytes_text, flops_text, hardware
+from monosem_jax.device.mesh import SPECS
+
+_CACHE_HIT = '/jax/compilation_cache/cache_hits'
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+  """A compiled chunk.
+
+  Attributes:
+    call: what the loop calls, `call(state, *args) -> (state, stats)`, with
+      `state` donated; for arguments of exactly the shapes and placement that it
+      was compiled for.
+    seconds: how long compiling took.
+    cached: whether it came out of the compilation cache.
+    arguments: bytes of a device that the arguments take, says XLA.
+    temporaries: bytes that it needs besides.
+    platform: what it is compiled for.
+  """
+
+  call: Callable[..., tuple[Any, Any]]
+  seconds: float
+  cached: bool
+  arguments: int | None
+  temporaries: int | None
+  platform: str
+
+  def memory(self) -> str:
+    """XLA's own figures, named by the platform."""
+    backend = f'XLA ({self.platform})'
+    if self.arguments is None:
+      return f'{backend}: no figures'
+    return (
+      f'{backend}: arguments {bytes_text(self.arguments)}, temporaries '
+      f'{bytes_text(self.temporaries)}'
+    )
+
+
+def compile_chunk(chunk: Callable, state: Any, *args: Any) -> Program:
+  """Compiles `chunk(state, *args) -> (state, stats)`.
+
+  The state comes back where it lay, so that the one program fits every call;
+  the numbers come back whole on every device.
+
+  Args:
+    chunk: the function; `state` is donated.
+    state: a pytree of arrays, or of jax.ShapeDtypeStruct with shardings: no
+      array is made.
+    *args: further arguments, likewise.
+  """
+  shardings = jax.tree.map(lambda x: x.sharding, state)
+  mesh = jax.tree.leaves(shardings)[0].mesh
+  hits = 0
+
+  def note(event: str, **unused) -> None:
+    nonlocal hits
+    hits += event == _CACHE_HIT
+
+  start = time.perf_counter()
+  jax.monitoring.register_event_listener(note)
+  try:
+    compiled = (
+      jax.jit(
+        chunk,
+        donate_argnums=0,
+        out_shardings=(shardings, NamedSharding(mesh, SPECS.replicated)),
+      )
+      .lower(state, *args)
+      .compile()
+    )
+  finally:
+    jax.monitoring.unregister_event_listener(note)
+  memory = compiled.memory_analysis()
+  return Program(
+    call=compiled,
+    seconds=time.perf_counter() - start,
+    cached=hits > 0,
+    arguments=getattr(memory, 'argument_size_in_bytes', None),
+    temporaries=getattr(memory, 'temp_size_in_bytes', None),
+    platform=mesh.devices.flat[0].platform,
+  )
+
+
+def announce(
+  program: Program, flops: float, steps: int, log: Callable[[str], None]
+) -> None:
+  """Says what a program is and costs, before its first step.
+
+  Args:
+    program: the compiled chunk.
+    flops: of its matrix products, on each device.
+    steps: training steps of it.
+    log: takes the lines.
+  """
+  cached = ' (from the cache)' if program.cached else ''
+  log(f'compiled in {program.seconds:.1f} s{cached}; {program.memory()}')
+  log(
+    f'a chunk, per device: {flops_text(flops)} of matrix products; a step: '
+    f'{flops_text(flops / steps)}'
+  )
+
+
+def peak_flops(c: settings.Runtime, dtype: str) -> float:
+  """Peak FLOP/s of all devices in products of this dtype; 0: not known."""
+  device = jax.devices()[0]
+  known = hardware.find(device.device_kind)
+  peak = c.peak_flops or (known.peak(dtype) if known else 0.0)
+  return peak * jax.device_count()
+
+
+def use_cache(c: settings.Runtime, log: Callable[[str], None]) -> None:
+  """Has compiled programs kept, for all that is compiled from here on.
+
+  A directory that cannot be written is said, and costs only the time to
+  compile.
+  """
+  path = c.compilation_cache
+  if path == 'auto':
+    path = os.environ.get('JAX_COMPILATION_CACHE_DIR') or _user_cache()
+  if path:
+    path = os.path.expanduser(path)
+    try:
+      pathlib.Path(path).mkdir(parents=True, exist_ok=True)
+      with tempfile.TemporaryFile(dir=path):
+        pass
+    except OSError as e:
+      log(f'runtime.compilation_cache: {path} cannot be used, so off: {e}')
+      path = ''
+  jax.config.update('jax_compilation_cache_dir', path or None)
+
+
+def _user_cache() -> str:
+  base = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
+  return os.path.join(base, 'monosem_jax', 'jax')
+
+
+@contextlib.contextmanager
+def profiled(
+  c: settings.Runtime,
+  directory: pathlib.Path,
+  log: Callable[[str], None],
+  call: Callable[..., Any],
+) -> Iterator[Callable[..., Any]]:
+  """`call`, with a profile of those of its calls that the config names.
+
+  Of many processes, one is profiled.
+
+  Args:
+    c: `profile_start` and `profile_chunks` say which.
+    directory: where the profile goes.
+    log: takes a line that says so.
+    call: a chunk's program.
+  """
+  if not c.profile_chunks or not hosts.first():
+    yield call
+    return
+  calls = 0
+  profile = contextlib.ExitStack()
+
+  def counted(*args):
+    nonlocal calls
+    if calls == c.profile_start:
+      profile.callback(log, f'profiled: {directory}')
+      profile.enter_context(jax.profiler.trace(str(directory)))
+    result = call(*args)
+    calls += 1
+    if calls == c.profile_start + c.profile_chunks:
+      jax.block_until_ready(result)
+      profile.close()
+    return result
+
+  with profile:
+    yield counted

@@ -1,0 +1,1 @@
+"""What every stage needs: loop, checkpoints, metrics, folders, stamps."""

@@ -1,0 +1,213 @@
+"""Checkpoints: atomic, written in the background, the last whole one restored.
+
+The one module that knows orbax. A state is any pytree of arrays; it is stored
+as a flat dict from path to array, so that no class of ours has to be known when
+a checkpoint is read.
+"""
+
+import contextlib
+import gc
+import logging
+import pathlib
+import sys
+import time
+import types
+import warnings
+from typing import Any
+
+import jax
+import tensorstore
+
+from monosem_jax.config.errors import UserError, full_disk
+from monosem_jax.device import hosts
+
+try:  # orbax moved its v1 API out of `experimental` between releases
+  import orbax.checkpoint.v1 as ocp
+except ImportError:
+  import orbax.checkpoint.experimental.v1 as ocp
+
+# At every save Orbax asks twice for counters that nobody reads, and TensorStore
+# (0.1.86) never frees the 8 kB that it answers with.
+tensorstore.experimental_collect_matching_metrics = lambda *unused: []
+
+# Orbax gives up a save when its time is over (between its own threads after 300
+# s that no option changes), by a clock that may be set in the meantime; its
+# modules get one that only runs.
+_steady = types.SimpleNamespace(**vars(time) | {'time': time.monotonic})
+for _name, _module in list(sys.modules.items()):
+  if _name.startswith('orbax.') and vars(_module).get('time') is time:
+    _module.time = _steady
+
+# Orbax' threads wait 300 s for a folder that another of them could not make,
+# and the process cannot end before: so it is made before a save returns.
+_HERE = ocp.options.AsyncOptions(create_directories_asynchronously=False)
+
+# What a file system that takes nothing says, in Python and in TensorStore.
+_REFUSALS = (
+  'Read-only file system',
+  'Permission denied',
+  'Operation not permitted',
+  'Disk quota exceeded',
+)
+
+# What fails is raised to us, and said in words; the tracebacks that are logged
+# besides, from several threads, would bury it.
+for _name in ('absl', 'asyncio'):
+  logging.getLogger(_name).setLevel(logging.CRITICAL)
+
+# The first write that fails closes the loop of a save; each of the others tells
+# it of its end later, from a thread of TensorStore's where nobody can catch.
+_hook = sys.unraisablehook
+
+
+def _late_writes_dropped(unraisable) -> None:
+  error = unraisable.exc_value
+  late = isinstance(error, RuntimeError) and 'loop is closed' in str(error)
+  if not (late and unraisable.object is None):
+    _hook(unraisable)
+
+
+sys.unraisablehook = _late_writes_dropped
+
+
+def _flat(tree) -> dict[str, Any]:
+  leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+  return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+
+
+class Checkpoints:
+  """The checkpoints of one run, by number of chunks done."""
+
+  def __init__(self, directory: pathlib.Path, keep: int):
+    self._directory = directory
+    with self._disk_errors():
+      directory.mkdir(parents=True, exist_ok=True)
+      self._checkpointer = self._open(keep)
+    self._saving = None
+
+  def _open(self, keep: int) -> ocp.training.Checkpointer:
+    return ocp.training.Checkpointer(
+      self._directory.resolve(),
+      # The default one asks jax whether a preemption is near; we ask ourselves.
+      save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(
+        1
+      ),
+      preservation_policy=ocp.training.preservation_policies.LatestN(keep),
+      cleanup_tmp_directories=True,
+    )
+
+  def save(self, chunk: int, state) -> None:
+    """Starts to write `state`; the copy is taken before this returns.
+
+    Raises:
+      UserError: this save or the one before it could not be written.
+    """
+    self.wait()
+    with self._disk_errors(), ocp.Context(async_options=_HERE):
+      self._saving = self._checkpointer.save_checkpointables_async(
+        chunk, {'state': _flat(state)}
+      )
+
+  def wait(self) -> None:
+    """Waits for the write in progress, and raises what went wrong in it."""
+    saving, self._saving = self._saving, None
+    if saving is not None:
+      with self._disk_errors():
+        saving.result()
+
+  def restore(self, like, log=print):
+    """Restores the newest checkpoint that can be read.
+
+    Args:
+      like: a pytree of jax.ShapeDtypeStruct, with the shardings wanted.
+      log: told of checkpoints that cannot be read; they are deleted.
+
+    Returns:
+      The number of chunks done and the state, or None if there is none.
+
+    Raises:
+      UserError: there are checkpoints, but none can be read.
+    """
+    wanted = _flat(like)
+    found = hosts.by_first(
+      lambda: sorted(int(c.step) for c in self._checkpointer.checkpoints)
+    )
+    for chunk in reversed(found):
+      with _coroutines_dropped():
+        loaded, reason = self._load(chunk, wanted)
+      if hosts.largest(int(loaded is None)):
+        log(
+          f'checkpoint {self._directory / str(chunk)} cannot be read, and '
+          f'is passed over: {reason or "not by another process"}'
+        )
+        continue
+      for broken in found[found.index(chunk) + 1 :]:
+        self._checkpointer.delete(broken)  # its number will be written again
+      leaves = [loaded[path] for path in wanted]
+      return chunk, jax.tree.unflatten(jax.tree.structure(like), leaves)
+    if found:
+      raise UserError(
+        f'none of the checkpoints in {self._directory} can be read; delete the '
+        'folder to start this stage again.'
+      )
+    return None
+
+  def _load(self, chunk, wanted: dict[str, Any]):
+    """A checkpoint's arrays and '', or None and the reason."""
+    try:
+      state = {'state': wanted}
+      return self._checkpointer.load_checkpointables(chunk, state)['state'], ''
+    # Orbax raises anything from ValueError to its own NoEntryError.
+    except Exception as e:
+      return None, str(e).partition('\n')[0][:200]
+
+  def close(self) -> None:
+    """Waits for the last write and lets go of the directory."""
+    try:
+      self.wait()
+    finally:
+      with contextlib.suppress(Exception):  # a failed write was raised above
+        self._checkpointer.close()
+
+  @contextlib.contextmanager
+  def _disk_errors(self):
+    try:
+      yield
+    except Exception as e:
+      if full_disk(e):
+        raise UserError(
+          f'disk full: no checkpoint could be written to {self._directory}. '
+          'Make room and start again with the same command; the run goes on '
+          'from the checkpoint before.'
+        ) from e
+      if reason := _refusal(e):
+        raise UserError(
+          f'no checkpoint could be written to {self._directory}: {reason}. '
+          'Make it writable and start again with the same command; the run '
+          'goes on from the checkpoint before.'
+        ) from e
+      raise
+
+
+def _refusal(error: BaseException | None) -> str:
+  """Why a file system took nothing; empty if that is not what is wrong."""
+  while error is not None:
+    for text in _REFUSALS:
+      if text in str(error):
+        return text
+    error = error.__cause__ or error.__context__
+  return ''
+
+
+@contextlib.contextmanager
+def _coroutines_dropped():
+  """A load that fails leaves coroutines behind; Python complains of each."""
+  before = sys.unraisablehook
+  sys.unraisablehook = lambda unraisable: None
+  try:
+    with warnings.catch_warnings():
+      warnings.simplefilter('ignore', RuntimeWarning)
+      yield
+      gc.collect()
+  finally:
+    sys.unraisablehook = before

@@ -1,0 +1,267 @@
+"""Numbers over time: metrics.jsonl, TensorBoard events, the progress line."""
+
+import json
+import pathlib
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import tqdm
+
+from monosem_jax.config.errors import UserError
+from monosem_jax.device import hosts
+from monosem_jax.device.cost import flops_text
+
+
+class Metrics:
+  """Writes the numbers of one run of a stage, such as `lm/A`.
+
+  Opening it at `start` takes back what was written beyond, so that a run that
+  goes on from a checkpoint never says anything twice. Of many processes, one
+  writes.
+  """
+
+  def __init__(self, workdir: pathlib.Path, run: str, start: int):
+    self._run, self._file = run, None
+    if not hosts.first():
+      return
+    path = workdir / 'metrics.jsonl'
+    _drop_beyond(path, run, start)
+    self._file = path.open('a', encoding='utf-8')
+    self._events = _Events(
+      workdir / 'tensorboard' / run.replace('/', '-'), start
+    )
+
+  def write(self, step: int, numbers: Mapping[str, Any]) -> None:
+    """Writes numbers (floats, or lists for histograms) as of `step`."""
+    if self._file is None:
+      return
+    line = {'run': self._run, 'step': step, **numbers}
+    self._file.write(json.dumps(line) + '\n')
+    self._file.flush()
+    self._events.write(
+      step, {k: v for k, v in numbers.items() if isinstance(v, int | float)}
+    )
+
+  def close(self) -> None:
+    if self._file is not None:
+      self._file.close()
+      self._events.close()
+
+
+class _Events:
+  """TensorBoard's events, written where we are.
+
+  tensorboardX's own SummaryWriter hands them to a thread, which dies of a full
+  disk unheard; the next writes then wait for it for ever.
+  """
+
+  def __init__(self, directory: pathlib.Path, start: int):
+    from tensorboardX import event_file_writer, summary  # slow to import
+    from tensorboardX.proto import event_pb2
+
+    self._event, self._scalar = event_pb2.Event, summary.scalar
+    directory.mkdir(parents=True, exist_ok=True)
+    self._writer = event_file_writer.EventsWriter(str(directory / 'events'))
+    # TensorBoard forgets what an earlier session said of later steps.
+    session = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+    self._flushed = time.monotonic()
+    self._writer.write_event(
+      self._event(wall_time=time.time(), step=start + 1, session_log=session)
+    )
+
+  def write(self, step: int, numbers: Mapping[str, float]) -> None:
+    now = time.time()
+    for name, value in numbers.items():
+      self._writer.write_event(
+        self._event(wall_time=now, step=step, summary=self._scalar(name, value))
+      )
+    if time.monotonic() - self._flushed > 30:
+      self._flushed = time.monotonic()
+      self._writer.flush()
+
+  def close(self) -> None:
+    self._writer.close()
+
+
+def read(workdir: pathlib.Path, run: str) -> list[dict[str, Any]]:
+  """The records of a run, in order."""
+  lines = (workdir / 'metrics.jsonl').read_text(encoding='utf-8').splitlines()
+  return [r for r in map(json.loads, lines) if r['run'] == run]
+
+
+def _drop_beyond(path: pathlib.Path, run: str, start: int) -> None:
+  if not path.exists():
+    return
+  kept = []
+  for line in path.read_text(encoding='utf-8').splitlines():
+    try:
+      record = json.loads(line)
+    except json.JSONDecodeError:
+      continue  # the last line of a run that was killed while writing it
+    if record['run'] != run or record['step'] <= start:
+      kept.append(line + '\n')
+  temporary = path.with_suffix('.tmp')
+  temporary.write_text(''.join(kept), encoding='utf-8')
+  temporary.replace(path)
+
+
+def progress(name: str, *, total: int, unit: str, start: int = 0) -> tqdm.tqdm:
+  """The progress line of process 0: share done, rate in `unit`/s, ETA."""
+  live = sys.stderr.isatty()
+  bar = tqdm.tqdm(
+    desc=name,
+    total=total,
+    initial=start,
+    unit=unit,
+    unit_scale=True,
+    dynamic_ncols=True,
+    # A log file gets a line now and then, a terminal a live one.
+    mininterval=0.2 if live else 15,
+    maxinterval=15,
+    file=sys.stderr if live else _Lines(),
+    disable=not hosts.first(),
+  )
+  # tqdm's own clock is one that can be set, and then its times are negative.
+  bar._time = time.monotonic
+  bar.start_t = bar.last_print_t = time.monotonic()
+  return bar
+
+
+class _Lines:
+  """Standard error, a line for each state of a bar: what is said next, such as
+  an error, does not stand behind it."""
+
+  def write(self, text: str) -> None:
+    if text.strip():
+      sys.stderr.write(text.strip() + '\n')
+
+  def flush(self) -> None:
+    sys.stderr.flush()
+
+
+def advance(bar: tqdm.tqdm, done: int, total: int) -> None:
+  """Moves a bar whose total was not known when it was made."""
+  bar.total = total
+  bar.update(done - bar.n)
+
+
+class Reporter:
+  """Takes the numbers of each chunk in turn: checks, writes, shows them."""
+
+  def __init__(
+    self,
+    workdir: pathlib.Path,
+    run: str,
+    *,
+    start: int,
+    stop: int,
+    steps_per_chunk: int,
+    units_per_chunk: int,
+    unit: str,
+    summarise: Callable[[Any], tuple[dict[str, Any], np.ndarray]],
+    flops_per_chunk: float = 0.0,
+    peak_flops: float = 0.0,
+  ):
+    """Opens the writers.
+
+    Args:
+      workdir: where metrics.jsonl is.
+      run: its name there, such as `lm/A`.
+      start: chunks done before.
+      stop: chunks wanted.
+      steps_per_chunk: training steps of a chunk.
+      units_per_chunk: what the progress line counts (tokens, activations).
+      unit: its name.
+      summarise: a chunk's stats, on the host, to numbers worth writing and
+        finite_S, whether each step's were finite.
+      flops_per_chunk: that all devices do together; 0: not known.
+      peak_flops: FLOP/s that they could do at best; 0: not known.
+    """
+    self._flops, self._peak = flops_per_chunk, peak_flops
+    self._run, self._steps, self._units = run, steps_per_chunk, units_per_chunk
+    self._summarise = summarise
+    self._metrics = Metrics(workdir, run, start * steps_per_chunk)
+    self._bar = progress(
+      run,
+      total=stop * units_per_chunk,
+      start=start * units_per_chunk,
+      unit=unit,
+    )
+    self._first: tuple[int, float] | None = None
+    self._last: tuple[int, float] | None = None
+
+  def __call__(self, done: int, stats: Any, finite: bool = True) -> None:
+    """Takes the stats of chunk number `done`, counted from 1.
+
+    Args:
+      done: the number.
+      stats: what `summarise` takes.
+      finite: whether the state behind the chunk is.
+
+    Raises:
+      UserError: a step was not finite.
+    """
+    numbers, finite_S = self._summarise(stats)
+    if finite_S.all() and not finite:
+      finite_S = np.arange(self._steps) < self._steps - 1
+    if not finite_S.all():
+      step = (done - 1) * self._steps + int(np.argmin(finite_S)) + 1
+      raise UserError(
+        f'{self._run}: the numbers of step {step} are not finite. Nothing of '
+        'it was saved; the last checkpoint stands. Lower the learning rate, or '
+        'look at the data of that step, and start again.'
+      )
+    before, self._last = self._last, (done, time.perf_counter())
+    self._first = self._first or self._last
+    timing = self._timing(before, self._last)
+    self._metrics.write(done * self._steps, numbers | timing)
+    self._bar.set_postfix_str(self._postfix(numbers), refresh=False)
+    self._bar.update(self._units)
+
+  def _timing(
+    self, since: tuple[int, float] | None, until: tuple[int, float]
+  ) -> dict[str, float]:
+    """Rate and utilisation between two chunks; nothing known of none."""
+    if since is None or since == until:
+      return {}
+    chunks_per_second = (until[0] - since[0]) / (until[1] - since[1])
+    timing = {'units_per_second': chunks_per_second * self._units}
+    if self._flops:
+      timing['flops_per_second'] = chunks_per_second * self._flops
+      if self._peak:
+        timing['mfu'] = timing['flops_per_second'] / self._peak
+    return timing
+
+  def _postfix(self, numbers: dict[str, Any]) -> str:
+    parts = []
+    if 'loss' in numbers:
+      parts.append(f'loss {numbers["loss"]:.4g}')
+    session = self.timing()
+    if session['flops_per_second']:
+      parts.append(f'{flops_text(session["flops_per_second"])}/s')
+    if session['mfu']:
+      parts.append(f'MFU {session["mfu"]:.1%}')
+    return ', '.join(parts)
+
+  def timing(self) -> dict[str, float | None]:
+    """What this session did behind its first chunk, which warms up.
+
+    `units_per_second`; `flops_per_second`, of matrix products; and `mfu`, the
+    share of the peak that these are (model FLOPs utilisation). None: not known,
+    or there was only one chunk.
+    """
+    known = dict.fromkeys(('units_per_second', 'flops_per_second', 'mfu'))
+    if self._first is None:
+      return known
+    return known | self._timing(self._first, self._last)
+
+  def rate(self) -> float | None:
+    """Units per second, see `timing`."""
+    return self.timing()['units_per_second']
+
+  def close(self) -> None:
+    self._bar.close()
+    self._metrics.close()

@@ -1,0 +1,312 @@
+"""What a run would be: sizes, memory and data, before anything is made.
+
+Memory is analytic (`cost`), and XLA's own figure stands beside it: the very
+programs of the stages are compiled for the shapes of their arguments. Compiled
+for a target that is not here, they also say how long they take (`cost.told`).
+"""
+
+import dataclasses
+import functools
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping
+
+import jax
+from jax.sharding import Mesh
+
+from monosem_jax.config import load as configs, settings
+from monosem_jax.config.errors import full_memory
+from monosem_jax.config.names import entries, run_name, width
+from monosem_jax.device import hosts
+from monosem_jax.device.compile import Program
+from monosem_jax.device.cost import (
+  Devices,
+  bytes_text,
+  dictionary,
+  flops_text,
+  told,
+  transformer,
+)
+from monosem_jax.device.mesh import make_mesh
+from monosem_jax.device.precision import compute_dtype
+from monosem_jax.device.targets import Target
+from monosem_jax.run.files import read_json
+from monosem_jax.run.workdir import Workdir
+from monosem_jax.stages import programs
+
+
+def describe(w: Workdir, target: Target | None = None) -> str:
+  """The resolved config, and for every training its size, memory and data.
+
+  Memory and FLOPs are those of one device. Says on standard error what it is
+  compiling, which may take minutes.
+
+  Args:
+    w: of the run.
+    target: hardware to compile for; None for this machine.
+
+  Raises:
+    UserError: the devices cannot share the work evenly.
+  """
+  devices = target and target.devices
+  mesh = make_mesh(w.config.mesh, devices)
+  # All refusals come before the first minute of compiling.
+  for model, names in entries(w.config).items():
+    programs.transformer_mesh(w.config, model, devices)
+    programs.stream_mesh(w.config, names, devices)
+  store = w.store / 'manifest.json'
+  splits = read_json(store)['splits'] if store.exists() else {}
+  contexts = splits['train']['contexts'] if splits else None
+  split = w.config.features.split
+  described = splits[split]['contexts'] if splits else None
+  lines = [
+    json.dumps(configs.as_dict(w.config), indent=1),
+    '',
+    f'mesh: {" x ".join(f"{n} {axis}" for axis, n in mesh.shape.items())}, '
+    f'{target.hardware.name if target else jax.default_backend()}',
+  ]
+  if contexts is None:
+    lines.append('tokens: not made yet, so epochs are not known')
+  else:
+    lines.append(f'tokens: {contexts:,} training contexts')
+  with jax.set_mesh(mesh):
+    for name, describe_one in _parts(w.config, contexts, described, target):
+      try:
+        found = describe_one(mesh)
+      except jax.errors.JaxRuntimeError as e:
+        # Of what cannot fit at all, the TPU compiler makes no program.
+        if not full_memory(e):
+          raise
+        found = [f'{name}: TOO MUCH: {full_memory(e)}']
+      lines += ['', *found]
+  return '\n'.join(lines)
+
+
+def _parts(
+  config: settings.Config,
+  contexts: int | None,
+  described: int | None,
+  target: Target | None,
+) -> Iterator[tuple[str, Callable[[Mesh], list[str]]]]:
+  """The trainings and passes of a config, each with what describes it.
+
+  Args:
+    config: of the run.
+    contexts: of the train split, if they are known.
+    described: of the split that the features pass reads, likewise.
+    target: hardware to compile for.
+  """
+  for model, names in entries(config).items():
+    yield (
+      f'lm/{model}',
+      functools.partial(_transformer, config, model, contexts, target),
+    )
+    if names:
+      yield (
+        f'sae/{model}',
+        functools.partial(_stream, config, names, model, contexts, target),
+      )
+    sizes = {name: config.dictionaries[name].features for name in names}
+    for F in sorted(set(sizes.values())):
+      own = ', '.join(run_name(name) for name in names if sizes[name] == F)
+      yield (
+        f'features/{own}',
+        functools.partial(_features, config, own, F, model, described, target),
+      )
+
+
+def _transformer(
+  config: settings.Config,
+  name: str,
+  contexts: int | None,
+  target: Target | None,
+  mesh: Mesh,
+) -> list[str]:
+  c = config.models[name]
+  if c.shuffle_of:
+    return [f'lm/{name}: {c.shuffle_of}, its weights shuffled; not trained']
+  V, T = config.tokenizer.vocab_size, config.text.context
+  seen = c.steps * c.batch_size
+  memory = transformer.memory(c, V, T, Devices(**mesh.shape))
+  flops = programs.transformer_flops(c, mesh, V, T)
+  _say(f'compiling lm/{name}')
+  state = programs.transformer_state(c, mesh, V, T)
+  program = programs.transformer_chunk(c, mesh, state, T)
+  return [
+    f'lm/{name}: {transformer.parameters(c, V, T):,} parameters, {c.steps:,} '
+    f'steps of {c.batch_size} contexts of {T} tokens, '
+    f'{flops_text(flops / c.steps_per_chunk)} each',
+    f'  tokens to be seen: {seen * T:,}' + _epochs(seen, contexts),
+    f'  memory per device: {_list(memory)}',
+    f'  all in all: {bytes_text(sum(memory.values()))}; {program.memory()}',
+    *_told(
+      target,
+      program,
+      told.Call(
+        steps=c.steps_per_chunk,
+        units=c.steps_per_chunk * c.batch_size * T,
+        unit='tokens',
+        flops=flops,
+        calls=c.steps / c.steps_per_chunk,
+        dtype=compute_dtype(c.precision).name,
+      ),
+      mesh,
+    ),
+  ]
+
+
+def stream_program(
+  config: settings.Config, model: str, names: list[str], mesh: Mesh
+) -> tuple[Program, dictionary.Sweep, told.Call]:
+  """Compiles a chunk of a model's dictionaries on the mesh in force.
+
+  Returns:
+    The program; the dictionaries, as their cost depends on them; what a call
+    does.
+  """
+  c, V, T = config.stream, config.tokenizer.vocab_size, config.text.context
+  sweep = programs.sweep(config, model, names, mesh, V, T)
+  steps = [config.dictionaries[name].resampling.steps for name in names]
+  due = math.gcd(sweep.steps, *(step for own in steps for step in own))
+  _say(f'compiling sae/{model}: {", ".join(map(run_name, names))}')
+  state = programs.stream_state(config, model, names, mesh)
+  lm = programs.transformer_state(config.models[model], mesh, V, T).model
+  program = programs.stream_chunk(config, names, mesh, state, lm, T)
+  call = told.Call(
+    steps=sweep.steps,
+    units=sweep.rows,
+    unit='activations',
+    flops=dictionary.chunk_flops(sweep),
+    asked=sweep.steps // due,
+    calls=c.steps / sweep.steps,
+    dtype=compute_dtype(c.precision).name,
+  )
+  return program, sweep, call
+
+
+def _stream(
+  config: settings.Config,
+  names: list[str],
+  model: str,
+  contexts: int | None,
+  target: Target | None,
+  mesh: Mesh,
+) -> list[str]:
+  c, T = config.stream, config.text.context
+  P = c.positions_per_context
+  program, sweep, call = stream_program(config, model, names, mesh)
+  seen = c.steps * c.batch_size // P
+  lines = [
+    f'sae: {c.steps:,} steps of {c.batch_size:,} activations of width '
+    f'{sweep.A}, in {c.steps // sweep.steps:,} chunks of {sweep.steps} steps',
+    f'  a chunk: {c.contexts_per_chunk:,} contexts x {P} positions = '
+    f'{sweep.rows:,} activations, {flops_text(call.flops)}',
+    f'  activations to be seen: {c.steps * c.batch_size:,} from {seen:,} '
+    f'contexts' + _epochs(seen, contexts),
+  ]
+  if contexts is not None:
+    unique = min(seen, contexts * (T // P)) * P
+    lines.append(f'  unique activations: {unique:,}')
+  return [
+    *lines,
+    f'  memory per device: {_list(dictionary.stream_memory(sweep))}; and of '
+    'every dictionary:',
+    *_table(sweep, {run_name(n): config.dictionaries[n] for n in names}),
+    f'  all in all: {bytes_text(dictionary.chunk_memory(sweep))} (one '
+    f'{"stack" if c.stack == "vmap" else "dictionary"} steps at a time); '
+    f'{program.memory()}',
+    *_told(target, program, call, mesh),
+  ]
+
+
+def _features(
+  config: settings.Config,
+  own: str,
+  F: int,
+  model: str,
+  contexts: int | None,
+  target: Target | None,
+  mesh: Mesh,
+) -> list[str]:
+  """The pass over tokens, of dictionaries of one size."""
+  c, m, T = config.features, config.models[model], config.text.context
+  # As the stage takes them: whole batches of what there is.
+  there = min(c.contexts, contexts or c.contexts)
+  B = min(c.batch_size, there)
+  c = dataclasses.replace(c, contexts=there - there % B, batch_size=B)
+  A, dtype = width(m), compute_dtype(config.stream.precision)
+  lm = programs.transformer_state(m, mesh, config.tokenizer.vocab_size, T).model
+  _say(f'compiling features/{own}')
+  program = programs.features_batch(c, mesh, lm, A, F, T, dtype)
+  flops = (transformer.site_flops(m, T) + 2 * A * F) * B * T
+  call = told.Call(
+    steps=1,
+    units=B * T,
+    unit='tokens',
+    flops=flops / mesh.size,
+    calls=c.contexts / B,
+    dtype=dtype.name,
+    name='a batch',
+  )
+  return [
+    f'features/{own}: {c.contexts * T:,} tokens, in batches of {B} contexts '
+    f'of {T} tokens, {flops_text(flops)} each; {program.memory()}',
+    *_told(target, program, call, mesh),
+  ]
+
+
+def tell(
+  target: Target, program: Program, call: told.Call, mesh: Mesh
+) -> told.Told:
+  """What the target's compiler tells of a program."""
+  memory = program.arguments + program.temporaries
+  text = program.call.as_text()
+  return told.tell(text, memory, call, target.hardware, mesh.shape)
+
+
+def _told(
+  target: Target | None, program: Program, call: told.Call, mesh: Mesh
+) -> list[str]:
+  if target is None:
+    return []
+  return told.lines(tell(target, program, call, mesh))
+
+
+def _table(
+  sweep: dictionary.Sweep, dictionaries: Mapping[str, settings.Dictionary]
+) -> list[str]:
+  rows = [('', 'features', 'parameters')]
+  for name, d in dictionaries.items():
+    memory = dictionary.state_memory(sweep, d) | dictionary.step_memory(
+      sweep, d
+    )
+    rows[0] = (*rows[0][:3], *memory)
+    size = dictionary.parameters(sweep.A, d.features)
+    rows.append(
+      (
+        f'{name}:',
+        f'{d.features:,}',
+        f'{size:,}',
+        *map(bytes_text, memory.values()),
+      )
+    )
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  return [
+    '    '
+    + '  '.join(cell.rjust(n) for cell, n in zip(row, widths, strict=True))
+    for row in rows
+  ]
+
+
+def _list(memory: Mapping[str, float]) -> str:
+  return ', '.join(f'{name} {bytes_text(n)}' for name, n in memory.items())
+
+
+def _epochs(seen: int, contexts: int | None) -> str:
+  return '' if contexts is None else f', {seen / contexts:.3g} epochs'
+
+
+def _say(line: str) -> None:
+  if hosts.first():
+    print(f'{line} ...', file=sys.stderr, flush=True)
