@@ -47,7 +47,7 @@ options=("$@")
 for name in ${PARTS:-bench run tests resume scale}; do
   case "$name" in
     bench)
-      part bench 120 python3 launch/benchmark.py pipeline lm features step \
+      part bench 120 python3 -m launch.benchmark pipeline lm features step \
         --json="$out/bench.json"
       ;;
     run)
@@ -76,7 +76,7 @@ for name in ${PARTS:-bench run tests resume scale}; do
         part resume 150 python3 launch/drill.py kills --kills=2
       ;;
     scale)
-      part scale 120 python3 launch/benchmark.py scale sparse --rounds=3 \
+      part scale 120 python3 -m launch.benchmark scale sparse --rounds=3 \
         --json="$out/scale.json"
       ;;
     *)

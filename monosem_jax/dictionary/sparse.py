@@ -27,13 +27,13 @@ from monosem_jax.device.mesh import (
 from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import SAE, encode
 
-# Features from which it was measured to be faster on a CPU, if few are active:
-# at 4,096 by 1.6x with 10 of them, 1.3x with 20, 0.9x with 50 (two cores of an
-# AMD EPYC); for more features see `launch/benchmark.py scale`. On an H100 it is
-# 5 to 32 times as slow as dense products, at 131,072 to 512 features. Of a TPU
-# v5e at 32,768 the compiler estimates 20.4 M cycles for a dense step; for this
-# one 16.5 M around the branch, and 77 M for what `top_k` copies, its sort left
-# out. So `auto` is dense on accelerators.
+# The number of features from which it is faster on a CPU, if few are active: at
+# 4,096 by 1.6x with 10 of them, 1.3x with 20, 0.9x with 50 (two cores of an AMD
+# EPYC; more sizes: `python -m launch.benchmark scale`). An H100 is 5 to 32 times
+# slower this way than with dense products, at 131,072 to 512 features. For a TPU
+# v5e at 32,768 the compiler estimates 20.4 M cycles for a dense step; this one
+# takes 16.5 M around the branch and 77 M for the copies that `top_k` needs, its
+# sort left out. So `auto` is dense on accelerators.
 _PAYS_FROM = 4_096
 _NUMBERS = ('loss', 'mse', 'l1_norm', 'fallbacks')
 

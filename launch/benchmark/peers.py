@@ -1,8 +1,8 @@
 """Other systems' training steps and runs, each in a process of its own.
 
-  PYTHON launch/peers.py SYSTEM ARGUMENTS
+  PYTHON launch/benchmark/peers.py SYSTEM ARGUMENTS
 
-is how `benchmark.py` starts one, with an interpreter that has the system.
+is how `compare` starts one, with an interpreter that has the system.
 ARGUMENTS is a JSON object of what the system's function below takes. Such a
 worker makes ready, and then does a piece of work for every line it reads.
 """
