@@ -27,10 +27,10 @@ from monosem_jax.device.mesh import (
 from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import SAE, encode
 
-# The number of features from which it is faster on a CPU, if few are active: at
+# The size from which it is faster on a CPU, if few features are active: at
 # 4,096 by 1.6x with 10 of them, 1.3x with 20, 0.9x with 50 (two cores of an AMD
-# EPYC; more sizes: `python -m launch.benchmark scale`). An H100 is 5 to 32 times
-# slower this way than with dense products, at 131,072 to 512 features. For a TPU
+# EPYC; more sizes: `python -m launch.benchmark scale`). An H100 is 5 to 32
+# times slower than with dense products, at 131,072 to 512 features. For a TPU
 # v5e at 32,768 the compiler estimates 20.4 M cycles for a dense step; this one
 # takes 16.5 M around the branch and 77 M for the copies that `top_k` needs, its
 # sort left out. So `auto` is dense on accelerators.
