@@ -18,6 +18,7 @@ import numpy as np
 import program
 import pytest
 import safetensors.numpy
+from test_stage_meshes import numbers
 
 from monosem_jax.stages.analysis import ANALYSES
 
@@ -109,8 +110,7 @@ def folder() -> pathlib.Path:
 def alone() -> pathlib.Path:
   """All stages, in one process of four devices."""
   workdir = folder() / 'alone'
-  # Not `all`: in one process that makes the analyses, too.
-  for stage in ('tokens', 'lm', 'sae', 'features', 'site'):
+  for stage in ('tokens', 'lm', 'sae', 'features', 'site', 'analysis'):
     done = subprocess.run(
       program.command(stage, workdir),
       env=environment(4, folder()),
@@ -167,6 +167,26 @@ def test_two_processes_find_what_one_finds():
   for name in ('l0', 'loss_recovered', 'explained_variance', 'silent'):
     p, q = (n['dictionaries']['A/1'][name] for n in numbers)
     assert p == pytest.approx(q, rel=1e-3)
+
+
+@pytest.mark.parametrize('name', ANALYSES)
+def test_two_processes_make_the_analyses_that_one_makes(name):
+  folders = [w / 'analysis' / name for w in (alone(), together()[0])]
+  names = [{path.name for path in folder.iterdir()} for folder in folders]
+  assert names[0] == names[1]
+  want, got = (
+    dict(numbers(json.loads((folder / 'numbers.json').read_text())))
+    for folder in folders
+  )
+  assert want.keys() == got.keys()
+  apart = {
+    path: (got[path], x)
+    for path, x in want.items()
+    # UMAP lays points out by chance, from what differs by roundings.
+    if (name != 'geometry' or path[0] == 'runs')
+    and not math.isclose(got[path], x, rel_tol=1e-3, abs_tol=1e-3)
+  }
+  assert not apart
 
 
 def test_one_process_speaks_and_writes():
@@ -234,8 +254,8 @@ def test_what_ends_one_process_ends_both_and_both_go_on(tmp_path):
 
   finish(tmp_path / 'rest', 'sae', workdir)
   a, b = (
-    tensors(undisturbed / 'dictionaries'),
-    tensors(workdir / 'dictionaries'),
+    tensors(undisturbed / 'dictionaries' / 'A1'),
+    tensors(workdir / 'dictionaries' / 'A1'),
   )
   assert a.keys() == b.keys()
   for key, x in a.items():
@@ -391,35 +411,3 @@ def test_nobody_to_join(tmp_path, flags, code, words):
   )
   assert done.returncode == code
   assert done.stderr.count('\n') == 1 and words in done.stderr, done.stderr
-
-
-@pytest.mark.slow
-def test_two_processes_make_the_analyses_that_one_makes(tmp_path):
-  # Two models, their controls, several sizes.
-  from test_stage_analysis import _config, _finished
-  from test_stage_meshes import numbers
-
-  workdir = shutil.copytree(_finished(), tmp_path / 'w')
-  shutil.rmtree(workdir / 'analysis')
-  config = [f'--config={_config()}']
-  with pair(tmp_path / 'out', 'analysis', workdir, *config) as run:
-    assert run.wait(900) == [0, 0], run.said(0) + run.said(1)
-  for name in ANALYSES:
-    path = pathlib.Path('analysis', name)
-    own, want = (
-      {x.name for x in (w / path).iterdir()} for w in (workdir, _finished())
-    )
-    assert own == want
-    found, wanted = (
-      dict(numbers(json.loads((w / path / 'numbers.json').read_text())))
-      for w in (workdir, _finished())
-    )
-    assert found.keys() == wanted.keys()
-    apart = {
-      k: (found[k], x)
-      for k, x in wanted.items()
-      # UMAP lays points out by chance, from what differs by roundings.
-      if (name != 'geometry' or k[0] == 'runs')
-      and not math.isclose(found[k], x, rel_tol=1e-3, abs_tol=1e-3)
-    }
-    assert not apart, name

@@ -18,7 +18,11 @@ SHAPE = (
   '--config.stream.shuffle_groups=8',
   '--config.stream.micro_batches=1',
 )
-DEVICES = {'XLA_FLAGS': '--xla_force_host_platform_device_count=8'}
+# Compiling is most of the time here.
+QUICKLY = (
+  '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true'
+)
+DEVICES = ' --xla_force_host_platform_device_count=8'
 
 
 # What `serve` computes, of a work directory: a text looked at, and one drawn.
@@ -42,6 +46,11 @@ print(json.dumps({'loss': looked['loss'][1:], 'firing': looked['firing'],
 """
 
 
+def environment(devices: bool) -> dict[str, str]:
+  flags = QUICKLY + (DEVICES if devices else '')
+  return program.environment() | {'XLA_FLAGS': flags}
+
+
 def served(workdir, overrides: list[str], devices: bool) -> dict:
   """What `serve` says of a run, on some devices."""
   done = subprocess.run(
@@ -49,7 +58,7 @@ def served(workdir, overrides: list[str], devices: bool) -> dict:
       *(sys.executable, '-c', SERVED, str(program.config()), str(workdir)),
       *(x.removeprefix('--config.') for x in overrides),
     ],
-    env=program.environment() | (DEVICES if devices else {}),
+    env=environment(devices),
     capture_output=True,
     text=True,
     timeout=300,
@@ -61,7 +70,7 @@ def served(workdir, overrides: list[str], devices: bool) -> dict:
 def run(stage: str, workdir, *more: str, devices: bool = True) -> str:
   done = subprocess.run(
     program.command(stage, workdir, *more),
-    env=program.environment() | (DEVICES if devices else {}),
+    env=environment(devices),
     capture_output=True,
     text=True,
     timeout=900,
@@ -123,13 +132,13 @@ def test_all_stages_end_and_report_what_one_device_does(name, alone, tmp_path):
   # What is said, and what is carried elsewhere.
   text = run('sample', workdir, *on, '--pin=A/1/0=max', '--tokens=8')
   assert 'A/1/0' in text
-  here, there = (
-    served(w, own, several)
-    for w, own, several in (
-      (workdir, on, True),
-      (alone, list(SHAPE), False),
-    )
+  said = program.once(
+    'served',
+    lambda path: path.write_text(
+      json.dumps(served(alone, list(SHAPE), devices=False))
+    ),
   )
+  here, there = served(workdir, on, devices=True), json.loads(said.read_text())
   assert here['firing'] == there['firing'] and any(here['firing'])
   assert here['loss'] == pytest.approx(there['loss'], rel=1e-3)
   assert here['tokens'] == there['tokens'] and len(here['tokens']) == 6

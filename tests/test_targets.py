@@ -4,10 +4,10 @@ The slow ones compile tiny runs for real chips, with the compilers that
 `pip install monosem_jax[targets]` brings; without these they are skipped.
 """
 
-import functools
 import importlib.util
 import json
 import platform
+import re
 import subprocess
 import sys
 
@@ -164,10 +164,15 @@ def python(*argv: str) -> str:
   return done.stdout
 
 
-@functools.cache
 def look(target: str, *overrides: str, config: str = 'tiny') -> dict:
-  said = python('-c', LOOK, target, config, *overrides)
-  return json.loads(said.splitlines()[-1])
+  """What LOOK prints; compiled once for all the suite's processes."""
+  asked = target, config, *overrides
+
+  def make(path):
+    path.write_text(python('-c', LOOK, *asked).splitlines()[-1])
+
+  name = re.sub(r'\W', '_', '_'.join(asked))
+  return json.loads(program.once(f'{name}.json', make).read_text())
 
 
 @pytest.mark.slow

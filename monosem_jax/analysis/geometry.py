@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from monosem_jax.config.errors import UserError
-from monosem_jax.device import mesh as meshes
+from monosem_jax.device import hosts, mesh as meshes
 from monosem_jax.dictionary.sae import unit_rows
 
 # The paper's: of the layout of A/0 and A/1, of that with A/2, of the clusters.
@@ -128,19 +128,23 @@ def layout(
       f'{dimensions} dimensions.'
     )
   index_Fk, distance_Fk = neighbours(rows_FA, k)
-  umap = _umap().UMAP(
-    n_neighbors=k,
-    n_components=dimensions,
-    min_dist=min_dist,
-    metric='cosine',
-    precomputed_knn=(index_Fk, distance_Fk, None),
-    random_state=seed,
-    n_jobs=1,  # what a seed allows
-  )
-  with warnings.catch_warnings():  # that others cannot be laid out with it
-    warnings.filterwarnings('ignore', 'precomputed_knn', UserWarning)
-    found = umap.fit_transform(np.asarray(rows_FA, np.float32))
-  return np.asarray(found, np.float32)
+
+  def fit() -> list[list[float]]:
+    umap = _umap().UMAP(
+      n_neighbors=k,
+      n_components=dimensions,
+      min_dist=min_dist,
+      metric='cosine',
+      precomputed_knn=(index_Fk, distance_Fk, None),
+      random_state=seed,
+      n_jobs=1,  # what a seed allows
+    )
+    with warnings.catch_warnings():  # that others cannot be laid out with it
+      warnings.filterwarnings('ignore', 'precomputed_knn', UserWarning)
+      return umap.fit_transform(np.asarray(rows_FA, np.float32)).tolist()
+
+  # It is no device's work, and roundings would lay it out otherwise elsewhere.
+  return np.array(hosts.by_first(fit), np.float32)
 
 
 def _umap():
