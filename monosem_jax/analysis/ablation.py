@@ -41,7 +41,7 @@ _PAIRS = 1_024
 
 @flax.struct.dataclass
 class Effects:
-  """Of M pairs of a feature and a token that it fires on.
+  """Ablation effects for M pairs of a feature and a token it fires on.
 
   Attributes:
     loss_M: by how many nats the next token's loss rises without the feature.

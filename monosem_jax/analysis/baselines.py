@@ -48,7 +48,7 @@ class SparseBasis:
 
 
 def neurons(offset_A: np.ndarray, k: int) -> SparseBasis:
-  """Of a token the k neurons that are farthest from `offset_A`.
+  """The k neurons of each token that are farthest from `offset_A`.
 
   The others stand at it. About zero these are the k largest neurons; about the
   means a neuron that is unusually silent counts as well. Neither is stronger in
@@ -65,7 +65,7 @@ def neurons(offset_A: np.ndarray, k: int) -> SparseBasis:
 
 
 def components(control: SAE, k: int) -> SparseBasis:
-  """Of a token the k principal or independent components that weigh most.
+  """The k principal or independent components that weigh most, by token.
 
   Args:
     control: of `analysis.controls`, about the mean.

@@ -19,7 +19,7 @@ from monosem_jax.features.moments import Moments, adding, correlation
 
 @flax.struct.dataclass
 class Overlap:
-  """Of K pairs of a feature and a label: sums over tokens.
+  """Sums over tokens for K pairs of a feature and a label.
 
   Bin 0 holds the tokens on which the feature is silent, bin i those in its i-th
   interval of activation. Sums of G groups of tokens have a leading axis.

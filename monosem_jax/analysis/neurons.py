@@ -98,7 +98,7 @@ def rank_correlation(x_N: np.ndarray, y_N: np.ndarray) -> float | None:
 
 
 def _rank(x_N: np.ndarray) -> np.ndarray:
-  """Of equal numbers the mean of their ranks."""
+  """Ranks; equal numbers share the mean of theirs."""
   _, inverse, count = np.unique(x_N, return_inverse=True, return_counts=True)
   last = np.cumsum(count)
   return (last - (count - 1) / 2)[inverse]
@@ -180,7 +180,7 @@ def diversity(table: FeatureTable) -> np.ndarray:
 
 
 def _top(table: FeatureTable) -> tuple[np.ndarray, np.ndarray]:
-  """Of the top examples: there_FE, and the token of the largest activation."""
+  """there_FE and the token with the largest activation, for top examples."""
   top = slice(0, table.meta['groups'][0]['count'])
   acts_FEW = table.example_acts_FEW[:, top].astype(np.float32)
   w = np.arange(acts_FEW.shape[2])

@@ -187,7 +187,7 @@ class Shares:
 
 
 def shares(m: Moments) -> Shares:
-  """Of masked moments of `masks`, the last one of all tokens, and features."""
+  """Shares from the moments of `masks` (the last: all tokens) and features."""
   some = lambda x: np.where(x > 0, x, np.nan)
   # Of a mask, the square is itself.
   both_MY = m.x_square_XY

@@ -93,7 +93,7 @@ def attributions(
 def logit_correlation(
   x: tuple[object, jax.Array], y: tuple[object, jax.Array], block: int = 256
 ) -> np.ndarray:
-  """Of pairs of features, the correlation of their logit weights: r_M.
+  """The correlation of the logit weights of pairs of features: r_M.
 
   Args:
     x, y: a transformer, and the decoder rows at its site, rows_MA.

@@ -314,8 +314,9 @@ def _own_line(message: str) -> str:
 
 
 def lost(error: BaseException | None) -> str | None:
-  """What to say of an error that comes of another process's end; None: it does
-  not. Does not return if that process said why it ended.
+  """The message for an error caused by another process's death, else None.
+
+  It does not return if that process said why it ended.
   """
   if _together is None:
     return None

@@ -266,7 +266,7 @@ def f_spec(n: int) -> P:
 
 
 def spread(spec: P) -> tuple[P, P, P]:
-  """Of where a matrix goes: its rows, its columns, and an entry a device."""
+  """Specs of a matrix's rows, of its columns, and of one entry a device."""
   rows, columns = spec
   return P(rows), P(columns), P(tuple(x for x in spec if x))
 

@@ -42,7 +42,7 @@ def on_inputs(
   row_FA = unit_rows(x_FA)
   norm_F = jnp.linalg.norm(sae.W_enc_AF, axis=0)
   alive_F = ~dead_F
-  # With nobody alive there is no mean: every feature's stands in.
+  # If all features are dead, average over all of them.
   mean_F = jnp.where(alive_F.any(), alive_F, True)
   mean = jnp.sum(norm_F, where=mean_F) / jnp.sum(mean_F, dtype=norm_F.dtype)
   return SAE(

@@ -1,9 +1,10 @@
 """A random sample of what is active in f_NF, found in one pass over it.
 
-Every activation has a priority, a random number that depends on its row and its
-feature alone: an activation is drawn if its priority is below a threshold of
-its feature. So no random numbers are held for f_NF, and every mesh draws the
-same. What is drawn is rare, and found by the blocks of rows that hold some.
+Every activation has a priority: a random number that depends only on its row
+and its feature. An activation is drawn if its priority is below its feature's
+threshold. So no array of random numbers is stored, and every mesh draws the
+same sample. Drawn activations are rare: blocks of rows that hold any are found
+first.
 """
 
 import math
@@ -70,7 +71,7 @@ def draw(
 
 
 def priority(row: jax.Array, feature: jax.Array) -> jax.Array:
-  """Of an activation, from random bits of its row and of its feature.
+  """The priority of an activation, from random bits of its row and feature.
 
   The finalizer of MurmurHash3 (https://github.com/aappleby/smhasher), which
   turns any bit with half of the others.

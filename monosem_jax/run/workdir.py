@@ -156,27 +156,27 @@ class Workdir:
     )
 
   def model_stamp(self, name: str, tokens: str) -> Stamp:
-    """Of a transformer, trained on the token store of that hash."""
+    """The stamp of a transformer trained on the token store with that hash."""
     c = self.config.models[name]
     inputs = self._model_input(c.shuffle_of) if c.shuffle_of else {}
     return Stamp(identity(c, f'models.{name}'), {'tokens': tokens, **inputs})
 
   def stream_stamp(self, model: str, tokens: str) -> Stamp:
-    """Of all dictionaries of a model."""
+    """The stamp of a model's training stream: all of its dictionaries."""
     found = identity(self.config.stream, 'stream')
     for name in entries(self.config)[model]:
       found |= identity(self.config.dictionaries[name], f'dictionaries.{name}')
     return Stamp(found, {'tokens': tokens, **self._model_input(model)})
 
   def evaluation_stamp(self, name: str, model: str) -> Stamp:
-    """Of the numbers on held-out text of one dictionary."""
+    """The stamp of one dictionary's evaluation on held-out text."""
     return Stamp(
       identity(self.config.evaluation, 'evaluation'),
       self._model_input(model) | self._dictionary_input(name),
     )
 
   def control_stamp(self, name: str, model: str) -> Stamp:
-    """Of a control's directions, which stand where dictionaries do."""
+    """The stamp of a control, which is stored like a dictionary."""
     c = self.config.analysis
     inputs = self._model_input(model)
     if not name.endswith('_neurons'):
@@ -188,7 +188,7 @@ class Workdir:
   def analysis_stamp(
     self, names: tuple[str, ...], inputs: dict[str, str]
   ) -> Stamp:
-    """Of one analysis: its own settings and those of all, and what it reads.
+    """The stamp of one analysis: its settings, shared settings and inputs.
 
     Args:
       names: of the analysis and of those whose results it takes.
@@ -221,7 +221,7 @@ class Workdir:
     return inputs
 
   def features_stamp(self, name: str, model: str) -> Stamp:
-    """Of the feature table of one dictionary."""
+    """The stamp of one dictionary's feature table."""
     return Stamp(
       identity(self.config.features, 'features'),
       self._model_input(model) | self._dictionary_input(name),

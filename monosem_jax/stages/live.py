@@ -254,7 +254,7 @@ def _value(pin: asked.Pin, d: Dictionary) -> float:
 
 
 def _active(found: probing.Probed, here: slice) -> list[list[list]]:
-  """Of each token its features that fire, see `Engine.probe`."""
+  """The features that fire on each token, see `Engine.probe`."""
   columns = (
     found.feature_TL,
     found.activation_TL,

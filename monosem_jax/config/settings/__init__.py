@@ -1,7 +1,7 @@
 """Every setting of the program: what it means, in which unit, and its default.
 
 Frozen dataclasses, one per part of the flow. A config file (configs/*.py)
-names only what differs from here; `config.py` makes it a checked `Config`.
+names only what differs from here; `config.load` makes it a checked `Config`.
 
 A field marked `free` does not change a stage's result, or extends it (more
 steps): it may differ between a run and its continuation. All others make up a

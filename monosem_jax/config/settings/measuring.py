@@ -104,8 +104,8 @@ class Steering:
 class Automata:
   """Features that work together as finite-state machines."""
 
-  # Of the softmax over a feature's logit weights that predicts what fires next,
-  # in standard deviations of these.
+  # Softmax temperature for predicting the next feature, in standard deviations
+  # of the logit weights.
   temperature: float = 0.5
   # Predicted edges that are kept of each feature, and how large they have to be
   # (probability that the target fires next, above what it does anyway).

@@ -41,7 +41,7 @@ class Run:
 
   @property
   def cycles(self) -> float:
-    """Of all times."""
+    """Estimated cycles of all its executions together."""
     return self.times * self.instruction.cycles
 
   @property

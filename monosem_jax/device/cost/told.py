@@ -160,7 +160,7 @@ def tell(
 
 
 def kernel_seconds(run: runs.Run, hardware: Hardware, dtype: str) -> float:
-  """Of an instruction, all its times together."""
+  """Seconds that all executions of an instruction take together."""
   if hardware.clock:
     return run.cycles / hardware.clock
   return run.times * max(

@@ -61,7 +61,7 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
 
 
 def _residual(bench: Bench, s: Subject) -> dict[str, np.ndarray]:
-  """Of all contexts that an example is of."""
+  """Losses of all contexts that hold an example."""
   return residual.residual(
     _losses,
     bench.lm(s.model),
@@ -83,7 +83,7 @@ _UPPER = 6
 
 
 def _summary(s: Subject, found: dict) -> tuple[dict, np.ndarray]:
-  """Of the tokens behind examples on which the feature fires strongly."""
+  """Effects on the tokens that follow strong firings of a feature."""
   F, E, W = s.table.example_tokens_FEW.shape
   groups = s.table.meta['groups'][: _UPPER + 1]
   upper = groups[-1]['start'] + groups[-1]['count']

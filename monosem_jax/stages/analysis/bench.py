@@ -26,7 +26,7 @@ from monosem_jax.transformer.model import Transformer
 
 
 class NotHere(Exception):
-  """This run has not what an analysis is about; the message says what."""
+  """Raised when the run lacks something that the analysis needs."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -299,7 +299,7 @@ def of_two(dot: Dot) -> Callable:
 
 
 def part(sae: SAE, features: slice | np.ndarray) -> SAE:
-  """Some features of a dictionary, which is then none to decode with."""
+  """A slice of a dictionary, for encoding only."""
   return sae.replace(
     W_enc_AF=sae.W_enc_AF[:, features],
     b_enc_F=sae.b_enc_F[features],
@@ -308,7 +308,7 @@ def part(sae: SAE, features: slice | np.ndarray) -> SAE:
 
 
 def median(values: np.ndarray) -> float | None:
-  """Of those that are finite; None of none."""
+  """The median of the finite values; None if there are none."""
   values = values[np.isfinite(values)]
   return float(np.median(values)) if values.size else None
 

@@ -137,8 +137,11 @@ class Children:
     return moments.make_step(pair, self.bench.dot, masked=True)
 
   def _sums(self, s: Subject, half: int) -> Iterator[tuple]:
-    """Of a dictionary's features and where those of the first one fire, by
-    blocks of these; behind them the label and all tokens."""
+    """Moments of a dictionary's features with the first dictionary's firings.
+
+    They come in blocks of the first dictionary's features; the label and all
+    tokens follow.
+    """
     bench, first, labels = self.bench, self.first, None
     if self.absent is None:
       k = self.labelled.proxy_names.index(self.label)
@@ -191,7 +194,7 @@ class Children:
     }
 
   def of_label(self) -> dict:
-    """Of the live feature that goes best with the label."""
+    """The children of the live feature that fits the label best."""
     r_F = self.halves[0].labels[self.first.name].r_Y
     start = int(np.where(self.first.live_F, r_F, -1).argmax())
     other_F = self.halves[1].labels[self.first.name].r_Y
@@ -201,7 +204,7 @@ class Children:
     } | self._numbers(start, label=True)
 
   def most(self) -> list[dict]:
-    """Of those live features that have most children in the largest one."""
+    """The live features with most children in the largest dictionary."""
     run = self.growing[-1].run
     children = {
       i: _last(self.counts(0, i, label=False)[run])

@@ -202,7 +202,7 @@ def _texts(s: Setting, names: list[str], held, i: int) -> dict:
 
 
 def _judge(s: Setting, tokens_BT: jax.Array) -> dict:
-  """Of each text its loss without a pin, and the shares of its new tokens."""
+  """The loss of each text without a pin, and shares of its new tokens."""
   start = s.prompt_T.size
   loss_B = matching.continuation_loss(s.lm, tokens_BT, start=start)
   tokens_BT = fetch(tokens_BT)

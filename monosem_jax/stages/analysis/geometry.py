@@ -174,7 +174,7 @@ def _chosen(s: Subject, most: int, seed: int) -> np.ndarray:
 
 
 def _correlations(bench: Bench, s: Subject, chosen: np.ndarray) -> np.ndarray:
-  """Of the activations of some features: r_FF over all tokens."""
+  """The correlations r_FF of some features' activations over all tokens."""
   of = activations(bench.dot)
 
   def both(args, batch):

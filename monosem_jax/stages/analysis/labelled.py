@@ -52,7 +52,7 @@ class Labelled:
 
   @property
   def proxy_names(self) -> list[str]:
-    """Of those that the corpus has."""
+    """The names of the proxies that occur in the corpus."""
     return list(self.proxies.share)
 
   def on(self, tokens_BT: np.ndarray) -> np.ndarray:

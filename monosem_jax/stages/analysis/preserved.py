@@ -90,7 +90,7 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
 
 
 def _l0(bench: Bench) -> float:
-  """Of the main dictionary, on the tokens that are looked at here."""
+  """The main dictionary's L0 on held-out text."""
   folder = bench.w.evaluation(bench.main.name)
   return read_json(folder / 'numbers.json')['l0']
 

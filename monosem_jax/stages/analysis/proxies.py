@@ -103,7 +103,7 @@ def _with_labels(bench: Bench) -> Callable:
 def _halves(
   bench: Bench, step: Callable, labelled: Labelled, s: Subject
 ) -> list[Moments]:
-  """Of features and labels, on each half of the documents."""
+  """Moments of features and labels, on each half of the documents."""
   return [
     moments.collect(
       step,

@@ -128,8 +128,10 @@ def _number(name: str) -> int:
 def _differences(
   bench: Bench, labelled: Labelled, at: list[int]
 ) -> list[np.ndarray | None]:
-  """Of each proxy the difference of means, from one half of the documents;
-  None where it is on for none of their tokens, or for all."""
+  """The difference of means for each proxy, from one half of the documents.
+
+  None for a proxy that is on for all of their tokens, or for none.
+  """
 
   def of(lm, batch) -> dict[str, jax.Array]:
     acts_BTA = programs.forward(lm, batch[0])

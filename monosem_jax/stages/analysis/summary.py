@@ -103,7 +103,7 @@ def _scale(bench: Bench) -> dict[str, str]:
 
 
 def _rows(bench: Bench, numbers: dict) -> dict[str, dict[str, Any]]:
-  """Of each run what the columns ask for, and its proxies' correlations."""
+  """Each run's values for the columns, and its proxies' correlations."""
   found = {}
   for s in bench.subjects():
     own = {

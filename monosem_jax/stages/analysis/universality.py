@@ -167,7 +167,7 @@ def _nearest(bench: Bench, name: str, x: Subject, y: Subject) -> tuple:
 def _twins(
   near: universality.Nearest, back: universality.Nearest
 ) -> dict[str, np.ndarray]:
-  """Of all features, live or not: the nearest of the match, and from there."""
+  """The nearest feature of the match for every feature, and the reverse."""
   return {
     f'{way}{name}': column
     for way, n in (('', near), ('back_', back))

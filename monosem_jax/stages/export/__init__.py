@@ -45,7 +45,9 @@ def run(w: Workdir, *, format: str, run: str, to: str, features: str) -> None:
 
 def _write(w: Workdir, form: str, run: str, to: str, features: str) -> None:
   if form not in FORMATS:
-    raise UserError(f'--format: {form!r} is none{nearest(form, FORMATS)}.')
+    raise UserError(
+      f'--format: unknown format {form!r}{nearest(form, FORMATS)}.'
+    )
   if form == 'html':
     _write_html(w, _file(to), _name(w, run), features)
     return

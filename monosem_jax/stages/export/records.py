@@ -185,7 +185,7 @@ class Records:
     )
 
   def _effects(self, i: int, e: int, start: int, stop: int) -> Effects | None:
-    """Of the window's tokens; those not kept have none."""
+    """The ablation effects on a window's tokens; None where none were kept."""
     if self.ablation is None:
       return None
     a, (_, E, W) = self.ablation, self.table.example_tokens_FEW.shape
