@@ -93,7 +93,7 @@ def make_rows(dot: Dot, width: int) -> Callable:
 
   Row b is a context in which n features are looked at, each at `width` tokens
   from a first one on; what lies beyond the context's ends, and the last token,
-  behind which none is known, has no effect.
+  after which none is known, has no effect.
 
   Returns:
     `firing_BnW`, and `Effects` of all B n W pairs, in that order; only those

@@ -49,7 +49,7 @@ def matched(
 
 @functools.partial(jax.jit, static_argnames=('start',))
 def continuation_loss(lm, tokens_BT: jax.Array, *, start: int) -> jax.Array:
-  """What a model loses on texts behind their prompt, nats per token: loss_B.
+  """What a model loses on texts after their prompt, nats per token: loss_B.
 
   Fluency, if the model is the one that nothing is pinned in: text that it finds
   likely. A text that is longer than the context is judged by windows of it, so

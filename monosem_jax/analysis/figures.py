@@ -36,7 +36,7 @@ def _figure(
   y: str = '',
   size: tuple[float, float] = (_WIDTH, _HEIGHT),
 ) -> Iterator:
-  """Axes to draw on; behind the block the file is written.
+  """Axes to draw on; the file is written after the block.
 
   Raises:
     UserError: matplotlib is not installed, or the disk is full.

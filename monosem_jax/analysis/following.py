@@ -1,4 +1,4 @@
-"""Which features fire one behind the other in text, and in which order.
+"""Which features fire one after the other in text, and in which order.
 
 All counts are of two tokens next to each other in one document, and are kept by
 groups of documents, so that what is said of them gets its interval.

@@ -31,11 +31,11 @@ _PAIRS = 256
 class Probed:
   """A window of T tokens, and the L features that are strongest on each.
 
-  NaN stands where nothing is known: behind the text's last token, and, of
+  NaN stands where nothing is known: after the text's last token, and, of
   `rise_TL`, where the feature does not fire or layers follow the site.
 
   Attributes:
-    loss_T: nats of the token behind each, given those up to it.
+    loss_T: nats of the token after each, given those up to it.
     firing_T: how many features fire.
     feature_TL: which; those with an activation of 0 mean nothing.
     activation_TL, attribution_TL, rise_TL: see above; activations fall.
@@ -72,8 +72,8 @@ def make_probe(
 ) -> Callable[..., Probed]:
   """Compiles `probe(lm, sae, median_F, tokens_T, next_T, known)`.
 
-  `next_T` are the tokens behind `tokens_T`, of which the first `known` are
-  there; what stands behind those is padding, which no token before it sees.
+  `next_T` are the tokens after `tokens_T`, of which the first `known` are
+  there; what follows those is padding, which no token before it sees.
 
   Args:
     dot: the matrix product of the dictionary.

@@ -76,7 +76,7 @@ _LENGTH[0xE0:0xF0], _LENGTH[0xF0:0xF5] = 3, 4
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-  """The bytes of all tokens, one behind another.
+  """The bytes of all tokens, one after another.
 
   Attributes:
     byte_U: the bytes.
@@ -137,7 +137,7 @@ def estimate(
     floor: the probability of a character that does not belong.
     overlook_space: for scripts, whether of a token that begins with a space
       only the rest is looked at. Not so in the paper; a tokenizer that keeps
-      the space with the word behind it has many words of a script begin with a
+      the space with the word after it has many words of a script begin with a
       token that is not of it.
   """
   V = len(token_bytes)

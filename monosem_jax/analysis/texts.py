@@ -73,7 +73,7 @@ class View:
     activation_BTL: of them, 0 where there is none.
     attribution_BTL: activation times logit weight of the token that comes next,
       the feature's median over the vocabulary at 0; nats but for the final
-      norm's scale. NaN at the last position, behind which no token is known.
+      norm's scale. NaN at the last position, after which no token is known.
     active_BT: how many are active, those without a place here too.
   """
 

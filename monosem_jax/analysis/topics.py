@@ -1,7 +1,7 @@
 """A language of known features, and what the units of a model tell apart.
 
 Every context is of one topic, which its first token names; words follow it, and
-behind a word the topic has a successor of its own. A transformer must know the
+after a word the topic has a successor of its own. A transformer must know the
 topic and the word together, a pair, and pairs exclude one another: features as
 in the paper's theory of superposition, more of them than neurons.
 

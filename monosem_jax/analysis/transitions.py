@@ -43,7 +43,7 @@ def _logits(lm, sae: SAE, dot: Dot, tokens_BT, at_B, pin=None) -> jax.Array:
 def effect(
   lm, sae: SAE, dot: Dot, tokens_BT, at_B, source, value, share_Vn
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """By how much likelier features fire on the token behind a pinned one.
+  """By how much likelier features fire on the token after a pinned one.
 
   The source is pinned at one position of each context. The next token's
   distribution with the pin, minus that without, times P(feature fires | token):

@@ -73,7 +73,7 @@ def _median(lm, rows_FD: jax.Array) -> jax.Array:
 def activations(
   forward: Callable[..., jax.Array], dot: Dot, s: Side, tokens_BT: jax.Array
 ) -> jax.Array:
-  """f_NF of all tokens but the last of each context, behind which is none."""
+  """f_NF of all tokens but the last of each context."""
   acts_BTA = forward(s.lm, tokens_BT)[:, :-1]
   x_NA = acts_BTA.reshape(-1, acts_BTA.shape[-1])
   return encode(s.sae, x_NA.astype(s.sae.b_enc_F.dtype), dot)

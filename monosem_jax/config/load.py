@@ -21,7 +21,7 @@ from monosem_jax.config import settings
 from monosem_jax.config.check import check
 from monosem_jax.config.errors import UserError, nearest
 
-# The shared part behind each family of entries, and the entries' type.
+# The shared part of each family of entries, and the entries' type.
 _FAMILIES = {
   'models': ('lm', settings.Transformer),
   'dictionaries': ('sae', settings.Dictionary),

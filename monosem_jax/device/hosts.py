@@ -113,7 +113,7 @@ def together(
     _join(coordinator, num_processes, process_id, seconds)
   try:
     yield
-  except Stopped:  # all of them, behind the same chunk
+  except Stopped:  # all of them, after the same chunk
     _part()
     raise
   _part()

@@ -29,7 +29,7 @@ class Specs:
   tokens_SBT: P = P(None, AXES)
   # A chunk's contexts as they come from the host: groups lie on `data`.
   tokens_CT: P = P('data')
-  # The tokens of a chunk, groups behind the micro-batches that are mapped over.
+  # The tokens of a chunk, groups after the micro-batches that are mapped over.
   tokens_UGCT: P = P(None, 'data', 'feature')
   # Rows of a chunk, by micro-batch and group; rows of a batch.
   rows_UGrA: P = P(None, 'data')

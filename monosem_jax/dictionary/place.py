@@ -109,7 +109,7 @@ def on_residuals(
     dot: the matrix product.
   """
   row_FA = unit_rows(residual_FA)
-  # As `encode` takes the decoder bias off, behind the product.
+  # `encode` subtracts the decoder bias after the product; so does this.
   shift_F = dot('a,fa->f', b_dec_A, row_FA)
   return SAE(
     W_enc_AF=row_FA.T,

@@ -82,7 +82,7 @@ def drop_parallel() -> optax.GradientTransformation:
   """Removes from each decoder row's gradient its part along the row.
 
   g_i -= (g_i . d_i) d_i for unit rows d_i (as the paper): the step then does
-  not spend itself on a norm that is put back to 1 behind it.
+  not spend itself on a norm that is put back to 1 afterwards.
   """
 
   def update(grads: SAE, state, params: SAE):

@@ -94,7 +94,7 @@ def resample(
 
   Args:
     c: settings.
-    tx: the optimizer behind `state.opt_state`.
+    tx: the optimizer of `state.opt_state`.
     state: a `DictionaryState`.
     loss_R: the loss of the candidate rows, R at least F.
     pick: gathers candidate rows by number, as x_FA, in the dictionary's scale.

@@ -52,7 +52,7 @@ def init(key: jax.Array, width: int, features: int) -> SAE:
 def encode(sae: SAE, x_NA: jax.Array, dot: Dot) -> jax.Array:
   """f = ReLU((x - b_dec) W_enc + b_enc), as f_NF.
 
-  The decoder bias is taken off behind the product, which is the same and spares
+  The decoder bias is taken off after the product, which is the same and spares
   the backward pass a matrix product per batch: its gradient then passes through
   a vector of F instead of N x F.
   """

@@ -158,7 +158,7 @@ def harvest(
 
 
 def contexts_per_batch(c: settings.Stream) -> float:
-  """The number of distinct contexts behind a batch, on average.
+  """The mean number of distinct contexts in a batch.
 
   Of R / G rows of a group, N / G are drawn: a context with P rows stays out
   with the hypergeometric probability of drawing none of them.

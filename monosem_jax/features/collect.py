@@ -2,7 +2,7 @@
 
 What makes it cheap: f_NF is looked at by reductions alone. The exact counts are
 one; the maximum over a context's positions leaves one candidate per context for
-the top examples; and the sample behind histograms and intervals takes one that
+the top examples; and the sample for histograms and intervals takes one that
 asks of every few rows whether any is drawn (`sampling`).
 """
 
@@ -182,7 +182,7 @@ def collect(
   tokens: int,
   progress: Callable[[int], None],
 ) -> Found:
-  """Runs the pass, behind a short one that learns the densities.
+  """Runs the pass, after a short one that learns the densities.
 
   Args:
     c: settings.

@@ -29,7 +29,7 @@ class Drawn:
     row_XM, feature_XM, value_XM: of an activation.
     priority_XM: its own. Among a feature's, those of the lowest are a sample
       without replacement.
-    count_X: drawn by the device. Entries behind the first so many mean nothing;
+    count_X: drawn by the device. Entries after the first so many mean nothing;
       what is more than M found no room, and is then counted in part.
   """
 

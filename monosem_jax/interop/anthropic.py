@@ -7,7 +7,7 @@ to be guessed was read off them:
 - `loss_ablation` is the loss without the feature minus the loss with it: where
   the feature helped, ablation lowers the likelihood, and the number is
   positive (the paper's page underlines that in blue). It stands at the token
-  whose loss it is, one behind the token that the feature fires on.
+  whose loss it is, one after the token that the feature fires on.
 - `top_logit_ablation_*` are the logits that rise most without the feature,
   `bottom_logit_ablation_*` those that fall most; 5 lists of a value a token.
   A token without an effect has the first 5 of the vocabulary and zeros, as the

@@ -40,7 +40,7 @@ class Signals:
 @jax.jit
 def finite(state: Any) -> jax.Array:
   """Whether every number of a state is finite. A loss may not show it yet:
-  the last step of a chunk can spoil the weights behind a finite loss."""
+  the last step of a chunk can spoil the weights after a finite loss."""
   found = jnp.ones((), bool)
   for x in jax.tree.leaves(state):
     found &= jnp.isfinite(x).all()
@@ -64,11 +64,11 @@ def run(
   Args:
     chunk: `chunk(state, *batch) -> (state, stats)`, compiled, state donated.
     state: the state after `start` chunks.
-    batches: the arguments of chunk `start` and of those behind it.
+    batches: the arguments of chunk `start` and of those after it.
     start: chunks done.
     stop: chunks wanted.
     report: `report(chunks_done, stats, finite)` is called in order, with
-      numbers on the host, and whether all of the state behind the chunk is
+      numbers on the host, and whether all of the state after the chunk is
       finite; it raises if they are not. Called for a chunk only after the
       next one is dispatched, so that the device never waits for the host; but
       before a save, so that a poisoned state is never saved.

@@ -199,7 +199,7 @@ class Reporter:
     Args:
       done: the number.
       stats: what `summarise` takes.
-      finite: whether the state behind the chunk is.
+      finite: whether the state after the chunk is.
 
     Raises:
       UserError: a step was not finite.
@@ -247,7 +247,7 @@ class Reporter:
     return ', '.join(parts)
 
   def timing(self) -> dict[str, float | None]:
-    """What this session did behind its first chunk, which warms up.
+    """What this session did after its first chunk, which warms up.
 
     `units_per_second`; `flops_per_second`, of matrix products; and `mfu`, the
     share of the peak that these are (model FLOPs utilisation). None: not known,

@@ -116,7 +116,7 @@ def _examples(e: Exhibit, rows: slice) -> dict[str, np.ndarray]:
   own = slice(*np.searchsorted(at_M, [lo * E * W, (lo + n) * E * W]))
   number_X = np.cumsum(inside_nEW.reshape(-1)) - 1
   at_M = at_M[own] - lo * E * W
-  # An effect behind the window has no token to stand under.
+  # An effect after the window has no token to stand under.
   shown_M = inside_nEW.reshape(-1)[at_M]
   return found | effects.columns(
     number_X[at_M[shown_M]],

@@ -71,7 +71,7 @@ class Engine:
       `active`, of each token a list of [feature, activation, attribution to
       the next token, rise of the next token's loss without the feature], see
       `analysis.probe`, by activation, `ACTIVE` at most. null where nothing is
-      known: behind the last token, and of all rises where layers follow the
+      known: after the last token, and of all rises where layers follow the
       site.
 
     Raises:

@@ -28,7 +28,7 @@ _SAMPLES, _SAMPLE_TOKENS = 3, 48
 
 def run(w: Workdir) -> None:
   store = TokenStore.open(w.store)
-  # A shuffled copy comes behind what it is a copy of.
+  # A shuffled copy comes after its original.
   for name, c in sorted(w.config.models.items(), key=_is_shuffled):
     if c.shuffle_of:
       _shuffle(w, store, name)
@@ -207,7 +207,7 @@ def _val_loss(
 
 
 def _samples(model: Transformer, store: TokenStore) -> list[str]:
-  """Texts the model writes behind a separator: the beginning of a document."""
+  """Texts the model writes after a separator: beginnings of documents."""
   tokenizer = store.tokenizer
   length = min(_SAMPLE_TOKENS, store.context - 1)
   prompt_B1 = jnp.full((_SAMPLES, 1), tokenizer.separator, jnp.int32)

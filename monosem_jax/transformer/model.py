@@ -77,7 +77,7 @@ class MLP(nnx.Module):
 
 
 class Block(nnx.Module):
-  """Attention, then MLP, each behind a layer norm and added to the stream."""
+  """Attention, then MLP, each after a layer norm and added to the stream."""
 
   def __init__(self, c: settings.Transformer, rngs: nnx.Rngs, dot: Dot):
     self.ln1 = LayerNorm(c.d_model)
@@ -159,7 +159,7 @@ class Transformer(nnx.Module):
 
   @property
   def site_is_last(self) -> bool:
-    """Whether behind the site no position looks at another."""
+    """Whether no position attends to another after the site."""
     return self.site[1] == len(self.blocks) - 1
 
   def into_stream(self, rows_FA: jax.Array) -> jax.Array:
@@ -175,7 +175,7 @@ class Transformer(nnx.Module):
     rows W_out, minus the mean over the stream, times the final norm's gain,
     times W_U, as the paper. The norm's division by the standard deviation is
     left out: it is one number per token, the same for all logits. Layers
-    behind the site are passed by.
+    after the site are skipped.
     """
     return self.dot('fd,dv->fv', self.read_out(rows_FA), self.W_U_DV[...])
 
@@ -190,7 +190,7 @@ class Transformer(nnx.Module):
     causal_TT = jnp.tril(jnp.ones((T, T), bool))
     if self.attend_across_documents:
       return causal_TT[None, None]
-    # A separator opens the document behind it, whose tokens may attend to it.
+    # A separator opens the document after it, whose tokens may attend to it.
     document_BT = jnp.cumsum(tokens_BT == self.separator, axis=1)
     same_BTT = document_BT[:, :, None] == document_BT[:, None, :]
     return (causal_TT & same_BTT)[:, None]

@@ -34,7 +34,7 @@ def learning_rate(c: settings.Transformer) -> optax.Schedule:
 
 
 def optimizer(c: settings.Transformer) -> optax.GradientTransformation:
-  """AdamW behind a clip of the gradient's norm; matrices alone decay."""
+  """AdamW after a clip of the gradient's norm; matrices alone decay."""
   return optax.chain(
     optax.clip_by_global_norm(c.clip_norm),
     optax.adamw(

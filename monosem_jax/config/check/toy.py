@@ -40,7 +40,7 @@ def toy(c: settings.Toy) -> None:
   need(
     t.context > 2,
     f'{where}.context',
-    'must be at least 3: a topic, a word and the one behind it.',
+    'must be at least 3: a topic, a word and the one after it.',
   )
   _penalties(where, t.penalties)
   need(

@@ -20,7 +20,7 @@ class Runtime:
   # Where compiled programs are kept for the next run: a directory; auto:
   # JAX_COMPILATION_CACHE_DIR, or else the user's cache directory; empty: off.
   compilation_cache: str = free('auto')
-  # A profile of so many chunks (0: none) behind the first `profile_start` of a
+  # A profile of so many chunks (0: none) after the first `profile_start` of a
   # session goes to profile/ in the work directory, for TensorBoard or XProf.
   profile_start: int = free(2)
   profile_chunks: int = free(0)

@@ -25,7 +25,7 @@ class Features:
   batch_size: int = 32
   # Share of the contexts that the pass before it reads, to learn densities.
   sample_fraction: float = 0.0625
-  # Random activations of each feature behind its histogram and intervals.
+  # Random activations of each feature for its histogram and intervals.
   activations: int = 1_000
   # Examples kept: the top, each of the 11 intervals, and silent ones.
   top: int = 20
@@ -117,7 +117,7 @@ class Automata:
   permutations: int = 20
   q: float = 0.05
   # Machines of each kind that are listed; held-out contexts in which pairs of
-  # tokens are counted, at most, and those behind each effect of pinning.
+  # tokens are counted, at most, and those used for each effect of pinning.
   machines: int = 10
   held_out: int = 2_048
   contexts: int = 64
@@ -145,7 +145,7 @@ class Analysis:
   control_rows: int = 65_536
   # Iterations of FastICA: more than these change little and cost minutes.
   ica_passes: int = 50
-  # Tokens behind statistics: documents of train | val, contexts at most, and
+  # Tokens used for statistics: documents of train | val, contexts at most, and
   # those of one device call.
   split: str = 'train'
   contexts: int = 4_096

@@ -55,7 +55,7 @@ def flops(d: settings.Dictionary, A: int) -> int:
   Dense: 10 A F, five products of A x F: encode, decode, and the gradients of
   decoder, features and encoder. A sixth, the gradient of the rows, is wanted by
   nobody but the decoder bias that is taken off them before the encoder;
-  `sae.encode` takes it off behind the product, and so is spared it. Sparse:
+  `sae.encode` takes it off after the product, and so is spared it. Sparse:
   2 A F to encode, and the other four over the K active features there is room
   for, 8 A K.
   """

@@ -46,7 +46,7 @@ class Instruction:
     arrays: what it makes, several of a tuple.
     operands: the names of what it takes.
     argument: of a constant its value, of a parameter its number.
-    text: what stands behind the operands.
+    text: what follows the operands.
   """
 
   name: str

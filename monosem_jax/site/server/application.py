@@ -107,7 +107,7 @@ class _Stream(StreamingResponse):
 
 
 def application(site: pathlib.Path, engine: Engine, desk: Desk) -> Starlette:
-  """What is behind the token."""
+  """The application that the token protects."""
   files = StaticFiles(directory=site, follow_symlink=False)
   about = engine.about()
   limits = {

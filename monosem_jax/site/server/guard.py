@@ -75,7 +75,7 @@ class Guard:
       await self._app(inside | {'path': path}, receive, send_marked)
 
   def _admit(self, scope: dict) -> str:
-    """The path behind the token."""
+    """The path after the token."""
     token, slash, rest = scope['path'].removeprefix('/').partition('/')
     known = hmac.compare_digest(token.encode('utf-8'), self.token.encode())
     if not (known and slash):

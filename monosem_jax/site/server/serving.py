@@ -103,7 +103,7 @@ class Serving:
     self._ended.wait()
 
   def close(self) -> None:
-    """Ends it; streams end behind the event they are at."""
+    """Ends it; streams end after their current event."""
     self._desk.closing = self._server.should_exit = True
     self._thread.join()
     self._desk.close()

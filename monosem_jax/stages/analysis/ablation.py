@@ -50,7 +50,7 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
   figures.histogram(
     out / 'top_examples.png',
     centres,
-    'By how much the loss of the token behind an example rises when a feature '
+    'By how much the loss of the token after an example rises when a feature '
     'is taken away: examples of the top group and the five intervals below it; '
     'in brackets how many.',
     'change of the loss, nats',
@@ -88,7 +88,7 @@ def _summary(s: Subject, found: dict) -> tuple[dict, np.ndarray]:
   groups = s.table.meta['groups'][: _UPPER + 1]
   upper = groups[-1]['start'] + groups[-1]['count']
   feature_M, example_M, at_M = np.unravel_index(found['at_M'], (F, E, W))
-  # Window place `before` holds the example's token, the effect is behind it.
+  # Window place `before` holds the example's token; its effect comes after it.
   own_M = at_M == s.table.meta['before'] + 1
   own_M &= (example_M < upper) & s.live_F[feature_M]
   loss_M = found['loss_M'][own_M].astype(np.float64)

@@ -174,7 +174,7 @@ class Bench:
     contexts: int | None = None,
     half: int | None = None,
   ) -> Iterator[tuple]:
-    """The tokens behind statistics, placed: (tokens_BT, *labels of them).
+    """The tokens used for statistics, placed: (tokens_BT, *labels of them).
 
     Args:
       name: of the progress line.

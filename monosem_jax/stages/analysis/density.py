@@ -20,7 +20,7 @@ from monosem_jax.run.files import read_json, write_arrays
 from monosem_jax.stages import programs
 from monosem_jax.stages.analysis.bench import Bench, Subject
 
-# Contexts behind the densities of the snapshots, at most.
+# At most so many contexts are used for the densities of snapshots.
 _HISTORY_CONTEXTS = 512
 
 

@@ -18,7 +18,7 @@ from monosem_jax.stages.analysis.words import described
 
 # Features of the main dictionary whose activations are correlated, at most.
 _CORRELATED = 4_096
-# Rows behind the trustworthiness of a layout, at most.
+# At most so many rows are used for a layout's trustworthiness.
 _TRUSTED = 4_096
 # Draws of random rows, and of random layouts.
 _DRAWS = 5

@@ -11,7 +11,7 @@ from monosem_jax.device import mesh as meshes
 from monosem_jax.stages.analysis.bench import Bench, activations, part
 from monosem_jax.stages.analysis.machine_text import SPLIT, batches
 
-# Tokens of an excerpt, at most; what stands before and behind the run.
+# Tokens of an excerpt, at most; tokens shown before and after the run.
 _LONGEST, _AROUND = 24, 4
 
 

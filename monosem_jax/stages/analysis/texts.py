@@ -87,7 +87,7 @@ def _chosen(bench: Bench) -> tuple[dict[str, np.ndarray], list[dict]]:
         'subset': place.subset,
         'origin': place.origin,
         'document': place.document,
-        # Of the text's first token; negative if the document begins behind it.
+        # Of the text's first token; negative if the document begins after it.
         'offset': place.offset - T // 2,
         'whole': bool(whole_C[context]),
       }
