@@ -223,10 +223,10 @@ def main(argv: list[str]) -> None:
     )
     # A network file system may remember for a minute what was not there.
     w.require_shared(min(60, _FLAGS.join_seconds))
-    hosts.by_first(lambda: w.settings.exists() or w.write_config())
+    hosts.on_first_process(lambda: w.settings.exists() or w.write_config())
     stages.run(rest[1], w, own)
     # Only now: a run that is refused changes nothing.
-    hosts.by_first(w.write_config)
+    hosts.on_first_process(w.write_config)
 
 
 _LESS = """\

@@ -83,5 +83,5 @@ def test_a_half_without_a_context_is_not_here(bench, monkeypatch):
   )
   with jax.set_mesh(bench.mesh):
     assert list(bench.batches('test', half=0))
-    with pytest.raises(benches.NotHere, match='no whole context'):
+    with pytest.raises(benches.Unavailable, match='no whole context'):
       list(bench.batches('test', half=1))

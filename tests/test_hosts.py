@@ -283,7 +283,8 @@ with hosts.together(
         np.testing.assert_array_equal(meshes.fetch(placed), x_SBT)
         sizes = hosts.largest(len(share.rows)), -hosts.largest(-len(share.rows))
         hosts.log(f'{order} {shape} {name}: {sizes[1]} to {sizes[0]} rows')
-  numbers = [hosts.largest(i * hosts.by_first(lambda: 7)) for i in range(99)]
+  seven = lambda: hosts.on_first_process(lambda: 7)
+  numbers = [hosts.largest(i * seven()) for i in range(99)]
   assert numbers == [7 * i for i in range(99)]
 """
 

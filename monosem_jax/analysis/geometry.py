@@ -144,7 +144,7 @@ def layout(
       return umap.fit_transform(np.asarray(rows_FA, np.float32)).tolist()
 
   # It is no device's work, and roundings would lay it out otherwise elsewhere.
-  return np.array(hosts.by_first(fit), np.float32)
+  return np.array(hosts.on_first_process(fit), np.float32)
 
 
 def _umap():

@@ -51,7 +51,7 @@ class _Together:
   count: int
   libraries: pathlib.Path  # what they print in C++
   watch: threading.Thread
-  rounds: itertools.count  # of `by_first` and `largest`
+  rounds: itertools.count  # of `on_first_process` and `largest`
   said: list[str]  # keys in the store, at process 0
 
 
@@ -205,11 +205,11 @@ def require_same(what: str, value: Any) -> None:
   Raises:
     UserError: it is not; `what` names it.
   """
-  if by_first(lambda: value) != value:
+  if on_first_process(lambda: value) != value:
     raise UserError(f'{what}: not what process 0 was given.')
 
 
-def by_first(work: Callable[[], Any]) -> Any:
+def on_first_process(work: Callable[[], Any]) -> Any:
   """What `work()` gives at process 0, to all; the others wait for it.
 
   For decisions that all must take alike, and for what one does for all. The
@@ -242,7 +242,7 @@ def largest(value: int) -> int:
     t.said.append(key)
     return max(value, *brought)
 
-  return by_first(gather)
+  return on_first_process(gather)
 
 
 def barrier() -> None:

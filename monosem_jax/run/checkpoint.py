@@ -129,7 +129,7 @@ class Checkpoints:
       UserError: there are checkpoints, but none can be read.
     """
     wanted = _flat(like)
-    found = hosts.by_first(
+    found = hosts.on_first_process(
       lambda: sorted(int(c.step) for c in self._checkpointer.checkpoints)
     )
     for chunk in reversed(found):

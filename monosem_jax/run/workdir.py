@@ -132,7 +132,7 @@ class Workdir:
       write_file(file, token.encode())
       return token
 
-    token = hosts.by_first(write)
+    token = hosts.on_first_process(write)
     until = time.monotonic() + seconds
     while not (file.exists() and file.read_text() == token):
       if time.monotonic() > until:

@@ -32,7 +32,7 @@ def measure(
       or not (w.evaluation(n) / 'numbers.json').exists()
     ]
 
-  wanted = hosts.by_first(missing)
+  wanted = hosts.on_first_process(missing)
   if not wanted:
     return
   results = evaluated(w, store, model, lm, wanted)

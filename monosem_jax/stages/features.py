@@ -41,7 +41,7 @@ def describe(
       w.log(f'features/{name}: complete')
     return (directory / META).exists()
 
-  if hosts.by_first(complete):
+  if hosts.on_first_process(complete):
     return
   c, sae = w.config.features, saelens.load(w.dictionary(name))
   contexts = min(c.contexts, store.n_contexts(c.split))

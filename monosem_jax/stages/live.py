@@ -17,7 +17,7 @@ from monosem_jax.site.server import asked
 from monosem_jax.site.server.asked import Refused
 from monosem_jax.stages.sample import Pin
 from monosem_jax.stages.shelf import Dictionary, Shelf
-from monosem_jax.transformer import beside
+from monosem_jax.transformer import sample_pair
 
 # Features that are shown of a token: the strongest.
 ACTIVE = 32
@@ -156,9 +156,9 @@ class Engine:
       prompt_T = np.array([self.shelf.tokenizer.separator], np.int32)
     key = jax.random.key(wanted.seed)
     temperature, top_k = np.float32(wanted.temperature), np.int32(wanted.top_k)
-    texts, said = beside.begin(prompt_T, self.shelf.context), ([], [])
+    texts, said = sample_pair.begin(prompt_T, self.shelf.context), ([], [])
     for i in range(wanted.tokens):
-      texts, drawn = beside.extend(
+      texts, drawn = sample_pair.extend(
         self.shelf.models[model],
         texts,
         key,

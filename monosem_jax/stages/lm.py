@@ -34,7 +34,7 @@ def run(w: Workdir) -> None:
       _shuffle(w, store, name)
     else:
       _fit(w, store, name)
-  hosts.by_first(lambda: report.write(w))
+  hosts.on_first_process(lambda: report.write(w))
 
 
 def load(w: Workdir, store: TokenStore, name: str) -> Transformer:
@@ -65,10 +65,10 @@ def _fit(w: Workdir, store: TokenStore, name: str) -> None:
     stamp.require(w.model(name), 'lm', ['sae', 'features', 'site'])
     return w.complete(run, w.model_result(name), c.steps)
 
-  if hosts.by_first(complete):
+  if hosts.on_first_process(complete):
     return
   mesh = programs.transformer_mesh(w.config, name)
-  hosts.by_first(lambda: stamp.write(w.model(name)))
+  hosts.on_first_process(lambda: stamp.write(w.model(name)))
   S, B, T = c.steps_per_chunk, c.batch_size, store.context
   with jax.set_mesh(mesh):
     init = _init(c, store)
@@ -157,7 +157,7 @@ def _shuffle(w: Workdir, store: TokenStore, name: str) -> None:
       w.log(f'{run}: complete')
     return w.model_result(name).exists()
 
-  if hosts.by_first(complete):
+  if hosts.on_first_process(complete):
     return
   model = weights.shuffled(load(w, store, c.shuffle_of), c.seed)
   mesh = meshes.make_mesh(w.config.mesh)

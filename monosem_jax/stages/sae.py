@@ -45,7 +45,7 @@ def run(w: Workdir) -> None:
       lm = lm_stage.load(w, store, model)
       _fit(w, store, model, lm, names)
       evaluation.measure(w, store, model, lm, names)
-  hosts.by_first(lambda: report.write(w))
+  hosts.on_first_process(lambda: report.write(w))
 
 
 def _fit(
@@ -62,10 +62,10 @@ def _fit(
     stamp.require(w.stream(model), 'sae', ['features', 'site'])
     return all(w.complete(f'sae/{n}', w.training(n), c.steps) for n in names)
 
-  if hosts.by_first(complete):
+  if hosts.on_first_process(complete):
     return
   mesh = programs.stream_mesh(w.config, names)
-  hosts.by_first(lambda: stamp.write(w.stream(model)))
+  hosts.on_first_process(lambda: stamp.write(w.stream(model)))
   dictionaries = {n: w.config.dictionaries[n] for n in names}
   A = width(w.config.models[model])
   C = c.contexts_per_chunk

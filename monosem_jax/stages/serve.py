@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from monosem_jax.config.errors import UserError
 from monosem_jax.device import hosts
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.stages.extra import lacking
+from monosem_jax.stages.optional_dependencies import lacking
 
 if TYPE_CHECKING:
   from monosem_jax.site.server.serving import Serving

@@ -10,7 +10,7 @@ _PICTURES = ('density', 'preserved', 'logits', 'neurons', 'universality')
 
 
 def run(w: Workdir) -> None:
-  hosts.by_first(lambda: _write(w))
+  hosts.on_first_process(lambda: _write(w))
 
 
 def _write(w: Workdir) -> None:

@@ -6,7 +6,7 @@ from monosem_jax.text.store import write_store
 
 
 def run(w: Workdir) -> None:
-  hosts.by_first(lambda: _make(w))
+  hosts.on_first_process(lambda: _make(w))
 
 
 def _make(w: Workdir) -> None:

@@ -20,9 +20,9 @@ from monosem_jax.device import hosts, mesh as meshes
 from monosem_jax.run.files import write_json
 from monosem_jax.run.stamp import Stamp
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.stages import extra, report
+from monosem_jax.stages import optional_dependencies, report
 from monosem_jax.stages.analysis import controls, summary
-from monosem_jax.stages.analysis.bench import Bench, NotHere, json_of
+from monosem_jax.stages.analysis.bench import Bench, Unavailable, json_of
 from monosem_jax.text.store import TokenStore
 
 ANALYSES = (
@@ -68,12 +68,12 @@ def run(w: Workdir, only: str = '') -> None:
     if name in needed.union(wanted):
       _make(bench, name, stamps[name])
       # So that it says how far we are.
-      hosts.by_first(lambda: _summarise(bench, stamps))
+      hosts.on_first_process(lambda: _summarise(bench, stamps))
 
 
 def left_out() -> str:
   """Why nothing can be made here; empty if it can."""
-  return extra.lacking('matplotlib', 'sklearn', 'umap')
+  return optional_dependencies.lacking('matplotlib', 'sklearn', 'umap')
 
 
 def _complete(w: Workdir, name: str, stamp: Stamp) -> bool:
@@ -89,7 +89,7 @@ def _summarise(bench: Bench, stamps: dict[str, Stamp]) -> None:
 
 def _make(bench: Bench, name: str, stamp: Stamp) -> None:
   w = bench.w
-  if hosts.by_first(lambda: _complete(w, name, stamp)):
+  if hosts.on_first_process(lambda: _complete(w, name, stamp)):
     w.log(f'analysis/{name}: complete')
     return
   module = importlib.import_module(f'monosem_jax.stages.analysis.{name}')
@@ -97,11 +97,13 @@ def _make(bench: Bench, name: str, stamp: Stamp) -> None:
     try:
       with jax.set_mesh(bench.mesh):
         numbers = module.make(bench, out)
-    except NotHere as e:
+    except Unavailable as e:
       numbers = {'not_here': str(e)}
       w.log(f'analysis/{name}: not made: {e}')
     # The others wait: what comes next may read it.
-    hosts.by_first(lambda: write_json(out / 'numbers.json', json_of(numbers)))
+    hosts.on_first_process(
+      lambda: write_json(out / 'numbers.json', json_of(numbers))
+    )
   w.log(f'analysis/{name}: done')
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from monosem_jax.analysis import ablation, figures, intervals, residual
 from monosem_jax.run.files import write_arrays
-from monosem_jax.stages.analysis.bench import Bench, NotHere, Subject
+from monosem_jax.stages.analysis.bench import Bench, Subject, Unavailable
 from monosem_jax.transformer.model import next_token_loss
 
 
@@ -27,7 +27,7 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
   for s in chosen:
     lm = bench.lm(s.model)
     if not lm.site_is_last:
-      raise NotHere(
+      raise Unavailable(
         'layers follow the site of the transformer: a removal there is not one '
         'of each token alone, which is not built'
       )

@@ -25,7 +25,7 @@ from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.model import Transformer
 
 
-class NotHere(Exception):
+class Unavailable(Exception):
   """Raised when the run lacks something that the analysis needs."""
 
 
@@ -112,11 +112,11 @@ class Bench:
     """The main dictionary's match of another model.
 
     Raises:
-      NotHere: there is none.
+      Unavailable: there is none.
     """
     name = names.match_dictionary(self.w.config)
     if name is None:
-      raise NotHere(
+      raise Unavailable(
         'no dictionary of another model: add models.B and dictionaries.B1'
       )
     return self.subject(name)
@@ -125,11 +125,11 @@ class Bench:
     """The neurons of a model.
 
     Raises:
-      NotHere: they are not among the controls.
+      Unavailable: they are not among the controls.
     """
     name = f'{model}_neurons'
     if name not in names.controls(self.w.config):
-      raise NotHere('neurons are not among analysis.controls')
+      raise Unavailable('neurons are not among analysis.controls')
     return self.subject(name)
 
   def subjects(self, model: str | None = None) -> list[Subject]:
@@ -183,7 +183,7 @@ class Bench:
       half: of the documents, 0 or 1, see `halves`; None: all contexts.
 
     Raises:
-      NotHere: a half has no context.
+      Unavailable: a half has no context.
     """
     B = self.batch_size
     limit = self.contexts if contexts is None else min(contexts, self.contexts)
@@ -208,7 +208,7 @@ class Bench:
         extra = () if labels is None else labels(tokens_BT, context_B)
         yield tuple(self.put(x) for x in (tokens_BT, *extra))
       if not some:
-        raise NotHere(
+        raise Unavailable(
           'a half of the documents has no whole context: more documents are '
           'needed, or more analysis.contexts'
         )
@@ -228,11 +228,11 @@ class Bench:
     """Those of an analysis that comes before.
 
     Raises:
-      NotHere: it could not be made either.
+      Unavailable: it could not be made either.
     """
     found = read_json(self.w.analysis(name) / 'numbers.json')
     if 'not_here' in found:
-      raise NotHere(f'needs {name}: {found["not_here"]}')
+      raise Unavailable(f'needs {name}: {found["not_here"]}')
     return found
 
   def put(self, x: np.ndarray) -> jax.Array:

@@ -25,7 +25,7 @@ def make(bench: Bench) -> None:
     stamp = w.control_stamp(name, model)
     directory = w.dictionary(name)
     weights = directory / saelens.WEIGHTS
-    if not hosts.by_first(
+    if not hosts.on_first_process(
       lambda stamp=stamp, directory=directory, weights=weights: (
         stamp.matches(directory) and weights.exists()
       )
@@ -34,7 +34,9 @@ def make(bench: Bench) -> None:
         with jax.set_mesh(bench.mesh):
           rows[own] = bench.rows(own, w.config.analysis.control_rows)
       sae = _directions(bench, kind, model, rows.get(own))
-      hosts.by_first(functools.partial(_save, name, sae, stamp, directory))
+      hosts.on_first_process(
+        functools.partial(_save, name, sae, stamp, directory)
+      )
     features.describe(w, bench.store, model, bench.lm(model), name)
 
 

@@ -16,8 +16,8 @@ from monosem_jax.run.files import write_file
 from monosem_jax.stages.analysis import bests, pages, versus
 from monosem_jax.stages.analysis.bench import (
   Bench,
-  NotHere,
   Subject,
+  Unavailable,
   activations,
   part,
 )
@@ -154,7 +154,7 @@ def _twins(bench: Bench, at: dict[int, int]) -> dict[int, dict]:
   """The features of the match that correlate most with some of the main."""
   try:
     match = bench.match
-  except NotHere:
+  except Unavailable:
     return {}
   if not at:
     return {}

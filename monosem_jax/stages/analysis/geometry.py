@@ -9,8 +9,8 @@ from monosem_jax.features import moments
 from monosem_jax.run.files import write_arrays
 from monosem_jax.stages.analysis.bench import (
   Bench,
-  NotHere,
   Subject,
+  Unavailable,
   activations,
   part,
 )
@@ -30,7 +30,7 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
   growing, seed = bench.growing(), bench.config.seed
   live = int(bench.main.live_F.sum())
   if live < _FEWEST:
-    raise NotHere(
+    raise Unavailable(
       f'{bench.main.run} has {live} features to be laid out; {_FEWEST} can be'
     )
   upto = growing.index(bench.main) + 1

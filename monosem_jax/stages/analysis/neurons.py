@@ -10,8 +10,8 @@ from monosem_jax.features import moments
 from monosem_jax.run.files import write_arrays
 from monosem_jax.stages.analysis.bench import (
   Bench,
-  NotHere,
   Subject,
+  Unavailable,
   activations,
   median,
   of_two,
@@ -146,7 +146,7 @@ def _best_neurons(
   """
   try:
     own = bench.neurons(s.model)
-  except NotHere:
+  except Unavailable:
     return None
   if s.name == own.name:
     return None

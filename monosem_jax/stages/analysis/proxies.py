@@ -16,8 +16,8 @@ from monosem_jax.run.files import write_arrays
 from monosem_jax.stages.analysis import bests, dives, versus
 from monosem_jax.stages.analysis.bench import (
   Bench,
-  NotHere,
   Subject,
+  Unavailable,
   activations,
 )
 from monosem_jax.stages.analysis.documents import GROUPS
@@ -85,7 +85,7 @@ def _compared(bench: Bench) -> tuple[list[str], str]:
   main = bench.main
   try:
     return [main.name, bench.neurons(main.model).name], ''
-  except NotHere as e:
+  except Unavailable as e:
     return [main.name], str(e)
 
 

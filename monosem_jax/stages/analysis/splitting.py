@@ -18,8 +18,8 @@ from monosem_jax.features import moments
 from monosem_jax.run.files import write_arrays
 from monosem_jax.stages.analysis.bench import (
   Bench,
-  NotHere,
   Subject,
+  Unavailable,
   of_two,
   part,
 )
@@ -31,7 +31,7 @@ _LABEL = 'base64'
 def make(bench: Bench, out: pathlib.Path) -> dict:
   growing, c = bench.growing(), bench.config.splitting
   if len(growing) < 2:
-    raise NotHere(
+    raise Unavailable(
       f'no other size of {bench.main.run}: add a dictionary that differs from '
       'it in features alone'
     )

@@ -23,7 +23,7 @@ from monosem_jax.features import moments
 from monosem_jax.run.files import write_file
 from monosem_jax.stages import programs
 from monosem_jax.stages.analysis import dose_pictures, doses
-from monosem_jax.stages.analysis.bench import Bench, NotHere
+from monosem_jax.stages.analysis.bench import Bench, Unavailable
 from monosem_jax.stages.analysis.labelled import Labelled
 from monosem_jax.stages.analysis.pages import code
 from monosem_jax.transformer.sample import sample
@@ -54,11 +54,11 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
   c, main = bench.config.steering, bench.main
   dives = bench.numbers('proxies')['dives']
   if not dives:
-    raise NotHere('no proxy goes with a feature of ' + main.run)
+    raise Unavailable('no proxy goes with a feature of ' + main.run)
   names = _steered(dives)[: c.features]
   controls = min(c.controls, int(main.live_F.sum()) - 1)
   if controls < 1:
-    raise NotHere(f'{main.run} has no live features to be controls')
+    raise Unavailable(f'{main.run} has no live features to be controls')
   labelled = Labelled(bench, bench.config.split)
   at = [labelled.proxy_names.index(name) for name in names]
 

@@ -21,8 +21,8 @@ from monosem_jax.run.files import write_arrays
 from monosem_jax.stages import programs
 from monosem_jax.stages.analysis.bench import (
   Bench,
-  NotHere,
   Subject,
+  Unavailable,
   median,
   part,
 )
@@ -90,7 +90,7 @@ def _asked(bench: Bench) -> dict[str, tuple[Subject, Subject]]:
   """What is compared with what; the first is what this is about."""
   main, match = bench.main, bench.match
   pairs = {'features': (main, match)}
-  with contextlib.suppress(NotHere):
+  with contextlib.suppress(Unavailable):
     own = bench.neurons(main.model)
     pairs['neurons'] = own, bench.neurons(match.model)
     pairs['own neurons'] = main, own

@@ -40,7 +40,7 @@ def run(w: Workdir, *, format: str, run: str, to: str, features: str) -> None:
     UserError: a flag says what cannot be, something is not made yet, `to` has
       something in it, or the disk is full.
   """
-  hosts.by_first(lambda: _write(w, format, run, to, features))
+  hosts.on_first_process(lambda: _write(w, format, run, to, features))
 
 
 def _write(w: Workdir, form: str, run: str, to: str, features: str) -> None:

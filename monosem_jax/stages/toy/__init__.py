@@ -10,7 +10,7 @@ from monosem_jax.device import hosts
 from monosem_jax.run import metrics
 from monosem_jax.run.files import read_json, write_json
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.stages import extra, report
+from monosem_jax.stages import optional_dependencies, report
 from monosem_jax.stages.toy import parts, topics
 
 # `make(settings, seed, out, advance) -> (numbers, a line that sums them up)`,
@@ -32,7 +32,7 @@ def run(w: Workdir) -> None:
     UserError: a library is missing, there are several processes, or a training
       came to numbers that are not finite.
   """
-  lacking = extra.lacking('matplotlib', 'sklearn')
+  lacking = optional_dependencies.lacking('matplotlib', 'sklearn')
   if lacking:
     raise UserError(f'toy: {lacking}.')
   if not hosts.alone():
