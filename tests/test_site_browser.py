@@ -173,6 +173,8 @@ def test_a_features_panels_are_drawn(window, url):
 
 def test_a_dead_feature_says_so(window, url):
   page = window.view(f'{url}#A1/{DEAD}')
+  # The view stands before its shard has come.
+  page.until('return !!document.querySelector(".silent")')
   [said] = page.texts('.silent')
   assert 'never fired in the 1,000 tokens' in said
   assert page.texts('.examples > li') == []
