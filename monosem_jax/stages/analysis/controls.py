@@ -24,20 +24,19 @@ def make(bench: Bench) -> None:
     model, _, kind = name.rpartition('_')
     stamp = w.control_stamp(name, model)
     directory = w.dictionary(name)
-    weights = directory / saelens.WEIGHTS
-    if not hosts.on_first_process(
-      lambda stamp=stamp, directory=directory, weights=weights: (
-        stamp.matches(directory) and weights.exists()
-      )
-    ):
+    complete = functools.partial(_complete, stamp, directory)
+    if not hosts.on_first_process(complete):
       if kind != 'neurons' and not rows:
         with jax.set_mesh(bench.mesh):
           rows[own] = bench.rows(own, w.config.analysis.control_rows)
       sae = _directions(bench, kind, model, rows.get(own))
-      hosts.on_first_process(
-        functools.partial(_save, name, sae, stamp, directory)
-      )
+      save = functools.partial(_save, name, sae, stamp, directory)
+      hosts.on_first_process(save)
     features.describe(w, bench.store, model, bench.lm(model), name)
+
+
+def _complete(stamp: Stamp, directory: pathlib.Path) -> bool:
+  return stamp.matches(directory) and (directory / saelens.WEIGHTS).exists()
 
 
 def _save(name: str, sae: SAE, stamp: Stamp, directory: pathlib.Path) -> None:
