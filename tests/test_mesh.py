@@ -123,3 +123,15 @@ def test_every_spec_names_axes_of_the_mesh():
     for axes in spec:
       names = axes if isinstance(axes, tuple) else (axes,)
       assert set(names) <= {None, *meshes.AXES}
+
+
+@pytest.mark.parametrize(
+  'shape, even, uneven', [((8, 1), 8, 1), ((4, 2), 8, 2), ((1, 8), 8, 8)]
+)
+def test_rows_that_cannot_be_spread_are_shared_by_features_alone(
+  shape, even, uneven
+):
+  assert meshes.f_shards(16) == 1
+  with jax.set_mesh(meshes.make_mesh(settings.Mesh(*shape))):
+    assert meshes.f_shards(16) == even
+    assert meshes.f_shards(3) == uneven

@@ -265,6 +265,13 @@ def f_spec(n: int) -> P:
   return SPECS.f_NF if even else SPECS.uneven_NF
 
 
+def f_shards(n: int) -> int:
+  """How many devices share f_NF of n rows on the mesh in force."""
+  mesh = jax.sharding.get_abstract_mesh()
+  axes = () if mesh.empty else filter(None, f_spec(n))
+  return math.prod(mesh.shape[axis] for axis in axes)
+
+
 def spread(spec: P) -> tuple[P, P, P]:
   """Specs of a matrix's rows, of its columns, and of one entry a device."""
   rows, columns = spec

@@ -18,6 +18,7 @@ from monosem_jax.config import settings
 from monosem_jax.device.mesh import (
   SPECS,
   constrain,
+  f_shards,
   f_spec,
   fetch,
   in_place,
@@ -28,6 +29,8 @@ from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import SAE, encode
 from monosem_jax.features import sampling
 
+# Where everything that fires is kept, a batch has room for so many activations
+# a token, on average. What finds no room is counted.
 _OF_A_TOKEN = 64
 
 
@@ -130,12 +133,16 @@ def make_step(
 
 
 def room_for(c: settings.Features, F: int, N: int, tokens: int) -> int:
-  """Sampled activations of F features that a device may find in a batch of N
-  tokens, which it shares with the others of the mesh in force."""
-  devices = max(jax.sharding.get_abstract_mesh().size, 1)
-  # Twice what is expected, for batches are uneven. Where all that fires is to
-  # be kept, there is room for so many of a token.
-  room = int(2 * F * c.activations * N / tokens / devices) + 4_096
+  """How many sampled activations a device can hold of a batch.
+
+  Args:
+    c: settings.
+    F: features.
+    N: tokens of the batch, spread over the mesh in force.
+    tokens: of the whole pass.
+  """
+  # Twice what is expected, for batches are uneven.
+  room = int(2 * F * c.activations * N / tokens / f_shards(N)) + 4_096
   return min(room, N * min(F, _OF_A_TOKEN))
 
 
