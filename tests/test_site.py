@@ -291,18 +291,20 @@ def test_examples_and_effects_stand_where_they_belong(page):
         assert part['subset'][e] == contexts.subset_S[own]
         for w in range(start, stop):
           [m] = np.flatnonzero(
-            ablated['at_M'] == (i * E + j) * WINDOW + w
+            ablated.at_M == (i * E + j) * WINDOW + w
           ).tolist() or [None]
           of_token = found.pop(int(begin + w - start), None)
           assert (m is not None) == (of_token is not None)
           if m is None:
             continue
-          loss = float(ablated['loss_M'][m])
+          loss = float(ablated.loss_M[m])
           assert of_token['loss'] == loss
           for side in ('raised', 'lowered'):
             ids, values = zip(*of_token[side], strict=True)
-            assert list(ids) == ablated[f'{side}_ids_Mk'][m].tolist()
-            np.testing.assert_allclose(values, ablated[f'{side}_Mk'][m], 0.022)
+            assert list(ids) == ablated.columns()[f'{side}_ids_Mk'][m].tolist()
+            np.testing.assert_allclose(
+              values, ablated.columns()[f'{side}_Mk'][m], 0.022
+            )
         e += 1
       assert e == part['example_of'][n + 1]
     assert found == {}

@@ -7,6 +7,7 @@ import exhibits
 import numpy as np
 import pytest
 
+from monosem_jax.analysis import results
 from monosem_jax.site import links, pack, views
 
 KEYS = ['A1', 'A2', 'B1']
@@ -348,18 +349,21 @@ def test_edges_of_automata_lead_on_and_back_where_they_raise(analysis):
 
 
 def test_neighbours_of_every_set_are_kept_apart(analysis):
-  exhibits.leave(
-    analysis,
-    'neighbours/B1',
-    A1_index_Fk=[[3, 0], [1, -1], [-1, -1], [0, 1]],
-    A1_cosine_Fk=np.float32(
-      [[0.5, 0.25], [0.75, np.nan], [np.nan, np.nan], [0.5, 0.5]]
-    ),
-    B1_index_Fk=[[2], [-1], [0], [-1]],
-    B1_cosine_Fk=np.float32([[0.875], [np.nan], [0.875], [np.nan]]),
-    A9_index_Fk=[[0]] * 4,
-    A9_cosine_Fk=np.float32([[1]] * 4),
+  nearest = lambda index, cosine: results.Nearest(
+    np.array(index), np.float32(cosine)
   )
+  results.Neighbours(
+    {
+      'A1': nearest(
+        [[3, 0], [1, -1], [-1, -1], [0, 1]],
+        [[0.5, 0.25], [0.75, np.nan], [np.nan, np.nan], [0.5, 0.5]],
+      ),
+      'B1': nearest(
+        [[2], [-1], [0], [-1]], [[0.875], [np.nan], [0.875], [np.nan]]
+      ),
+      'A9': nearest([[0]] * 4, [[1]] * 4),
+    }
+  ).save(analysis / 'neighbours/B1.npz')
   found = links.read(analysis.joinpath, FEATURES, None)['B1']
   assert of(found, 0) == [
     ('near', 'A1', 3, 0.5),

@@ -75,10 +75,11 @@ def page(inputs: AnalysisInputs, numbers: dict[str, Any]) -> str:
     f'# Automata of {inputs.main.run}',
     '',
     f'Edges above {c.threshold:g}, from {inputs.tokens:,} tokens. Predicted: '
-    'by how much likelier the next feature fires than it does anyway, from logit '
-    'weights. Observed: how often it fires next where the one before does, in '
-    f'{numbers["held_out_tokens"]:,} pairs of held-out tokens, with a 95% '
-    f'interval over {numbers["held_out_groups"]} groups of documents; beside '
+    'by how much likelier the next feature fires than it does anyway, from '
+    'logit weights. Observed: how often it fires next where the one before '
+    f'does, in {numbers["held_out_tokens"]:,} pairs of held-out tokens, with '
+    f'a 95% interval over {numbers["held_out_groups"]} groups of documents; '
+    'beside '
     'it how often it fires anyway, how often the edge is walked '
     'in reverse and how often the one before stays. '
     f'Pinned to {c.strength:g} maxima, and ablated where it fires: '
