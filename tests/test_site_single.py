@@ -23,7 +23,7 @@ import pytest
 from exhibits import CUT, DEAD, FEATURES, HOSTILE, VOCABULARY
 
 from monosem_jax import stages
-from monosem_jax.config import load as config
+from monosem_jax.config import load as config, names
 from monosem_jax.config.errors import UserError
 from monosem_jax.features.table import FeatureTable
 from monosem_jax.run import files
@@ -582,12 +582,15 @@ def test_more_than_200_features_are_refused(workdir, tmp_path, monkeypatch):
   class Read(Exception):
     pass
 
-  def read(w, folder, tables, chosen):
+  def read(w, folder, sets, chosen):
     raise Read(chosen)
 
-  table = FeatureTable.load(workdir.features('A1'))
-  many = dataclasses.replace(table, fired_F=np.ones(4096))
-  monkeypatch.setattr(export_stage.tables, 'load_all', lambda w: {'A1': many})
+  own = export_stage.featuresets.load(workdir, names.parse('A1'))
+  table = dataclasses.replace(own.table, fired_F=np.ones(4096))
+  many = dataclasses.replace(own, table=table)
+  monkeypatch.setattr(
+    export_stage.featuresets, 'load_all', lambda w: {'A1': many}
+  )
   monkeypatch.setattr(export_stage.exhibits, 'read', read)
   ask = lambda features: export_stage.run(
     workdir,

@@ -246,7 +246,9 @@ def lines(told: Told) -> list[str]:
     found.append(f'    a resampling: {time_text(told.resampling.total)}')
   shown = told.kernels[:_SHOWN]
   share = sum(k.seconds for k in shown) / whole.total
-  found.append(f'    costliest kernels of {call.name}, {share:.0%} of its time:')
+  found.append(
+    f'    costliest kernels of {call.name}, {share:.0%} of its time:'
+  )
   found += [
     f'      {k.phase or "the rest":8}  {time_text(k.seconds):>7}'
     f'  {k.times:6,.0f} x  {bytes_text(k.traffic):>8}  {k.origin}  {k.array}'
