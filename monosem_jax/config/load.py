@@ -6,9 +6,7 @@ A config file defines `get_config()`, a ConfigDict with the parts of
 """
 
 import dataclasses
-import difflib
 import json
-import pathlib
 import runpy
 import sys
 import typing
@@ -17,7 +15,7 @@ from typing import Any
 
 import ml_collections
 
-from monosem_jax.config import settings
+from monosem_jax.config import packaged, settings
 from monosem_jax.config.check import check
 from monosem_jax.config.errors import UserError, nearest
 
@@ -37,7 +35,8 @@ def load(path: str, overrides: Sequence[str] = ()) -> settings.Config:
   """Reads a config file, applies overrides and checks the whole.
 
   Args:
-    path: of a Python file that defines `get_config()`.
+    path: of a Python file that defines `get_config()`, or the name of one that
+      comes with the program.
     overrides: `some.key=value` each, later ones winning.
 
   Raises:
@@ -90,16 +89,11 @@ def as_dict(config: settings.Config) -> dict[str, Any]:
 
 
 def _read(path: str) -> dict[str, Any]:
-  file = pathlib.Path(path)
-  if not file.is_file():
-    known = [str(p) for p in file.parent.glob('*.py')]
-    near = difflib.get_close_matches(path, known, n=1)
-    hint = f' (did you mean {near[0]}?)' if near else ''
-    raise UserError(f'--config: no file {path}{hint}.')
+  file = packaged.find(path)
   sys.path.insert(0, str(file.parent))  # a config may start from its neighbour
   try:
     # Not an import: an import leaves a compiled copy, which goes stale.
-    found = runpy.run_path(path)
+    found = runpy.run_path(str(file))
     tree = found['get_config']() if 'get_config' in found else None
   except Exception as e:
     raise UserError(
