@@ -258,6 +258,7 @@ def run(work: Callable[[list[str]], None] = main) -> None:
   """
   # Where no chunk can be finished first: as Ctrl-C, but another exit code.
   signal.signal(signal.SIGTERM, _interrupt)
+  message: str | None
   try:
     work(sys.argv)
   except UserError as e:

@@ -10,6 +10,7 @@ import gc
 import pathlib
 import sys
 import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -32,7 +33,7 @@ _REFUSALS = (
 )
 
 
-def _flat(tree) -> dict[str, Any]:
+def _flat(tree: Any) -> dict[str, Any]:
   leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
   return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
 
@@ -59,7 +60,7 @@ class Checkpoints:
       cleanup_tmp_directories=True,
     )
 
-  def save(self, chunk: int, state) -> None:
+  def save(self, chunk: int, state: Any) -> None:
     """Starts to write `state`; the copy is taken before this returns.
 
     Raises:
@@ -82,7 +83,9 @@ class Checkpoints:
       with self._disk_errors():
         saving.result()
 
-  def restore(self, like, log=print):
+  def restore(
+    self, like: Any, log: Callable[[str], object] = print
+  ) -> tuple[int, Any] | None:
     """Restores the newest checkpoint that can be read.
 
     Args:
@@ -119,7 +122,7 @@ class Checkpoints:
       )
     return None
 
-  def _load(self, chunk, wanted: dict[str, Any]):
+  def _load(self, chunk: int, wanted: dict[str, Any]) -> tuple[Any, str]:
     """A checkpoint's arrays and '', or None and the reason."""
     try:
       state = {'state': wanted}
@@ -137,7 +140,7 @@ class Checkpoints:
         self._checkpointer.close()
 
   @contextlib.contextmanager
-  def _disk_errors(self):
+  def _disk_errors(self) -> Iterator[None]:
     try:
       yield
     except Exception as e:
@@ -167,7 +170,7 @@ def _refusal(error: BaseException | None) -> str:
 
 
 @contextlib.contextmanager
-def _coroutines_dropped():
+def _coroutines_dropped() -> Iterator[None]:
   """A load that fails leaves coroutines behind; Python complains of each."""
   before = sys.unraisablehook
   sys.unraisablehook = lambda unraisable: None

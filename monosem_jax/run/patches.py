@@ -44,7 +44,7 @@ def _drop_late_writes() -> None:
   """
   before = sys.unraisablehook
 
-  def hook(unraisable) -> None:
+  def hook(unraisable: 'sys.UnraisableHookArgs') -> None:
     error = unraisable.exc_value
     late = isinstance(error, RuntimeError) and 'loop is closed' in str(error)
     if not (late and unraisable.object is None):

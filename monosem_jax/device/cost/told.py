@@ -147,7 +147,7 @@ def tell(
     if not sending.is_collective(run.instruction):
       seconds = kernel_seconds(run, hardware, call.dtype)
       found[run.phase] += Phase(seconds, 0, run.traffic)
-  sent = {}
+  sent: dict[tuple[str, tuple[str, ...]], tuple[float, int]] = {}
   for c in sending.collectives(program, PHASES, mesh):
     found[c.phase] += Phase(sending=c.times * c.sent / hardware.link)
     before, n = sent.get((c.kind, c.axes), (0.0, 0))
