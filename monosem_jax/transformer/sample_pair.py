@@ -27,9 +27,9 @@ class Texts:
     length: tokens of a text in all.
   """
 
-  tokens_2T: jax.Array
-  seen: jax.Array
-  length: jax.Array
+  tokens_2T: jax.Array | np.ndarray
+  seen: jax.Array | np.ndarray
+  length: jax.Array | np.ndarray
 
 
 @flax.struct.dataclass
@@ -53,8 +53,8 @@ def begin(prompt_T: np.ndarray, context: int) -> Texts:
   tokens_T[: last.size] = last
   return Texts(
     tokens_2T=np.stack([tokens_T, tokens_T]),
-    seen=np.int32(last.size),
-    length=np.int32(prompt_T.size),
+    seen=np.asarray(last.size, np.int32),
+    length=np.asarray(prompt_T.size, np.int32),
   )
 
 
