@@ -1,13 +1,18 @@
 """A page of made-up features: hostile tokens, and something in every view."""
 
 import dataclasses
+import functools
 import json
 import pathlib
 from typing import Any
 
 import numpy as np
 
+from monosem_jax.analysis import results
+from monosem_jax.analysis.results import AblationEffects, BestNeurons
+from monosem_jax.config import names
 from monosem_jax.features import census
+from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.features.table import FeatureTable, groups
 from monosem_jax.site import export, links as _links, pack, views
 from monosem_jax.site.exhibit import Contexts, Exhibit
@@ -125,7 +130,7 @@ def span(context: np.ndarray, position: np.ndarray) -> np.ndarray:
   return found
 
 
-def effects(t: FeatureTable) -> dict[str, np.ndarray]:
+def effects(t: FeatureTable) -> AblationEffects:
   """Effects on every fifth token of the examples' windows."""
   rng = np.random.default_rng(1)
   at_M = np.arange(0, t.example_tokens_FEW.size, 5) + 3
@@ -134,14 +139,40 @@ def effects(t: FeatureTable) -> dict[str, np.ndarray]:
   ids = lambda: rng.integers(0, V, (at_M.size, 5)).astype(np.uint16)
   falling = np.float16([2, 1.5, 1, 0.5, 0.25])
   values = np.tile(falling, (at_M.size, 1))
-  return {
-    'at_M': at_M,
-    'loss_M': loss.astype(np.float16),
-    'raised_ids_Mk': ids(),
-    'raised_Mk': values,
-    'lowered_ids_Mk': ids(),
-    'lowered_Mk': -values,
+  return AblationEffects(
+    at_M=at_M,
+    loss_M=loss.astype(np.float16),
+    raised_ids_Mk=ids(),
+    raised_Mk=values,
+    lowered_ids_Mk=ids(),
+    lowered_Mk=-values,
+  )
+
+
+# What lies in the folder of an analysis, or in one file of it.
+_KINDS = {
+  'texts/texts': results.Texts,
+  'texts': results.ActiveFeatures,
+  'geometry': results.Layout,
+  'splitting': results.Splits,
+  'universality/twins': results.Twins,
+  'universality/pairs': results.Pairs,
+  'automata': results.Successors,
+}
+
+
+def leave(root: pathlib.Path, name: str, **columns: Any) -> None:
+  """Writes the arrays of an analysis; those that are not given are empty."""
+  columns = {k: np.asarray(x) for k, x in columns.items()}
+  kind = _KINDS.get(name) or _KINDS[name.partition('/')[0]]
+  fields = dataclasses.fields(kind)
+  assert set(columns) <= {f.name for f in fields}
+  empty = {
+    f.name: np.zeros(0)
+    for f in fields
+    if f.default is dataclasses.MISSING and f.name not in columns
   }
+  kind(**columns, **empty).save(root / f'{name}.npz')
 
 
 def analysis(root: pathlib.Path, keys: list[str]) -> pathlib.Path:
@@ -149,10 +180,7 @@ def analysis(root: pathlib.Path, keys: list[str]) -> pathlib.Path:
   rng = np.random.default_rng(2)
   F = FEATURES
 
-  def arrays(name: str, **columns: np.ndarray) -> None:
-    path = root / f'{name}.npz'
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, **columns)
+  arrays = functools.partial(leave, root)
 
   def numbers(name: str, value: Any) -> None:
     (root / name).mkdir(parents=True, exist_ok=True)
@@ -181,17 +209,14 @@ def analysis(root: pathlib.Path, keys: list[str]) -> pathlib.Path:
       attribution_XTL=rng.normal(size=(X, T, L)),
       active_XT=(feature_XTL >= 0).sum(-1),
     )
-    arrays(
-      f'neighbours/{key}',
-      **{
-        f'{other}_index_Fk': rng.integers(0, F, (F, 5)).astype(np.int32)
-        for other in keys
-      },
-      **{
-        f'{other}_cosine_Fk': np.sort(rng.random((F, 5)))[:, ::-1]
-        for other in keys
-      },
-    )
+    index = [rng.integers(0, F, (F, 5)).astype(np.int32) for _ in keys]
+    cosine = [np.sort(rng.random((F, 5)))[:, ::-1] for _ in keys]
+    results.Neighbours(
+      {
+        other: results.Nearest(*both)
+        for other, *both in zip(keys, index, cosine, strict=True)
+      }
+    ).save(root / f'neighbours/{key}.npz')
   small, large = keys[:2]
   M = 300
   arrays(
@@ -347,13 +372,11 @@ def exhibit(
   rng = np.random.default_rng(3)
   at_FE = span(t.example_context_FE, t.example_position_FE)
   exhibit = Exhibit(
-    key=key,
-    table=t,
+    features=FeatureSet(names.parse(key), t, rows(key)),
     document_FE=contexts().document_S[at_FE],
     subset_FE=contexts().subset_S[at_FE],
     links=links or _links.none(FEATURES),
     numbers=REPORT['dictionaries'].get(t.meta['run']),
-    rows_FA=rows(key),
     labels=labels or {},
   )
   if not whole:
@@ -362,11 +385,11 @@ def exhibit(
     exhibit,
     effects=effects(t),
     residual_CT=rng.normal(size=(CONTEXTS, T)).astype(np.float16),
-    neurons={
-      'neuron_F3': rng.integers(0, 16, (FEATURES, 3)),
-      'neuron_r_F3': rng.random((FEATURES, 3)),
-      'neuron_cosine_F3': rng.random((FEATURES, 3)),
-    },
+    neurons=BestNeurons(
+      neuron_F3=rng.integers(0, 16, (FEATURES, 3)),
+      neuron_r_F3=rng.random((FEATURES, 3)),
+      neuron_cosine_F3=rng.random((FEATURES, 3)),
+    ),
   )
 
 

@@ -23,34 +23,30 @@ import time
 import browser
 import numpy as np
 
+from monosem_jax.analysis.results import AblationEffects
 from monosem_jax.config import load as config
-from monosem_jax.features.table import FeatureTable
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.site import export
 from monosem_jax.site.exhibit import Exhibit
 from monosem_jax.site.links import Links
-from monosem_jax.stages import exhibits, tables
+from monosem_jax.stages import exhibits, featuresets
 
 
 def drawn(e: Exhibit, features: int, full: bool) -> Exhibit:
   """A set of so many features, each one of the given set's."""
   rng = np.random.default_rng(0)
-  there_FE = e.table.example_stop_FE > 0
+  table = e.features.table
+  there_FE = table.example_stop_FE > 0
   whole_F = there_FE.all(1) if full else there_FE[:, 0]
   pick_F = rng.choice(np.flatnonzero(whole_F), features)
-  columns = {
-    f.name: getattr(e.table, f.name)[pick_F]
-    for f in dataclasses.fields(FeatureTable)
-    if f.name != 'meta'
-  }
-  room = e.table.example_tokens_FEW[0].size
-  at_M = e.effects['at_M']
+  room = table.example_tokens_FEW[0].size
+  at_M = e.effects.at_M
   begin_F, end_F = (
     np.searchsorted(at_M, (pick_F + more) * room) for more in (0, 1)
   )
   own_M = _ranges(begin_F, end_F)
   moved_M = np.repeat((np.arange(features) - pick_F) * room, end_F - begin_F)
-  effects = {name: x[own_M] for name, x in e.effects.items()}
+  effects = {name: x[own_M] for name, x in e.effects.columns().items()}
   effects['at_M'] = effects['at_M'] + moved_M
   of_F1 = e.links.of_F1
   own_L = _ranges(of_F1[pick_F], of_F1[pick_F + 1])
@@ -62,17 +58,18 @@ def drawn(e: Exhibit, features: int, full: bool) -> Exhibit:
     feature_M=rng.integers(0, features, own_L.size).astype(np.uint32),
     value_M=e.links.value_M[own_L],
   )
+  own = e.features.part(pick_F)
+  meta = own.table.meta | {'features': features}
   return dataclasses.replace(
     e,
-    table=dataclasses.replace(
-      e.table, **columns, meta=e.table.meta | {'features': features}
+    features=dataclasses.replace(
+      own, table=dataclasses.replace(own.table, meta=meta)
     ),
     document_FE=e.document_FE[pick_F],
     subset_FE=e.subset_FE[pick_F],
     links=links,
-    rows_FA=e.rows_FA[pick_F],
-    effects=effects,
-    neurons={k: x[pick_F] for k, x in e.neurons.items()},
+    effects=AblationEffects(**effects),
+    neurons=e.neurons.part(pick_F),
   )
 
 
@@ -185,11 +182,11 @@ def main() -> None:
   known, rest = parser.parse_known_args()
   overrides = [x.removeprefix('--config.') for x in rest]
   w = Workdir(known.workdir, config.load(known.config, overrides))
-  key, table = next(iter(tables.load_all(w).items()))
-  found = exhibits.read(w, exhibits.folders(w), {key: table})
+  key, own = next(iter(featuresets.load_all(w).items()))
+  found = exhibits.read(w, exhibits.folders(w), {key: own})
   e = drawn(found.exhibits[0], known.features, known.full)
-  examples = (e.table.example_stop_FE > 0).sum() / known.features
-  effects = e.effects['at_M'].size / known.features
+  examples = (e.features.table.example_stop_FE > 0).sum() / known.features
+  effects = e.effects.at_M.size / known.features
   with tempfile.TemporaryDirectory() as scratch:
     out = known.out or pathlib.Path(scratch) / 'site'
     start = time.monotonic()

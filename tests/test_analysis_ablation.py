@@ -126,15 +126,15 @@ def test_effects_are_those_of_the_whole_pass(site):
         if np.abs(change).max() > 1e-12:
           want[(i * E + e) * W + w] = bare_loss[before] - loss[before], change
   assert len(want) > 60
-  np.testing.assert_array_equal(found['at_M'], sorted(want))
-  for m, at in enumerate(found['at_M']):
+  np.testing.assert_array_equal(found.at_M, sorted(want))
+  for m, at in enumerate(found.at_M):
     loss, change = want[at]
-    np.testing.assert_allclose(found['loss_M'][m], loss, rtol=2e-3, atol=1e-4)
+    np.testing.assert_allclose(found.loss_M[m], loss, rtol=2e-3, atol=1e-4)
     for name, sign in (('raised', -1), ('lowered', 1)):
       order = np.argsort(sign * change)[:5]
-      np.testing.assert_array_equal(found[f'{name}_ids_Mk'][m], order)
+      np.testing.assert_array_equal(found.columns()[f'{name}_ids_Mk'][m], order)
       np.testing.assert_allclose(
-        found[f'{name}_Mk'][m], change[order], rtol=2e-3, atol=1e-4
+        found.columns()[f'{name}_Mk'][m], change[order], rtol=2e-3, atol=1e-4
       )
   assert told[-1][0] == told[-1][1]
 

@@ -20,6 +20,7 @@ from monosem_jax.dictionary import (
 )
 from monosem_jax.features import moments
 from monosem_jax.transformer import train as lm_train
+from monosem_jax.transformer.sample import choose
 
 DOT = Dot(jnp.dtype(jnp.float32))
 
@@ -67,10 +68,10 @@ def test_edges_by_hand():
   )
   # P(0 fires | t) = (9 + .5) / 10, .5 / 5, .5 / 1, (7 + .5) / 20, its base .5.
   # All fire on no less than all tokens for feature 1; never for feature 2.
-  np.testing.assert_array_equal(found['source_M'], [0])
-  np.testing.assert_array_equal(found['target_M'], [0])
-  np.testing.assert_allclose(found['gain_M'], [0.17625], rtol=1e-5)
-  np.testing.assert_allclose(found['lift_M'], [1.3525], rtol=1e-5)
+  np.testing.assert_array_equal(found.source_M, [0])
+  np.testing.assert_array_equal(found.target_M, [0])
+  np.testing.assert_allclose(found.gain_M, [0.17625], rtol=1e-5)
+  np.testing.assert_allclose(found.lift_M, [1.3525], rtol=1e-5)
 
 
 def random_counts() -> tuple[np.ndarray, np.ndarray]:
@@ -111,13 +112,13 @@ def test_edges_by_blocks_are_those_of_the_formula(rows, width):
         gains[j] = p_V @ share_V - base, p_V @ share_V / base
     for j in sorted(gains, key=gains.get)[-3:]:
       want[i, j] = gains[j]
-  got = zip(found['gain_M'], found['lift_M'], strict=True)
-  pairs = zip(found['source_M'], found['target_M'], strict=True)
+  got = zip(found.gain_M, found.lift_M, strict=True)
+  pairs = zip(found.source_M, found.target_M, strict=True)
   got = dict(zip(pairs, got, strict=True))
   assert len(want) > 15 and got.keys() == want.keys()
   for pair, numbers in want.items():
     np.testing.assert_allclose(got[pair], numbers, rtol=1e-4)
-  assert np.all(np.diff(found['source_M']) >= 0)
+  assert np.all(np.diff(found.source_M) >= 0)
 
 
 def test_without_live_features_there_are_no_edges():
@@ -302,6 +303,7 @@ def test_a_walk_is_that_of_a_plain_loop(pinned):
     lm,
     sae,
     DOT,
+    choose,
     nodes_Bn,
     value_Bn,
     prompt_BT,
@@ -424,8 +426,8 @@ def predicted():
 def test_planted_transitions_are_recalled():
   """All 8, here: gains of 0.47 and more, no false one above 0.32."""
   found, feature_S = predicted()
-  edges = zip(found['source_M'], found['target_M'], strict=True)
-  gain = dict(zip(edges, found['gain_M'], strict=True))
+  edges = zip(found.source_M, found.target_M, strict=True)
+  gain = dict(zip(edges, found.gain_M, strict=True))
   strong = {
     (i, j)
     for i, j in itertools.product(range(STATES), repeat=2)
@@ -439,7 +441,7 @@ def test_planted_transitions_are_recalled():
 def test_planted_machines_are_found():
   found, feature_S = predicted()
   found_there, _ = machines.search(
-    found['source_M'], found['target_M'], found['gain_M'], 0.2
+    found.source_M, found.target_M, found.gain_M, 0.2
   )
   state = {int(feature): s for s, feature in enumerate(feature_S)}
   named = [(m.kind, [state.get(i, -1) for i in m.nodes]) for m in found_there]
@@ -510,6 +512,7 @@ def test_walks_go_round_the_planted_cycle():
       lm,
       sae,
       DOT,
+      choose,
       np.tile(feature_S[cycle], (32, 1)),
       np.tile(value_n, (32, 1)),
       np.zeros((32, 1), np.int32),

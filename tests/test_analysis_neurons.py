@@ -78,18 +78,20 @@ def test_the_most_correlated_neurons_are_found_on_one_half_told_of_the_other():
   searched, _ = correlations(x[parts[0]], y[parts[0]])
   r, cosine = correlations(x[parts[1]], y[parts[1]])
   for i in range(F):
-    own = found['neuron_Fk'][i]
+    own = found.neuron_F3[i]
     if i != 4:
       want = np.argsort(-searched[i], kind='stable')[:3]
       np.testing.assert_array_equal(own, want)
-    np.testing.assert_allclose(found['r_Fk'][i], r[i, own], atol=1e-4)
-    np.testing.assert_allclose(found['cosine_Fk'][i], cosine[i, own], atol=1e-4)
-  assert not found['cosine_Fk'][4].any() and not found['r_Fk'][4].any()
+    np.testing.assert_allclose(found.neuron_r_F3[i], r[i, own], atol=1e-4)
+    np.testing.assert_allclose(
+      found.neuron_cosine_F3[i], cosine[i, own], atol=1e-4
+    )
+  assert not found.neuron_cosine_F3[4].any() and not found.neuron_r_F3[4].any()
   # Not the same: a cosine is about 0, a correlation about the means.
-  assert np.abs(found['cosine_Fk'] - found['r_Fk']).max() > 0.1
+  assert np.abs(found.neuron_cosine_F3 - found.neuron_r_F3).max() > 0.1
   # What was luck is not told as if it were none.
-  assert found['neuron_Fk'][5, 0] == 6 and searched[5, 6] > 0.9
-  assert abs(found['r_Fk'][5, 0]) < 0.3
+  assert found.neuron_F3[5, 0] == 6 and searched[5, 6] > 0.9
+  assert abs(found.neuron_r_F3[5, 0]) < 0.3
 
 
 def test_controls_are_matched_by_the_nearest_log_density():

@@ -65,10 +65,10 @@ def dive(neuron: str | None):
     ],
     'overlap': overlaps,
   }
-  bench = types.SimpleNamespace(
+  inputs = types.SimpleNamespace(
     main=types.SimpleNamespace(run='A/1', model='A')
   )
-  return pages.dive('dna', numbers, bench)
+  return pages.dive('dna', numbers, inputs)
 
 
 def test_a_dive_has_the_best_neuron_beside_the_feature():

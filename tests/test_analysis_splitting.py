@@ -10,14 +10,15 @@ import program
 import pytest
 
 from monosem_jax.analysis import splitting
-from monosem_jax.config import load as configs, settings
+from monosem_jax.config import load as configs, names, settings
 from monosem_jax.device import mesh as meshes
 from monosem_jax.device.precision import Dot
 from monosem_jax.features import moments
+from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages.analysis import (
-  bench as benches,
   children as children_lib,
+  inputs as analysis_inputs,
   splitting as stage,
 )
 from monosem_jax.text.store import TokenStore
@@ -185,7 +186,7 @@ def test_a_count_stands_beside_its_nulls():
 
 
 @pytest.fixture(scope='module')
-def bench():
+def inputs():
   config = configs.load(str(program.config()))
   config = dataclasses.replace(
     config,
@@ -199,16 +200,16 @@ def bench():
   )
   w = Workdir(program.featured(), config)
   mesh = meshes.make_mesh(w.config.mesh)
-  return benches.Bench(w, TokenStore.open(w.store), mesh)
+  return analysis_inputs.AnalysisInputs(w, TokenStore.open(w.store), mesh)
 
 
-def grown(bench) -> list[benches.Subject]:
+def grown(inputs) -> list[FeatureSet]:
   """A dictionary, and what it could have been: another threshold."""
-  large = bench.main
+  large = inputs.main
   rows_FA = large.rows_FA[::-1].copy()
   small = dataclasses.replace(
     large,
-    name='A0',
+    name=names.SetName('A', '0'),
     sae=large.sae.replace(
       W_enc_AF=large.sae.W_enc_AF[:, ::-1] + 0.02 * rows_FA.T,
       b_enc_F=large.sae.b_enc_F[::-1] - 0.03,
@@ -223,41 +224,41 @@ class Labelled:
   proxies = types.SimpleNamespace(absent={'hex': 'not here'})
   proxy_names = ('dna', 'base64')
 
-  def __init__(self, bench, split):
-    assert split == bench.config.split
+  def __init__(self, inputs, split):
+    assert split == inputs.config.split
 
   def on(self, tokens_BT) -> np.ndarray:
     return np.stack([tokens_BT % 2 == 0, tokens_BT % 3 == 0], -1)
 
 
-def test_children_are_counted_as_by_hand(bench, monkeypatch, tmp_path):
+def test_children_are_counted_as_by_hand(inputs, monkeypatch, tmp_path):
   monkeypatch.setattr(children_lib, 'Labelled', Labelled)
-  growing = grown(bench)
-  c = bench.config.splitting
-  with jax.set_mesh(bench.mesh):
+  growing = grown(inputs)
+  c = inputs.config.splitting
+  with jax.set_mesh(inputs.mesh):
     halves = {}, {}
     name = 'A0', 'A1'
-    halves[0][name], halves[1][name], _, tokens = stage._edges(bench, *growing)
-    children = children_lib.Children(bench, growing, halves, 'base64')
+    halves[0][name], halves[1][name], _, tokens = stage._edges(inputs, *growing)
+    children = children_lib.Children(inputs, growing, halves, 'base64')
     assert children.absent is None
     found, most = children.of_label(), children.most()
     seen = [
       [
         (np.asarray(tokens_BT), context_B.tolist())
-        for tokens_BT, context_B in read(bench, half)
+        for tokens_BT, context_B in read(inputs, half)
       ]
       for half in (0, 1)
     ]
-    f = [activations_by_hand(bench, growing, half) for half in seen]
+    f = [activations_by_hand(inputs, growing, half) for half in seen]
     held = activations_by_hand(
-      bench, growing, [(bench.store.tokens('val', held_out(bench)), None)]
+      inputs, growing, [(inputs.store.tokens('val', held_out(inputs)), None)]
     )
   assert tokens == sum(len(x) for x, _ in f)
   assert found['start'] and set(found['children']) == {'A/0', 'A/1'}
   on = [
     np.concatenate([(t % 3 == 0).ravel() for t, _ in half]) for half in seen
   ]
-  density_F, live_F = bench.main.table.density_F, bench.main.live_F
+  density_F, live_F = inputs.main.table.density_F, inputs.main.live_F
   live_pairs = live_F[:, None] & live_F
 
   def near(x_NX, y_NY):
@@ -323,28 +324,28 @@ def test_children_are_counted_as_by_hand(bench, monkeypatch, tmp_path):
   assert (np.diff(np.sum(everything, 0))[[0, 2]] < 0).all()
 
 
-def read(bench, half: int):
+def read(inputs, half: int):
   of = []
 
   def labels(tokens_BT, context_B):
     of.append(context_B)
     return ()
 
-  for batch in bench.batches('test', labels, half=half):
+  for batch in inputs.batches('test', labels, half=half):
     yield batch[0], of[-1]
 
 
-def held_out(bench) -> np.ndarray:
-  return np.arange(min(bench.store.n_contexts('val'), bench.config.contexts))
+def held_out(inputs) -> np.ndarray:
+  return np.arange(min(inputs.store.n_contexts('val'), inputs.config.contexts))
 
 
-def activations_by_hand(bench, growing, batches) -> list[np.ndarray]:
+def activations_by_hand(inputs, growing, batches) -> list[np.ndarray]:
   found = []
   for s in growing:
     W, b = np.asarray(s.sae.W_enc_AF), np.asarray(s.sae.b_enc_F)
     parts = []
     for tokens_BT, _ in batches:
-      acts = bench.lm(s.model)(jnp.asarray(tokens_BT))[1]
+      acts = inputs.lm(s.model)(jnp.asarray(tokens_BT))[1]
       x = np.asarray(acts, np.float32).reshape(-1, len(W))
       parts.append(np.maximum((x - np.asarray(s.sae.b_dec_A)) @ W + b, 0))
     found.append(np.concatenate(parts))

@@ -17,7 +17,10 @@ from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import sae as sae_lib
 from monosem_jax.features import moments
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.stages.analysis import bench as benches, universality as stage
+from monosem_jax.stages.analysis import (
+  inputs as analysis_inputs,
+  universality as stage,
+)
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer import train as lm_train
 
@@ -201,21 +204,23 @@ def test_pairs_of_a_run_are_those_by_hand():
   )
   w = Workdir(program.featured(), config)
   mesh = meshes.make_mesh(config.mesh)
-  bench = benches.Bench(w, TokenStore.open(w.store), mesh)
-  x = bench.main
+  inputs = analysis_inputs.AnalysisInputs(w, TokenStore.open(w.store), mesh)
+  x = inputs.main
   order = np.random.default_rng(0).permutation(48)
   y = dataclasses.replace(
     x,
     name='B1',
-    sae=benches.part(x.sae, order).replace(b_enc_F=x.sae.b_enc_F[order] - 0.02),
+    sae=analysis_inputs.part(x.sae, order).replace(
+      b_enc_F=x.sae.b_enc_F[order] - 0.02
+    ),
   )
   with jax.set_mesh(mesh):
-    found, tokens = stage._nearest(bench, 'features', x, y)
-    pairs = stage._pairs(bench, 'features', x, y, found)['live']
-    lm = bench.lm('A')
+    found, tokens = stage._nearest(inputs, 'features', x, y)
+    pairs = stage._pairs(inputs, 'features', x, y, found)['live']
+    lm = inputs.lm('A')
     f, a = [], []
     for half in (0, 1):
-      batches = [np.asarray(t) for (t,) in bench.batches('test', half=half)]
+      batches = [np.asarray(t) for (t,) in inputs.batches('test', half=half)]
       f.append([by_hand(lm, s.sae, batches) for s in (x, y)])
       next_N = np.concatenate([t[:, 1:].ravel() for t in batches])
       a.append(

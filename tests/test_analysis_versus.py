@@ -14,7 +14,7 @@ from monosem_jax.config import load as configs
 from monosem_jax.device import mesh as meshes
 from monosem_jax.features import moments
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.stages.analysis import bench as benches, bests, versus
+from monosem_jax.stages.analysis import bests, inputs as analysis_inputs, versus
 from monosem_jax.stages.analysis.documents import GROUPS
 from monosem_jax.stages.analysis.labelled import Labelled
 from monosem_jax.text.store import TokenStore
@@ -143,42 +143,42 @@ def test_without_neurons_features_stand_alone(planted):
   assert 'no feature' in versus.of_label([(subject, found, none)], 1)['reason']
 
 
-def seen(bench, labelled, s, half: int):
+def seen(inputs, labelled, s, half: int):
   """Activations, labels and groups of all tokens of a half, on the host."""
-  kept, of = [], benches.activations(bench.dot)
+  kept, of = [], analysis_inputs.activations(inputs.dot)
 
   def labels_of(tokens_BT, context_B):
     on_BTL = labelled.every(tokens_BT, context_B)
-    group_BT = bench.groups(bench.config.split, context_B)
+    group_BT = inputs.groups(inputs.config.split, context_B)
     kept.append((on_BTL.reshape(-1, on_BTL.shape[-1]), group_BT.ravel()))
     return ()
 
   f = [
-    np.asarray(jax.jit(of)((bench.lm(s.model), s.sae), batch))
-    for batch in bench.batches('test', labels_of, half=half)
+    np.asarray(jax.jit(of)((inputs.lm(s.model), s.sae), batch))
+    for batch in inputs.batches('test', labels_of, half=half)
   ]
   on, group = (np.concatenate(x) for x in zip(*kept, strict=True))
   return np.concatenate(f).astype(float), on, group
 
 
 @pytest.fixture(scope='module')
-def bench():
+def inputs():
   w = Workdir(program.finished(), configs.load(str(program.config())))
   mesh = meshes.make_mesh(w.config.mesh)
   with jax.set_mesh(mesh):
-    yield benches.Bench(w, TokenStore.open(w.store), mesh)
+    yield analysis_inputs.AnalysisInputs(w, TokenStore.open(w.store), mesh)
 
 
 @pytest.fixture(scope='module')
-def run(bench):
-  labelled, s = Labelled(bench, bench.config.split), bench.main
-  halves = [seen(bench, labelled, s, half) for half in (0, 1)]
+def run(inputs):
+  labelled, s = Labelled(inputs, inputs.config.split), inputs.main
+  halves = [seen(inputs, labelled, s, half) for half in (0, 1)]
   f_NF, on_NL, _ = halves[0]
   with np.errstate(invalid='ignore', divide='ignore'):
     r = np.corrcoef(f_NF.T, on_NL.T.astype(float))
   r_FL = np.nan_to_num(r[: f_NF.shape[1], f_NF.shape[1] :])
-  found = bests.find(bench, s, labelled.every, r_FL)
-  told = bests.tell(bench, s, labelled.every, found)
+  found = bests.find(inputs, s, labelled.every, r_FL)
+  told = bests.tell(inputs, s, labelled.every, found)
   return s, halves, found, told
 
 
@@ -231,16 +231,16 @@ def test_a_run_is_told_of_on_the_other_half_with_its_interval(run):
       )
 
 
-def test_dives_are_of_the_other_half_by_interval_of_activation(bench):
-  path = bench.w.analysis('proxies') / 'numbers.json'
+def test_dives_are_of_the_other_half_by_interval_of_activation(inputs):
+  path = inputs.w.analysis('proxies') / 'numbers.json'
   numbers = json.loads(path.read_text())
-  labelled = Labelled(bench, bench.config.split)
-  sides = {s.run: s for s in (bench.main, bench.neurons('A'))}
-  halves = {run: seen(bench, labelled, s, 1) for run, s in sides.items()}
+  labelled = Labelled(inputs, inputs.config.split)
+  sides = {s.run: s for s in (inputs.main, inputs.neurons('A'))}
+  halves = {run: seen(inputs, labelled, s, 1) for run, s in sides.items()}
   assert numbers['dives']
   for name, dive in numbers['dives'].items():
     k = labelled.proxy_names.index(name)
-    assert dive['overlap'][bench.main.run]['feature'] == dive['feature']
+    assert dive['overlap'][inputs.main.run]['feature'] == dive['feature']
     for run, own in dive['overlap'].items():
       f_NF, on_NL, _ = halves[run]
       i = int(own['feature'].rpartition('/')[2])

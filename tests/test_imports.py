@@ -48,7 +48,8 @@ FLOORS = (
   ('run/',),
   ('text/', 'transformer/', 'dictionary/'),
   ('features/', 'interop/'),
-  ('analysis/', 'site/'),
+  ('analysis/',),
+  ('site/',),
   ('stages/',),
   ('main.py', '__init__.py'),
 )
@@ -130,6 +131,19 @@ def test_arrows_between_rooms_go_down():
     for other in others:
       assert floor_of[other] < floor_of[own], f'{path} imports {other}'
     assert others & set(STRANGERS.get(room, ())) == set(), path
+
+
+def test_analyses_share_typed_results_alone():
+  """analysis/ is leaves: none imports another, and the page imports none."""
+  results = 'monosem_jax.analysis.results'
+  for path, tree in MODULES.items():
+    if _room(path) in ('analysis/', 'site/'):
+      leaves = {
+        name
+        for name in _imports(tree)
+        if name.startswith('monosem_jax.analysis.')
+      }
+      assert all(name.startswith(results) for name in leaves), path
 
 
 def test_the_tree_in_the_readme_is_the_tree():

@@ -10,7 +10,7 @@ from test_sample import LM, A, T, V, transformer
 
 from monosem_jax.analysis import steering
 from monosem_jax.dictionary.sae import SAE
-from monosem_jax.transformer import sample_pair, weights
+from monosem_jax.transformer import sample as sampling, weights
 from monosem_jax.transformer.sample import sample
 
 F, SLOTS = 12, 5
@@ -37,9 +37,9 @@ def speak(
   lm, prompt_T, seed, n, temperature, top_k, pins, patch=steering.patch
 ):
   """Both texts, [2, n], and the log-probabilities, [n, 2, 2]."""
-  texts, found = sample_pair.begin(prompt_T, T), []
+  texts, found = sampling.begin(prompt_T, T), []
   for _ in range(n):
-    texts, drawn = sample_pair.extend(
+    texts, drawn = sampling.extend(
       lm,
       texts,
       jax.random.key(seed),

@@ -3,6 +3,7 @@
 import json
 import pathlib
 
+import exhibits
 import numpy as np
 import pytest
 
@@ -19,12 +20,6 @@ def analysis(tmp_path) -> pathlib.Path:
 def numbers(analysis: pathlib.Path, name: str, value: dict) -> None:
   (analysis / name).mkdir(parents=True, exist_ok=True)
   (analysis / name / 'numbers.json').write_text(json.dumps(value))
-
-
-def arrays(analysis: pathlib.Path, name: str, **columns) -> None:
-  path = analysis / f'{name}.npz'
-  path.parent.mkdir(parents=True, exist_ok=True)
-  np.savez(path, **{k: np.asarray(x) for k, x in columns.items()})
 
 
 def halves(column: np.ndarray) -> list[float]:
@@ -58,7 +53,7 @@ def test_what_can_not_be_made_is_not_shown(analysis):
 
 
 def test_texts_say_whence_they_are_but_name_no_file(analysis):
-  arrays(analysis, 'texts/texts', tokens_XT=[[3, 4], [5, 6]])
+  exhibits.leave(analysis, 'texts/texts', tokens_XT=[[3, 4], [5, 6]])
   text = {'context': 8, 'subset': 'Books', 'origin': '/home/me/b.txt'}
   text |= {'document': 7, 'offset': -1, 'whole': False}
   numbers(analysis, 'texts', {'texts': [text, text], 'runs': {}})
@@ -69,7 +64,7 @@ def test_texts_say_whence_they_are_but_name_no_file(analysis):
 
 
 def test_the_features_of_a_text_stand_token_after_token(analysis):
-  arrays(
+  exhibits.leave(
     analysis,
     'texts/A1',
     feature_XTL=[[[5, 2, -1], [-1, -1, -1]], [[7, -1, -1], [0, 1, 2]]],
@@ -100,7 +95,7 @@ def test_the_features_of_a_text_stand_token_after_token(analysis):
 
 def test_a_map_fills_the_square_and_says_how_wide_it_was(analysis):
   numbers(analysis, 'geometry', {'layouts': {'small': ['A/2', 'A/1']}})
-  arrays(
+  exhibits.leave(
     analysis,
     'geometry/small',
     position_F2=np.float32([[-2, 1], [0, 0], [6, 0.5]]),
@@ -126,7 +121,7 @@ def test_a_map_fills_the_square_and_says_how_wide_it_was(analysis):
 
 def test_a_map_without_clusters_has_no_order(analysis):
   numbers(analysis, 'geometry', {'layouts': {'large': ['A/1']}})
-  arrays(
+  exhibits.leave(
     analysis,
     'geometry/large',
     # All on a line: no division by its height.
@@ -143,7 +138,7 @@ def test_a_map_of_a_set_that_is_not_shown_is_left_out(analysis):
   layouts = {'small': ['A/1'], 'large': ['A/1', 'A/9']}
   numbers(analysis, 'geometry', {'layouts': layouts})
   for name in layouts:
-    arrays(
+    exhibits.leave(
       analysis,
       f'geometry/{name}',
       position_F2=np.float32([[0, 0], [1, 1]]),
@@ -172,7 +167,7 @@ def test_splitting_holds_all_edges_from_size_to_size(analysis):
     'splitting',
     SPLITTING | {'dictionaries': ['A/1', 'A/2'], 'steps': steps},
   )
-  arrays(
+  exhibits.leave(
     analysis,
     'splitting/A1_A2',
     source_M=[4, 0, 4, 4],
@@ -197,7 +192,7 @@ def test_splitting_numbers_its_steps_from_small_to_large(analysis):
     analysis, 'splitting', SPLITTING | {'dictionaries': runs, 'steps': []}
   )
   for k, name in enumerate(('A0_A1', 'A1_A2')):
-    arrays(
+    exhibits.leave(
       analysis,
       f'splitting/{name}',
       source_M=[k],
@@ -234,7 +229,7 @@ def test_universality_holds_pairs_and_medians(analysis):
     'universality',
     {'pairs': {'features': pair | more, 'neurons': neurons}, 'tokens': 99},
   )
-  arrays(
+  exhibits.leave(
     analysis,
     'universality/pairs',
     feature_M=[3, 8],
@@ -287,7 +282,7 @@ def test_no_analyses_give_no_links(analysis):
 
 
 def test_edges_of_splitting_lead_both_ways(analysis):
-  arrays(
+  exhibits.leave(
     analysis,
     'splitting/A1_A2',
     source_M=[4, 0, 4],
@@ -295,7 +290,7 @@ def test_edges_of_splitting_lead_both_ways(analysis):
     similarity_M=np.float32([0.5, 0.75, 0.625]),
   )
   # Of a set that is not shown.
-  arrays(
+  exhibits.leave(
     analysis, 'splitting/A0_A1', source_M=[0], target_M=[0], similarity_M=[1]
   )
   found = links.read(analysis.joinpath, FEATURES, None)
@@ -312,7 +307,7 @@ def test_edges_of_splitting_lead_both_ways(analysis):
 
 
 def test_twins_lead_from_either_model(analysis):
-  arrays(
+  exhibits.leave(
     analysis,
     'universality/twins',
     match_F=[2, -1, 0, 3, 2],
@@ -330,7 +325,7 @@ def test_twins_lead_from_either_model(analysis):
 
 
 def test_edges_of_automata_lead_on_and_back_where_they_raise(analysis):
-  arrays(
+  exhibits.leave(
     analysis,
     'automata/edges',
     source_M=[0, 0, 1, 3, 0],
@@ -353,7 +348,7 @@ def test_edges_of_automata_lead_on_and_back_where_they_raise(analysis):
 
 
 def test_neighbours_of_every_set_are_kept_apart(analysis):
-  arrays(
+  exhibits.leave(
     analysis,
     'neighbours/B1',
     A1_index_Fk=[[3, 0], [1, -1], [-1, -1], [0, 1]],
@@ -377,7 +372,7 @@ def test_neighbours_of_every_set_are_kept_apart(analysis):
 
 def test_the_strongest_links_of_a_kind_and_set_are_kept(analysis):
   strength = np.float32(np.arange(1, 31) / 32)
-  arrays(
+  exhibits.leave(
     analysis,
     'automata/edges',
     source_M=np.r_[np.zeros(30, int), 1],

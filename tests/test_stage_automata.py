@@ -14,7 +14,7 @@ import pytest
 from monosem_jax.config import load as configs
 from monosem_jax.device import mesh as meshes
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.stages.analysis import bench as benches, machine_text
+from monosem_jax.stages.analysis import inputs as analysis_inputs, machine_text
 from monosem_jax.text.store import TokenStore
 
 # So that a run of some seconds has machines, and all of them are listed.
@@ -53,17 +53,19 @@ def held_out():
   """Tokens of held-out text, and where features fire."""
   w = Workdir(made(), configs.load(str(program.config())))
   store = TokenStore.open(w.store)
-  bench = benches.Bench(w, store, meshes.make_mesh(w.config.mesh))
+  inputs = analysis_inputs.AnalysisInputs(
+    w, store, meshes.make_mesh(w.config.mesh)
+  )
   there = store.n_contexts('val')
   # Whole batches of 16 contexts.
   context_C = np.arange(there - there % 16)
   tokens_CT = store.tokens('val', context_C)
-  with jax.set_mesh(bench.mesh):
-    f_NF = benches.activations(bench.dot)(
-      (bench.lm('A'), bench.main.sae), (tokens_CT,)
+  with jax.set_mesh(inputs.mesh):
+    f_NF = analysis_inputs.activations(inputs.dot)(
+      (inputs.lm('A'), inputs.main.sae), (tokens_CT,)
     )
   fires_CTF = np.asarray(f_NF > 0).reshape(*tokens_CT.shape, -1)
-  return tokens_CT, fires_CTF, bench
+  return tokens_CT, fires_CTF, inputs
 
 
 def pairs(told: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -71,13 +73,13 @@ def pairs(told: bool = False) -> tuple[np.ndarray, np.ndarray]:
 
   `told`: of the odd groups of documents alone, on which no order is chosen.
   """
-  tokens_CT, fires_CTF, bench = held_out()
-  group_CT = bench.groups('val', np.arange(len(tokens_CT)))
+  tokens_CT, fires_CTF, inputs = held_out()
+  group_CT = inputs.groups('val', np.arange(len(tokens_CT)))
   first, then = [], []
   for c, t in np.ndindex(len(tokens_CT), tokens_CT.shape[1] - 1):
     if told and group_CT[c, t + 1] % 2 == 0:
       continue
-    if tokens_CT[c, t + 1] != bench.store.tokenizer.separator:
+    if tokens_CT[c, t + 1] != inputs.store.tokenizer.separator:
       first.append(fires_CTF[c, t])
       then.append(fires_CTF[c, t + 1])
   return np.array(first), np.array(then)
@@ -150,7 +152,7 @@ def test_a_machine_is_beside_its_null():
 
 
 def test_excerpts_are_of_held_out_text_where_features_fire_in_turn():
-  tokens_CT, fires_CTF, bench = held_out()
+  tokens_CT, fires_CTF, inputs = held_out()
   shown = 0
   for machine in numbers()['machines']:
     nodes = [number_of(x['feature']) for x in machine['nodes']]
@@ -163,7 +165,7 @@ def test_excerpts_are_of_held_out_text_where_features_fire_in_turn():
     places = [
       (c, t)
       for c, t in np.ndindex(*tokens_CT.shape)
-      if [bench.vocabulary[i] for i in tokens_CT[c, t:]][
+      if [inputs.vocabulary[i] for i in tokens_CT[c, t:]][
         : len(excerpt['tokens'])
       ]
       == excerpt['tokens']
@@ -193,13 +195,13 @@ def test_what_the_paper_names_is_found_or_told_why():
 
 
 def test_counts_are_the_same_on_eight_devices():
-  _, _, bench = held_out()
+  _, _, inputs = held_out()
   found = arrays('held_out')
   edges = list(map(tuple, np.stack([found['source_M'], found['target_M']], 1)))
   edges = [(int(i), int(j)) for i, j in edges]
-  with jax.set_mesh(bench.mesh):
-    counted = machine_text.count(bench, set(edges), [])
-  assert bench.mesh.size == 8
+  with jax.set_mesh(inputs.mesh):
+    counted = machine_text.count(inputs, set(edges), [])
+  assert inputs.mesh.size == 8
   np.testing.assert_array_equal(counted.rate(edges), found['observed_M'])
   np.testing.assert_array_equal(counted.base(edges), found['base_M'])
   np.testing.assert_allclose(counted.p_rising(edges), found['p_M'])

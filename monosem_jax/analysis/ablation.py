@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from monosem_jax.analysis.results import AblationEffects
 from monosem_jax.config.errors import UserError
 from monosem_jax.device import mesh as meshes
 from monosem_jax.device.precision import Dot
@@ -25,7 +26,7 @@ from monosem_jax.dictionary.sae import SAE, encode
 from monosem_jax.features.batching import by_context
 from monosem_jax.features.table import FeatureTable
 
-# The arrays of `Effects`, as they are kept.
+# How the arrays of `Effects` are kept.
 _COLUMNS = {
   'loss_M': np.float16,
   'raised_ids_Mk': np.uint16,
@@ -165,9 +166,8 @@ def ablate(
   fetch: Callable[[np.ndarray], np.ndarray],
   batch_size: int,
   progress: Callable[[int, int], None],
-) -> dict[str, np.ndarray]:
+) -> AblationEffects:
   """The effects on every token of every example of a feature table.
-
   Args:
     lm: the transformer.
     sae: the dictionary the table is of.
@@ -178,9 +178,7 @@ def ablate(
     progress: told of rows done and rows in all.
 
   Returns:
-    The arrays of `Effects`, halved in width, and `at_M`, rising: the place of
-    the token that the effect is on in `table.example_tokens_FEW`, flat. Tokens
-    that are not named have no effect.
+    Those on tokens that have any.
 
   Raises:
     UserError: layers follow the site.
@@ -235,10 +233,13 @@ def ablate(
     keep(*waiting)
   if not parts:
     none = np.zeros((0, SHOWN))
-    return {'at_M': np.zeros(0, np.int64)} | {
-      name: (none[:, 0] if name == 'loss_M' else none).astype(dtype)
-      for name, dtype in _COLUMNS.items()
-    }
+    return AblationEffects(
+      at_M=np.zeros(0, np.int64),
+      **{
+        name: (none[:, 0] if name == 'loss_M' else none).astype(dtype)
+        for name, dtype in _COLUMNS.items()
+      },
+    )
   found = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
   order_M = np.argsort(found['at_M'])
-  return {name: x[order_M] for name, x in found.items()}
+  return AblationEffects(**{name: x[order_M] for name, x in found.items()})

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from monosem_jax.analysis.results import Successors
 from monosem_jax.device import mesh as meshes
 from monosem_jax.device.precision import Dot
 from monosem_jax.features.moments import adding
@@ -101,7 +102,7 @@ def predict(
   kept: int = 16,
   temperature: float = 0.5,
   block: int = 256,
-) -> dict[str, np.ndarray]:
+) -> Successors:
   """Edge i -> j: sum over tokens of softmax(v_i / temperature) P(j fires | t).
 
   P is that of `shares`.
@@ -119,10 +120,9 @@ def predict(
     block: sources at a time; block x (V + X) numbers are held beside counts.
 
   Returns:
-    The edges of the largest gain, sources rising: source_M, target_M; gain_M,
-    the edge minus the share of all tokens on which the target fires, so that
-    one that fires everywhere wins nothing, above 0; and lift_M, the edge in
-    multiples of that share.
+    The edges of the largest gain: that of an edge is its probability minus the
+    share of all tokens on which the target fires, so that one that fires
+    everywhere wins nothing.
   """
 
   @jax.jit
@@ -154,6 +154,4 @@ def predict(
   s_M, k_M = np.nonzero(gain_SK > 0)
   gain_M, target_M = gain_SK[s_M, k_M], target_SK[s_M, k_M]
   lift_M = 1 + gain_M / base_F[target_M]
-  names = 'source_M', 'target_M', 'gain_M', 'lift_M'
-  edges = source_S[s_M], target_M, gain_M, lift_M
-  return dict(zip(names, edges, strict=True))
+  return Successors(source_S[s_M], target_M, gain_M, lift_M)

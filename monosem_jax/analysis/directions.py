@@ -13,7 +13,7 @@ import numpy as np
 
 from monosem_jax.device import mesh as meshes
 from monosem_jax.device.precision import Dot
-from monosem_jax.dictionary.sae import SAE, encode
+from monosem_jax.dictionary.sae import SAE, encode, rows_of
 from monosem_jax.features.moments import adding
 
 
@@ -76,8 +76,8 @@ def make_check(dot: Dot, pairs: int) -> Callable:
     lm, sae, rows_FD = args
     tokens_BT, key = batch
     x_BTD, acts_BTA = lm.residual(tokens_BT)
-    x_ND = x_BTD.reshape(-1, x_BTD.shape[-1])
-    f_NF = encode(sae, acts_BTA.reshape(len(x_ND), -1), dot)
+    x_ND = rows_of(x_BTD)
+    f_NF = encode(sae, rows_of(acts_BTA), dot)
     # As many as there are, at random, if not all.
     draw_NF = jnp.where(f_NF > 0, jax.random.uniform(key, f_NF.shape), 0)
     chance_M, at_M = jax.lax.top_k(draw_NF.reshape(-1), pairs)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 import jax.numpy as jnp
 import numpy as np
 
+from monosem_jax.analysis.results import BestNeurons
 from monosem_jax.features.moments import (
   Moments,
   adding,
@@ -113,7 +114,7 @@ def coefficients_of(W_dec_FA: np.ndarray, share: float = 0.9) -> np.ndarray:
 
 def most_correlated(
   found: Moments, reported: Moments, count: int
-) -> dict[str, np.ndarray]:
+) -> BestNeurons:
   """The neurons whose activations correlate most with those of each feature.
 
   The best of many neurons are best by luck as well: what they are found on is
@@ -125,20 +126,19 @@ def most_correlated(
     count: k, how many, at most all.
 
   Returns:
-    `neuron_Fk`, falling where they were found; of the other half `r_Fk`,
-    Pearson's correlation, 0 of what never varies; `cosine_Fk`, of the
-    activations as vectors over tokens, 0 of what never fires.
+    Them, falling where they were found. The correlation is 0 of what never
+    varies, the cosine of what never fires.
   """
   neuron_Fk = np.argsort(-correlation(found), axis=1, kind='stable')[:, :count]
   own = lambda x_FA: np.take_along_axis(x_FA, neuron_Fk, 1)
   m = reported
   norm_Fk = np.sqrt(m.square_X[:, None] * m.square_Y[neuron_Fk])
   norm_Fk[norm_Fk == 0] = np.inf
-  return {
-    'neuron_Fk': neuron_Fk.astype(np.int32),
-    'r_Fk': own(correlation(m)),
-    'cosine_Fk': (own(m.product_XY) / norm_Fk).astype(np.float32),
-  }
+  return BestNeurons(
+    neuron_F3=neuron_Fk.astype(np.int32),
+    neuron_r_F3=own(correlation(m)),
+    neuron_cosine_F3=(own(m.product_XY) / norm_Fk).astype(np.float32),
+  )
 
 
 def single_token(table: FeatureTable) -> np.ndarray:

@@ -13,10 +13,11 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
+from monosem_jax.analysis.results import Residuals
 from monosem_jax.device import mesh as meshes
 from monosem_jax.device.mesh import constrain, f_spec, tokens_spec
 from monosem_jax.device.precision import Dot
-from monosem_jax.dictionary.sae import SAE, decode, encode
+from monosem_jax.dictionary.sae import SAE, decode, encode, rows_of
 
 
 @functools.cache
@@ -26,7 +27,7 @@ def _make_losses(losses: Callable, dot: Dot) -> Callable:
     tokens_BT = constrain(tokens_BT, tokens_spec(len(tokens_BT)))
 
     def reconstruct(acts_BTA):
-      x_NA = acts_BTA.reshape(-1, acts_BTA.shape[-1])
+      x_NA = rows_of(acts_BTA)
       x_NA = x_NA.astype(sae.b_enc_F.dtype)
       f_NF = constrain(encode(sae, x_NA, dot), f_spec(len(x_NA)))
       recon_NA = decode(sae, f_NF, dot).astype(acts_BTA.dtype)
@@ -47,7 +48,7 @@ def residual(
   fetch: Callable[[np.ndarray], np.ndarray],
   batch_size: int,
   progress: Callable[[int, int], None],
-) -> dict[str, np.ndarray]:
+) -> Residuals:
   """By how many nats each token's loss changes without the unexplained.
 
   Args:
@@ -60,25 +61,16 @@ def residual(
     fetch: `fetch(context_B) -> tokens_BT`.
     batch_size: contexts at a time.
     progress: told of contexts done and contexts in all.
-
-  Returns:
-    `context_C`, int32, each context once, rising; float16 `loss_CT`, the loss
-    as it is, and `residual_CT`, by how much it rises; both NaN at position 0,
-    which nothing predicts.
   """
   context_C = np.unique(context_M).astype(np.int32)
   C, T = context_C.size, fetch(context_C[:1]).shape[1]
-  found = {
-    name: np.full((C, T), np.nan, np.float16)
-    for name in ('loss_CT', 'residual_CT')
-  }
+  loss_CT = np.full((C, T), np.nan, np.float16)
+  residual_CT = np.full((C, T), np.nan, np.float16)
   both, size, waiting = _make_losses(losses, dot), min(batch_size, C), None
 
   def keep(start: int, result) -> None:
     own = slice(start, start + size)
-    found['loss_CT'][own, 1:], found['residual_CT'][own, 1:] = meshes.fetch(
-      result
-    )
+    loss_CT[own, 1:], residual_CT[own, 1:] = meshes.fetch(result)
     progress(min(start + size, C), C)
 
   # The last batch begins early enough to be whole.
@@ -89,4 +81,4 @@ def residual(
     waiting = start, result
   if waiting is not None:
     keep(*waiting)
-  return {'context_C': context_C} | found
+  return Residuals(context_C, loss_CT, residual_CT)

@@ -1,7 +1,7 @@
 """How features split in larger dictionaries (paper, on feature splitting).
 
 Two features are near if their activations are alike where one of them fires:
-the masked cosine similarity, `features.moments.masked_cosine`. Edges above a
+the masked cosine similarity, `features.moments.masked_cosine`. Splits above a
 threshold join the features of dictionaries of growing size, and a feature of a
 small one leads to those it splits into. The paper notes that the result is not
 a tree: features merge, too.
@@ -27,6 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from monosem_jax.analysis.results import Splits
 from monosem_jax.features.moments import Moments
 
 # Features whose densities differ by more than this factor are not alike.
@@ -35,26 +36,12 @@ WITHIN = 2.0
 Node = tuple[str, int]
 
 
-@dataclasses.dataclass(frozen=True)
-class Edges:
-  """The edges from the features of one dictionary to those of another.
-
-  Attributes:
-    source_M, target_M: numbers of the features.
-    similarity_M: above the threshold, float32.
-  """
-
-  source_M: np.ndarray
-  target_M: np.ndarray
-  similarity_M: np.ndarray
-
-
 def edges(
   similarity_XY: np.ndarray,
   live_X: np.ndarray,
   live_Y: np.ndarray,
   threshold: float = 0.4,
-) -> Edges:
+) -> Splits:
   """The pairs of live features above the threshold.
 
   Ultralow-density features are to be counted as not live (as the paper, which
@@ -63,11 +50,11 @@ def edges(
   near_XY = similarity_XY > threshold
   near_XY &= live_X[:, None] & live_Y
   source_M, target_M = np.nonzero(near_XY)
-  return Edges(source_M, target_M, similarity_XY[source_M, target_M])
+  return Splits(source_M, target_M, similarity_XY[source_M, target_M])
 
 
 def components(
-  levels: Mapping[tuple[str, str], Edges], live: Mapping[str, np.ndarray]
+  levels: Mapping[tuple[str, str], Splits], live: Mapping[str, np.ndarray]
 ) -> list[list[Node]]:
   """The connected components of the graph, largest first.
 
@@ -99,7 +86,7 @@ def components(
 def descendants(
   node: Node,
   order: Sequence[str],
-  levels: Mapping[tuple[str, str], Edges],
+  levels: Mapping[tuple[str, str], Splits],
 ) -> dict[str, list[int]]:
   """The features that one leads to, dictionary by dictionary.
 
@@ -142,7 +129,7 @@ class Summary:
   new: int
 
 
-def summary(found: Edges, live_X: np.ndarray, live_Y: np.ndarray) -> Summary:
+def summary(found: Splits, live_X: np.ndarray, live_Y: np.ndarray) -> Summary:
   """Counts over the live features of both."""
   out_X = np.bincount(found.source_M, minlength=live_X.size)
   in_Y = np.bincount(found.target_M, minlength=live_Y.size)

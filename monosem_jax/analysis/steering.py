@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from monosem_jax.device.precision import Dot
-from monosem_jax.dictionary.sae import SAE, encode
+from monosem_jax.dictionary.sae import SAE, encode, rows_of
 
 # The paper's prefix.
 PROMPT = '1,2,3,4,5,6,7,8,9,10'
@@ -94,7 +94,7 @@ def strength(pins: Pins, acts_BTA: jax.Array) -> jax.Array:
     W_dec_FA=pins.W_dec_KA,
     b_dec_A=jnp.zeros_like(pins.W_dec_KA[0]),
   )
-  return encode(own, acts_BTA.reshape(-1, acts_BTA.shape[-1]), _DOT)
+  return encode(own, rows_of(acts_BTA), _DOT)
 
 
 def patch(pins: Pins, acts_BTA: jax.Array) -> jax.Array:

@@ -22,7 +22,7 @@ from monosem_jax.device.mesh import (
   tokens_spec,
 )
 from monosem_jax.device.precision import Dot
-from monosem_jax.dictionary.sae import SAE, encode
+from monosem_jax.dictionary.sae import SAE, encode, rows_of
 
 
 def choose(
@@ -101,7 +101,7 @@ def make_view(
   def view(lm, sae: SAE, rows_FD, median_F, tokens_BT) -> View:
     B, T = tokens_BT.shape
     acts_BTA = forward(lm, constrain(tokens_BT, tokens_spec(B)))
-    x_NA = acts_BTA.reshape(B * T, -1).astype(sae.b_enc_F.dtype)
+    x_NA = rows_of(acts_BTA).astype(sae.b_enc_F.dtype)
     f_NF = constrain(encode(sae, x_NA, dot), f_spec(B * T))
     value_NL, feature_NL = most_active(f_NF, active)
     next_N = jnp.roll(tokens_BT, -1, axis=1).reshape(-1)

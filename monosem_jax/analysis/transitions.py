@@ -4,6 +4,8 @@ Where `automata` predicts from weights, here the transformer is run, with a
 feature pinned: x + (value - f(x)) d, at the last position alone.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -75,11 +77,12 @@ def effect(
   return mean_n, jnp.where(n > 1, error_n, jnp.inf), n
 
 
-@jax.jit(static_argnames=('dot', 'length', 'pinned'))
+@jax.jit(static_argnames=('dot', 'choose', 'length', 'pinned'))
 def walk(
   lm,
   sae: SAE,
   dot: Dot,
+  choose: Callable[..., jax.Array],
   nodes_Bn,
   value_Bn,
   prompt_BT,
@@ -95,11 +98,12 @@ def walk(
 
   Args:
     lm, sae, dot: the transformer, the dictionary, the matrix product.
+    choose: `choose(logits_BV, key, position)`, the next token of each text.
     nodes_Bn, value_Bn: the features of each text's machine, filled up with -1,
       and what they are pinned to: their maxima.
     prompt_BT: what is continued, with `length` no longer than a context.
     key: of the samples.
-    length: tokens to sample, at temperature 1.
+    length: tokens to sample.
     pinned: False leaves the features as they are; the draws are the same.
 
   Returns:
@@ -116,7 +120,7 @@ def walk(
     if pinned:
       pin = nodes_Bn[row_B, now_B], value_Bn[row_B, now_B]
     logits_BV = _logits(lm, sae, dot, tokens_BT, jnp.full(B, i - 1), pin)
-    next_B = jax.random.categorical(jax.random.fold_in(key, i), logits_BV)
+    next_B = choose(logits_BV, key, i)
     tokens_BT = tokens_BT.at[:, i].set(next_B.astype(tokens_BT.dtype))
     _, acts_BTA = lm.residual(tokens_BT)
     f_Bn = _fires(sae, dot, acts_BTA[:, i], nodes_Bn) / scale_Bn

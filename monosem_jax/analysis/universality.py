@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from monosem_jax.device.precision import Dot
-from monosem_jax.dictionary.sae import SAE, encode
+from monosem_jax.dictionary.sae import SAE, encode, rows_of
 
 # Our borders: pairs are alike in activations above the first, and apart in
 # logit weights below the second. The paper shows one pair that is both, `pone`:
@@ -75,7 +75,7 @@ def activations(
 ) -> jax.Array:
   """f_NF of all tokens but the last of each context."""
   acts_BTA = forward(s.lm, tokens_BT)[:, :-1]
-  x_NA = acts_BTA.reshape(-1, acts_BTA.shape[-1])
+  x_NA = rows_of(acts_BTA)
   return encode(s.sae, x_NA.astype(s.sae.b_enc_F.dtype), dot)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from monosem_jax.device.mesh import SPECS, constrain, f_spec, tokens_spec
 from monosem_jax.device.precision import Dot
-from monosem_jax.dictionary.sae import SAE, decode, encode
+from monosem_jax.dictionary.sae import SAE, decode, encode, rows_of
 
 
 def make_sums(
@@ -34,7 +34,7 @@ def make_sums(
     tokens_BT = constrain(tokens_BT, tokens_spec(len(tokens_BT)))
     clean, acts_BTA = patched_loss(lm, tokens_BT, None)
     zeroed, _ = patched_loss(lm, tokens_BT, jnp.zeros_like)
-    x_NA = acts_BTA.reshape(-1, acts_BTA.shape[-1])
+    x_NA = rows_of(acts_BTA)
     x_NA = x_NA.astype(jnp.result_type(x_NA, jnp.float32))
     total: dict[str, Any] = {
       'clean': clean,
@@ -45,7 +45,7 @@ def make_sums(
     for name, sae in dictionaries.items():
 
       def reconstruct(acts_BTA: jax.Array, sae: SAE = sae) -> jax.Array:
-        x_NA = acts_BTA.reshape(-1, acts_BTA.shape[-1])
+        x_NA = rows_of(acts_BTA)
         f_NF = constrain(encode(sae, x_NA, dot), f_spec(len(x_NA)))
         return decode(sae, f_NF, dot).reshape(acts_BTA.shape)
 

@@ -49,6 +49,11 @@ def init(key: jax.Array, width: int, features: int) -> SAE:
   )
 
 
+def rows_of(acts_BTA: jax.Array) -> jax.Array:
+  """The activations of all tokens one below another: x_NA."""
+  return acts_BTA.reshape(-1, acts_BTA.shape[-1])
+
+
 def encode(sae: SAE, x_NA: jax.Array, dot: Dot) -> jax.Array:
   """f = ReLU((x - b_dec) W_enc + b_enc), as f_NF.
 

@@ -26,7 +26,7 @@ from monosem_jax.device.mesh import (
   tokens_spec,
 )
 from monosem_jax.device.precision import Dot
-from monosem_jax.dictionary.sae import SAE, encode
+from monosem_jax.dictionary.sae import SAE, encode, rows_of
 from monosem_jax.features import sampling
 
 # Where everything that fires is kept, a batch has room for so many activations
@@ -96,7 +96,7 @@ def make_step(
   ) -> tuple[Totals, Sampled]:
     B, T = tokens_BT.shape
     acts_BTA = forward(lm, constrain(tokens_BT, tokens_spec(B)))
-    x_NA = acts_BTA.reshape(B * T, -1).astype(sae.b_enc_F.dtype)
+    x_NA = rows_of(acts_BTA).astype(sae.b_enc_F.dtype)
     f_NF = constrain(encode(sae, x_NA, dot), f_spec(B * T))
     top_FE, top_context_FE = per_device(
       _merge,

@@ -91,6 +91,11 @@ class FeatureTable:
     """The features that are compared with others."""
     return self.class_F == LIVE
 
+  def part(self, rows: np.ndarray) -> 'FeatureTable':
+    """The features with these numbers alone."""
+    own = {name: getattr(self, name)[rows] for name in _arrays()}
+    return FeatureTable(**own, meta=self.meta)
+
   def save(self, directory: pathlib.Path) -> None:
     """Writes both files, `meta.json` last: with it the table is whole."""
     write_tensors(directory / TABLE, {n: getattr(self, n) for n in _arrays()})

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from monosem_jax.analysis.results import AblationEffects, BestNeurons
+from monosem_jax.features.featureset import FeatureSet
+
 if TYPE_CHECKING:
-  from monosem_jax.features.table import FeatureTable
   from monosem_jax.site.links import Links
 
 
@@ -44,35 +46,27 @@ class Exhibit:
   """A set of features and all that is known of it.
 
   Attributes:
-    key: `A1`, or `A_neurons`.
-    table: its feature table.
+    features: the set.
     document_FE: number of the document of each example, in its split.
     subset_FE: that document's subset.
     links: to other features.
     numbers: its column of the report; None where it has none.
-    rows_FA: decoder rows; None of neurons, which have nothing to be made of.
-    effects: arrays of `analysis.ablation.ablate`; None if they are not made.
+    effects: of ablations; None if they are not made.
     residual_CT: by how many nats each token's loss changes when what the
       dictionary leaves unexplained is taken away, of the page's contexts; NaN
       where that is not known, None if it is not made.
-    neurons: arrays of the analysis of that name; None if it is not made.
+    neurons: that go with each feature; None if they are not known.
     labels: of features, as `labels.json` has them.
   """
 
-  key: str
-  table: 'FeatureTable'
+  features: FeatureSet
   document_FE: np.ndarray
   subset_FE: np.ndarray
   links: 'Links'
   numbers: Mapping[str, Any] | None = None
-  rows_FA: np.ndarray | None = None
-  effects: Mapping[str, np.ndarray] | None = None
+  effects: AblationEffects | None = None
   residual_CT: np.ndarray | None = None
-  neurons: Mapping[str, np.ndarray] | None = None
+  neurons: BestNeurons | None = None
   labels: Mapping[int, list[dict[str, Any]]] = dataclasses.field(
     default_factory=dict
   )
-
-  @property
-  def features(self) -> int:
-    return len(self.table.fired_F)

@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 
-from monosem_jax.config.names import run_name
 from monosem_jax.features import census
 from monosem_jax.run.files import in_place_of
 from monosem_jax.site import provenance, shards
@@ -103,13 +102,15 @@ def put_columns(put: Put, e: Exhibit, kept_F: np.ndarray | None = None) -> None:
       x[~kept_F] = 0
     labels = {i: found for i, found in labels.items() if kept_F[i]}
   meta = {'labels': {str(i): found for i, found in labels.items()}}
-  put(f'{e.key}/columns', meta, columns)
+  put(f'{e.features.key}/columns', meta, columns)
 
 
 def put_features(put: Put, e: Exhibit) -> None:
   """Puts what is shown of each feature, 64 to a pack."""
-  for k, rows in enumerate(_slices(e.features, SHARD)):
-    put(f'{e.key}/{k:04d}', None, shards.shard(e, rows.start, rows.stop))
+  for k, rows in enumerate(_slices(e.features.count, SHARD)):
+    put(
+      f'{e.features.key}/{k:04d}', None, shards.shard(e, rows.start, rows.stop)
+    )
 
 
 def put_contexts(
@@ -123,7 +124,7 @@ def put_contexts(
     for e in exhibits:
       if e.residual_CT is not None:
         residual = half(np.round(e.residual_CT[rows].astype(np.float32), 2))
-        put(f'{e.key}/residual/{k:04d}', None, {'residual': residual})
+        put(f'{e.features.key}/residual/{k:04d}', None, {'residual': residual})
 
 
 def index(
@@ -143,15 +144,15 @@ def index(
 
 
 def _set(e: Exhibit) -> dict[str, Any]:
-  meta = e.table.meta
+  meta = e.features.table.meta
   return {
-    'key': e.key,
-    'run': run_name(e.key),
-    'features': e.features,
+    'key': e.features.key,
+    'run': e.features.run,
+    'features': e.features.count,
     'meta': {k: v for k, v in meta.items() if k != 'groups'},
     'groups': shards.groups(meta['groups']),
     'numbers': e.numbers,
-    'counts': census.counts(e.table.class_F),
+    'counts': census.counts(e.features.table.class_F),
     'effects': e.effects is not None,
     'residual': e.residual_CT is not None,
     'warnings': provenance.warnings(e),

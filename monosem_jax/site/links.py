@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from monosem_jax.analysis import results
+
 # Gives the folder of an analysis by its name; it may not be there.
 Folders = Callable[[str], pathlib.Path]
 KINDS = ('near', 'twin', 'parent', 'child', 'next', 'previous')
@@ -72,41 +74,32 @@ def read(
   for path in sorted((folder('splitting')).glob('*_*.npz')):
     small, _, large = path.stem.partition('_')
     if small in found and large in found:
-      e = arrays(path)
-      source, target, value = (
-        e[f'{name}_M'] for name in ('source', 'target', 'similarity')
-      )
+      e = results.Splits.load(path)
+      source, target, value = e.source_M, e.target_M, e.similarity_M
       found[small].append(('child', keys.index(large), source, target, value))
       found[large].append(('parent', keys.index(small), target, source, value))
   return {key: _sorted(features[key], parts) for key, parts in found.items()}
 
 
-def arrays(path: pathlib.Path) -> dict[str, np.ndarray] | None:
-  """The arrays of an .npz file; None where there is none."""
-  if not path.exists():
-    return None
-  with np.load(path, allow_pickle=False) as found:
-    return dict(found)
-
-
 def _near(path: pathlib.Path, keys: list[str]) -> Iterator[tuple]:
-  found = arrays(path) or {}
+  found = results.Neighbours.load(path).of
   for number, key in enumerate(keys):
-    if f'{key}_index_Fk' in found:
-      index_Fk = found[f'{key}_index_Fk']
+    if key in found:
+      index_Fk, cosine_Fk = found[key].index_Fk, found[key].cosine_Fk
       source_Fk = np.arange(len(index_Fk))[:, None] + np.zeros_like(index_Fk)
       there_Fk = index_Fk >= 0
-      cosine_Fk = found[f'{key}_cosine_Fk']
       columns = (x[there_Fk] for x in (source_Fk, index_Fk, cosine_Fk))
       yield 'near', number, *columns
 
 
 def _twins(path, match, keys, found) -> None:
-  twins = arrays(path)
-  if twins is None:
+  t = results.Twins.load_if_there(path)
+  if t is None:
     return
-  for own, other, prefix in ((*match, ''), (*match[::-1], 'back_')):
-    index_F, r_F = twins[f'{prefix}match_F'], twins[f'{prefix}r_F']
+  for own, other, index_F, r_F in (
+    (*match, t.match_F, t.r_F),
+    (*match[::-1], t.back_match_F, t.back_r_F),
+  ):
     (source,) = np.nonzero(index_F >= 0)
     found[own].append(
       ('twin', keys.index(other), source, index_F[source], r_F[source])
@@ -114,13 +107,12 @@ def _twins(path, match, keys, found) -> None:
 
 
 def _automata(path, main, keys, found) -> None:
-  edges = arrays(path)
+  edges = results.Successors.load_if_there(path)
   if edges is None or main not in found:
     return
-  source, target, gain = (edges[f'{n}_M'] for n in ('source', 'target', 'gain'))
-  kept = gain > 0
-  source, target, gain = source[kept], target[kept], gain[kept]
-  number = keys.index(main)
+  kept = edges.gain_M > 0
+  source, target = edges.source_M[kept], edges.target_M[kept]
+  gain, number = edges.gain_M[kept], keys.index(main)
   found[main].append(('next', number, source, target, gain))
   found[main].append(('previous', number, target, source, gain))
 

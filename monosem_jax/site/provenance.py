@@ -20,7 +20,7 @@ def warnings(e: Exhibit) -> list[str]:
 
 
 def _warnings(e: Exhibit) -> Iterator[str]:
-  t = e.table
+  t = e.features.table
   live = max(int(t.live_F.sum()), 1)
   tokens = t.meta['tokens']
   top = slice(0, t.meta['groups'][0]['count'])

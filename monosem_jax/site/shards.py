@@ -31,7 +31,7 @@ def columns(e: Exhibit) -> dict[str, np.ndarray]:
   (tokens that lead its top examples, the most frequent first; the first again
   where there are fewer).
   """
-  t = e.table
+  t = e.features.table
   return {
     'fired': t.fired_F.astype(np.uint32),
     'max': t.max_F.astype(np.float32),
@@ -42,7 +42,7 @@ def columns(e: Exhibit) -> dict[str, np.ndarray]:
 
 
 def _fires_on(e: Exhibit) -> np.ndarray:
-  t = e.table
+  t = e.features.table
   top = slice(0, t.meta['groups'][0]['count'])
   own_FE = t.example_tokens_FEW[:, top, t.meta['before']].astype(np.int64)
   there_FE = t.example_stop_FE[:, top] > 0
@@ -59,7 +59,7 @@ def _fires_on(e: Exhibit) -> np.ndarray:
 
 def shard(e: Exhibit, lo: int, hi: int) -> dict[str, np.ndarray]:
   """What is shown of features lo to hi (n of them), as columns."""
-  t, rows = e.table, slice(lo, hi)
+  t, rows = e.features.table, slice(lo, hi)
   found = {
     'sampled': t.sampled_F[rows].astype(np.uint32),
     'sample_max': t.sample_max_F[rows].astype(np.float32),
@@ -73,20 +73,20 @@ def shard(e: Exhibit, lo: int, hi: int) -> dict[str, np.ndarray]:
   }
   found |= _examples(e, rows)
   found |= _links(e, lo, hi)
-  if e.rows_FA is not None:
-    found |= _alignment(e.rows_FA[rows])
-  if e.neurons is not None and 'neuron_F3' in e.neurons:
+  if not e.features.is_neurons:
+    found |= _alignment(e.features.rows_FA[rows])
+  if e.neurons is not None:
     found |= {
-      'neuron_ids': e.neurons['neuron_F3'][rows].astype(np.uint16),
-      'neuron_r': half(e.neurons['neuron_r_F3'][rows]),
-      'neuron_cosine': half(e.neurons['neuron_cosine_F3'][rows]),
+      'neuron_ids': e.neurons.neuron_F3[rows].astype(np.uint16),
+      'neuron_r': half(e.neurons.neuron_r_F3[rows]),
+      'neuron_cosine': half(e.neurons.neuron_cosine_F3[rows]),
     }
   return found
 
 
 def _examples(e: Exhibit, rows: slice) -> dict[str, np.ndarray]:
   """Examples, their tokens, and the effects of the feature on those."""
-  t, lo = e.table, rows.start
+  t, lo = e.features.table, rows.start
   start_nE = t.example_start_FE[rows].astype(np.int64)
   stop_nE = t.example_stop_FE[rows].astype(np.int64)
   n, E = start_nE.shape
@@ -112,7 +112,7 @@ def _examples(e: Exhibit, rows: slice) -> dict[str, np.ndarray]:
   }
   if e.effects is None:
     return found
-  at_M = e.effects['at_M']
+  at_M = e.effects.at_M
   own = slice(*np.searchsorted(at_M, [lo * E * W, (lo + n) * E * W]))
   number_X = np.cumsum(inside_nEW.reshape(-1)) - 1
   at_M = at_M[own] - lo * E * W
@@ -121,7 +121,7 @@ def _examples(e: Exhibit, rows: slice) -> dict[str, np.ndarray]:
   return found | effects.columns(
     number_X[at_M[shown_M]],
     found['token_of'][found['example_of']].astype(np.int64),
-    {k: x[own][shown_M] for k, x in e.effects.items()},
+    {k: x[own][shown_M] for k, x in e.effects.columns().items()},
   )
 
 

@@ -65,12 +65,12 @@ def write(
   def put(name: str, meta: Any, columns: Mapping[str, np.ndarray]) -> None:
     scripts.append(pack.inline(name, pack.pack(build, meta, columns)))
 
-  [own] = (e for e in exhibits if e.key == key)
+  [own] = (e for e in exhibits if e.features.key == key)
   part = only(own, chosen)
   index = export.index(contexts, exhibits)
   for n, e in enumerate(exhibits):
     index['sets'][n]['chosen'] = list(chosen) if e is own else []
-    kept_F = np.zeros(e.features, bool)
+    kept_F = np.zeros(e.features.count, bool)
     kept_F[part.links.feature_M[part.links.set_M == n]] = True
     kept_F[index['sets'][n]['chosen']] = True
     export.put_columns(put, e, kept_F)
@@ -83,15 +83,14 @@ def write(
 
 def only(e: Exhibit, chosen: Sequence[int]) -> Exhibit:
   """Some features of a set as a set of their own, in that order (rising)."""
-  rows, t, of = np.asarray(chosen, np.int64), e.table, e.links.of_F1
-  fields = [f.name for f in dataclasses.fields(t) if f.name != 'meta']
+  rows, of = np.asarray(chosen, np.int64), e.links.of_F1
   links_M = np.zeros(of[-1], bool)
   for i in rows:
     links_M[of[i] : of[i + 1]] = True
-  kept = lambda x: None if x is None else x[rows]
+  window = e.features.table.example_tokens_FEW[0].size
   return dataclasses.replace(
     e,
-    table=dataclasses.replace(t, **{n: getattr(t, n)[rows] for n in fields}),
+    features=e.features.part(rows),
     document_FE=e.document_FE[rows],
     subset_FE=e.subset_FE[rows],
     links=dataclasses.replace(
@@ -102,22 +101,10 @@ def only(e: Exhibit, chosen: Sequence[int]) -> Exhibit:
       feature_M=e.links.feature_M[links_M],
       value_M=e.links.value_M[links_M],
     ),
-    rows_FA=kept(e.rows_FA),
-    effects=_effects(e, rows),
-    neurons=e.neurons and {k: kept(x) for k, x in e.neurons.items()},
+    effects=e.effects and e.effects.part(rows, window),
+    neurons=e.neurons and e.neurons.part(rows),
     labels={},
   )
-
-
-def _effects(e: Exhibit, rows: np.ndarray) -> dict[str, np.ndarray] | None:
-  if e.effects is None:
-    return None
-  window = e.table.example_tokens_FEW[0].size
-  feature_M, at_M = np.divmod(e.effects['at_M'], window)
-  row_M = np.minimum(np.searchsorted(rows, feature_M), rows.size - 1)
-  kept_M = rows[row_M] == feature_M
-  found = {name: x[kept_M] for name, x in e.effects.items()}
-  return found | {'at_M': (row_M * window + at_M)[kept_M]}
 
 
 def _page(data: str) -> str:

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from monosem_jax.analysis import results
 from monosem_jax.config.names import run_name
 from monosem_jax.run.files import read_json
-from monosem_jax.site.links import Folders, arrays
+from monosem_jax.site.links import Folders
 from monosem_jax.site.pack import half
 
 Pack = tuple[Any, dict[str, np.ndarray]]
@@ -21,14 +22,14 @@ Pack = tuple[Any, dict[str, np.ndarray]]
 
 def texts(folder: Folders) -> Pack | None:
   """The example texts: whence each is, and its tokens."""
-  found = arrays(folder('texts') / 'texts.npz')
+  found = results.Texts.load_if_there(folder('texts') / 'texts.npz')
   if found is None:
     return None
   # Not their origins, which name files of somebody's machine.
   kept = ('subset', 'document', 'offset', 'whole')
   texts = _numbers(folder, 'texts')['texts']
   return [{name: text[name] for name in kept} for text in texts], {
-    'tokens': found['tokens_XT'].astype(np.uint16)
+    'tokens': found.tokens_XT.astype(np.uint16)
   }
 
 
@@ -39,18 +40,18 @@ def texts_of(folder: Folders, key: str) -> Pack | None:
   The strongest of each token one after the other: `of` says where those of the
   text's token t begin, by number x * T + t.
   """
-  found = arrays(folder('texts') / f'{key}.npz')
+  found = results.ActiveFeatures.load_if_there(folder('texts') / f'{key}.npz')
   if found is None:
     return None
-  feature_XTL = found['feature_XTL']
+  feature_XTL = found.feature_XTL
   there_XTL = feature_XTL >= 0
   return None, {
-    'loss': half(found['loss_XT']),
+    'loss': half(found.loss_XT),
     'of': np.r_[0, np.cumsum(there_XTL.sum(2))].astype(np.uint32),
-    'active': found['active_XT'].reshape(-1).astype(np.uint32),
+    'active': found.active_XT.reshape(-1).astype(np.uint32),
     'feature': feature_XTL[there_XTL].astype(np.uint32),
-    'activation': half(found['activation_XTL'][there_XTL]),
-    'attribution': half(found['attribution_XTL'][there_XTL]),
+    'activation': half(found.activation_XTL[there_XTL]),
+    'attribution': half(found.attribution_XTL[there_XTL]),
   }
 
 
@@ -60,26 +61,26 @@ def layouts(
   """The maps: positions of features in the plane, and their clusters."""
   found, numbers = {}, _numbers(folder, 'geometry') or {}
   for name, runs in numbers.get('layouts', {}).items():
-    layout = arrays(folder('geometry') / f'{name}.npz')
+    layout = results.Layout.load_if_there(folder('geometry') / f'{name}.npz')
     own = [_key(keys, run) for run in runs]
     if layout is None or None in own:
       continue
-    position_F2 = layout['position_F2']
+    position_F2 = layout.position_F2
     low_2, high_2 = position_F2.min(0), position_F2.max(0)
     # 16 bits are finer than any screen.
     unit_F2 = (position_F2 - low_2) / np.maximum(high_2 - low_2, 1e-9)
     columns = {
       'position': np.round(unit_F2 * 65_535).astype(np.uint16),
-      'set': np.array(own)[layout['dictionary_F']].astype(np.uint8),
-      'feature': layout['feature_F'].astype(np.uint32),
+      'set': np.array(own)[layout.dictionary_F].astype(np.uint8),
+      'feature': layout.feature_F.astype(np.uint32),
     }
     meta: dict[str, Any] = {
       'sets': own,
       'extent': (high_2 - low_2).astype(float).tolist(),
     }
-    if 'cluster_F' in layout:
-      columns['cluster'] = layout['cluster_F'].astype(np.int32)
-      columns['order'] = layout['order_F'].astype(np.uint32)
+    if layout.cluster_F is not None:
+      columns['cluster'] = layout.cluster_F.astype(np.int32)
+      columns['order'] = layout.order_F.astype(np.uint32)
     found[name] = meta, columns
   return found
 
@@ -98,14 +99,15 @@ def splitting(folder: Folders, keys: Sequence[str]) -> Pack | None:
     return None
   columns = {}
   for step, (a, b) in enumerate(itertools.pairwise(own)):
-    edges = arrays(folder('splitting') / f'{keys[a]}_{keys[b]}.npz')
+    path = folder('splitting') / f'{keys[a]}_{keys[b]}.npz'
+    edges = results.Splits.load_if_there(path)
     if edges is None:
       return None
-    order = np.lexsort((-edges['similarity_M'], edges['source_M']))
+    order = np.lexsort((-edges.similarity_M, edges.source_M))
     columns |= {
-      f'source{step}': edges['source_M'][order].astype(np.uint32),
-      f'target{step}': edges['target_M'][order].astype(np.uint32),
-      f'value{step}': half(edges['similarity_M'][order]),
+      f'source{step}': edges.source_M[order].astype(np.uint32),
+      f'target{step}': edges.target_M[order].astype(np.uint32),
+      f'value{step}': half(edges.similarity_M[order]),
     }
   kept = ('threshold', 'tokens', 'steps', 'components', 'largest')
   return {name: numbers[name] for name in kept} | {'sets': own}, columns
@@ -114,7 +116,7 @@ def splitting(folder: Folders, keys: Sequence[str]) -> Pack | None:
 def universality(folder: Folders, keys: Sequence[str]) -> Pack | None:
   """Pairs of features of two models, by three similarities."""
   numbers = _numbers(folder, 'universality')
-  pairs = arrays(folder('universality') / 'pairs.npz')
+  pairs = results.Pairs.load_if_there(folder('universality') / 'pairs.npz')
   if numbers is None or pairs is None:
     return None
   features = numbers['pairs']['features']
@@ -132,12 +134,11 @@ def universality(folder: Folders, keys: Sequence[str]) -> Pack | None:
   }
   meta = {'sets': sets, 'tokens': numbers['tokens'], 'medians': medians}
   return meta | {'follow': follow}, {
-    'feature': pairs['feature_M'].astype(np.uint32),
-    'match': pairs['match_M'].astype(np.uint32),
-    **{
-      name: half(pairs[f'{name}_M'])
-      for name in ('activation', 'logits', 'attribution')
-    },
+    'feature': pairs.feature_M.astype(np.uint32),
+    'match': pairs.match_M.astype(np.uint32),
+    'activation': half(pairs.activation_M),
+    'logits': half(pairs.logits_M),
+    'attribution': half(pairs.attribution_M),
   }
 
 

@@ -9,10 +9,15 @@ from typing import Any
 import numpy as np
 
 import monosem_jax
-from monosem_jax.config.names import main_dictionary, match_dictionary, run_name
+from monosem_jax.analysis.results import (
+  AblationEffects,
+  BestNeurons,
+  Residuals,
+)
+from monosem_jax.config.names import main_dictionary, match_dictionary
 from monosem_jax.features import labels as hand
-from monosem_jax.features.table import FeatureTable
-from monosem_jax.run.files import read_json, read_tensors, sha256
+from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.run.files import read_json, sha256
 from monosem_jax.run.stamp import NAME as STAMP
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.site import links
@@ -72,7 +77,7 @@ def _hash(w: Workdir, name: str) -> str | None:
 def read(
   w: Workdir,
   folder: links.Folders,
-  tables: Mapping[str, FeatureTable],
+  sets: Mapping[str, FeatureSet],
   chosen: Mapping[str, Sequence[int]] | None = None,
 ) -> Shown:
   """Reads all that is known of sets of features.
@@ -80,27 +85,25 @@ def read(
   Args:
     w: the work directory.
     folder: of analyses.
-    tables: their feature tables, the main dictionary's first.
+    sets: by key, the main dictionary's first.
     chosen: features whose examples' contexts are wanted; None of all.
 
   Raises:
     UserError: labels.json is broken, or something is not whole.
   """
   store = TokenStore.open(w.store)
-  contexts = _contexts(w, store, tables, chosen)
-  features = {key: len(table.fired_F) for key, table in tables.items()}
+  contexts = _contexts(w, store, sets, chosen)
+  features = {key: s.count for key, s in sets.items()}
   match = (main_dictionary(w.config), match_dictionary(w.config))
   found = links.read(folder, features, match if all(match) else None)
-  labels = hand.load(w.labels, {run_name(k): n for k, n in features.items()})
+  labels = hand.load(w.labels, {s.run: s.count for s in sets.values()})
   report = read_json(w.root / 'report.json')
   return Shown(
-    build=_build(w, list(tables)),
+    build=_build(w, list(sets)),
     run=_run(w, store, report, labels),
     exhibits=[
-      _exhibit(
-        w, folder, store, table, contexts, found[key], report, labels, key
-      )
-      for key, table in tables.items()
+      _exhibit(folder, store, s, contexts, found[key], report, labels)
+      for key, s in sets.items()
     ],
     contexts=contexts,
     vocabulary=store.tokenizer.token_strings(),
@@ -110,16 +113,16 @@ def read(
 def _contexts(
   w: Workdir,
   store: TokenStore,
-  tables: Mapping[str, FeatureTable],
+  sets: Mapping[str, FeatureSet],
   chosen: Mapping[str, Sequence[int]] | None,
 ) -> Contexts:
   """The contexts that examples are of, those of strong ones first."""
   split, T = w.config.features.split, store.context
   room = max(w.config.site.context_tokens // T, 1)
-  of = dict.fromkeys(tables, slice(None)) if chosen is None else chosen
+  of = dict.fromkeys(sets, slice(None)) if chosen is None else chosen
+  tables = [(sets[key].table, i) for key, i in of.items()]
   found = [
-    (tables[key].example_context_FE[i], tables[key].example_stop_FE[i] > 0)
-    for key, i in of.items()
+    (t.example_context_FE[i], t.example_stop_FE[i] > 0) for t, i in tables
   ]
   examples = max(context_FE.shape[1] for context_FE, _ in found)
   number_C = np.zeros(0, np.int64)
@@ -153,29 +156,18 @@ def _contexts(
 
 
 def _exhibit(
-  w: Workdir,
   folder: links.Folders,
   store: TokenStore,
-  table: FeatureTable,
+  s: FeatureSet,
   contexts: Contexts,
   found: links.Links,
   report: dict[str, Any],
   labels: dict[str, Any],
-  key: str,
 ) -> Exhibit:
-  run = table.meta['run']
-  neurons = links.arrays(folder('neurons') / f'{key}.npz')
-  residual = links.arrays(folder('ablation') / f'{key}_residual.npz')
-  residual_CT = None
-  if residual is not None:
-    at_C = np.searchsorted(residual['context_C'], contexts.number_C)
-    at_C = np.minimum(at_C, residual['context_C'].size - 1)
-    same_C = residual['context_C'][at_C] == contexts.number_C
-    residual_CT = np.where(
-      same_C[:, None], residual['residual_CT'][at_C], np.float16(np.nan)
-    )
-  weights = w.dictionary(key) / 'sae_weights.safetensors'
-  split = table.meta['split']
+  ablation = folder('ablation')
+  neurons = BestNeurons.load_if_there(folder('neurons') / f'{s.key}.npz')
+  residuals = Residuals.load_if_there(ablation / f'{s.key}_residual.npz')
+  table, split = s.table, s.table.meta['split']
   there_FE = table.example_stop_FE > 0
   document_FE = store.document_of(
     split,
@@ -183,19 +175,15 @@ def _exhibit(
     table.example_position_FE,
   )
   return Exhibit(
-    key=key,
-    table=table,
+    features=s,
     document_FE=document_FE,
     subset_FE=store.document_subset(split)[document_FE],
     links=found,
-    numbers=report['dictionaries'].get(run),
-    rows_FA=None
-    if key.endswith('_neurons')
-    else read_tensors(weights)['W_dec'],
-    effects=links.arrays(folder('ablation') / f'{key}.npz'),
-    residual_CT=residual_CT,
-    neurons=neurons,
-    labels=hand.of_run(labels, run),
+    numbers=report['dictionaries'].get(s.run),
+    effects=AblationEffects.load_if_there(ablation / f'{s.key}.npz'),
+    residual_CT=residuals and residuals.of(contexts.number_C),
+    neurons=neurons if neurons and neurons.columns() else None,
+    labels=hand.of_run(labels, s.run),
   )
 
 

@@ -1,4 +1,4 @@
-"""What a live page asks for, computed: the engine of stage `serve`."""
+"""What a live page requests, computed: the engine of stage `serve`."""
 
 import dataclasses
 import math
@@ -13,11 +13,12 @@ import numpy as np
 import monosem_jax
 from monosem_jax.analysis import ablation, probe as probing, steering
 from monosem_jax.config.errors import UserError
-from monosem_jax.site.server import asked
-from monosem_jax.site.server.asked import Refused
-from monosem_jax.stages.sample import Pin
-from monosem_jax.stages.shelf import Dictionary, Shelf
-from monosem_jax.transformer import sample_pair
+from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.pin import Pin
+from monosem_jax.site.server import requests
+from monosem_jax.site.server.requests import Refused
+from monosem_jax.stages.loaded import LoadedModels
+from monosem_jax.transformer import sample as sampling
 
 # Features that are shown of a token: the strongest.
 ACTIVE = 32
@@ -31,37 +32,37 @@ class Engine:
   once `warm`, nothing is compiled, whatever is asked.
 
   Attributes:
-    shelf: what is asked about.
+    loaded: what requests are about.
     strings: the tokens for display, [V].
   """
 
-  shelf: Shelf
+  loaded: LoadedModels
   strings: list[str]
 
   def about(self) -> dict[str, Any]:
     runs = [
-      {'key': d.key, 'run': d.run, 'model': d.model, 'features': d.features}
-      for d in self.shelf.dictionaries.values()
+      {'key': d.key, 'run': d.run, 'model': d.model, 'features': d.count}
+      for d in self.loaded.sets.values()
     ]
     return {
       'version': monosem_jax.__version__,
       'runs': runs,
-      'context': self.shelf.context,
+      'context': self.loaded.context,
       'active': ACTIVE,
     }
 
   def warm(self) -> None:
     """Compiles every program, by asking for a little of each."""
-    for d in self.shelf.dictionaries.values():
-      self.probe(asked.Probe(d.key, 'a'))
+    for d in self.loaded.sets.values():
+      self.probe(requests.Probe(d.key, 'a'))
       # Large seeds are other integers to jax.
-      for seed in (0, asked.SEED):
-        pins = (asked.Pin(d.run, 0, 0.0, of_max=False),)
-        wanted = asked.Steer(d.key, pins, 'a', 2, 1.0, 1, seed)
+      for seed in (0, requests.SEED):
+        pins = (Pin(d.run, 0, 0.0, of_max=False),)
+        wanted = requests.Steer(d.key, pins, 'a', 2, 1.0, 1, seed)
         for _ in self.steer(wanted):
           pass
 
-  def probe(self, wanted: asked.Probe) -> dict[str, Any]:
+  def probe(self, wanted: requests.Probe) -> dict[str, Any]:
     """What features do on a text, which is cut into contexts as it comes.
 
     Returns:
@@ -77,19 +78,19 @@ class Engine:
     Raises:
       Refused: no such dictionary, or more text than is looked at.
     """
-    d, T = self._dictionary(wanted.key), self.shelf.context
+    d, T = self._dictionary(wanted.key), self.loaded.context
     ids_N = self._encode(wanted.text)
-    N, most = ids_N.size, asked.TEXT_CONTEXTS * T
+    N, most = ids_N.size, requests.TEXT_CONTEXTS * T
     if most < N:
       raise Refused(
         400,
         f'the text has {N:,} tokens; at most {most:,} '
-        f'({asked.TEXT_CONTEXTS} contexts of {T}) are looked at.',
+        f'({requests.TEXT_CONTEXTS} contexts of {T}) are looked at.',
       )
-    lm = self.shelf.models[d.model]
+    lm = self.loaded.models[d.model]
     program = probing.make_probe(
-      self.shelf.dot,
-      min(ACTIVE, d.features),
+      self.loaded.dot,
+      min(ACTIVE, d.count),
       ablation.effects_of if lm.site_is_last else None,
     )
     padded = np.zeros(-(-N // T) * T + 1, np.int32)
@@ -100,7 +101,9 @@ class Engine:
       next_T = padded[first + 1 : first + 1 + T]
       known = np.int32(min(T, N - 1 - first))
       found = jax.device_get(
-        program(lm, d.sae, d.median_F, padded[window], next_T, known)
+        program(
+          lm, d.sae, self.loaded.median_F[d.key], padded[window], next_T, known
+        )
       )
       here = slice(min(T, N - first))
       loss += map(_short, found.loss_T[here].tolist())
@@ -114,7 +117,9 @@ class Engine:
       'active': active,
     }
 
-  def steer(self, wanted: asked.Steer) -> Iterator[tuple[str, dict[str, Any]]]:
+  def steer(
+    self, wanted: requests.Steer
+  ) -> Iterator[tuple[str, dict[str, Any]]]:
     """What follows a prompt, with features pinned and without, as it comes.
 
     It is what the stage `sample` says. Events are `token`: `i`; `default` and
@@ -127,7 +132,7 @@ class Engine:
     Raises:
       Refused: before the first event: a pin, or the dictionary, cannot be.
     """
-    of_run = {d.run: d for d in self.shelf.dictionaries.values()}
+    of_run = {d.run: d for d in self.loaded.sets.values()}
     places, values = [], []
     for pin in wanted.pins:
       if pin.run not in of_run:
@@ -144,22 +149,22 @@ class Engine:
         f'pins: features of models {" and ".join(sorted(models))}; pin those '
         'of one model at a time.',
       )
-    model = models.pop() if models else next(iter(self.shelf.models))
+    model = models.pop() if models else next(iter(self.loaded.models))
     return self._speak(wanted, model, self._held(wanted.pins, values, model))
 
   def _speak(
-    self, wanted: asked.Steer, model: str, held: steering.Pins
+    self, wanted: requests.Steer, model: str, held: steering.Pins
   ) -> Iterator[tuple[str, dict[str, Any]]]:
     start = time.perf_counter()
     prompt_T = self._encode(wanted.prompt)
     if not prompt_T.size:
-      prompt_T = np.array([self.shelf.tokenizer.separator], np.int32)
+      prompt_T = np.array([self.loaded.tokenizer.separator], np.int32)
     key = jax.random.key(wanted.seed)
     temperature, top_k = np.float32(wanted.temperature), np.int32(wanted.top_k)
-    texts, said = sample_pair.begin(prompt_T, self.shelf.context), ([], [])
+    texts, said = sampling.begin(prompt_T, self.loaded.context), ([], [])
     for i in range(wanted.tokens):
-      texts, drawn = sample_pair.extend(
-        self.shelf.models[model],
+      texts, drawn = sampling.extend(
+        self.loaded.models[model],
         texts,
         key,
         temperature,
@@ -186,49 +191,46 @@ class Engine:
       {
         'seconds': _short(time.perf_counter() - start),
         'text': {
-          'default': self.shelf.tokenizer.decode(said[0]),
-          'steered': self.shelf.tokenizer.decode(said[1]),
+          'default': self.loaded.tokenizer.decode(said[0]),
+          'steered': self.loaded.tokenizer.decode(said[1]),
         },
         'command': command(wanted),
       },
     )
 
   def _held(
-    self, pins: Sequence[asked.Pin], values: Sequence[float], model: str
+    self, pins: Sequence[Pin], values: Sequence[float], model: str
   ) -> steering.Pins:
     """The pins, in as many places as there may be."""
-    own = [d for d in self.shelf.dictionaries.values() if d.model == model]
-    held = steering.none(asked.PINS, own[0].sae.b_dec_A.size)
-    feature_K = np.zeros(asked.PINS, np.int32)
-    value_K = np.zeros(asked.PINS, np.float32)
+    own = [d for d in self.loaded.sets.values() if d.model == model]
+    held = steering.none(requests.PINS, own[0].sae.b_dec_A.size)
+    feature_K = np.zeros(requests.PINS, np.int32)
+    value_K = np.zeros(requests.PINS, np.float32)
     feature_K[: len(pins)] = [p.feature for p in pins]
     value_K[: len(pins)] = values
     for d in own:
-      own_K = np.zeros(asked.PINS, bool)
+      own_K = np.zeros(requests.PINS, bool)
       own_K[: len(pins)] = [p.run == d.run for p in pins]
       if own_K.any():
         held = steering.put(held, d.sae, feature_K, value_K, own_K)
     return held
 
-  def _dictionary(self, key: str) -> Dictionary:
-    if key not in self.shelf.dictionaries:
-      known = ', '.join(self.shelf.dictionaries)
+  def _dictionary(self, key: str) -> FeatureSet:
+    if key not in self.loaded.sets:
+      known = ', '.join(self.loaded.sets)
       raise Refused(400, f'key: no dictionary of that name (known: {known}).')
-    return self.shelf.dictionaries[key]
+    return self.loaded.sets[key]
 
   def _encode(self, text: str) -> np.ndarray:
-    return self.shelf.tokenizer.encode_batch([text])[0].astype(np.int32)
+    return self.loaded.tokenizer.encode_batch([text])[0].astype(np.int32)
 
 
-def command(wanted: asked.Steer) -> str | None:
+def command(wanted: requests.Steer) -> str | None:
   """The `monosem sample` that says the same; None if no command line can."""
   if '\0' in wanted.prompt:
     return None
   number = lambda x: np.format_float_positional(x, trim='-')
-  pins = ','.join(
-    f'{p.run}/{p.feature}={number(p.value)}{"max" if p.of_max else ""}'
-    for p in wanted.pins
-  )
+  pins = ','.join(map(str, wanted.pins))
   parts = [
     *('monosem', 'sample', '--config=FILE', '--workdir=DIR'),
     *([f'--pin={pins}'] if pins else []),
@@ -242,13 +244,11 @@ def command(wanted: asked.Steer) -> str | None:
   return shlex.join(parts)
 
 
-def _value(pin: asked.Pin, d: Dictionary) -> float:
+def _value(pin: Pin, d: FeatureSet) -> float:
   """What a feature is held at, in units of its activation."""
-  text = f'{pin.run}/{pin.feature}'
-  own = Pin(text, pin.run, pin.feature, pin.value, pin.of_max)
   try:
-    own.require(d.features)
-    return own.value(d.max_F)
+    pin.require(d.count)
+    return pin.activation(d.table.max_F)
   except UserError as e:
     raise Refused(400, str(e)) from None
 

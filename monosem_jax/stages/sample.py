@@ -1,8 +1,7 @@
 """Stage `sample`: what a transformer says, and what with features pinned."""
 
-import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -10,13 +9,13 @@ import numpy as np
 
 from monosem_jax.analysis import steering
 from monosem_jax.config.errors import UserError, nearest
-from monosem_jax.config.names import controls, model_of, run_name
+from monosem_jax.config.names import SetName, by_run
 from monosem_jax.device import mesh as meshes
 from monosem_jax.dictionary.sae import SAE
+from monosem_jax.features.pin import Pin, parse
 from monosem_jax.interop import saelens
-from monosem_jax.run.files import read_json
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.stages import lm as lm_stage, tables
+from monosem_jax.stages import featuresets, lm as lm_stage
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.sample import sample
 
@@ -51,19 +50,22 @@ def run(
     raise UserError(f'--prompt: is not UTF-8 ({e.reason}).') from e
   pins = parse(pin)
   store = TokenStore.open(w.store)
-  runs = {p.run: load_run(w, p.run) for p in pins}
-  model = _one_model(pins, runs) or next(iter(w.config.models))
+  sets = {p.run: _named(w, p.run) for p in pins}
+  model = _one_model(pins, sets) or next(iter(w.config.models))
+  saes = {run: saelens.load(w.dictionary(s.key)) for run, s in sets.items()}
   for p in pins:
-    p.require(runs[p.run].features)
-  max_F = {p.run: runs[p.run].max_F() for p in pins if p.of_max}
-  values = [p.value(max_F.get(p.run)) for p in pins]
+    p.require(saes[p.run].b_enc_F.size)
+  max_F = {
+    p.run: featuresets.table(w, sets[p.run].key).max_F for p in pins if p.of_max
+  }
+  values = [p.activation(max_F.get(p.run)) for p in pins]
 
   ids_T = store.tokenizer.encode_batch([prompt])[0].astype(np.int32)
   if not ids_T.size:
     ids_T = np.array([store.tokenizer.separator], np.int32)
   # The likeliest tokens are the same each time.
   samples = samples if temperature else 1
-  pinned = _pinned(pins, values, runs) if pins else None
+  pinned = _pinned(pins, values, saes) if pins else None
   mesh = meshes.make_mesh(w.config.mesh)
   with jax.set_mesh(mesh):
     lm = meshes.place(mesh, lm_stage.load(w, store, model))
@@ -88,7 +90,7 @@ def run(
   top = f', top_k {top_k}' if top_k else ''
   w.log(f'model {model}, temperature {temperature:g}{top}, seed {seed}')
   for p, value in zip(pins, values, strict=True):
-    of_max = f' ({p.number:g} x its maximum)' if p.of_max else ''
+    of_max = f' ({p.value:g} x its maximum)' if p.of_max else ''
     w.log(f'pinned: {p.run}/{p.feature} = {value:.4g}{of_max}')
   w.log(f'prompt: {prompt!r} ({ids_T.size} tokens)')
   for i in range(samples):
@@ -96,152 +98,38 @@ def run(
       w.log(f'{i + 1} {name} {found[i]!r}')
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
-  """A run whose features can be pinned.
-
-  Attributes:
-    model: the transformer it is of.
-    features: how many it has.
-    dictionary: loads it.
-    max_F: loads every feature's maximum.
-  """
-
-  model: str
-  features: int
-  dictionary: Callable[[], SAE]
-  max_F: Callable[[], np.ndarray]
-
-
-def load_run(w: Workdir, run: str) -> Run:
-  """A run by the paper's name of it, A/1, or a control, such as A/neurons.
+def _named(w: Workdir, run: str) -> SetName:
+  """A dictionary, A/1, or a control, A/neurons, by the paper's name of it.
 
   Raises:
-    UserError: there is none, or it is not made yet.
+    UserError: the config names no such run.
   """
-  c = w.config
-  models = {n: model_of(c, n) for n in c.dictionaries}
-  models |= {n: n.rpartition('_')[0] for n in models and controls(c)}
-  names = {run_name(name): name for name in models}
-  if run not in names:
-    raise UserError(f'pin: unknown run {run!r}{nearest(run, names)}.')
-  name = names[run]
-
-  return Run(
-    model=models[name],
-    features=read_json(w.dictionary(name) / saelens.CONFIG)['d_sae'],
-    dictionary=lambda: saelens.load(w.dictionary(name)),
-    max_F=lambda: tables.load(w, name).max_F,
-  )
+  known = by_run(w.config)
+  if run not in known:
+    raise UserError(f'pin: unknown run {run!r}{nearest(run, known)}.')
+  return known[run]
 
 
-@dataclasses.dataclass(frozen=True)
-class Pin:
-  """A feature and its value, as a user writes them: A/1/3450=max.
-
-  Attributes:
-    text: as it was written.
-    run: whose feature it is: A/1.
-    feature: its number.
-    number: the value, or of how many maxima it is.
-    of_max: whether it is in maxima.
-  """
-
-  text: str
-  run: str
-  feature: int
-  number: float
-  of_max: bool
-
-  def require(self, features: int) -> None:
-    """Raises UserError unless the run has so many features that this is one."""
-    if self.feature >= features:
-      raise UserError(
-        f'pin {self.text!r}: {self.run} has {features:,} features, 0 to '
-        f'{features - 1}.'
-      )
-
-  def value(self, max_F: np.ndarray | None) -> float:
-    """The value in units of the activation.
-
-    Args:
-      max_F: every feature's maximum; needed for a value that is in maxima.
-
-    Raises:
-      UserError: the feature never fired.
-    """
-    if not self.of_max:
-      return self.number
-    if not max_F[self.feature] > 0:
-      raise UserError(
-        f'pin {self.text!r}: feature {self.feature} of {self.run} never fired '
-        'in the features pass, so that it has no maximum; give a number, such '
-        f'as {self.run}/{self.feature}=1.'
-      )
-    return self.number * float(max_F[self.feature])
-
-
-def parse(text: str) -> list[Pin]:
-  """Reads `RUN/FEATURE=VALUE`, several separated by commas; '' pins nothing.
-
-  A value is a number, or a multiple of the feature's maximum: max, 2max,
-  -1.5max.
-
-  Raises:
-    UserError: a part is none of these, or pins a feature once more.
-  """
-  found = []
-  for part in (x.strip() for x in text.split(',')) if text.strip() else ():
-    where, equals, value = (x.strip() for x in part.partition('='))
-    run, _, feature = where.rpartition('/')
-    if not (equals and run and feature.isdecimal()):
-      raise UserError(
-        f'pin {part!r}: not RUN/FEATURE=VALUE, such as A/1/3450=max or '
-        'A/1/3450=7.3.'
-      )
-    if any(p.run == run and p.feature == int(feature) for p in found):
-      raise UserError(f'pin {part!r}: {where} is pinned twice.')
-    of_max = value.endswith('max')
-    found.append(Pin(part, run, int(feature), _number(part, value), of_max))
-  return found
-
-
-def _number(part: str, value: str) -> float:
-  digits = value.removesuffix('max')
-  if digits != value:
-    digits = {'': '1', '-': '-1'}.get(digits, digits)
-  try:
-    number = float(digits)
-  except ValueError:
-    number = math.nan
-  if not math.isfinite(number):
-    raise UserError(
-      f'pin {part!r}: {value!r} is no value; it is a number, such as 7.3 or 0, '
-      'or a multiple of the maximum: max, 2max, -1.5max.'
-    )
-  return number
-
-
-def _one_model(pins: Sequence[Pin], runs: dict[str, Run]) -> str | None:
+def _one_model(pins: Sequence[Pin], sets: Mapping[str, SetName]) -> str | None:
   """The model that the pins are of; None without pins."""
   for p in pins[1:]:
-    first, own = runs[pins[0].run].model, runs[p.run].model
+    first, own = sets[pins[0].run].model, sets[p.run].model
     if own != first:
       raise UserError(
-        f'pin {p.text!r}: is of model {own}, and {pins[0].text!r} of model '
-        f'{first}; pin features of one model at a time.'
+        f"pin '{p}': is of model {own}, and '{pins[0]}' of model {first}; pin "
+        'features of one model at a time.'
       )
-  return runs[pins[0].run].model if pins else None
+  return sets[pins[0].run].model if pins else None
 
 
 def _pinned(
-  pins: Sequence[Pin], values: Sequence[float], runs: dict[str, Run]
+  pins: Sequence[Pin], values: Sequence[float], saes: Mapping[str, SAE]
 ) -> steering.Pins:
   """The pins of all runs in one."""
   found = []
-  for name, run in runs.items():
+  for name, sae in saes.items():
     own = [i for i, p in enumerate(pins) if p.run == name]
     features = jnp.array([pins[i].feature for i in own], jnp.int32)
     at = jnp.array([values[i] for i in own], jnp.float32)
-    found.append(steering.pins(run.dictionary(), features, at))
+    found.append(steering.pins(sae, features, at))
   return jax.tree.map(lambda *x: jnp.concatenate(x), *found)

@@ -48,13 +48,13 @@ def start(w: Workdir, port: int, suffixes: tuple[str, ...] = ()) -> 'Serving':
   if not (w.site / 'index.html').exists():
     raise UserError(f'serve: no page in {w.site}; run the site stage first.')
   from monosem_jax.site.server import serving
-  from monosem_jax.stages import live, shelf
+  from monosem_jax.stages import live, loaded
 
   # Before what takes long, so that a port that is taken is said at once.
   with serving.listen(port) as listener:
-    found = shelf.load(w)
+    found = loaded.load(w)
     engine = live.Engine(found, found.tokenizer.token_strings())
-    w.log(f'serve: compiling for {", ".join(found.dictionaries)}')
+    w.log(f'serve: compiling for {", ".join(found.sets)}')
     sys.stdout.flush()
     engine.warm()
     return serving.start(w.site, engine, listener.dup(), suffixes)

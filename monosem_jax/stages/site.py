@@ -3,7 +3,7 @@
 from monosem_jax.device import hosts
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.site import export, links, views
-from monosem_jax.stages import exhibits, report, tables
+from monosem_jax.stages import exhibits, featuresets, report
 
 # Of the analyses' pictures, those that belong beside the scorecard.
 _PICTURES = ('density', 'preserved', 'logits', 'neurons', 'universality')
@@ -20,7 +20,7 @@ def _write(w: Workdir) -> None:
     UserError: no dictionary has a feature table yet, or one is of another
       dictionary than is there now; labels.json is broken.
   """
-  found = tables.load_all(w)
+  found = featuresets.load_all(w)
   # Scores of labels stand in it.
   report.write(w)
   folder = exhibits.folders(w)

@@ -1,16 +1,70 @@
-"""Sampling text from a transformer."""
+"""Sampling text from a transformer, in one call or a token at a time.
+
+`sample` continues prompts. `extend` draws the next token of a text, and beside
+it of the same text with the activations patched: both draw the same random
+numbers, so that where they part the patch did it; and each says what `sample`
+says of one row, with the same key.
+
+The whole context is run again for each token: one layer over some hundred
+tokens costs less than the code of a cache. Of a text that is longer than the
+context, the model sees the last T tokens, as it saw them in training: cut
+anywhere.
+"""
 
 import functools
 from collections.abc import Callable
 from typing import Any
 
+import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from monosem_jax.transformer.model import Transformer
 
+# `patch(patch_args, acts_BTA)`, at all positions of every pass, as
+# `Transformer.__call__` takes it.
+Patch = Callable[[Any, jax.Array], jax.Array]
 
-@jax.jit(static_argnames=('length', 'top_k', 'patch'))
+
+def choose(
+  logits_BV: jax.Array,
+  key: jax.Array,
+  position: jax.Array | int,
+  temperature: jax.Array | float = 1.0,
+  top_k: jax.Array | int = 0,
+  *,
+  alike: bool = False,
+) -> jax.Array:
+  """Draws from softmax(logits / temperature): the next token_B, int32.
+
+  Args:
+    logits_BV: of the next token.
+    key: the randomness of the whole text; rows draw independently.
+    position: the token's number in the text.
+    temperature: 0 takes the likeliest token.
+    top_k: only so many of the likeliest tokens are drawn from; 0: all.
+    alike: whether all rows draw the same random numbers.
+  """
+  B, V = logits_BV.shape
+  logits_BV = jax.lax.cond(
+    (top_k > 0) & (top_k < V), _largest, lambda x_BV, k: x_BV, logits_BV, top_k
+  )
+  noise_BV = jax.random.gumbel(
+    jax.random.fold_in(key, position), (1 if alike else B, V), logits_BV.dtype
+  )
+  token_B = jnp.argmax(logits_BV + temperature * noise_BV, axis=1)
+  return token_B.astype(jnp.int32)
+
+
+def _largest(logits_BV: jax.Array, k: jax.Array) -> jax.Array:
+  """The k largest of each row, of equal ones the first; the others: -inf."""
+  order_BV = jnp.argsort(logits_BV, axis=1, descending=True, stable=True)
+  rank_BV = jnp.argsort(order_BV, axis=1)
+  return jnp.where(rank_BV < k, logits_BV, -jnp.inf)
+
+
+@jax.jit(static_argnames=('length', 'patch'))
 def sample(
   model: Transformer,
   prompt_BT: jax.Array,
@@ -18,26 +72,20 @@ def sample(
   *,
   length: int,
   temperature: float | jax.Array = 1.0,
-  top_k: int = 0,
-  patch: Callable[[Any, jax.Array], jax.Array] | None = None,
+  top_k: int | jax.Array = 0,
+  patch: Patch | None = None,
   patch_args: Any = None,
 ) -> jax.Array:
   """Continues prompts by `length` tokens: tokens_BT, prompts included.
 
-  The whole context is run again for each token: one layer over some hundred
-  tokens costs less than the code of a cache. Of a text that is longer than the
-  context, the model sees the last T tokens, as it saw them in training: cut
-  anywhere. Compiled once for each shape, `top_k` and `patch`.
+  Compiled once for each shape and `patch`.
 
   Args:
     model: the transformer.
     prompt_BT: int32 token ids, one of each row at least.
-    key: the randomness; rows draw independently.
+    key, temperature, top_k: see `choose`.
     length: tokens to draw.
-    temperature: what logits are divided by; 0 takes the likeliest token.
-    top_k: only so many of the likeliest tokens are drawn from; 0: all.
-    patch: `patch(patch_args, acts_BTA)`, at all positions of every pass, as
-      `Transformer.__call__` takes it; a function that stays the same.
+    patch: a function that stays the same.
     patch_args: arrays, weights of a dictionary among them.
   """
   B, start = prompt_BT.shape
@@ -46,27 +94,102 @@ def sample(
   tokens_BT = tokens_BT.at[:, :start].set(prompt_BT)
   patched = functools.partial(patch, patch_args) if patch else None
 
-  def extend(i, tokens_BT):
+  def add(i, tokens_BT):
     first = jnp.maximum(i - T, 0)
     seen_BT = jax.lax.dynamic_slice_in_dim(tokens_BT, first, T, axis=1)
-    x_BTD, _ = model.residual(seen_BT, patched)
-    last_B1D = jax.lax.dynamic_slice_in_dim(x_BTD, i - 1 - first, 1, axis=1)
-    logits_BV = model.unembed(last_B1D)[:, 0]
-    if 0 < top_k < logits_BV.shape[1]:
-      logits_BV = _largest(logits_BV, top_k)
-    # Its argmax is a draw from softmax(logits / temperature).
-    noise_BV = jax.random.gumbel(
-      jax.random.fold_in(key, i), logits_BV.shape, logits_BV.dtype
-    )
-    next_B = jnp.argmax(logits_BV + temperature * noise_BV, axis=1)
+    logits_BV = _logits(model, seen_BT, i - 1 - first, patched)
+    next_B = choose(logits_BV, key, i, temperature, top_k)
     return tokens_BT.at[:, i].set(next_B.astype(tokens_BT.dtype))
 
-  return jax.lax.fori_loop(start, start + length, extend, tokens_BT)
+  return jax.lax.fori_loop(start, start + length, add, tokens_BT)
 
 
-def _largest(logits_BV: jax.Array, k: int) -> jax.Array:
-  """The k largest of each row; the others become -inf."""
-  top_Bk, ids_Bk = jax.lax.top_k(logits_BV, k)
-  none_BV = jnp.full_like(logits_BV, -jnp.inf)
-  rows_B1 = jnp.arange(len(logits_BV))[:, None]
-  return none_BV.at[rows_B1, ids_Bk].set(top_Bk)
+def _logits(model: Transformer, tokens_BT, position, patched) -> jax.Array:
+  """The logits at one position: logits_BV."""
+  x_BTD, _ = model.residual(tokens_BT, patched)
+  x_B1D = jax.lax.dynamic_slice_in_dim(x_BTD, position, 1, axis=1)
+  return model.unembed(x_B1D)[:, 0]
+
+
+@flax.struct.dataclass
+class Texts:
+  """The ends of two texts, as the transformer sees them.
+
+  Attributes:
+    tokens_2T: the last tokens of the unpatched text and of the patched one,
+      which are as long, from the left.
+    seen: how many there are.
+    length: tokens of a text in all.
+  """
+
+  tokens_2T: jax.Array
+  seen: jax.Array
+  length: jax.Array
+
+
+@flax.struct.dataclass
+class Drawn:
+  """A token of each text.
+
+  Attributes:
+    token_2: the unpatched text's, the patched text's.
+    log_p_22: the log-probability, at temperature 1, by the unpatched
+      transformer and by the patched one, of each.
+  """
+
+  token_2: jax.Array
+  log_p_22: jax.Array
+
+
+def begin(prompt_T: np.ndarray, context: int) -> Texts:
+  """Two texts that hold a prompt so far, of one token at least."""
+  last = prompt_T[-context:]
+  tokens_T = np.zeros(context, np.int32)
+  tokens_T[: last.size] = last
+  return Texts(
+    tokens_2T=np.stack([tokens_T, tokens_T]),
+    seen=np.int32(last.size),
+    length=np.int32(prompt_T.size),
+  )
+
+
+@jax.jit(static_argnames='patch')
+def extend(
+  model: Transformer,
+  texts: Texts,
+  key: jax.Array,
+  temperature: jax.Array,
+  top_k: jax.Array,
+  *,
+  patch: Patch,
+  patch_args: Any,
+) -> tuple[Texts, Drawn]:
+  """Both texts longer by a token. All but `patch` are arrays: one program.
+
+  Args:
+    model: the transformer.
+    texts: what is there.
+    key, temperature, top_k: see `choose`.
+    patch, patch_args: see `sample`.
+  """
+  T = texts.tokens_2T.shape[1]
+  plain_2V, patched_2V = (
+    _logits(model, texts.tokens_2T, texts.seen - 1, patched)
+    for patched in (None, functools.partial(patch, patch_args))
+  )
+  logits_2V = jnp.stack([plain_2V[0], patched_2V[1]])
+  token_2 = choose(logits_2V, key, texts.length, temperature, top_k, alike=True)
+  log_p_22V = jax.nn.log_softmax(jnp.stack([plain_2V, patched_2V]))
+  log_p_221 = jnp.take_along_axis(log_p_22V, token_2[None, :, None], axis=2)
+
+  # A full context loses its first token.
+  full = texts.seen == T
+  tokens_2T = jnp.where(
+    full, jnp.roll(texts.tokens_2T, -1, axis=1), texts.tokens_2T
+  )
+  seen = jnp.where(full, T, texts.seen + 1)
+  tokens_2T = tokens_2T.at[:, seen - 1].set(token_2)
+  return (
+    Texts(tokens_2T=tokens_2T, seen=seen, length=texts.length + 1),
+    Drawn(token_2=token_2, log_p_22=log_p_221[..., 0]),
+  )

@@ -6,7 +6,7 @@
   POST /TOKEN/api/probe      a text: what features do on each token
   POST /TOKEN/api/steer      a prompt: what follows, pinned and not; SSE
 
-What is asked is JSON, see `asked`; an error is `{"error": "one line"}`. All
+Requests are JSON, see `requests`; an error is `{"error": "one line"}`. All
 that computes runs in one thread, in the order it came; a stream gives way to
 others after each of its events.
 """
@@ -26,9 +26,9 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 
-from monosem_jax.site.server import asked
-from monosem_jax.site.server.asked import Refused
+from monosem_jax.site.server import requests
 from monosem_jax.site.server.guard import dump
+from monosem_jax.site.server.requests import Refused
 
 # Requests that wait for the one that is computed.
 WAITING = 8
@@ -41,10 +41,12 @@ class Engine(Protocol):
   def about(self) -> dict[str, Any]:
     """`version`, `runs` (`key`, `run`, `model`, `features`), `context`."""
 
-  def probe(self, wanted: asked.Probe) -> dict[str, Any]:
+  def probe(self, wanted: requests.Probe) -> dict[str, Any]:
     """The answer, as JSON."""
 
-  def steer(self, wanted: asked.Steer) -> Iterator[tuple[str, dict[str, Any]]]:
+  def steer(
+    self, wanted: requests.Steer
+  ) -> Iterator[tuple[str, dict[str, Any]]]:
     """The events, by name, one after another; refuses before the first."""
 
 
@@ -111,13 +113,13 @@ def application(site: pathlib.Path, engine: Engine, desk: Desk) -> Starlette:
   files = StaticFiles(directory=site, follow_symlink=False)
   about = engine.about()
   limits = {
-    'text_chars': asked.TEXT_CHARS,
-    'text_tokens': asked.TEXT_CONTEXTS * about['context'],
-    'pins': asked.PINS,
-    'pin_value': asked.PIN_VALUE,
-    'tokens': asked.TOKENS,
-    'temperature': asked.TEMPERATURE,
-    'seed': asked.SEED,
+    'text_chars': requests.TEXT_CHARS,
+    'text_tokens': requests.TEXT_CONTEXTS * about['context'],
+    'pins': requests.PINS,
+    'pin_value': requests.PIN_VALUE,
+    'tokens': requests.TOKENS,
+    'temperature': requests.TEMPERATURE,
+    'seed': requests.SEED,
   }
   script = b'monosem.live = %s;\n' % dump(about | {'limits': limits})
 
@@ -131,12 +133,12 @@ def application(site: pathlib.Path, engine: Engine, desk: Desk) -> Starlette:
     return _json({})
 
   async def probe(request: Request) -> Response:
-    wanted = asked.probe(await _body(request))
+    wanted = requests.probe(await _body(request))
     with desk.seat():
       return _json(await desk.work(engine.probe, wanted))
 
   async def steer(request: Request) -> Response:
-    wanted = asked.steer(await _body(request))
+    wanted = requests.steer(await _body(request))
     with contextlib.ExitStack() as stack:
       stack.enter_context(desk.seat())
       events = await desk.work(engine.steer, wanted)
@@ -184,17 +186,17 @@ async def _body(request: Request) -> bytes:
   if kind.strip().lower() != 'application/json':
     raise Refused(415, 'Content-Type: must be application/json.')
   too_large = Refused(
-    413, f'the body has more than {asked.BODY_BYTES:,} bytes.'
+    413, f'the body has more than {requests.BODY_BYTES:,} bytes.'
   )
   length = request.headers.get('content-length', '0')
   # A length of many digits is too large, too.
-  if len(length) > 9 or int(length) > asked.BODY_BYTES:
+  if len(length) > 9 or int(length) > requests.BODY_BYTES:
     raise too_large
   body = b''
   try:
     async for part in request.stream():
       body += part
-      if len(body) > asked.BODY_BYTES:
+      if len(body) > requests.BODY_BYTES:
         raise too_large
   except ClientDisconnect:
     raise Refused(400, 'the body broke off.') from None

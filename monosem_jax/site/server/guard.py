@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from monosem_jax.site.server.asked import Refused
+from monosem_jax.site.server.requests import Refused
 
 # Requests that compute, a second, and how many may come at once.
 RATE, BURST = 20, 40

@@ -1,10 +1,10 @@
 """Stage `analysis`: the paper's claims about features, beside their controls.
 
-Each module here is an analysis, `make(bench, out)`: it writes tables (.npz) and
-pictures into the folder `out` and returns the numbers. Those under `runs`, by
-run (`A/1`, `A/neurons`), become columns of the report's table. They are made in
-the order below, each complete or not at all. Of many processes all compute, and
-the first one's files are kept.
+Each module here is an analysis, `make(inputs, out)`: it writes tables (.npz)
+and pictures into the folder `out` and returns the numbers. Those under `runs`,
+by run (`A/1`, `A/neurons`), become columns of the report's table. They are made
+in the order below, each complete or not at all. With several processes all
+compute, and the first one's files are kept.
 """
 
 import contextlib
@@ -22,7 +22,11 @@ from monosem_jax.run.stamp import Stamp
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import optional_dependencies, report
 from monosem_jax.stages.analysis import controls, summary
-from monosem_jax.stages.analysis.bench import Bench, Unavailable, json_of
+from monosem_jax.stages.analysis.inputs import (
+  AnalysisInputs,
+  Unavailable,
+  json_of,
+)
 from monosem_jax.text.store import TokenStore
 
 ANALYSES = (
@@ -56,19 +60,19 @@ def run(w: Workdir, only: str = '') -> None:
     meshes.require_share(
       mesh, d.features, f'dictionaries.{name}.features', meshes.AXES[1:]
     )
-  bench = Bench(w, store, mesh)
-  controls.make(bench)
+  inputs = AnalysisInputs(w, store, mesh)
+  controls.make(inputs)
   needed = {other for name in wanted for other in NEEDS.get(name, ())}
-  inputs = w.analysis_inputs()
+  made_from = w.analysis_inputs()
   stamps = {
-    name: w.analysis_stamp((name, *NEEDS.get(name, ())), inputs)
+    name: w.analysis_stamp((name, *NEEDS.get(name, ())), made_from)
     for name in ANALYSES
   }
   for name in ANALYSES:
     if name in needed.union(wanted):
-      _make(bench, name, stamps[name])
+      _make(inputs, name, stamps[name])
       # So that it says how far we are.
-      hosts.on_first_process(lambda: _summarise(bench, stamps))
+      hosts.on_first_process(lambda: _summarise(inputs, stamps))
 
 
 def left_out() -> str:
@@ -81,22 +85,22 @@ def _complete(w: Workdir, name: str, stamp: Stamp) -> bool:
   return stamp.matches(out) and (out / 'numbers.json').exists()
 
 
-def _summarise(bench: Bench, stamps: dict[str, Stamp]) -> None:
-  w = bench.w
-  summary.write(bench, [n for n in ANALYSES if _complete(w, n, stamps[n])])
+def _summarise(inputs: AnalysisInputs, stamps: dict[str, Stamp]) -> None:
+  w = inputs.w
+  summary.write(inputs, [n for n in ANALYSES if _complete(w, n, stamps[n])])
   report.write(w)
 
 
-def _make(bench: Bench, name: str, stamp: Stamp) -> None:
-  w = bench.w
+def _make(inputs: AnalysisInputs, name: str, stamp: Stamp) -> None:
+  w = inputs.w
   if hosts.on_first_process(lambda: _complete(w, name, stamp)):
     w.log(f'analysis/{name}: complete')
     return
   module = importlib.import_module(f'monosem_jax.stages.analysis.{name}')
   with _folder(w.analysis(name), stamp) as out:
     try:
-      with jax.set_mesh(bench.mesh):
-        numbers = module.make(bench, out)
+      with jax.set_mesh(inputs.mesh):
+        numbers = module.make(inputs, out)
     except Unavailable as e:
       numbers = {'not_here': str(e)}
       w.log(f'analysis/{name}: not made: {e}')

@@ -10,22 +10,21 @@ import pathlib
 import numpy as np
 
 from monosem_jax.analysis import ablation, figures, intervals, residual
-from monosem_jax.run.files import write_arrays
-from monosem_jax.stages.analysis.bench import Bench, Subject, Unavailable
+from monosem_jax.analysis.results import AblationEffects, Residuals
+from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.stages.analysis.inputs import AnalysisInputs, Unavailable
 from monosem_jax.transformer.model import next_token_loss
 
 
-def make(bench: Bench, out: pathlib.Path) -> dict:
+def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
   runs, centres = {}, {}
   # The neurons are the control that the paper compares features with; of other
   # controls there is nothing to be read token by token.
   chosen = [
-    s
-    for s in bench.subjects()
-    if not s.is_control or s.name.endswith('_neurons')
+    s for s in inputs.feature_sets() if not s.is_control or s.is_neurons
   ]
   for s in chosen:
-    lm = bench.lm(s.model)
+    lm = inputs.lm(s.model)
     if not lm.site_is_last:
       raise Unavailable(
         'layers follow the site of the transformer: a removal there is not one '
@@ -34,18 +33,18 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
     found = ablation.ablate(
       lm,
       s.sae,
-      bench.dot,
+      inputs.dot,
       s.table,
-      bench.fetch,
-      bench.config.batch_size,
-      bench.progress(f'ablation/{s.name}'),
+      inputs.fetch,
+      inputs.config.batch_size,
+      inputs.progress(f'ablation/{s.key}'),
     )
-    write_arrays(out / f'{s.name}.npz', found)
+    found.save(out / f'{s.key}.npz')
     runs[s.run], centres[s.run] = _summary(s, found)
     if not s.is_control:
-      rest = _residual(bench, s)
-      write_arrays(out / f'{s.name}_residual.npz', rest)
-      rest_CT = rest['residual_CT'][:, 1:].astype(np.float64)
+      rest = _residual(inputs, s)
+      rest.save(out / f'{s.key}_residual.npz')
+      rest_CT = rest.residual_CT[:, 1:].astype(np.float64)
       runs[s.run]['residual_loss'] = rest_CT.mean() if rest_CT.size else None
   figures.histogram(
     out / 'top_examples.png',
@@ -60,17 +59,17 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
   return {'runs': runs}
 
 
-def _residual(bench: Bench, s: Subject) -> dict[str, np.ndarray]:
+def _residual(inputs: AnalysisInputs, s: FeatureSet) -> Residuals:
   """Losses of all contexts that hold an example."""
   return residual.residual(
     _losses,
-    bench.lm(s.model),
+    inputs.lm(s.model),
     s.sae,
-    bench.dot,
+    inputs.dot,
     s.table.example_context_FE[s.table.example_stop_FE > 0],
-    bench.fetch,
-    bench.config.batch_size,
-    bench.progress(f'residual/{s.name}'),
+    inputs.fetch,
+    inputs.config.batch_size,
+    inputs.progress(f'residual/{s.key}'),
   )
 
 
@@ -82,18 +81,18 @@ def _losses(lm, tokens_BT, patch):
 _UPPER = 6
 
 
-def _summary(s: Subject, found: dict) -> tuple[dict, np.ndarray]:
+def _summary(s: FeatureSet, found: AblationEffects) -> tuple[dict, np.ndarray]:
   """Effects on the tokens that follow strong firings of a feature."""
   F, E, W = s.table.example_tokens_FEW.shape
   groups = s.table.meta['groups'][: _UPPER + 1]
   upper = groups[-1]['start'] + groups[-1]['count']
-  feature_M, example_M, at_M = np.unravel_index(found['at_M'], (F, E, W))
+  feature_M, example_M, at_M = np.unravel_index(found.at_M, (F, E, W))
   # Window place `before` holds the example's token; its effect comes after it.
   own_M = at_M == s.table.meta['before'] + 1
   own_M &= (example_M < upper) & s.live_F[feature_M]
-  loss_M = found['loss_M'][own_M].astype(np.float64)
+  loss_M = found.loss_M[own_M].astype(np.float64)
   return {
-    'ablation_pairs': int(found['at_M'].size),
+    'ablation_pairs': int(found.at_M.size),
     'ablation_examples': int(loss_M.size),
     'ablation_loss': float(loss_M.mean()) if loss_M.size else None,
     'ablation_loss_interval': _over_features(feature_M[own_M], loss_M),

@@ -17,14 +17,14 @@ import numpy as np
 
 from monosem_jax.analysis import automata, roles, significance
 from monosem_jax.features import moments
-from monosem_jax.run.files import write_arrays, write_file
+from monosem_jax.run.files import write_file
 from monosem_jax.stages.analysis import (
   machine_pages,
   machine_runs,
   machine_tests,
   machine_text,
 )
-from monosem_jax.stages.analysis.bench import Bench, activations, part
+from monosem_jax.stages.analysis.inputs import AnalysisInputs, activations, part
 from monosem_jax.stages.analysis.labelled import Labelled
 from monosem_jax.stages.analysis.machine_effects import effects, walks
 from monosem_jax.stages.analysis.machine_tests import KINDS, Judged
@@ -32,54 +32,54 @@ from monosem_jax.stages.analysis.machine_text import Counted, Edge
 from monosem_jax.stages.analysis.words import described
 
 
-def make(bench: Bench, out: pathlib.Path) -> dict:
-  c, main = bench.config.automata, bench.main
-  role_RV = roles.of_tokens(bench.vocabulary)
+def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
+  c, main = inputs.config.automata, inputs.main
+  role_RV = roles.of_tokens(inputs.vocabulary)
   plays: list[np.ndarray] = []
 
   def counts():
-    for own, (tokens_V, fired_VX) in _counts(bench):
+    for own, (tokens_V, fired_VX) in _counts(inputs):
       plays.append(roles.players(role_RV, fired_VX, main.live_F[own]))
       yield tokens_V, fired_VX
 
   edges = automata.predict(
-    jax.jit(bench.lm(main.model).logit_weights),
+    jax.jit(inputs.lm(main.model).logit_weights),
     main.sae.W_dec_FA,
-    bench.dot,
+    inputs.dot,
     main.live_F,
     counts(),
     kept=c.edges,
     temperature=c.temperature,
   )
-  write_arrays(out / 'edges.npz', edges)
-  strong_M = edges['gain_M'] > c.threshold
-  pair_M2 = np.stack([edges['source_M'], edges['target_M']], 1)[strong_M]
+  edges.save(out / 'edges.npz')
+  strong_M = edges.gain_M > c.threshold
+  pair_M2 = np.stack([edges.source_M, edges.target_M], 1)[strong_M]
   above = list(map(tuple, pair_M2.tolist()))
-  labels = _labels(bench)
+  labels = _labels(inputs)
   judged, null, complete_above = machine_tests.judge(
-    bench, edges, set(above), labels
+    inputs, edges, set(above), labels
   )
   kept = [m for m in judged if m.q is not None and m.q <= c.q]
   played = machine_tests.players(np.concatenate(plays, 1))
-  named = machine_tests.named(played, _between(bench, played), judged, c)
+  named = machine_tests.named(played, _between(inputs, played), judged, c)
   systems = [found['machine'] for found in named if found['machine']]
-  permuted = machine_tests.permuted(bench, edges)
+  permuted = machine_tests.permuted(inputs, edges)
   counted = machine_text.count(
-    bench, {*above, *(edge for m in systems for edge in m.edges)}, permuted
+    inputs, {*above, *(edge for m in systems for edge in m.edges)}, permuted
   )
   ordered = _ordered(counted, list(dict.fromkeys([*kept, *systems])), c.q)
   # Those with an order first: the others may be sets of one kind of text.
   first = [m for m in kept if m in ordered]
   listed = _listed(list(dict.fromkeys([*first, *kept])), labels, c.machines)
   every = listed + systems
-  entries = _measured(bench, every, counted, ordered, labels)
+  entries = _measured(inputs, every, counted, ordered, labels)
   for n, entry in enumerate(entries[: len(listed)]):
     machine_pages.draw(out / f'{n:02d}_{entry["kind"]}.png', entry)
   machine_pages.draw_null(out / 'null.png', null, c.permutations)
   rest = iter(entries[len(listed) :])
   tally = lambda own: {kind: sum(m.kind == kind for m in own) for kind in KINDS}
   numbers = {
-    'edges': int(edges['gain_M'].size),
+    'edges': int(edges.gain_M.size),
     'edges_above_threshold': len(above),
     'threshold': c.threshold,
     'complete_above': complete_above,
@@ -99,42 +99,42 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
       found | {'machine': next(rest) if found['machine'] else None}
       for found in named
     ],
-    'tokens': bench.tokens,
+    'tokens': inputs.tokens,
     'held_out_tokens': int(counted.pairs_G.sum()),
     'held_out_groups': int((counted.pairs_G > 0).sum()),
   }
-  write_file(out / 'machines.md', machine_pages.page(bench, numbers).encode())
+  write_file(out / 'machines.md', machine_pages.page(inputs, numbers).encode())
   return numbers
 
 
 def _counts(
-  bench: Bench, features: np.ndarray | None = None
+  inputs: AnalysisInputs, features: np.ndarray | None = None
 ) -> Iterator[tuple[np.ndarray | slice, tuple[np.ndarray, np.ndarray]]]:
   """On which tokens features fire, all or some, by blocks: a pass for each."""
-  main, of = bench.main, activations(bench.dot)
-  V = bench.store.tokenizer.vocab_size
+  main, of = inputs.main, activations(inputs.dot)
+  V = inputs.store.tokenizer.vocab_size
   step = automata.make_counts(
     lambda args, batch: (of(args, batch), batch[0].reshape(-1)), V
   )
   F = main.live_F.size if features is None else features.size
-  for own in moments.blocks(F, V, 1, bench.config.block_bytes):
+  for own in moments.blocks(F, V, 1, inputs.config.block_bytes):
     columns = own if features is None else features[own]
     yield (
       columns,
       moments.collect(
         step,
-        (bench.lm(main.model), part(main.sae, columns)),
-        bench.batches(f'automata/{main.name}'),
+        (inputs.lm(main.model), part(main.sae, columns)),
+        inputs.batches(f'automata/{main.key}'),
       ),
     )
 
 
-def _labels(bench: Bench) -> list[str]:
+def _labels(inputs: AnalysisInputs) -> list[str]:
   """What each feature of the main dictionary is most about: '' for nothing."""
-  bench.numbers('proxies')
-  labelled = Labelled(bench, bench.config.split)
+  inputs.numbers('proxies')
+  labelled = Labelled(inputs, inputs.config.split)
   names = [*labelled.proxy_names, *labelled.subset_names]
-  path = bench.w.analysis('proxies') / f'{bench.main.name}.npz'
+  path = inputs.w.analysis('proxies') / f'{inputs.main.key}.npz'
   r_XY = np.load(path, allow_pickle=False)['r_XY']
   return [
     names[y] if r > 0.05 else ''
@@ -179,33 +179,33 @@ def _ordered(
 
 
 def _measured(
-  bench: Bench,
+  inputs: AnalysisInputs,
   every: Sequence[Judged],
   counted: Counted,
   ordered: set[Judged],
   labels: list[str],
 ) -> list[dict[str, Any]]:
   """Machines with all that is known of them."""
-  c, main = bench.config.automata, bench.main
+  c, main = inputs.config.automata, inputs.main
   texts, places = machine_runs.runs(
-    bench, [(m.nodes, m.closes) for m in every], c.contexts
+    inputs, [(m.nodes, m.closes) for m in every], c.contexts
   )
   edges = [edge for m in every for edge in m.edges]
   own = np.unique([j for _, j in edges]).astype(np.int64)
-  share_VX, gain_SX = _gains(bench, np.flatnonzero(main.live_F), own)
+  share_VX, gain_SX = _gains(inputs, np.flatnonzero(main.live_F), own)
   shares = dict(zip(own.tolist(), share_VX.T, strict=True))
   ranked = np.flatnonzero(main.live_F), own
   rank = {
     edge: float(_rank(gain_SX, *map(np.searchsorted, ranked, edge)))
     for edge in edges
   }
-  changed = effects(bench, edges, shares, places)
+  changed = effects(inputs, edges, shares, places)
   return [
     {
       'kind': m.kind,
       'about': _about(m, labels),
       'nodes': [
-        {'feature': f'{main.run}/{i}', **described(bench, main, i)}
+        {'feature': f'{main.run}/{i}', **described(inputs, main, i)}
         for i in m.nodes
       ],
       'predicted': m.weights,
@@ -229,7 +229,7 @@ def _measured(
       every,
       [[counted.numbers(e, m.is_pair) for e in m.edges] for m in every],
       texts,
-      walks(bench, [m.nodes for m in every]),
+      walks(inputs, [m.nodes for m in every]),
       strict=True,
     )
   ]
@@ -247,22 +247,22 @@ def _rank(gain_SX: np.ndarray, s: int, x: int) -> float:
 
 
 def _gains(
-  bench: Bench, sources: np.ndarray, targets: np.ndarray
+  inputs: AnalysisInputs, sources: np.ndarray, targets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
   """All edges between features: share_VX of the targets, and gain_SX."""
-  main, parts = bench.main, []
-  blocks = _counts(bench, targets) if targets.size else ()
-  shares = [np.zeros((bench.store.tokenizer.vocab_size, 0))]
+  main, parts = inputs.main, []
+  blocks = _counts(inputs, targets) if targets.size else ()
+  shares = [np.zeros((inputs.store.tokenizer.vocab_size, 0))]
   for _, found in blocks:
     share_VX, base_X = automata.shares(*found)
     parts.append(
       automata.gains(
-        bench.lm(main.model).logit_weights,
+        inputs.lm(main.model).logit_weights,
         main.rows_FA[sources],
         share_VX,
         base_X,
-        bench.dot,
-        bench.config.automata.temperature,
+        inputs.dot,
+        inputs.config.automata.temperature,
       )
     )
     shares.append(share_VX)
@@ -272,11 +272,11 @@ def _gains(
 
 
 def _between(
-  bench: Bench, plays: dict[str, list[np.ndarray]]
+  inputs: AnalysisInputs, plays: dict[str, list[np.ndarray]]
 ) -> dict[Edge, float]:
   """The edges between those that play the roles of systems, above 0."""
   own = np.unique(np.concatenate([x for xs in plays.values() for x in xs]))
-  _, gain_XX = _gains(bench, own, own)
+  _, gain_XX = _gains(inputs, own, own)
   return {
     (int(own[s]), int(own[x])): float(gain_XX[s, x])
     for s, x in zip(*np.nonzero(gain_XX > 0), strict=True)

@@ -1,8 +1,8 @@
-"""The best feature of a subject for each label, by four measures.
+"""The best feature of a set for each label, by four measures.
 
 For each measure it is found on one half of the documents, and what is told of
-it is of the other half, see `Bench.halves`; the threshold of F1 is found on the
-first half too.
+it is of the other half, see `AnalysisInputs.halves`; the threshold of F1 is
+found on the first half too.
 """
 
 import dataclasses
@@ -14,13 +14,13 @@ import numpy as np
 
 from monosem_jax.analysis import labels, ranks
 from monosem_jax.features import moments
-from monosem_jax.stages.analysis.bench import (
-  Bench,
-  Subject,
+from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.stages.analysis.documents import GROUPS
+from monosem_jax.stages.analysis.inputs import (
+  AnalysisInputs,
   activations,
   part,
 )
-from monosem_jax.stages.analysis.documents import GROUPS
 
 MEASURES = ('r', 'auc', 'average_precision', 'f1')
 # Intervals of activation, as the paper's pages have them; as many times finer
@@ -34,7 +34,7 @@ Labels = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-  """What the features of a subject are to L labels, on the first half.
+  """What the features of a set are to L labels, on the first half.
 
   Attributes:
     value_LF: by measure.
@@ -54,16 +54,16 @@ class Found:
 
 @dataclasses.dataclass(frozen=True)
 class Told:
-  """Pairs of a label and a feature of a subject, on the other half.
+  """Pairs of a label and a feature of a set, on the other half.
 
   Attributes:
-    subject: whose features they are.
+    own: the set they are of.
     pairs: (label, feature) -> its place K.
     overlap: sums over groups of documents: on_GKB, ...
     threshold_K: of F1, found on the first half: the number of the edge.
   """
 
-  subject: Subject
+  own: FeatureSet
   pairs: Mapping[tuple[int, int], int]
   overlap: labels.Overlap
   threshold_K: np.ndarray
@@ -88,17 +88,17 @@ class Told:
 
 
 def find(
-  bench: Bench, s: Subject, labels_of: Labels, r_FL: np.ndarray
+  inputs: AnalysisInputs, s: FeatureSet, labels_of: Labels, r_FL: np.ndarray
 ) -> Found:
-  """Looks at all features of a subject, by blocks of them.
+  """Looks at all features of a set, by blocks of them.
 
   Args:
-    bench: the run.
-    s: the subject.
+    inputs: the run.
+    s: the set.
     labels_of: of tokens.
     r_FL: Pearson's r on the first half.
   """
-  of = activations(bench.dot)
+  of = activations(inputs.dot)
 
   def ranked(args, batch):
     lm, sae, edges_FI = args
@@ -107,16 +107,16 @@ def find(
 
   F, L = r_FL.shape
   edges_FI = ranks.edges(s.table.max_F, INTERVALS * _SEARCHED)
-  step = ranks.make_ranks(ranked, bench.dot)
+  step = ranks.make_ranks(ranked, inputs.dot)
   value_LF = {k: np.full((L, F), np.nan) for k in MEASURES[1:]}
   threshold_LF = np.zeros((L, F), np.int32)
   for own in moments.blocks(
-    F, L + 1, edges_FI.shape[1] + 1, bench.config.block_bytes
+    F, L + 1, edges_FI.shape[1] + 1, inputs.config.block_bytes
   ):
     count_LFB = moments.collect(
       step,
-      (bench.lm(s.model), part(s.sae, own), jnp.asarray(edges_FI[own])),
-      bench.batches(f'ranks/{s.name}', lambda *x: (labels_of(*x),), half=0),
+      (inputs.lm(s.model), part(s.sae, own), jnp.asarray(edges_FI[own])),
+      inputs.batches(f'ranks/{s.key}', lambda *x: (labels_of(*x),), half=0),
     )
     on_LFB, off_LFB = ranks.parts(count_LFB)
     f1_LFI = ranks.f1(on_LFB, off_LFB)
@@ -130,8 +130,8 @@ def find(
 
 
 def tell(
-  bench: Bench,
-  s: Subject,
+  inputs: AnalysisInputs,
+  s: FeatureSet,
   labels_of: Labels,
   found: Found,
 ) -> Told | None:
@@ -148,7 +148,7 @@ def tell(
   if not pairs:
     return None
   which, features = (np.array(x) for x in zip(*pairs, strict=True))
-  of, split = activations(bench.dot), bench.config.split
+  of, split = activations(inputs.dot), inputs.config.split
 
   def pair(args, batch):
     f_NK = of(args, batch)
@@ -160,12 +160,12 @@ def tell(
       ranks.edges(s.table.max_F[features], INTERVALS * _TOLD),
       GROUPS,
     ),
-    (bench.lm(s.model), part(s.sae, features)),
-    bench.batches(
-      f'versus/{s.name}',
+    (inputs.lm(s.model), part(s.sae, features)),
+    inputs.batches(
+      f'versus/{s.key}',
       lambda tokens_BT, context_B: (
         labels_of(tokens_BT, context_B)[..., which],
-        bench.groups(split, context_B),
+        inputs.groups(split, context_B),
       ),
       half=1,
     ),

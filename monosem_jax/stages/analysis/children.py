@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from monosem_jax.analysis import intervals, splitting
+from monosem_jax.analysis.results import Splits
 from monosem_jax.features import moments
-from monosem_jax.stages.analysis.bench import (
-  Bench,
-  Subject,
+from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.stages.analysis.inputs import (
+  AnalysisInputs,
   activations,
   of_two,
   part,
@@ -29,7 +30,7 @@ LISTED = 12
 _MOST = 3
 _HELD_OUT = 'val'
 
-Levels = Mapping[tuple[str, str], splitting.Edges]
+Levels = Mapping[tuple[str, str], Splits]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,24 +71,24 @@ class Children:
   """The children of all live features of the smallest dictionary.
 
   Attributes:
-    bench: the run.
+    inputs: the run.
     growing: dictionaries, from small to large.
     levels: of each half of the documents, the edges.
     label: the name of a label.
   """
 
-  bench: Bench
-  growing: list[Subject]
+  inputs: AnalysisInputs
+  growing: list[FeatureSet]
   levels: tuple[Levels, Levels]
   label: str
 
   @property
-  def first(self) -> Subject:
+  def first(self) -> FeatureSet:
     return self.growing[0]
 
   @functools.cached_property
   def labelled(self) -> Labelled:
-    return Labelled(self.bench, self.bench.config.split)
+    return Labelled(self.inputs, self.inputs.config.split)
 
   @property
   def absent(self) -> str | None:
@@ -99,7 +100,7 @@ class Children:
     return self._half(0), self._half(1)
 
   def _half(self, half: int) -> Half:
-    order = [s.name for s in self.growing]
+    order = [s.key for s in self.growing]
     reached = {
       i: {
         name: np.array(found, np.int64)
@@ -116,9 +117,9 @@ class Children:
         shares = splitting.shares(sums)
         for i, found in reached.items():
           if own.start <= i < own.stop:
-            under[i][s.name] = shares.mass_MY[i - own.start, found[s.name]]
+            under[i][s.key] = shares.mass_MY[i - own.start, found[s.key]]
         if self.absent is None:
-          labels[s.name] = Label(
+          labels[s.key] = Label(
             moments.correlation(sums)[-2],
             *(x[-2] for x in dataclasses.astuple(shares)),
           )
@@ -127,69 +128,69 @@ class Children:
 
   @functools.cached_property
   def _step(self) -> Callable:
-    two, with_label = of_two(self.bench.dot), self.absent is None
+    two, with_label = of_two(self.inputs.dot), self.absent is None
 
     def pair(args, batch):
       x_NX, y_NY = two(args, batch)
       on_N1 = batch[1].reshape(-1, 1) if with_label else None
       return splitting.masks(x_NX, on_N1), y_NY
 
-    return moments.make_step(pair, self.bench.dot, masked=True)
+    return moments.make_step(pair, self.inputs.dot, masked=True)
 
-  def _sums(self, s: Subject, half: int) -> Iterator[tuple]:
+  def _sums(self, s: FeatureSet, half: int) -> Iterator[tuple]:
     """Moments of a dictionary's features with the first dictionary's firings.
 
     They come in blocks of the first dictionary's features; the label and all
     tokens follow.
     """
-    bench, first, labels = self.bench, self.first, None
+    inputs, first, labels = self.inputs, self.first, None
     if self.absent is None:
       k = self.labelled.proxy_names.index(self.label)
       labels = lambda tokens_BT, _: (self.labelled.on(tokens_BT)[..., k],)
     for own in moments.blocks(
-      first.live_F.size, s.live_F.size, 3, bench.config.block_bytes
+      first.live_F.size, s.live_F.size, 3, inputs.config.block_bytes
     ):
-      args = bench.lm(s.model), part(first.sae, own), s.sae
-      line = f'splitting/{s.name} half {half + 1}'
-      batches = bench.batches(line, labels, half=half)
+      args = inputs.lm(s.model), part(first.sae, own), s.sae
+      line = f'splitting/{s.key} half {half + 1}'
+      batches = inputs.batches(line, labels, half=half)
       yield own, moments.collect(self._step, args, batches)
 
   @functools.cached_property
   def held_out(self) -> tuple[int, dict[str, np.ndarray]]:
     """Held-out tokens, and on how many of them each feature fires."""
-    bench = _reading(self.bench, _HELD_OUT)
-    of = activations(bench.dot)
+    inputs = _reading(self.inputs, _HELD_OUT)
+    of = activations(inputs.dot)
     step = moments.adding(lambda *x: (of(*x) > 0).sum(0, dtype=np.int32))
-    return bench.tokens, {
-      s.name: moments.collect(
+    return inputs.tokens, {
+      s.key: moments.collect(
         step,
-        (bench.lm(s.model), s.sae),
-        bench.batches(f'splitting/{s.name} held out'),
+        (inputs.lm(s.model), s.sae),
+        inputs.batches(f'splitting/{s.key} held out'),
       )
       for s in self.growing
     }
 
   def left(self, half: int, start: int, label: bool) -> dict[str, dict]:
     """By dictionary and filter, which of those reached are left."""
-    c, h = self.bench.config.splitting, self.halves[half]
+    c, h = self.inputs.config.splitting, self.halves[half]
     found = {}
     for s in self.growing:
-      own = h.reached[start][s.name]
+      own = h.reached[start][s.key]
       passes = {
         'dense': s.table.density_F[own] >= c.floor,
-        'held_out': self.held_out[1][s.name][own] > 0,
-        'under_parent': h.under[start][s.name] >= c.purity,
+        'held_out': self.held_out[1][s.key][own] > 0,
+        'under_parent': h.under[start][s.key] >= c.purity,
       }
       if label:
-        passes['on_label'] = h.labels[s.name].mass_Y[own] >= c.purity
-      found[s.name] = splitting.sieve(passes)
+        passes['on_label'] = h.labels[s.key].mass_Y[own] >= c.purity
+      found[s.key] = splitting.sieve(passes)
     return found
 
   def counts(self, half: int, start: int, label: bool) -> dict[str, dict]:
     """By run and filter, how many are left."""
     left = self.left(half, start, label)
     return {
-      s.run: {name: int(k.sum()) for name, k in left[s.name].items()}
+      s.run: {name: int(k.sum()) for name, k in left[s.key].items()}
       for s in self.growing
     }
 
@@ -216,7 +217,7 @@ class Children:
     ]
 
   def _numbers(self, start: int, label: bool) -> dict:
-    first, n = self.first, self.bench.config.splitting.nulls
+    first, n = self.first, self.inputs.config.splitting.nulls
     density_F = first.table.density_F
     counts = self.counts(1, start, label)
     nulls = splitting.matched(density_F, first.live_F, start, n)
@@ -252,18 +253,18 @@ class Children:
     """Those reached, children first, and then by how often they fire."""
     h, left, found = self.halves[1], self.left(1, start, label), {}
     for s in self.growing:
-      own = h.reached[start][s.name]
-      child = _last(left[s.name])
+      own = h.reached[start][s.key]
+      child = _last(left[s.key])
       order = np.lexsort((-s.table.fired_F[own], ~child))[:LISTED]
       found[s.run] = [
         {
           'feature': f'{s.run}/{i}',
           'child': bool(child[k]),
           'density': float(s.table.density_F[i]),
-          'held_out_firings': int(self.held_out[1][s.name][i]),
-          'under_parent': float(h.under[start][s.name][k]),
-          **(_to_label(h.labels[s.name], i) if label else {}),
-          **described(self.bench, s, i),
+          'held_out_firings': int(self.held_out[1][s.key][i]),
+          'under_parent': float(h.under[start][s.key][k]),
+          **(_to_label(h.labels[s.key], i) if label else {}),
+          **described(self.inputs, s, i),
         }
         for k in order
         for i in [int(own[k])]
@@ -284,10 +285,10 @@ def _last(by_filter: Mapping):
   return list(by_filter.values())[-1]
 
 
-def _reading(bench: Bench, split: str) -> Bench:
+def _reading(inputs: AnalysisInputs, split: str) -> AnalysisInputs:
   """The same, whose batches are of another split."""
-  analysis = dataclasses.replace(bench.config, split=split)
-  config = dataclasses.replace(bench.w.config, analysis=analysis)
+  analysis = dataclasses.replace(inputs.config, split=split)
+  config = dataclasses.replace(inputs.w.config, analysis=analysis)
   return dataclasses.replace(
-    bench, w=dataclasses.replace(bench.w, config=config)
+    inputs, w=dataclasses.replace(inputs.w, config=config)
   )

@@ -12,22 +12,23 @@ import numpy as np
 from monosem_jax.analysis import figures, intervals
 from monosem_jax.device import mesh as meshes
 from monosem_jax.device.precision import Dot
-from monosem_jax.dictionary.sae import encode
+from monosem_jax.dictionary.sae import encode, rows_of
 from monosem_jax.features import census
+from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.features.moments import adding, collect
 from monosem_jax.interop import saelens
 from monosem_jax.run.files import read_json, write_arrays
 from monosem_jax.stages import programs
-from monosem_jax.stages.analysis.bench import Bench, Subject
+from monosem_jax.stages.analysis.inputs import AnalysisInputs
 
 # At most so many contexts are used for the densities of snapshots.
 _HISTORY_CONTEXTS = 512
 
 
-def make(bench: Bench, out: pathlib.Path) -> dict:
-  step = adding(functools.partial(_fired, bench.dot))
+def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
+  step = adding(functools.partial(_fired, inputs.dot))
   runs, log_density = {}, {}
-  for s in bench.subjects():
+  for s in inputs.feature_sets():
     fired_F, tokens = s.table.fired_F, s.table.meta['tokens']
     live = s.table.density_F[s.live_F]
     runs[s.run] = s.table.meta['census'] | {
@@ -36,7 +37,7 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
     log_density[s.run] = census.log_density(fired_F, tokens)
     if not s.is_control:
       _three_ways(s, log_density[s.run], out)
-  tokens = bench.main.table.meta['tokens']
+  tokens = inputs.main.table.meta['tokens']
   figures.histogram(
     out / 'densities.png',
     log_density,
@@ -46,14 +47,14 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
     bins=census.EDGES[census.EDGES >= -7],
   )
   history = {
-    s.run: _history(bench, step, s, out)
-    for s in bench.subjects()
+    s.run: _history(inputs, step, s, out)
+    for s in inputs.feature_sets()
     if not s.is_control
   }
   return {'runs': runs, 'history': history}
 
 
-def _three_ways(s: Subject, log_F: np.ndarray, out: pathlib.Path) -> None:
+def _three_ways(s: FeatureSet, log_F: np.ndarray, out: pathlib.Path) -> None:
   """What tells modes apart, as the paper draws it, and the classes we tell."""
   columns = {
     'log_density_F': np.asarray(log_F, np.float32),
@@ -62,7 +63,7 @@ def _three_ways(s: Subject, log_F: np.ndarray, out: pathlib.Path) -> None:
     'class_F': s.table.class_F,
   }
   fired_F = s.table.fired_F
-  write_arrays(out / f'{s.name}.npz', columns | {'fired_F': fired_F})
+  write_arrays(out / f'{s.key}.npz', columns | {'fired_F': fired_F})
   parts = {
     name.replace('_', ' '): (s.table.class_F == k) & (fired_F > 0)
     for k, name in enumerate(census.CLASSES)
@@ -72,7 +73,7 @@ def _three_ways(s: Subject, log_F: np.ndarray, out: pathlib.Path) -> None:
     ('cosine_F', 'cosine of encoder column and decoder row'),
   ):
     figures.scatter(
-      out / f'{s.name}_{y.removesuffix("_F")}.png',
+      out / f'{s.key}_{y.removesuffix("_F")}.png',
       {k: (log_F[x], columns[y][x]) for k, x in parts.items() if x.any()},
       f'{s.run}: features that fired on {s.table.meta["tokens"]:,} tokens, by '
       'class; in brackets how many.',
@@ -85,15 +86,15 @@ def _fired(dot: Dot, args, batch):
   """On how many tokens each feature of several dictionaries fires."""
   lm, saes = args
   acts_BTA = programs.forward(lm, batch[0])
-  x_NA = acts_BTA.reshape(-1, acts_BTA.shape[-1])
+  x_NA = rows_of(acts_BTA)
   return [(encode(sae, x_NA, dot) > 0).sum(0) for sae in saes]
 
 
 def _history(
-  bench: Bench, step: Callable, s: Subject, out: pathlib.Path
+  inputs: AnalysisInputs, step: Callable, s: FeatureSet, out: pathlib.Path
 ) -> list[dict]:
   """The census of each snapshot, all measured on the same tokens."""
-  folders = sorted((bench.w.dictionary(s.name) / 'snapshots').glob('step_*'))
+  folders = sorted((inputs.w.dictionary(s.key) / 'snapshots').glob('step_*'))
   snapshots = {
     read_json(folder / saelens.CONFIG)['metadata']['step']: saelens.load(folder)
     for folder in folders
@@ -101,28 +102,28 @@ def _history(
   if not snapshots:
     return []
 
-  saes = [meshes.place(bench.mesh, sae) for sae in snapshots.values()]
-  batches = max(_HISTORY_CONTEXTS // bench.batch_size, 1)
-  contexts = min(bench.contexts, batches * bench.batch_size)
-  tokens = contexts * bench.store.context
+  saes = [meshes.place(inputs.mesh, sae) for sae in snapshots.values()]
+  batches = max(_HISTORY_CONTEXTS // inputs.batch_size, 1)
+  contexts = min(inputs.contexts, batches * inputs.batch_size)
+  tokens = contexts * inputs.store.context
   found = collect(
     step,
-    (bench.lm(s.model), saes),
-    bench.batches(f'density/{s.name}', contexts=contexts),
+    (inputs.lm(s.model), saes),
+    inputs.batches(f'density/{s.key}', contexts=contexts),
   )
   log_density = {
     f'step {step:,}': census.log_density(np.asarray(fired_F), tokens)
     for step, fired_F in zip(snapshots, found, strict=True)
   }
   figures.histogram(
-    out / f'{s.name}_over_training.png',
+    out / f'{s.key}_over_training.png',
     log_density,
     f'{s.run} at steps of its training: density of features that fired on '
     f'{tokens:,} tokens; in brackets how many.',
     'log10 of the share of tokens a feature fires on',
     bins=census.EDGES[census.EDGES >= -7],
   )
-  c, numbers = bench.w.config.features, []
+  c, numbers = inputs.w.config.features, []
   for (step, sae), fired in zip(snapshots.items(), found, strict=True):
     fired_F = np.asarray(fired)
     cosine_F = census.cosine(sae.W_enc_AF, sae.W_dec_FA)

@@ -12,11 +12,11 @@ import numpy as np
 
 from monosem_jax.analysis import figures, labels, ranks
 from monosem_jax.features import moments
+from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.run.files import write_file
 from monosem_jax.stages.analysis import bests, pages, versus
-from monosem_jax.stages.analysis.bench import (
-  Bench,
-  Subject,
+from monosem_jax.stages.analysis.inputs import (
+  AnalysisInputs,
   Unavailable,
   activations,
   part,
@@ -34,7 +34,7 @@ _TOLD: Mapping[str, Callable[[labels.Overlap], np.ndarray]] = {
 
 
 def make(
-  bench: Bench,
+  inputs: AnalysisInputs,
   labelled: Labelled,
   best: dict[str, list[labels.Best | None]],
   r_XY: Sequence[np.ndarray],
@@ -44,22 +44,22 @@ def make(
   """The feature of each proxy, as a page with its pictures, and the neuron.
 
   Args:
-    bench, labelled: the run and its labels.
-    best: by subject, of each label.
+    inputs, labelled: the run and its labels.
+    best: of each label, by the set's key.
     r_XY: of the main dictionary's features and the labels, on both halves.
     sides: see `versus.of_label`.
     out: where pages are written.
   """
-  main, names = bench.main, labelled.proxy_names
-  chosen = {k: best[main.name][k] for k in range(len(names))}
+  main, names = inputs.main, labelled.proxy_names
+  chosen = {k: best[main.key][k] for k in range(len(names))}
   chosen = {k: b.index for k, b in chosen.items() if b is not None}
-  twins = _twins(bench, chosen)
+  twins = _twins(inputs, chosen)
   found = {}
   for k, i in chosen.items():
-    name, b = names[k], best[main.name][k]
+    name, b = names[k], best[main.key][k]
     overlaps = {}
     for s, _, told in sides:
-      own = best[s.name][k]
+      own = best[s.key][k]
       if own is not None:
         overlaps[s.run] = _overlap(told, k, own.index)
     neuron = None
@@ -74,17 +74,17 @@ def make(
       'base_rate': overlaps[main.run]['base_rate'],
       'density': float(main.table.density_F[i]),
       'max': float(main.table.max_F[i]),
-      **described(bench, main, i),
+      **described(inputs, main, i),
       **_predicted(labelled, k, main, i),
       'coefficients': _coefficients(main, i),
       'twin': twins.get(k),
-      'companions': _companions(bench, [r[:, k] for r in r_XY], i),
+      'companions': _companions(inputs, [r[:, k] for r in r_XY], i),
       'overlap': overlaps,
     }
     for run, overlap in overlaps.items():
       stem = name if run == main.run else f'{name}_neuron'
       _draw(name, overlap, out / stem)
-    write_file(out / f'{name}.md', pages.dive(name, numbers, bench).encode())
+    write_file(out / f'{name}.md', pages.dive(name, numbers, inputs).encode())
     found[name] = numbers
   return found
 
@@ -92,7 +92,7 @@ def make(
 def _overlap(told: bests.Told, k: int, i: int) -> dict:
   """Where a proxy and a feature are both on, by interval of activation."""
   one = told.of([(k, i)])
-  whole, s = one.whole(), told.subject
+  whole, s = one.whole(), told.own
   rough = whole.replace(
     on_KB=_rough(whole.on_KB),
     off_KB=_rough(whole.off_KB),
@@ -150,28 +150,28 @@ def _draw(name: str, o: dict, stem: pathlib.Path) -> None:
     )
 
 
-def _twins(bench: Bench, at: dict[int, int]) -> dict[int, dict]:
+def _twins(inputs: AnalysisInputs, at: dict[int, int]) -> dict[int, dict]:
   """The features of the match that correlate most with some of the main."""
   try:
-    match = bench.match
+    match = inputs.match
   except Unavailable:
     return {}
   if not at:
     return {}
-  of, main = activations(bench.dot), bench.main
+  of, main = activations(inputs.dot), inputs.main
 
   def pair(args, batch):
     x, y = args
     return of(x, batch), of(y, batch)
 
   sides = (
-    (bench.lm(main.model), part(main.sae, np.array(list(at.values())))),
-    (bench.lm(match.model), match.sae),
+    (inputs.lm(main.model), part(main.sae, np.array(list(at.values())))),
+    (inputs.lm(match.model), match.sae),
   )
-  step = moments.make_step(pair, bench.dot)
+  step = moments.make_step(pair, inputs.dot)
   found_KF, told_KF = (
     moments.correlation(
-      moments.collect(step, sides, bench.batches('dives/twins', half=half))
+      moments.collect(step, sides, inputs.batches('dives/twins', half=half))
     )
     for half in (0, 1)
   )
@@ -182,15 +182,17 @@ def _twins(bench: Bench, at: dict[int, int]) -> dict[int, dict]:
   }
 
 
-def _companions(bench: Bench, r_F: Sequence[np.ndarray], i: int) -> list[dict]:
+def _companions(
+  inputs: AnalysisInputs, r_F: Sequence[np.ndarray], i: int
+) -> list[dict]:
   """Other live features of the main dictionary that go with the proxy.
 
   Args:
-    bench: the run.
+    inputs: the run.
     r_F: with the proxy, on the half where they are looked for and the other.
     i: the feature of the proxy.
   """
-  main = bench.main
+  main = inputs.main
   found_F, told_F = r_F
   found_F = np.where(main.live_F, found_F, -1)
   found_F[i] = -1
@@ -198,19 +200,19 @@ def _companions(bench: Bench, r_F: Sequence[np.ndarray], i: int) -> list[dict]:
     {
       'feature': f'{main.run}/{j}',
       'r': float(told_F[j]),
-      **described(bench, main, int(j)),
+      **described(inputs, main, int(j)),
     }
     for j in np.argsort(-found_F)[:4]
   ]
 
 
-def _coefficients(s: Subject, i: int) -> dict[str, float]:
+def _coefficients(s: FeatureSet, i: int) -> dict[str, float]:
   """The largest entries of a decoder row: neurons and how much of each."""
   row_A = s.rows_FA[i]
   return {str(a): float(row_A[a]) for a in np.argsort(-np.abs(row_A))[:5]}
 
 
-def _predicted(labelled: Labelled, k: int, s: Subject, i: int) -> dict:
+def _predicted(labelled: Labelled, k: int, s: FeatureSet, i: int) -> dict:
   """How many of the tokens it predicts most are on alone, by the proxy."""
   ids = s.table.logit_top_ids_FL[i].astype(np.int32)
   on = labelled.on(ids[:, None])[:, 0, k]

@@ -1,15 +1,16 @@
 """How decoder rows lie to one another; `analysis.geometry` and `agreement`."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
 
 from monosem_jax.analysis import agreement, figures, geometry, intervals
+from monosem_jax.analysis.results import Layout
 from monosem_jax.features import moments
-from monosem_jax.run.files import write_arrays
-from monosem_jax.stages.analysis.bench import (
-  Bench,
-  Subject,
+from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.stages.analysis.inputs import (
+  AnalysisInputs,
   Unavailable,
   activations,
   part,
@@ -26,14 +27,14 @@ _DRAWS = 5
 _FEWEST = geometry.CLUSTER_DIMENSIONS + 2
 
 
-def make(bench: Bench, out: pathlib.Path) -> dict:
-  growing, seed = bench.growing(), bench.config.seed
-  live = int(bench.main.live_F.sum())
+def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
+  growing, seed = inputs.growing(), inputs.config.seed
+  live = int(inputs.main.live_F.sum())
   if live < _FEWEST:
     raise Unavailable(
-      f'{bench.main.run} has {live} features to be laid out; {_FEWEST} can be'
+      f'{inputs.main.run} has {live} features to be laid out; {_FEWEST} can be'
     )
-  upto = growing.index(bench.main) + 1
+  upto = growing.index(inputs.main) + 1
   # The paper's two layouts: up to the main dictionary, and the next larger.
   numbers: dict = {'layouts': {}, 'trustworthiness': {}}
   for name, own in (('small', growing[:upto]), ('large', growing[: upto + 1])):
@@ -43,17 +44,15 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
     position_F2 = geometry.layout(
       rows_FA, min_dist=geometry.MIN_DIST[name], seed=seed
     )
-    columns = {
-      'position_F2': position_F2,
-      'dictionary_F': runs_F,
-      'feature_F': at_F,
-    }
+    placed = Layout(position_F2, runs_F, at_F)
     if name == 'small':
       clusters = geometry.clusters(rows_FA, seed)
-      columns |= {'cluster_F': clusters.cluster_F, 'order_F': clusters.order_F}
-      numbers['clusters'] = _clusters(bench, own, runs_F, at_F, clusters)
+      placed = dataclasses.replace(
+        placed, cluster_F=clusters.cluster_F, order_F=clusters.order_F
+      )
+      numbers['clusters'] = _clusters(inputs, own, runs_F, at_F, clusters)
       numbers['unclustered'] = int((clusters.cluster_F < 0).sum())
-    write_arrays(out / f'{name}.npz', columns)
+    placed.save(out / f'{name}.npz')
     numbers['layouts'][name] = [s.run for s in own]
     numbers['trustworthiness'][name] = _trust(rows_FA, position_F2, seed)
     figures.scatter(
@@ -65,7 +64,7 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
       'second dimension (no unit)',
     )
   runs = {}
-  for s in bench.subjects():
+  for s in inputs.feature_sets():
     if s.live_F.sum() > 2:
       near_F, random_F = geometry.clumping(s.rows_FA[s.live_F], seed)
       runs[s.run] = {
@@ -75,8 +74,8 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
         'clumping_features': near_F.size,
       }
   numbers |= {'runs': runs, 'interval_unit': 'features'}
-  numbers['agreement'] = _agreements(bench)
-  _bars(bench.main.run, numbers, out / 'agreement.png')
+  numbers['agreement'] = _agreements(inputs)
+  _bars(inputs.main.run, numbers, out / 'agreement.png')
   return numbers
 
 
@@ -100,7 +99,9 @@ def _trust(rows_FA: np.ndarray, position_F2: np.ndarray, seed: int) -> dict:
   }
 
 
-def _together(own: list[Subject]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _together(
+  own: list[FeatureSet],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """The live features of several dictionaries: rows, whose, which."""
   at = [np.flatnonzero(s.live_F) for s in own]
   return (
@@ -110,7 +111,9 @@ def _together(own: list[Subject]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   )
 
 
-def _clusters(bench: Bench, own, runs_F, at_F, clusters) -> list[dict]:
+def _clusters(
+  inputs: AnalysisInputs, own, runs_F, at_F, clusters
+) -> list[dict]:
   """The largest clusters, by what their medoids are about."""
   size_C = np.bincount(clusters.cluster_F[clusters.cluster_F >= 0], minlength=0)
   found = []
@@ -121,43 +124,42 @@ def _clusters(bench: Bench, own, runs_F, at_F, clusters) -> list[dict]:
       {
         'features': int(size_C[c]),
         'medoid': f'{s.run}/{i}',
-        **described(bench, s, i),
+        **described(inputs, s, i),
       }
     )
   return found
 
 
-def _agreements(bench: Bench) -> dict:
+def _agreements(inputs: AnalysisInputs) -> dict:
   """Whether rows that are near fire alike: of the main dictionary, of random
   rows in place of its own, and of a random dictionary.
 
   The first control says what chance gives. The features of the second fire by
   the very rows that are compared: what agrees there was not learned.
   """
-  s, seed = bench.main, bench.config.seed
+  s, seed = inputs.main, inputs.config.seed
   chosen = _chosen(s, _CORRELATED, seed)
-  r_FF = _correlations(bench, s, chosen)
+  r_FF = _correlations(inputs, s, chosen)
   found = _agreement(s.rows_FA[chosen], r_FF, seed)
   n, k = chosen.size, found['neighbours']
   draws = [
     _agreement(geometry.random_rows(n, s.rows_FA.shape[1], seed + d), r_FF, d)
     for d in range(1, _DRAWS + 1)
   ]
-  control = f'{s.model}_random'
-  names = [other.name for other in bench.subjects()]
   random: dict = {'reason': 'random is not among analysis.controls'}
-  if control in names:
-    other = bench.subject(control)
+  for other in inputs.feature_sets(s.model):
+    if other.name.kind != 'random':
+      continue
     others = _chosen(other, n, seed)
     random = {'reason': f'{other.run} has {others.size} live features'}
     if others.size >= _FEWEST:
-      own_FF = _correlations(bench, other, others)
+      own_FF = _correlations(inputs, other, others)
       random = {'of': other.run, 'features': int(others.size)}
       random |= _agreement(other.rows_FA[others], own_FF, seed)
   return {
     'of': s.run,
     'features': int(n),
-    'tokens': bench.tokens,
+    'tokens': inputs.tokens,
     **found,
     'random_rows': {
       'spearman': _spread([x['spearman'] for x in draws]),
@@ -168,14 +170,16 @@ def _agreements(bench: Bench) -> dict:
   }
 
 
-def _chosen(s: Subject, most: int, seed: int) -> np.ndarray:
+def _chosen(s: FeatureSet, most: int, seed: int) -> np.ndarray:
   live = np.random.default_rng(seed).permutation(np.flatnonzero(s.live_F))
   return np.sort(live[:most])
 
 
-def _correlations(bench: Bench, s: Subject, chosen: np.ndarray) -> np.ndarray:
+def _correlations(
+  inputs: AnalysisInputs, s: FeatureSet, chosen: np.ndarray
+) -> np.ndarray:
   """The correlations r_FF of some features' activations over all tokens."""
-  of = activations(bench.dot)
+  of = activations(inputs.dot)
 
   def both(args, batch):
     f_NF = of(args, batch)
@@ -183,9 +187,9 @@ def _correlations(bench: Bench, s: Subject, chosen: np.ndarray) -> np.ndarray:
 
   return moments.correlation(
     moments.collect(
-      moments.make_step(both, bench.dot),
-      (bench.lm(s.model), part(s.sae, chosen)),
-      bench.batches(f'geometry/{s.name}'),
+      moments.make_step(both, inputs.dot),
+      (inputs.lm(s.model), part(s.sae, chosen)),
+      inputs.batches(f'geometry/{s.key}'),
     )
   )
 

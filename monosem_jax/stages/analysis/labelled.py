@@ -6,7 +6,7 @@ import functools
 import numpy as np
 
 from monosem_jax.analysis import proxies
-from monosem_jax.stages.analysis.bench import Bench
+from monosem_jax.stages.analysis.inputs import AnalysisInputs
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -14,20 +14,20 @@ class Labelled:
   """The labels of a run's tokens.
 
   Attributes:
-    bench: the run.
+    inputs: the run.
     split: of the contexts.
   """
 
-  bench: Bench
+  inputs: AnalysisInputs
   split: str
 
   @property
   def subset_names(self) -> list[str]:
-    return self.bench.store.subset_names
+    return self.inputs.store.subset_names
 
   def subset(self, tokens_BT: np.ndarray, context_B: np.ndarray) -> np.ndarray:
     """The number of the subset of each token, subset_BT, int32."""
-    store = self.bench.store
+    store = self.inputs.store
     index_B1 = store.stream_index(self.split, np.asarray(context_B))[:, None]
     document_BT = store.document_of(
       self.split, index_B1, np.arange(tokens_BT.shape[1])
@@ -37,8 +37,8 @@ class Labelled:
   @functools.cached_property
   def proxies(self) -> proxies.Proxies:
     """Estimated on as many contexts as the settings say."""
-    bench, c = self.bench, self.bench.config.proxies
-    store = bench.store
+    inputs, c = self.inputs, self.inputs.config.proxies
+    store = inputs.store
     V = store.tokenizer.vocab_size
     contexts = min(c.contexts, store.n_contexts(self.split))
     sample = store.tokens(self.split, np.arange(contexts))

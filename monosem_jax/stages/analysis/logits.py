@@ -13,25 +13,25 @@ from monosem_jax.analysis import directions, figures
 from monosem_jax.device import mesh as meshes
 from monosem_jax.features.moments import collect
 from monosem_jax.run.files import write_arrays
-from monosem_jax.stages.analysis.bench import Bench, median
+from monosem_jax.stages.analysis.inputs import AnalysisInputs, median
 
 # Pairs of a feature and a token that are ablated of each batch.
 _PAIRS = 64
 
 
-def make(bench: Bench, out: pathlib.Path) -> dict:
-  V = bench.store.tokenizer.vocab_size
+def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
+  V = inputs.store.tokenizer.vocab_size
   known_V = np.zeros(V, bool)
-  for (tokens_BT,) in bench.batches('logits/vocabulary'):
+  for (tokens_BT,) in inputs.batches('logits/vocabulary'):
     known_V[meshes.fetch(tokens_BT)] = True
-  check = directions.make_check(bench.dot, _PAIRS)
-  key = jax.random.key(bench.config.seed)
+  check = directions.make_check(inputs.dot, _PAIRS)
+  key = jax.random.key(inputs.config.seed)
   runs, tables = {}, {}
-  for s in bench.subjects():
-    lm = bench.lm(s.model)
+  for s in inputs.feature_sets():
+    lm = inputs.lm(s.model)
     columns = directions.shape(lm, s.sae.W_dec_FA, known_V)
     tables[s.run] = columns | {'live_F': s.live_F}
-    write_arrays(out / f'{s.name}.npz', tables[s.run])
+    write_arrays(out / f'{s.key}.npz', tables[s.run])
     runs[s.run] = {
       f'median_logit_{k}': median(columns[f'{k}_F'][s.live_F])
       for k in ('skew', 'kurtosis')
@@ -40,7 +40,7 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
       batches = (
         (tokens_BT, jax.random.fold_in(key, i))
         for i, (tokens_BT,) in enumerate(
-          bench.batches(f'logits/{s.name}', contexts=bench.contexts // 4)
+          inputs.batches(f'logits/{s.key}', contexts=inputs.contexts // 4)
         )
       )
       args = lm, s.sae, directions.rows(lm, s.sae)

@@ -9,12 +9,13 @@ import numpy as np
 
 from monosem_jax.analysis import transitions
 from monosem_jax.device import mesh as meshes
-from monosem_jax.stages.analysis.bench import Bench
+from monosem_jax.stages.analysis.inputs import AnalysisInputs
 from monosem_jax.stages.analysis.machine_text import SPLIT, Edge
+from monosem_jax.transformer.sample import choose
 
 
 def effects(
-  bench: Bench,
+  inputs: AnalysisInputs,
   edges: Sequence[Edge],
   shares: Mapping[int, np.ndarray],
   places: Mapping[int, tuple[np.ndarray, np.ndarray]],
@@ -22,7 +23,7 @@ def effects(
   """By how much likelier each target fires when its source is pinned.
 
   Args:
-    bench: the run.
+    inputs: the run.
     edges: of the main dictionary's features.
     shares: P(fires | token) of each target, share_V.
     places: held-out contexts in which each source fires, and where: there it is
@@ -32,8 +33,8 @@ def effects(
     Of each edge `pinned` and `ablated`, probabilities, `pinned_se` and
     `ablated_se` over contexts, and `contexts`, how many each.
   """
-  c, main, store = bench.config.automata, bench.main, bench.store
-  lm, rng = bench.lm(main.model), np.random.default_rng(bench.config.seed)
+  c, main, store = inputs.config.automata, inputs.main, inputs.store
+  lm, rng = inputs.lm(main.model), np.random.default_rng(inputs.config.seed)
   targets: dict[int, list[int]] = {}
   for i, j in sorted(set(edges)):
     targets.setdefault(i, []).append(j)
@@ -41,7 +42,7 @@ def effects(
   there = min(c.contexts, store.n_contexts(SPLIT))
   any_C, T = np.arange(there), store.context
   at_C = rng.integers(1, T, there)
-  told = bench.progress(f'automata/{main.name}/effects')
+  told = inputs.progress(f'automata/{main.key}/effects')
   found = {}
   for n, (i, own) in enumerate(targets.items()):
     padded = (own + own[:1] * widest)[:widest]
@@ -58,7 +59,7 @@ def effects(
         transitions.effect(
           lm,
           main.sae,
-          bench.dot,
+          inputs.dot,
           jnp.asarray(tokens_CT),
           jnp.asarray(at_C, jnp.int32),
           jnp.asarray(i, jnp.int32),
@@ -81,7 +82,9 @@ def effects(
   return found
 
 
-def walks(bench: Bench, machines: Sequence[tuple[int, ...]]) -> list[dict]:
+def walks(
+  inputs: AnalysisInputs, machines: Sequence[tuple[int, ...]]
+) -> list[dict]:
   """Texts of each machine, sampled while its features are pinned in turn.
 
   Beside them stand texts of the same prompts and draws, without pins: how much
@@ -89,7 +92,7 @@ def walks(bench: Bench, machines: Sequence[tuple[int, ...]]) -> list[dict]:
   """
   if not machines:
     return []
-  c, main, store = bench.config.automata, bench.main, bench.store
+  c, main, store = inputs.config.automata, inputs.main, inputs.store
   longest = max(map(len, machines))
   nodes_Bn = np.full((len(machines), longest), -1, np.int32)
   for b, nodes in enumerate(machines):
@@ -106,13 +109,14 @@ def walks(bench: Bench, machines: Sequence[tuple[int, ...]]) -> list[dict]:
   (tokens_BT, node_BL), (_, free_BL) = (
     meshes.fetch(
       transitions.walk(
-        bench.lm(main.model),
+        inputs.lm(main.model),
         main.sae,
-        bench.dot,
+        inputs.dot,
+        choose,
         jnp.asarray(nodes_Bn),
         jnp.asarray(value_Bn, jnp.float32),
         jnp.asarray(prompt_BT),
-        jax.random.key(bench.config.seed),
+        jax.random.key(inputs.config.seed),
         min(c.walk, store.context - 2),
         pinned=pinned,
       )
@@ -134,7 +138,7 @@ def walks(bench: Bench, machines: Sequence[tuple[int, ...]]) -> list[dict]:
     found.append(
       {
         'text': store.tokenizer.decode(row_T.tolist()),
-        'tokens': [bench.vocabulary[i] for i in row_T],
+        'tokens': [inputs.vocabulary[i] for i in row_T],
         'nodes': [0, *node_BL[b].tolist()],
         'on_machine': on,
         'on_machine_se': on_se,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from monosem_jax.analysis import figures
-from monosem_jax.stages.analysis.bench import Bench
+from monosem_jax.stages.analysis.inputs import AnalysisInputs
 from monosem_jax.stages.analysis.pages import code, tokens
 
 
@@ -68,18 +68,18 @@ def draw_null(
   )
 
 
-def page(bench: Bench, numbers: dict[str, Any]) -> str:
-  c = bench.config.automata
+def page(inputs: AnalysisInputs, numbers: dict[str, Any]) -> str:
+  c = inputs.config.automata
   told = numbers['transitions']
   lines = [
-    f'# Automata of {bench.main.run}',
+    f'# Automata of {inputs.main.run}',
     '',
-    f'Edges above {c.threshold:g}, from {bench.tokens:,} tokens. Predicted: by '
-    'how much likelier the next feature fires than it does anyway, from logit '
-    'weights. Observed: how often it fires next where the one before does, in '
-    f'{numbers["held_out_tokens"]:,} pairs of held-out tokens, with a 95% '
-    f'interval over {numbers["held_out_groups"]} groups of documents; beside '
-    'it how often it fires anyway, how often the edge is walked '
+    f'Edges above {c.threshold:g}, from {inputs.tokens:,} tokens. Predicted: '
+    'by how much likelier the next feature fires than it does anyway, from '
+    'logit weights. Observed: how often it fires next where the one before '
+    f'does, in {numbers["held_out_tokens"]:,} pairs of held-out tokens, with a '
+    f'95% interval over {numbers["held_out_groups"]} groups of documents; '
+    'beside it how often it fires anyway, how often the edge is walked '
     'in reverse and how often the one before stays. '
     f'Pinned to {c.strength:g} maxima, and ablated where it fires: '
     'by how much likelier the next one fires, plus or minus a standard error '

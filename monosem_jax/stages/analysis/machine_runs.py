@@ -8,7 +8,7 @@ import numpy as np
 
 from monosem_jax.analysis import following
 from monosem_jax.device import mesh as meshes
-from monosem_jax.stages.analysis.bench import Bench, activations, part
+from monosem_jax.stages.analysis.inputs import AnalysisInputs, activations, part
 from monosem_jax.stages.analysis.machine_text import SPLIT, batches
 
 # Tokens of an excerpt, at most; tokens shown before and after the run.
@@ -26,12 +26,14 @@ class _Run:
 
 
 def runs(
-  bench: Bench, machines: Sequence[tuple[tuple[int, ...], bool]], most: int
+  inputs: AnalysisInputs,
+  machines: Sequence[tuple[tuple[int, ...], bool]],
+  most: int,
 ) -> tuple[list[dict | None], dict[int, tuple[np.ndarray, np.ndarray]]]:
   """Where machines run through held-out text, and where their features fire.
 
   Args:
-    bench: the run.
+    inputs: the run.
     machines: the nodes of each, and whether the first follows on the last.
     most: contexts of each feature that are kept.
 
@@ -39,19 +41,19 @@ def runs(
     Of each machine the longest run, None of fewer than two tokens; and of each
     feature contexts in which it fires, with a random position of each.
   """
-  main, rng = bench.main, np.random.default_rng(bench.config.seed)
+  main, rng = inputs.main, np.random.default_rng(inputs.config.seed)
   own = np.unique([i for nodes, _ in machines for i in nodes]).astype(np.int64)
   if not own.size:
     return [], {}
-  args = bench.lm(main.model), part(main.sae, own)
-  of = activations(bench.dot)
+  args = inputs.lm(main.model), part(main.sae, own)
+  of = activations(inputs.dot)
   fires = jax.jit(lambda args, tokens_BT: of(args, (tokens_BT,)) > 0)
   best = [_Run() for _ in machines]
   places: dict[int, list[tuple[int, int]]] = {int(i): [] for i in own}
-  for tokens_BT, context_B in batches(bench, 'runs'):
-    fires_NX = meshes.fetch(fires(args, bench.put(tokens_BT)))
+  for tokens_BT, context_B in batches(inputs, 'runs'):
+    fires_NX = meshes.fetch(fires(args, inputs.put(tokens_BT)))
     # A run ends with its document.
-    open_BT1 = (tokens_BT != bench.store.tokenizer.separator)[..., None]
+    open_BT1 = (tokens_BT != inputs.store.tokenizer.separator)[..., None]
     fires_BTX = fires_NX.reshape(*tokens_BT.shape, -1) & open_BT1
     for run, (nodes, closes) in zip(best, machines, strict=True):
       at_n = np.searchsorted(own, nodes)
@@ -70,17 +72,19 @@ def runs(
     for i, own_C in places.items()
   }
   told = [
-    _excerpt(bench, run, len(nodes), closes)
+    _excerpt(inputs, run, len(nodes), closes)
     for run, (nodes, closes) in zip(best, machines, strict=True)
   ]
   return told, found
 
 
-def _excerpt(bench: Bench, run: _Run, n: int, closes: bool) -> dict | None:
+def _excerpt(
+  inputs: AnalysisInputs, run: _Run, n: int, closes: bool
+) -> dict | None:
   """The end of a run, with what stands around it."""
   if run.context < 0:
     return None
-  store, context = bench.store, np.array([run.context])
+  store, context = inputs.store, np.array([run.context])
   [tokens_T] = store.tokens(SPLIT, context)
   shown = min(run.length, _LONGEST)
   first = run.position - shown + 1
@@ -95,6 +99,6 @@ def _excerpt(bench: Bench, run: _Run, n: int, closes: bool) -> dict | None:
     'whole': run.length >= n + closes,
     'subset': store.locate(SPLIT, index, run.position).subset,
     'text': store.tokenizer.decode(tokens_T[cut].tolist()),
-    'tokens': [bench.vocabulary[i] for i in tokens_T[cut]],
+    'tokens': [inputs.vocabulary[i] for i in tokens_T[cut]],
     'nodes': node_t.tolist(),
   }

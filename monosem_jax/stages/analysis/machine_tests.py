@@ -9,7 +9,7 @@ import numpy as np
 
 from monosem_jax.analysis import machines, roles, significance
 from monosem_jax.config import settings
-from monosem_jax.stages.analysis.bench import Bench
+from monosem_jax.stages.analysis.inputs import AnalysisInputs
 from monosem_jax.stages.analysis.machine_text import Edge
 
 # As they are listed. A clique is a cycle whose features all lead to each other.
@@ -51,7 +51,7 @@ class Judged:
 
 
 def judge(
-  bench: Bench,
+  inputs: AnalysisInputs,
   edges: dict[str, np.ndarray],
   above: set[Edge],
   labels: Sequence[str],
@@ -63,7 +63,7 @@ def judge(
   survive that may be such a set.
 
   Args:
-    bench: the run.
+    inputs: the run.
     edges: as `automata.predict` says.
     above: those above the threshold.
     labels: what each feature is most about; '' for nothing.
@@ -72,19 +72,19 @@ def judge(
     Machines, the strongest first; of each kind and size what was found, and
     how many permuted rows make; and the weight above which nothing was missed.
   """
-  c, live_F = bench.config.automata, bench.main.live_F
-  rng = np.random.default_rng(bench.config.seed)
+  c, live_F = inputs.config.automata, inputs.main.live_F
+  rng = np.random.default_rng(inputs.config.seed)
   graph = lambda source_M: machines.search(
-    source_M, edges['target_M'], edges['gain_M'], c.threshold
+    source_M, edges.target_M, edges.gain_M, c.threshold
   )
-  found, complete = graph(edges['source_M'])
+  found, complete = graph(edges.source_M)
   label_F = np.unique(np.asarray(labels), return_inverse=True)[1]
   nulls = {}
   for name, group_F in (('null', 0), ('within', label_F)):
     group_F = np.where(live_F, group_F, -1)
     nulls[name] = []
     for _ in range(c.permutations):
-      own, reached = graph(machines.shuffled(edges['source_M'], group_F, rng))
+      own, reached = graph(machines.shuffled(edges.source_M, group_F, rng))
       nulls[name].append(own)
       complete = max(complete, reached)
   told, table = {}, []
@@ -168,14 +168,16 @@ def _tuples(live: int, kind: str, n: int) -> float:
   return sum(significance.tuples(live, n, turns(n)) for n in sizes)
 
 
-def permuted(bench: Bench, edges: dict[str, np.ndarray]) -> list[Edge]:
+def permuted(
+  inputs: AnalysisInputs, edges: dict[str, np.ndarray]
+) -> list[Edge]:
   """Edges above the threshold of permuted rows: a control of what follows."""
-  c = bench.config.automata
-  rng = np.random.default_rng([bench.config.seed, 1])
-  group_F = np.where(bench.main.live_F, 0, -1)
-  source_M = machines.shuffled(edges['source_M'], group_F, rng)
-  own_M = edges['gain_M'] > c.threshold
-  pairs = zip(source_M[own_M], edges['target_M'][own_M], strict=True)
+  c = inputs.config.automata
+  rng = np.random.default_rng([inputs.config.seed, 1])
+  group_F = np.where(inputs.main.live_F, 0, -1)
+  source_M = machines.shuffled(edges.source_M, group_F, rng)
+  own_M = edges.gain_M > c.threshold
+  pairs = zip(source_M[own_M], edges.target_M[own_M], strict=True)
   return [(int(i), int(j)) for i, j in pairs]
 
 

@@ -12,8 +12,8 @@ from monosem_jax.analysis import following, intervals, significance
 from monosem_jax.features import moments
 from monosem_jax.run import metrics
 from monosem_jax.run.files import write_arrays
-from monosem_jax.stages.analysis.bench import Bench, activations, part
 from monosem_jax.stages.analysis.documents import GROUPS
+from monosem_jax.stages.analysis.inputs import AnalysisInputs, activations, part
 from monosem_jax.text import stream
 
 SPLIT = 'val'
@@ -22,15 +22,17 @@ _CHOSEN_ON, _TOLD_ON = slice(0, None, 2), slice(1, None, 2)
 Edge = tuple[int, int]
 
 
-def batches(bench: Bench, name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def batches(
+  inputs: AnalysisInputs, name: str
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
   """Held-out contexts: tokens_BT and context_B, whole batches."""
-  there = bench.store.n_contexts(SPLIT)
-  B = min(bench.config.batch_size, there)
-  limit = max(min(bench.config.automata.held_out, there) // B, 1)
+  there = inputs.store.n_contexts(SPLIT)
+  B = min(inputs.config.batch_size, there)
+  limit = max(min(inputs.config.automata.held_out, there) // B, 1)
   bar = metrics.progress(
     f'analysis/automata/{name}', total=limit * B, unit='ctx'
   )
-  opened = stream.batches(bench.store, SPLIT, B, seed=None, start=0, epochs=1)
+  opened = stream.batches(inputs.store, SPLIT, B, seed=None, start=0, epochs=1)
   try:
     for _, (tokens_BT, context_B, *_) in zip(
       range(limit), opened, strict=False
@@ -154,36 +156,38 @@ def other(edge: Edge, of_pair: bool) -> Edge:
   return (edge[0], edge[0]) if of_pair else edge[::-1]
 
 
-def count(bench: Bench, edges: set[Edge], others: Sequence[Edge]) -> Counted:
+def count(
+  inputs: AnalysisInputs, edges: set[Edge], others: Sequence[Edge]
+) -> Counted:
   """Counts edges, their reverses and what stays; of other edges, these alone.
 
   A pass over held-out text for each block of edges.
   """
-  main = bench.main
+  main = inputs.main
   every = {e for i, j in edges for e in ((i, j), (j, i), (i, i), (j, j))}
   at = {edge: m for m, edge in enumerate(sorted(every.union(others)))}
   pair_M2 = np.array(list(at), np.int64).reshape(-1, 2)
   # Three matrices of edges by tokens, one of them in float32.
-  tokens = bench.config.batch_size * bench.store.context
-  size = max(1, int(bench.config.block_bytes / (6 * tokens)))
+  tokens = inputs.config.batch_size * inputs.store.context
+  size = max(1, int(inputs.config.block_bytes / (6 * tokens)))
   parts = []
   for start in range(0, max(len(pair_M2), 1), size):
     own, index_m = np.unique(pair_M2[start : start + size], return_inverse=True)
     source_m, target_m = index_m.reshape(-1, 2).T.astype(np.int32)
     step = following.make_step(
-      activations(bench.dot),
-      bench.store.tokenizer.separator,
+      activations(inputs.dot),
+      inputs.store.tokenizer.separator,
       GROUPS,
       source_m,
       target_m,
-      bench.dot,
+      inputs.dot,
     )
     found = moments.collect(
       step,
-      (bench.lm(main.model), part(main.sae, own)),
+      (inputs.lm(main.model), part(main.sae, own)),
       (
-        (bench.put(tokens_BT), bench.put(bench.groups(SPLIT, context_B)))
-        for tokens_BT, context_B in batches(bench, 'followed')
+        (inputs.put(tokens_BT), inputs.put(inputs.groups(SPLIT, context_B)))
+        for tokens_BT, context_B in batches(inputs, 'followed')
       ),
     )
     parts.append(

@@ -9,37 +9,37 @@ import pathlib
 import numpy as np
 
 from monosem_jax.analysis import figures, geometry
+from monosem_jax.analysis.results import Nearest, Neighbours
 from monosem_jax.features import moments
-from monosem_jax.run.files import write_arrays
-from monosem_jax.stages.analysis.bench import Bench, Subject, median
+from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.stages.analysis.inputs import AnalysisInputs, median
 
 # Of each feature, in each dictionary.
 _NEAREST = 5
 
 
-def make(bench: Bench, out: pathlib.Path) -> dict:
+def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
   numbers, of_main = {}, {}
-  for x in bench.subjects():
+  for x in inputs.feature_sets():
     if x.is_control:
       continue
-    alike = [s for s in bench.subjects(x.model) if not s.is_control]
-    told, done = bench.progress(f'neighbours/{x.name}'), 0
+    alike = [s for s in inputs.feature_sets(x.model) if not s.is_control]
+    told, done = inputs.progress(f'neighbours/{x.key}'), 0
     total = sum(s.live_F.size for s in alike)
-    columns, numbers[x.run] = {}, {}
+    nearest, numbers[x.run] = {}, {}
     for y in alike:
-      index_Fk, cosine_Fk = _nearest(bench, x, y)
-      columns[f'{y.name}_index_Fk'] = index_Fk
-      columns[f'{y.name}_cosine_Fk'] = cosine_Fk
-      numbers[x.run][y.run] = median(cosine_Fk[:, 0])
-      if x is bench.main:
-        of_main[y.run] = cosine_Fk[:, 0]
+      nearest[y.key] = _nearest(inputs, x, y)
+      cosine_F = nearest[y.key].cosine_Fk[:, 0]
+      numbers[x.run][y.run] = median(cosine_F)
+      if x is inputs.main:
+        of_main[y.run] = cosine_F
       done += y.live_F.size
       told(done, total)
-    write_arrays(out / f'{x.name}.npz', columns)
+    Neighbours(nearest).save(out / f'{x.key}.npz')
   figures.histogram(
     out / 'nearest.png',
     of_main,
-    f'Of each feature of {bench.main.run} that fires the nearest other one of '
+    f'Of each feature of {inputs.main.run} that fires the nearest other one of '
     'a dictionary, by the cosine of decoder rows; in brackets how many.',
     'cosine with the nearest',
     bins=np.linspace(-0.1, 1, 56),
@@ -47,12 +47,11 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
   return {'nearest': _NEAREST, 'median': numbers}
 
 
-def _nearest(
-  bench: Bench, x: Subject, y: Subject
-) -> tuple[np.ndarray, np.ndarray]:
+def _nearest(inputs: AnalysisInputs, x: FeatureSet, y: FeatureSet) -> Nearest:
   X, Y = x.live_F.size, y.live_F.size
-  others = None if x is y else (y.rows_FA, y.table.fired_F > 0)
-  block = moments.blocks(X, Y, 1, bench.config.block_bytes)[0].stop
-  return geometry.nearest(
-    x.rows_FA, x.table.fired_F > 0, _NEAREST, others, block
+  others = None if x is y else (y.rows_FA, y.fires_F)
+  block = moments.blocks(X, Y, 1, inputs.config.block_bytes)[0].stop
+  index_Fk, cosine_Fk = geometry.nearest(
+    x.rows_FA, x.fires_F, _NEAREST, others, block
   )
+  return Nearest(index_Fk, cosine_Fk)

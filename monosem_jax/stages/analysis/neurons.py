@@ -7,10 +7,10 @@ import numpy as np
 
 from monosem_jax.analysis import figures, intervals, neurons
 from monosem_jax.features import moments
+from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.run.files import write_arrays
-from monosem_jax.stages.analysis.bench import (
-  Bench,
-  Subject,
+from monosem_jax.stages.analysis.inputs import (
+  AnalysisInputs,
   Unavailable,
   activations,
   median,
@@ -28,49 +28,49 @@ _NEURONS = 3
 _MATCHED = 0.5
 
 
-def make(bench: Bench, out: pathlib.Path) -> dict:
-  step = moments.make_step(of_two(bench.dot), bench.dot)
+def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
+  step = moments.make_step(of_two(inputs.dot), inputs.dot)
   tables, runs = {}, {}
-  for s, kurtosis_F, density_F in _kurtoses(bench):
+  for s, kurtosis_F, density_F in _kurtoses(inputs):
     columns = {
       'live_F': s.live_F,
       'kurtosis_F': kurtosis_F,
       'density_F': density_F,
       'single_token_F': neurons.single_token(s.table),
       'single_document_F': neurons.single_document(
-        s.table, _documents(bench, s)
+        s.table, _documents(inputs, s)
       ),
       'diversity_F': neurons.diversity(s.table),
       'coefficients_F': neurons.coefficients_of(s.rows_FA),
     }
-    with_neurons = _best_neurons(bench, step, s)
+    with_neurons = _best_neurons(inputs, step, s)
     if with_neurons is not None:
       columns |= with_neurons
     tables[s.run] = columns
-    write_arrays(out / f'{s.name}.npz', columns)
-  control = f'{bench.main.model}/random'
-  for s in bench.subjects():
+    write_arrays(out / f'{s.key}.npz', columns)
+  control = f'{inputs.main.model}/random'
+  for s in inputs.feature_sets():
     runs[s.run] = _numbers(tables[s.run]) | _against(
-      s, tables[s.run], control, tables, bench.main.model
+      s, tables[s.run], control, tables, inputs.main.model
     )
-  _pictures(bench, tables, out)
+  _pictures(inputs, tables, out)
   return {
     'runs': runs,
-    'tokens': bench.tokens,
+    'tokens': inputs.tokens,
     'unit': 'intervals of 95% over live features, n of them',
   }
 
 
 def _kurtoses(
-  bench: Bench,
-) -> Iterator[tuple[Subject, np.ndarray, np.ndarray]]:
+  inputs: AnalysisInputs,
+) -> Iterator[tuple[FeatureSet, np.ndarray, np.ndarray]]:
   """The kurtosis and density of every set of features, on the same tokens."""
-  powers = neurons.make_powers(activations(bench.dot))
-  for s in bench.subjects():
-    args = bench.lm(s.model), s.sae
+  powers = neurons.make_powers(activations(inputs.dot))
+  for s in inputs.feature_sets():
+    args = inputs.lm(s.model), s.sae
     yield (
       s,
-      *neurons.kurtosis(powers, args, bench.batches(f'kurtosis/{s.name}')),
+      *neurons.kurtosis(powers, args, inputs.batches(f'kurtosis/{s.key}')),
     )
 
 
@@ -91,7 +91,7 @@ def _numbers(columns: dict) -> dict:
 
 
 def _against(
-  s: Subject, columns: dict, control: str, tables: dict, model: str
+  s: FeatureSet, columns: dict, control: str, tables: dict, model: str
 ) -> dict:
   """The kurtosis beside that of random directions that fire as often.
 
@@ -138,48 +138,45 @@ def _against(
 
 
 def _best_neurons(
-  bench: Bench, step: Callable, s: Subject
+  inputs: AnalysisInputs, step: Callable, s: FeatureSet
 ) -> dict[str, np.ndarray] | None:
   """The neurons that correlate most with each feature, the first one apart.
 
   Found on one half of the documents, their correlations are of the other.
   """
   try:
-    own = bench.neurons(s.model)
+    own = inputs.neurons(s.model)
   except Unavailable:
     return None
-  if s.name == own.name:
+  if s.key == own.key:
     return None
   halves = [
     moments.collect(
       step,
-      (bench.lm(s.model), s.sae, own.sae),
-      bench.batches(f'neurons/{s.name}', half=half),
+      (inputs.lm(s.model), s.sae, own.sae),
+      inputs.batches(f'neurons/{s.key}', half=half),
     )
     for half in (0, 1)
   ]
   best = neurons.most_correlated(*halves, _NEURONS)
-  return {
-    'neuron_F': best['neuron_Fk'][:, 0],
-    'neuron_r_F': best['r_Fk'][:, 0],
-    'neuron_F3': best['neuron_Fk'],
-    'neuron_r_F3': best['r_Fk'],
-    'neuron_cosine_F3': best['cosine_Fk'],
+  return best.columns() | {
+    'neuron_F': best.neuron_F3[:, 0],
+    'neuron_r_F': best.neuron_r_F3[:, 0],
   }
 
 
-def _documents(bench: Bench, s: Subject) -> np.ndarray:
+def _documents(inputs: AnalysisInputs, s: FeatureSet) -> np.ndarray:
   """The document of each top example, document_FE."""
   top, split = s.table.meta['groups'][0]['count'], s.table.meta['split']
   context_FE = s.table.example_context_FE[:, :top]
   there_FE = s.table.example_stop_FE[:, :top] > 0
-  index_FE = bench.store.stream_index(split, np.where(there_FE, context_FE, 0))
-  return bench.store.document_of(
+  index_FE = inputs.store.stream_index(split, np.where(there_FE, context_FE, 0))
+  return inputs.store.document_of(
     split, index_FE, s.table.example_position_FE[:, :top]
   )
 
 
-def _pictures(bench: Bench, tables: dict, out: pathlib.Path) -> None:
+def _pictures(inputs: AnalysisInputs, tables: dict, out: pathlib.Path) -> None:
   named = {
     'kurtosis': (
       lambda x: np.log10(np.maximum(x, 1)),
@@ -206,7 +203,7 @@ def _pictures(bench: Bench, tables: dict, out: pathlib.Path) -> None:
         for run, columns in tables.items()
         if f'{key}_F' in columns
       },
-      f'Live features, {bench.tokens:,} tokens; in brackets how many.',
+      f'Live features, {inputs.tokens:,} tokens; in brackets how many.',
       label,
       bins=40,
     )

@@ -3,7 +3,7 @@
 import re
 
 from monosem_jax import paper
-from monosem_jax.stages.analysis.bench import Bench
+from monosem_jax.stages.analysis.inputs import AnalysisInputs
 
 
 def code(text: str) -> str:
@@ -19,11 +19,11 @@ def tokens(strings: list[str]) -> str:
   return ' '.join(map(code, strings)) or '-'
 
 
-def dive(name: str, n: dict, bench: Bench) -> str:
+def dive(name: str, n: dict, inputs: AnalysisInputs) -> str:
   """The page of a proxy's feature."""
   known = vars(paper.DEEP_DIVES[name]) if name in paper.DEEP_DIVES else {}
   twin = n['twin'] or {}
-  overlap = n['overlap'][bench.main.run]
+  overlap = n['overlap'][inputs.main.run]
   rows = [
     ('feature', n['feature'], known.get('feature')),
     ('correlation with the proxy', _num(n['r']), _num(known.get('r'))),
@@ -56,7 +56,7 @@ def dive(name: str, n: dict, bench: Bench) -> str:
     '',
     f'Fires on {tokens(n["fires_on"])}; predicts {tokens(n["predicts"])}.',
     '',
-    *_beside(overlap, n['overlap'].get(f'{bench.main.model}/neurons')),
+    *_beside(overlap, n['overlap'].get(f'{inputs.main.model}/neurons')),
     f'![tokens by activation]({name}_counts.png)',
     f'![share of the activation by activation]({name}_expected_value.png)',
     '',

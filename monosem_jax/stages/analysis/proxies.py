@@ -11,16 +11,16 @@ import numpy as np
 
 from monosem_jax.analysis import figures, labels
 from monosem_jax.features import moments
+from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.features.moments import Moments
 from monosem_jax.run.files import write_arrays
 from monosem_jax.stages.analysis import bests, dives, versus
-from monosem_jax.stages.analysis.bench import (
-  Bench,
-  Subject,
+from monosem_jax.stages.analysis.documents import GROUPS
+from monosem_jax.stages.analysis.inputs import (
+  AnalysisInputs,
   Unavailable,
   activations,
 )
-from monosem_jax.stages.analysis.documents import GROUPS
 from monosem_jax.stages.analysis.labelled import Labelled
 
 # Measures as pictures name them.
@@ -32,23 +32,23 @@ _MEASURES = {
 }
 
 
-def make(bench: Bench, out: pathlib.Path) -> dict:
-  labelled = Labelled(bench, bench.config.split)
+def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
+  labelled = Labelled(inputs, inputs.config.split)
   names = labelled.proxy_names, labelled.subset_names
-  compared, why = _compared(bench)
-  step = moments.make_step(_with_labels(bench), bench.dot)
+  compared, why = _compared(inputs)
+  step = moments.make_step(_with_labels(inputs), inputs.dot)
   runs, best, sides, r_XY, tokens = {}, {}, {}, {}, []
-  for s in bench.subjects():
-    halves = _halves(bench, step, labelled, s)
-    own = best[s.name] = labels.best(*halves)
-    r_XY[s.name] = [moments.correlation(m) for m in halves]
+  for s in inputs.feature_sets():
+    halves = _halves(inputs, step, labelled, s)
+    own = best[s.key] = labels.best(*halves)
+    r_XY[s.key] = [moments.correlation(m) for m in halves]
     tokens = [int(m.tokens) for m in halves]
-    columns = {'r_XY': r_XY[s.name][0]}
-    if s.name in compared:
-      found = bests.find(bench, s, labelled.every, r_XY[s.name][0])
-      sides[s.name] = s, found, bests.tell(bench, s, labelled.every, found)
+    columns = {'r_XY': r_XY[s.key][0]}
+    if s.key in compared:
+      found = bests.find(inputs, s, labelled.every, r_XY[s.key][0])
+      sides[s.key] = s, found, bests.tell(inputs, s, labelled.every, found)
       columns = {f'{k}_XY': x.T for k, x in found.value_LF.items()}
-    write_arrays(out / f'{s.name}.npz', columns)
+    write_arrays(out / f'{s.key}.npz', columns)
     of_proxies, of_subsets = own[: len(names[0])], own[len(names[0]) :]
     runs[s.run] = {
       'proxies': dict(zip(names[0], of_proxies, strict=True)),
@@ -62,36 +62,36 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
     }
     entries[kind] = {name: entry for name, (_, entry) in numbered.items()}
     wins[kind] = {'reason': why} if why else versus.wins(both, numbered)
-  pages = dives.make(bench, labelled, best, r_XY[bench.main.name], both, out)
-  _pictures(bench, runs, entries, out)
+  pages = dives.make(inputs, labelled, best, r_XY[inputs.main.key], both, out)
+  _pictures(inputs, runs, entries, out)
   return {
     'runs': runs,
     'dives': pages,
     'absent': dict(labelled.proxies.absent),
     'versus': entries,
     'wins': wins,
-    'tokens': bench.tokens,
+    'tokens': inputs.tokens,
     'half_tokens': tokens,
     'unit': (
       'found on one half of the documents and told of the other; intervals of '
       f'95% over {GROUPS} groups of its documents'
     ),
-    'overlook_space': bench.config.proxies.overlook_space,
+    'overlook_space': inputs.config.proxies.overlook_space,
   }
 
 
-def _compared(bench: Bench) -> tuple[list[str], str]:
+def _compared(inputs: AnalysisInputs) -> tuple[list[str], str]:
   """The main dictionary and its neurons; why not, where these are not here."""
-  main = bench.main
+  main = inputs.main
   try:
-    return [main.name, bench.neurons(main.model).name], ''
+    return [main.key, inputs.neurons(main.model).key], ''
   except Unavailable as e:
-    return [main.name], str(e)
+    return [main.key], str(e)
 
 
-def _with_labels(bench: Bench) -> Callable:
+def _with_labels(inputs: AnalysisInputs) -> Callable:
   """Activations, and the labels that come with the tokens."""
-  of = activations(bench.dot)
+  of = activations(inputs.dot)
 
   def pair(args, batch):
     f_NF = of(args, batch)
@@ -101,25 +101,25 @@ def _with_labels(bench: Bench) -> Callable:
 
 
 def _halves(
-  bench: Bench, step: Callable, labelled: Labelled, s: Subject
+  inputs: AnalysisInputs, step: Callable, labelled: Labelled, s: FeatureSet
 ) -> list[Moments]:
   """Moments of features and labels, on each half of the documents."""
   return [
     moments.collect(
       step,
-      (bench.lm(s.model), s.sae),
-      bench.batches(
-        f'proxies/{s.name}', lambda *x: (labelled.every(*x),), half=half
+      (inputs.lm(s.model), s.sae),
+      inputs.batches(
+        f'proxies/{s.key}', lambda *x: (labelled.every(*x),), half=half
       ),
     )
     for half in (0, 1)
   ]
 
 
-def _pictures(bench: Bench, runs: dict, versus_: dict, out) -> None:
-  of_main = [s.run for s in bench.subjects(bench.main.model)]
+def _pictures(inputs: AnalysisInputs, runs: dict, versus_: dict, out) -> None:
+  of_main = [s.run for s in inputs.feature_sets(inputs.main.model)]
   told = (
-    f'Found on one half of the documents of {bench.tokens:,} tokens, told of '
+    f'Found on one half of the documents of {inputs.tokens:,} tokens, told of '
     'the other half.'
   )
   names = list(versus_['proxies'])
@@ -147,8 +147,8 @@ def _pictures(bench: Bench, runs: dict, versus_: dict, out) -> None:
             )
             for of in ('feature', 'neuron')
           },
-          f'By {label}: the best {bench.main.run} feature and the best neuron. '
-          f'{told}',
+          f'By {label}: the best {inputs.main.run} feature and the best '
+          f'neuron. {told}',
           kind,
           label,
         )

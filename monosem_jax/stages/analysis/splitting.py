@@ -14,37 +14,37 @@ import jax
 import numpy as np
 
 from monosem_jax.analysis import figures, splitting
+from monosem_jax.analysis.results import Splits
 from monosem_jax.features import moments
-from monosem_jax.run.files import write_arrays
-from monosem_jax.stages.analysis.bench import (
-  Bench,
-  Subject,
+from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.stages.analysis.children import Children
+from monosem_jax.stages.analysis.inputs import (
+  AnalysisInputs,
   Unavailable,
   of_two,
   part,
 )
-from monosem_jax.stages.analysis.children import Children
 
 _LABEL = 'base64'
 
 
-def make(bench: Bench, out: pathlib.Path) -> dict:
-  growing, c = bench.growing(), bench.config.splitting
+def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
+  growing, c = inputs.growing(), inputs.config.splitting
   if len(growing) < 2:
     raise Unavailable(
-      f'no other size of {bench.main.run}: add a dictionary that differs from '
+      f'no other size of {inputs.main.run}: add a dictionary that differs from '
       'it in features alone'
     )
   halves: tuple[dict, dict] = {}, {}
   levels, steps = {}, []
   for x, y in itertools.pairwise(growing):
-    name = x.name, y.name
-    halves[0][name], halves[1][name], found, tokens = _edges(bench, x, y)
+    name = x.key, y.key
+    halves[0][name], halves[1][name], found, tokens = _edges(inputs, x, y)
     levels[name] = found
-    write_arrays(out / f'{x.name}_{y.name}.npz', dataclasses.asdict(found))
+    found.save(out / f'{x.key}_{y.key}.npz')
     counts = splitting.summary(found, x.live_F, y.live_F)
     steps.append({'from': x.run, 'to': y.run, **dataclasses.asdict(counts)})
-  live = {s.name: s.live_F for s in growing}
+  live = {s.key: s.live_F for s in growing}
   components = splitting.components(levels, live)
   sizes = np.array([len(nodes) for nodes in components])
   figures.histogram(
@@ -55,7 +55,7 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
     'log10 of the features of a component',
     'share of components',
   )
-  children = Children(bench, growing, halves, _LABEL)
+  children = Children(inputs, growing, halves, _LABEL)
   if children.absent is None:
     example = children.of_label()
     _draw(growing, halves[1], example, out / f'{_LABEL}.png')
@@ -80,25 +80,25 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
 
 
 def _edges(
-  bench: Bench, x: Subject, y: Subject
-) -> tuple[splitting.Edges, splitting.Edges, splitting.Edges, int]:
+  inputs: AnalysisInputs, x: FeatureSet, y: FeatureSet
+) -> tuple[Splits, Splits, Splits, int]:
   """The edges between two dictionaries, by blocks of the first: on each half of
   the documents, and on both, with the tokens of these.
 
   Passes over the tokens for each block: the similarities of two large
   dictionaries fit nowhere.
   """
-  step = moments.make_step(of_two(bench.dot), bench.dot, masked=True)
-  found: list[list[splitting.Edges]] = [[], [], []]
+  step = moments.make_step(of_two(inputs.dot), inputs.dot, masked=True)
+  found: list[list[Splits]] = [[], [], []]
   for own in moments.blocks(
     # Three matrices of each half.
-    *(x.live_F.size, y.live_F.size, 6, bench.config.block_bytes)
+    *(x.live_F.size, y.live_F.size, 6, inputs.config.block_bytes)
   ):
     halves = [
       moments.collect(
         step,
-        (bench.lm(x.model), part(x.sae, own), y.sae),
-        bench.batches(f'splitting/{x.name}-{y.name} half {h + 1}', half=h),
+        (inputs.lm(x.model), part(x.sae, own), y.sae),
+        inputs.batches(f'splitting/{x.key}-{y.key} half {h + 1}', half=h),
       )
       for h in (0, 1)
     ]
@@ -108,7 +108,7 @@ def _edges(
         moments.masked_cosine(sums),
         x.live_F[own],
         y.live_F,
-        bench.config.splitting.threshold,
+        inputs.config.splitting.threshold,
       )
       kept.append(
         dataclasses.replace(edges, source_M=edges.source_M + own.start)
@@ -116,9 +116,9 @@ def _edges(
   return *map(_joined, found), int(both.tokens)
 
 
-def _joined(parts: Sequence[splitting.Edges]) -> splitting.Edges:
-  columns = (f.name for f in dataclasses.fields(splitting.Edges))
-  return splitting.Edges(
+def _joined(parts: Sequence[Splits]) -> Splits:
+  columns = (f.name for f in dataclasses.fields(Splits))
+  return Splits(
     *(np.concatenate([getattr(e, name) for e in parts]) for name in columns)
   )
 
@@ -150,9 +150,9 @@ def _bars(
 
 def _draw(growing, levels, example, path) -> None:
   at, labels, edges = {}, {}, []
-  nodes = {s.name: example['features'][s.run] for s in growing}
+  nodes = {s.key: example['features'][s.run] for s in growing}
   for column, s in enumerate(growing):
-    own = nodes[s.name]
+    own = nodes[s.key]
     for row, node in enumerate(own):
       key = node['feature']
       at[key] = (
@@ -162,7 +162,7 @@ def _draw(growing, levels, example, path) -> None:
       mark = '' if node['child'] else ' (no child)'
       labels[key] = f'{key}{mark}\n' + ' '.join(map(repr, node['fires_on'][:4]))
   for x, y in itertools.pairwise(growing):
-    level = levels[x.name, y.name]
+    level = levels[x.key, y.key]
     for i, j, weight in zip(
       level.source_M, level.target_M, level.similarity_M, strict=True
     ):

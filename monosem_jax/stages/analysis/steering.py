@@ -19,11 +19,12 @@ from monosem_jax.analysis import (
   steering,
 )
 from monosem_jax.device import mesh as meshes
+from monosem_jax.dictionary.sae import rows_of
 from monosem_jax.features import moments
 from monosem_jax.run.files import write_file
 from monosem_jax.stages import programs
 from monosem_jax.stages.analysis import dose_pictures, doses
-from monosem_jax.stages.analysis.bench import Bench, Unavailable
+from monosem_jax.stages.analysis.inputs import AnalysisInputs, Unavailable
 from monosem_jax.stages.analysis.labelled import Labelled
 from monosem_jax.stages.analysis.pages import code
 from monosem_jax.transformer.sample import sample
@@ -50,52 +51,52 @@ _NOTES = {
 }
 
 
-def make(bench: Bench, out: pathlib.Path) -> dict:
-  c, main = bench.config.steering, bench.main
-  dives = bench.numbers('proxies')['dives']
+def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
+  c, main = inputs.config.steering, inputs.main
+  dives = inputs.numbers('proxies')['dives']
   if not dives:
     raise Unavailable('no proxy goes with a feature of ' + main.run)
   names = _steered(dives)[: c.features]
   controls = min(c.controls, int(main.live_F.sum()) - 1)
   if controls < 1:
     raise Unavailable(f'{main.run} has no live features to be controls')
-  labelled = Labelled(bench, bench.config.split)
+  labelled = Labelled(inputs, inputs.config.split)
   at = [labelled.proxy_names.index(name) for name in names]
 
   def labels(tokens_BT: np.ndarray) -> dict[str, np.ndarray]:
     on_BTK = labelled.on(tokens_BT)
     return {name: on_BTK[..., k] for name, k in zip(names, at, strict=True)}
 
-  tokenizer, lm = bench.store.tokenizer, bench.lm(main.model)
+  tokenizer, lm = inputs.store.tokenizer, inputs.lm(main.model)
   prompt_T = tokenizer.encode_batch([steering.PROMPT])[0].astype(np.int32)
   setting = doses.Setting(
     lm=lm,
     sae=main.sae,
     max_F=main.table.max_F,
     live_F=main.live_F,
-    tokens_CT=bench.store.tokens('val', np.arange(c.contexts)),
+    tokens_CT=inputs.store.tokens('val', np.arange(c.contexts)),
     prompt_T=prompt_T,
     multiple_M=c.doses,
     samples=c.samples,
     length=c.tokens,
     controls=controls,
     labels=labels,
-    seed=bench.config.seed,
+    seed=inputs.config.seed,
   )
-  difference_KA = _differences(bench, labelled, at)
+  difference_KA = _differences(inputs, labelled, at)
   unpinned = doses.unsteered(setting)
-  told = bench.progress(f'steering/{main.name}')
+  told = inputs.progress(f'steering/{main.key}')
   rows = {}
   for x, name in enumerate(names):
     i = _number(dives[name]['feature'])
-    baselines, why = _baselines(bench, dives[name], difference_KA[x])
+    baselines, why = _baselines(inputs, dives[name], difference_KA[x])
     found = doses.response(setting, doses.Feature(i, baselines))
-    rows[name] = row = _row(bench, i, found, unpinned, c.doses)
+    rows[name] = row = _row(inputs, i, found, unpinned, c.doses)
     row['neuron'], row['not_here'] = dives[name]['neuron'], why
     row['equal_kl'] = matching.equal_kl(c.doses, row, name)
     row['at_maximum'] = matching.at_dose(_DOSE, c.doses, row, name)
     dose_pictures.draw(name, row, out, c)
-    text = _transcript(bench, lm, prompt_T, name, i)
+    text = _transcript(inputs, lm, prompt_T, name, i)
     write_file(out / f'{name}.md', text.encode())
     told(x + 1, len(names))
   dose_pictures.draw_at_maximum(rows, out / 'at_maximum.png')
@@ -126,7 +127,7 @@ def _number(name: str) -> int:
 
 
 def _differences(
-  bench: Bench, labelled: Labelled, at: list[int]
+  inputs: AnalysisInputs, labelled: Labelled, at: list[int]
 ) -> list[np.ndarray | None]:
   """The difference of means for each proxy, from one half of the documents.
 
@@ -135,11 +136,11 @@ def _differences(
 
   def of(lm, batch) -> dict[str, jax.Array]:
     acts_BTA = programs.forward(lm, batch[0])
-    x_NA = acts_BTA.reshape(-1, acts_BTA.shape[-1]).astype(jnp.float32)
+    x_NA = rows_of(acts_BTA).astype(jnp.float32)
     on_NK = batch[1].reshape(len(x_NA), -1).astype(jnp.float32)
     total = jnp.asarray(len(x_NA), jnp.float32)
     return {
-      'on_KA': bench.dot('nk,na->ka', on_NK, x_NA),
+      'on_KA': inputs.dot('nk,na->ka', on_NK, x_NA),
       'on_K': on_NK.sum(0),
       'all_A': x_NA.sum(0),
       'all': total,
@@ -147,8 +148,8 @@ def _differences(
 
   sums = moments.collect(
     moments.adding(of),
-    bench.lm(bench.main.model),
-    bench.batches(
+    inputs.lm(inputs.main.model),
+    inputs.batches(
       'steering/means',
       lambda tokens_BT, _: (labelled.on(tokens_BT)[..., at],),
       half=0,
@@ -158,14 +159,14 @@ def _differences(
 
 
 def _baselines(
-  bench: Bench, dive: dict, difference_A: np.ndarray | None
+  inputs: AnalysisInputs, dive: dict, difference_A: np.ndarray | None
 ) -> tuple[dict[str, steering.Pins], dict[str, str]]:
   """The baselines of a proxy by name, and why one is not there."""
   found, why = {}, {}
   if dive['neuron'] is None:
     why['neuron'] = 'no neuron goes with the proxy, or there is no such control'
   else:
-    sae = bench.neurons(bench.main.model).sae
+    sae = inputs.neurons(inputs.main.model).sae
     at_K = np.array([_number(dive['neuron'])])
     found['neuron'] = meshes.fetch(doses.pins_of(sae, at_K, jnp.zeros(1)))
   if difference_A is None:
@@ -175,17 +176,19 @@ def _baselines(
   return found, why
 
 
-def _row(bench: Bench, i: int, found: dict, unpinned: dict, multiples) -> dict:
+def _row(
+  inputs: AnalysisInputs, i: int, found: dict, unpinned: dict, multiples
+) -> dict:
   """The numbers of a feature."""
   shares = {
     name: x | {'unpinned': unpinned['share'][name]}
     for name, x in found['share'].items()
   }
   return {
-    'feature': f'{bench.main.run}/{i}',
+    'feature': f'{inputs.main.run}/{i}',
     'doses': np.asarray(multiples),
     'controls': found['controls'],
-    'top_tokens': [bench.vocabulary[t] for t in found['top_ids_k']],
+    'top_tokens': [inputs.vocabulary[t] for t in found['top_ids_k']],
     'value': found['value'],
     'log_odds': found['log_odds'],
     'kl': found['kl'],
@@ -226,10 +229,10 @@ def _ahead(rows: dict[str, dict]) -> dict:
   return found
 
 
-def _transcript(bench: Bench, lm, prompt_T, name: str, i: int) -> str:
+def _transcript(inputs: AnalysisInputs, lm, prompt_T, name: str, i: int) -> str:
   """Texts with the feature pinned beside texts without, the same draws."""
-  main, c = bench.main, bench.config.steering
-  key = jax.random.key(bench.config.seed)
+  main, c = inputs.main, inputs.config.steering
+  key = jax.random.key(inputs.config.seed)
   largest = float(main.table.max_F[i])
   lines = [
     f'# {name}: {main.run}/{i}',
@@ -260,6 +263,6 @@ def _transcript(bench: Bench, lm, prompt_T, name: str, i: int) -> str:
     )
     lines += ['']
     for row in new_BT.tolist():
-      lines.append(f'- {code(bench.store.tokenizer.decode(row))}')
+      lines.append(f'- {code(inputs.store.tokenizer.decode(row))}')
     lines += ['']
   return '\n'.join(lines)

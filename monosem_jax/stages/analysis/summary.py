@@ -7,7 +7,7 @@ from typing import Any
 from monosem_jax.analysis import scorecard
 from monosem_jax.run.files import read_json, write_file, write_json
 from monosem_jax.stages.analysis import sections
-from monosem_jax.stages.analysis.bench import Bench
+from monosem_jax.stages.analysis.inputs import AnalysisInputs
 
 # The columns of a run's row: the analysis and the key of each, what it says and
 # how it is written.
@@ -34,23 +34,23 @@ COLUMNS = (
 )
 
 
-def write(bench: Bench, names: Sequence[str]) -> None:
+def write(inputs: AnalysisInputs, names: Sequence[str]) -> None:
   """Writes summary.json and summary.md from the numbers of those made."""
-  w = bench.w
+  w = inputs.w
   numbers = {
     name: read_json(w.analysis(name) / 'numbers.json') for name in names
   }
   dictionaries = w.config.dictionaries
   widest = max(dictionaries, key=lambda name: dictionaries[name].features)
-  main = bench.main
+  main = inputs.main
   rows = scorecard.rows(
     numbers,
     main.run,
     main.model,
-    (bench.subject(widest).run, dictionaries[widest].features),
+    (inputs.feature_set(widest).run, dictionaries[widest].features),
   )
-  scale = _scale(bench)
-  runs = _rows(bench, numbers)
+  scale = _scale(inputs)
+  runs = _rows(inputs, numbers)
   why = {n: x['not_here'] for n, x in numbers.items() if 'not_here' in x}
   out = w.analysis('summary')
   write_json(
@@ -86,26 +86,26 @@ def write(bench: Bench, names: Sequence[str]) -> None:
   write_file(out / 'summary.md', text.encode())
 
 
-def _scale(bench: Bench) -> dict[str, str]:
-  w, main = bench.w, bench.main
-  training = read_json(w.training(main.name))
+def _scale(inputs: AnalysisInputs) -> dict[str, str]:
+  w, main = inputs.w, inputs.main
+  training = read_json(w.training(main.key))
   model = read_json(w.model_result(main.model))
   return {
     'features': f'{main.table.meta["features"]:,}',
     'activations trained on': f'{training["activations_seen"]:,}',
     'tokens the transformer was trained on': f'{model["tokens"]:,}',
-    'vocabulary': f'{bench.store.tokenizer.vocab_size:,}',
+    'vocabulary': f'{inputs.store.tokenizer.vocab_size:,}',
     'tokens of densities': f'{main.table.meta["tokens"]:,}',
-    'tokens of correlations': f'{bench.tokens:,}',
+    'tokens of correlations': f'{inputs.tokens:,}',
     'live are features of': f'{w.config.features.least_firings:,} firings or '
     'more, not of a lower mode',
   }
 
 
-def _rows(bench: Bench, numbers: dict) -> dict[str, dict[str, Any]]:
+def _rows(inputs: AnalysisInputs, numbers: dict) -> dict[str, dict[str, Any]]:
   """Each run's values for the columns, and its proxies' correlations."""
   found = {}
-  for s in bench.subjects():
+  for s in inputs.feature_sets():
     own = {
       analysis: n.get('runs', {}).get(s.run, {})
       for analysis, n in numbers.items()

@@ -10,36 +10,33 @@ import jax
 import numpy as np
 
 from monosem_jax.analysis import figures, texts, universality
+from monosem_jax.analysis.results import ActiveFeatures, Texts
 from monosem_jax.device import mesh as meshes
-from monosem_jax.run.files import write_arrays
+from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.stages import programs
-from monosem_jax.stages.analysis.bench import Bench, Subject
+from monosem_jax.stages.analysis.inputs import AnalysisInputs
 from monosem_jax.transformer.model import Transformer, next_token_loss
 
 # Held-out text: none that a dictionary was trained on.
 _SPLIT = 'val'
 
 
-def make(bench: Bench, out: pathlib.Path) -> dict:
-  columns, titles = _chosen(bench)
+def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
+  columns, titles = _chosen(inputs)
   tokens_XT = columns['tokens_XT']
-  shown = [
-    s
-    for s in bench.subjects()
-    if not s.is_control or s.name.endswith('_neurons')
-  ]
+  shown = [s for s in inputs.feature_sets() if not s.is_control or s.is_neurons]
   losses = {
-    model: _loss(bench.lm(model), tokens_XT)
+    model: _loss(inputs.lm(model), tokens_XT)
     for model in dict.fromkeys(s.model for s in shown)
   }
-  columns['loss_XT'] = losses[bench.main.model]
-  write_arrays(out / 'texts.npz', columns)
+  chosen = Texts(**columns, loss_XT=losses[inputs.main.model])
+  chosen.save(out / 'texts.npz')
   runs, active = {}, {}
   for s in shown:
-    found = _view(bench, s, tokens_XT)
-    write_arrays(out / f'{s.name}.npz', found | {'loss_XT': losses[s.model]})
-    active[s.run] = found['active_XT'].reshape(-1)
-    kept = found['feature_XTL'].shape[2]
+    found = _view(inputs, s, tokens_XT, losses[s.model])
+    found.save(out / f'{s.key}.npz')
+    active[s.run] = found.active_XT.reshape(-1)
+    kept = found.feature_XTL.shape[2]
     runs[s.run] = {
       'active': float(active[s.run].mean()),
       'overflowing_tokens': int((active[s.run] > kept).sum()),
@@ -53,18 +50,18 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
   )
   return {
     'split': _SPLIT,
-    'active_per_token': bench.config.texts.active,
+    'active_per_token': inputs.config.texts.active,
     'texts': titles,
     'runs': runs,
   }
 
 
-def _chosen(bench: Bench) -> tuple[dict[str, np.ndarray], list[dict]]:
+def _chosen(inputs: AnalysisInputs) -> tuple[dict[str, np.ndarray], list[dict]]:
   """The texts: their arrays, and what each is of.
 
   A context that documents meet in counts as one of the document in its middle.
   """
-  store, T = bench.store, bench.store.context
+  store, T = inputs.store, inputs.store.context
   index_C = store.stream_index(_SPLIT, np.arange(store.n_contexts(_SPLIT)))
   at_C3 = store.document_of(
     _SPLIT, index_C[:, None], np.array([0, T // 2, T - 1])
@@ -75,8 +72,8 @@ def _chosen(bench: Bench) -> tuple[dict[str, np.ndarray], list[dict]]:
     document_C,
     whole_C,
     subset_D,
-    bench.config.texts.documents,
-    bench.config.seed,
+    inputs.config.texts.documents,
+    inputs.config.seed,
   )
   titles = []
   for context in context_X:
@@ -116,12 +113,17 @@ def _loss(lm: Transformer, tokens_XT: np.ndarray) -> np.ndarray:
 
 
 def _view(
-  bench: Bench, s: Subject, tokens_XT: np.ndarray
-) -> dict[str, np.ndarray]:
-  view = texts.make_view(programs.forward, bench.dot, bench.config.texts.active)
-  lm = bench.lm(s.model)
+  inputs: AnalysisInputs,
+  s: FeatureSet,
+  tokens_XT: np.ndarray,
+  loss_XT: np.ndarray,
+) -> ActiveFeatures:
+  view = texts.make_view(
+    programs.forward, inputs.dot, inputs.config.texts.active
+  )
+  lm = inputs.lm(s.model)
   side = universality.side(lm, s.sae)
-  told, parts = bench.progress(f'texts/{s.name}'), []
+  told, parts = inputs.progress(f'texts/{s.key}'), []
   for x in range(len(tokens_XT)):
     # One at a time: the rows of L features of each token are gathered.
     tokens_1T = tokens_XT[x : x + 1]
@@ -129,9 +131,10 @@ def _view(
     parts.append(meshes.fetch(found))
     told(x + 1, len(tokens_XT))
   together = lambda name: np.concatenate([getattr(p, name) for p in parts])
-  return {
-    'feature_XTL': together('feature_BTL'),
-    'activation_XTL': together('activation_BTL').astype(np.float32),
-    'attribution_XTL': together('attribution_BTL').astype(np.float32),
-    'active_XT': together('active_BT'),
-  }
+  return ActiveFeatures(
+    feature_XTL=together('feature_BTL'),
+    activation_XTL=together('activation_BTL').astype(np.float32),
+    attribution_XTL=together('attribution_BTL').astype(np.float32),
+    active_XT=together('active_BT'),
+    loss_XT=loss_XT,
+  )

@@ -15,13 +15,13 @@ import numpy as np
 
 from monosem_jax import paper
 from monosem_jax.analysis import figures, intervals, universality
+from monosem_jax.analysis.results import Pairs, Twins
 from monosem_jax.device.precision import Dot
 from monosem_jax.features import moments
-from monosem_jax.run.files import write_arrays
+from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.stages import programs
-from monosem_jax.stages.analysis.bench import (
-  Bench,
-  Subject,
+from monosem_jax.stages.analysis.inputs import (
+  AnalysisInputs,
   Unavailable,
   median,
   part,
@@ -32,28 +32,28 @@ _KINDS = ('activation', 'logits', 'attribution')
 _LISTED = 20
 
 
-def make(bench: Bench, out: pathlib.Path) -> dict:
+def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
   values, numbers = {}, {}
   tokens = [0, 0]
-  for name, (x, y) in _asked(bench).items():
-    found, tokens = _nearest(bench, name, x, y)
-    pairs = _pairs(bench, name, x, y, found)
+  for name, (x, y) in _asked(inputs).items():
+    found, tokens = _nearest(inputs, name, x, y)
+    pairs = _pairs(inputs, name, x, y, found)
     numbers[name] = {
       'of': x.run,
       'with': y.run,
-      'median': median(pairs['live']['activation_M']),
-      'interval': intervals.of(pairs['live']['activation_M']),
-      'count': len(pairs['live']['activation_M']),
+      'median': median(pairs['live'].activation_M),
+      'interval': intervals.of(pairs['live'].activation_M),
+      'count': len(pairs['live'].activation_M),
       'paper': paper.UNIVERSALITY.get(name),
       'sets': {
-        which: _of_set(columns, int(_sets(x, y)[which][0].sum()))
-        for which, columns in pairs.items()
+        which: _of_set(own, int(_sets(x, y)[which][0].sum()))
+        for which, own in pairs.items()
       },
     }
-    values[name] = pairs['live']['activation_M']
+    values[name] = pairs['live'].activation_M
     if name == 'features':
-      write_arrays(out / 'twins.npz', _twins(*found['live']))
-      write_arrays(out / 'pairs.npz', pairs['live'])
+      _twins(*found['live']).save(out / 'twins.npz')
+      pairs['live'].save(out / 'pairs.npz')
       numbers[name] |= _listed(x, y, pairs['live'])
       _scatter(x, y, pairs['live'], tokens[1], out / 'similarities.png')
   figures.histogram(
@@ -86,40 +86,39 @@ def make(bench: Bench, out: pathlib.Path) -> dict:
   }
 
 
-def _asked(bench: Bench) -> dict[str, tuple[Subject, Subject]]:
+def _asked(inputs: AnalysisInputs) -> dict[str, tuple[FeatureSet, FeatureSet]]:
   """What is compared with what; the first is what this is about."""
-  main, match = bench.main, bench.match
+  main, match = inputs.main, inputs.match
   pairs = {'features': (main, match)}
   with contextlib.suppress(Unavailable):
-    own = bench.neurons(main.model)
-    pairs['neurons'] = own, bench.neurons(match.model)
+    own = inputs.neurons(main.model)
+    pairs['neurons'] = own, inputs.neurons(match.model)
     pairs['own neurons'] = main, own
-  number = lambda s: s.name[len(s.model) :]
-  for s in bench.subjects():
-    if s.is_control and s.name.endswith('_random'):
+  for s in inputs.feature_sets():
+    if s.name.kind == 'random':
       pairs['random directions'] = (s, match)
-    shuffled = bench.w.config.models[s.model].shuffle_of and not s.is_control
+    shuffled = inputs.w.config.models[s.model].shuffle_of and not s.is_control
     # The same run as the main one, if there is such.
     if shuffled and (
-      'shuffled weights' not in pairs or number(s) == number(main)
+      'shuffled weights' not in pairs or s.name.kind == main.name.kind
     ):
       pairs['shuffled weights'] = (main, s)
   return pairs
 
 
-def _sets(x: Subject, y: Subject) -> universality.Sets:
+def _sets(x: FeatureSet, y: FeatureSet) -> universality.Sets:
   """The features that are looked at, and found."""
   return {
     'live': (x.live_F, y.live_F),
-    'firing': (x.table.fired_F > 0, y.table.fired_F > 0),
+    'firing': (x.fires_F, y.fires_F),
   }
 
 
 def _blocks(
-  bench: Bench,
+  inputs: AnalysisInputs,
   name: str,
-  x: Subject,
-  y: Subject,
+  x: FeatureSet,
+  y: FeatureSet,
   of: Callable,
   halves: tuple[int, ...],
 ) -> Iterator[tuple]:
@@ -128,13 +127,13 @@ def _blocks(
 
   A pass over the tokens for each: r_XY of two large dictionaries fits nowhere.
   """
-  step = _step(of, bench.dot)
-  side_y = universality.side(bench.lm(y.model), y.sae)
+  step = _step(of, inputs.dot)
+  side_y = universality.side(inputs.lm(y.model), y.sae)
   parts = moments.blocks(
-    x.live_F.size, y.live_F.size, len(halves), bench.config.block_bytes
+    x.live_F.size, y.live_F.size, len(halves), inputs.config.block_bytes
   )
   for i, own in enumerate(parts):
-    side_x = universality.side(bench.lm(x.model), part(x.sae, own))
+    side_x = universality.side(inputs.lm(x.model), part(x.sae, own))
     line = f'universality/{name}' + (
       f' {i + 1} of {len(parts)}' if len(parts) > 1 else ''
     )
@@ -142,21 +141,23 @@ def _blocks(
       moments.collect(
         step,
         (side_x, side_y),
-        bench.batches(f'{line} half {half + 1}', half=half),
+        inputs.batches(f'{line} half {half + 1}', half=half),
       )
       for half in halves
     ]
     yield own, *sums
 
 
-def _nearest(bench: Bench, name: str, x: Subject, y: Subject) -> tuple:
+def _nearest(
+  inputs: AnalysisInputs, name: str, x: FeatureSet, y: FeatureSet
+) -> tuple:
   """By set and activations the nearest feature of y for each of x, and back;
   and the tokens on which it was found and measured."""
   tokens: list[int] = []
 
   def read():
     for own, *sums in _blocks(
-      bench, name, x, y, universality.activations, (0, 1)
+      inputs, name, x, y, universality.activations, (0, 1)
     ):
       tokens[:] = [int(m.tokens) for m in sums]
       yield own, *map(moments.correlation, sums)
@@ -164,19 +165,17 @@ def _nearest(bench: Bench, name: str, x: Subject, y: Subject) -> tuple:
   return universality.nearest(read(), _sets(x, y)), tokens
 
 
-def _twins(
-  near: universality.Nearest, back: universality.Nearest
-) -> dict[str, np.ndarray]:
+def _twins(near: universality.Nearest, back: universality.Nearest) -> Twins:
   """The nearest feature of the match for every feature, and the reverse."""
-  return {
-    f'{way}{name}': column
-    for way, n in (('', near), ('back_', back))
-    for name, column in (
-      ('match_F', n.index_X.astype(np.int32)),
-      ('found_F', n.found_X.astype(np.float32)),
-      ('r_F', n.r_X.astype(np.float32)),
+  columns = [
+    (
+      n.index_X.astype(np.int32),
+      n.found_X.astype(np.float32),
+      n.r_X.astype(np.float32),
     )
-  }
+    for n in (near, back)
+  ]
+  return Twins(*columns[0], *columns[1])
 
 
 @functools.cache
@@ -188,8 +187,12 @@ def _step(of: Callable, dot: Dot) -> Callable:
 
 
 def _pairs(
-  bench: Bench, name: str, x: Subject, y: Subject, found: Mapping
-) -> dict[str, dict[str, np.ndarray]]:
+  inputs: AnalysisInputs,
+  name: str,
+  x: FeatureSet,
+  y: FeatureSet,
+  found: Mapping,
+) -> dict[str, Pairs]:
   """By set, the pairs of its features and their similarities.
 
   Attributions are of the half on which pairs were not looked for.
@@ -199,38 +202,38 @@ def _pairs(
     near = found[which][0]
     i_M = np.flatnonzero(own_X & (near.index_X >= 0))
     j_M = near.index_X[i_M]
-    pairs[which] = {
-      'feature_M': i_M,
-      'match_M': j_M,
-      'found_M': near.found_X[i_M],
-      'activation_M': near.r_X[i_M],
-      'logits_M': universality.logit_correlation(
-        (bench.lm(x.model), x.sae.W_dec_FA[i_M]),
-        (bench.lm(y.model), y.sae.W_dec_FA[j_M]),
+    pairs[which] = Pairs(
+      feature_M=i_M,
+      match_M=j_M,
+      found_M=near.found_X[i_M],
+      activation_M=near.r_X[i_M],
+      logits_M=universality.logit_correlation(
+        (inputs.lm(x.model), x.sae.W_dec_FA[i_M]),
+        (inputs.lm(y.model), y.sae.W_dec_FA[j_M]),
       ),
-      'attribution_M': np.zeros(i_M.size, np.float32),
-    }
+      attribution_M=np.zeros(i_M.size, np.float32),
+    )
   line = f'{name}, attributions'
-  for own, sums in _blocks(bench, line, x, y, universality.attributions, (1,)):
+  for own, sums in _blocks(inputs, line, x, y, universality.attributions, (1,)):
     r_nY = moments.correlation(sums)
-    for columns in pairs.values():
-      i_M = columns['feature_M']
+    for p in pairs.values():
+      i_M = p.feature_M
       mine_M = (i_M >= own.start) & (i_M < own.stop)
-      at = i_M[mine_M] - own.start, columns['match_M'][mine_M]
-      columns['attribution_M'][mine_M] = r_nY[at]
+      at = i_M[mine_M] - own.start, p.match_M[mine_M]
+      p.attribution_M[mine_M] = r_nY[at]
   return pairs
 
 
-def _of_set(columns: Mapping[str, np.ndarray], features: int) -> dict:
+def _of_set(p: Pairs, features: int) -> dict:
   """Medians of a set's pairs with their intervals over features."""
-  r_M, logits_M = columns['activation_M'], columns['logits_M']
+  r_M, logits_M = p.activation_M, p.logits_M
   alike_M = r_M > universality.ALIKE
   return {
     'n': len(r_M),
     'without': features - len(r_M),
-    'median_found': median(columns['found_M']),
+    'median_found': median(p.found_M),
     **{
-      f'{what}_{k}': of(columns[f'{k}_M'])
+      f'{what}_{k}': of(p.columns()[f'{k}_M'])
       for k in _KINDS
       for what, of in (('median', median), ('interval', intervals.of))
     },
@@ -239,15 +242,16 @@ def _of_set(columns: Mapping[str, np.ndarray], features: int) -> dict:
   }
 
 
-def _listed(x: Subject, y: Subject, columns: Mapping[str, np.ndarray]) -> dict:
+def _listed(x: FeatureSet, y: FeatureSet, p: Pairs) -> dict:
   """The pairs most alike, and those alike where they fire alone."""
+  columns = p.columns()
   pair = lambda m: {
-    'feature': f'{x.run}/{columns["feature_M"][m]}',
-    'match': f'{y.run}/{columns["match_M"][m]}',
-    'density': float(x.table.density_F[columns['feature_M'][m]]),
+    'feature': f'{x.run}/{p.feature_M[m]}',
+    'match': f'{y.run}/{p.match_M[m]}',
+    'density': float(x.table.density_F[p.feature_M[m]]),
     **{k: float(columns[f'{k}_M'][m]) for k in ('found', *_KINDS)},
   }
-  r_M, logits_M = columns['activation_M'], columns['logits_M']
+  r_M, logits_M = p.activation_M, p.logits_M
   apart_M = (r_M > universality.ALIKE) & (logits_M < universality.APART)
   falling = np.argsort(logits_M - r_M, kind='stable')
   return {
@@ -259,17 +263,17 @@ def _listed(x: Subject, y: Subject, columns: Mapping[str, np.ndarray]) -> dict:
     'alike_above': universality.ALIKE,
     'apart_below': universality.APART,
     'outliers': [pair(m) for m in falling if apart_M[m]][:_LISTED],
-    'attribution_follows_activation': _r(columns, 'attribution'),
-    'logits_follow_activation': _r(columns, 'logits'),
+    'attribution_follows_activation': _r(r_M, p.attribution_M),
+    'logits_follow_activation': _r(r_M, logits_M),
   }
 
 
-def _scatter(x: Subject, y: Subject, columns, tokens: int, path) -> None:
+def _scatter(x: FeatureSet, y: FeatureSet, p: Pairs, tokens: int, path) -> None:
   figures.scatter(
     path,
     {
-      'attribution': (columns['activation_M'], columns['attribution_M']),
-      'logit weights': (columns['activation_M'], columns['logits_M']),
+      'attribution': (p.activation_M, p.attribution_M),
+      'logit weights': (p.activation_M, p.logits_M),
     },
     f'Live features of {x.run} and the nearest of {y.run} by activations, '
     f'found on one half of the documents, over {tokens:,} tokens of the other.',
@@ -279,8 +283,8 @@ def _scatter(x: Subject, y: Subject, columns, tokens: int, path) -> None:
   )
 
 
-def _r(columns: Mapping[str, np.ndarray], key: str) -> float | None:
-  a, b = columns['activation_M'], columns[f'{key}_M']
+def _r(a: np.ndarray, b: np.ndarray) -> float | None:
+  """Pearson's correlation; None where there is none."""
   if len(a) < 2 or not (np.ptp(a) and np.ptp(b)):
     return None
   return float(np.corrcoef(a, b)[0, 1])

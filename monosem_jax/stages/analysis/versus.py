@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from monosem_jax.analysis import intervals, labels, ranks
-from monosem_jax.stages.analysis.bench import Subject
+from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.stages.analysis.bests import MEASURES, Found, Told
 
 
@@ -70,8 +70,8 @@ def difference(
   return found, intervals.over_groups(sums, mean)
 
 
-# A subject, what was found, and what is told.
-Side = tuple[Subject, Found, Told | None]
+# A set, what was found, and what is told.
+Side = tuple[FeatureSet, Found, Told | None]
 
 
 def of_label(sides: Sequence[Side], k: int) -> dict:

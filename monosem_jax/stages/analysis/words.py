@@ -2,12 +2,15 @@
 
 import numpy as np
 
-from monosem_jax.stages.analysis.bench import Bench, Subject
+from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.stages.analysis.inputs import AnalysisInputs
 
 
-def described(bench: Bench, s: Subject, feature: int) -> dict[str, list[str]]:
+def described(
+  inputs: AnalysisInputs, s: FeatureSet, feature: int
+) -> dict[str, list[str]]:
   """The tokens that lead its top examples, by how many, and its top logits."""
-  table, strings = s.table, bench.vocabulary
+  table, strings = s.table, inputs.vocabulary
   top = table.meta['groups'][0]['count']
   there_E = table.example_stop_FE[feature, :top] > 0
   own_E = table.example_tokens_FEW[feature, :top, table.meta['before']]

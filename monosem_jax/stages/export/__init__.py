@@ -9,7 +9,12 @@ import pathlib
 from collections.abc import Iterator
 
 from monosem_jax.config.errors import UserError, nearest
-from monosem_jax.config.names import controls, main_dictionary, run_name
+from monosem_jax.config.names import (
+  SetName,
+  by_run,
+  main_dictionary,
+  parse as parse_name,
+)
 from monosem_jax.device import hosts
 from monosem_jax.interop import anthropic, neuronpedia
 from monosem_jax.interop.feature import Feature
@@ -17,7 +22,7 @@ from monosem_jax.run import metrics
 from monosem_jax.run.files import in_place_of
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.site import single
-from monosem_jax.stages import exhibits, tables
+from monosem_jax.stages import exhibits, featuresets
 from monosem_jax.stages.export.records import Records
 from monosem_jax.text.manifest import TOKENIZER
 from monosem_jax.text.tokenizer import Tokenizer
@@ -52,19 +57,21 @@ def _write(w: Workdir, form: str, run: str, to: str, features: str) -> None:
     _write_html(w, _file(to), _name(w, run), features)
     return
   directory, name = _target(to), _name(w, run)
-  others = [n for n in controls(w.config) if not n.endswith('_neurons')]
-  if form == 'anthropic' and name in others:
+  if form == 'anthropic' and name.is_control and not name.is_neurons:
     raise UserError(
       f'--run: {run}: the published form shows ablations, which are made of '
       'dictionaries and neurons alone; --format=neuronpedia goes without.'
     )
   records = Records.load(w, name, strict=form == 'anthropic')
-  chosen = parse(features, records.count)
+  own = records.features
+  chosen = parse(features, own.count)
   if form == 'anthropic':
     # As published: of features that never fired there is nothing to be shown.
-    fired = [i for i in chosen if records.table.fired_F[i] > 0]
+    fired = [i for i in chosen if own.table.fired_F[i] > 0]
     if not fired:
-      raise UserError(f'export: none of these features of {name} ever fired.')
+      raise UserError(
+        f'export: none of these features of {own.key} ever fired.'
+      )
     if len(fired) < len(chosen):
       w.log(f'export: {len(chosen) - len(fired):,} never fired: left out')
     chosen = fired
@@ -73,34 +80,34 @@ def _write(w: Workdir, form: str, run: str, to: str, features: str) -> None:
     with in_place_of(directory, 'export again') as scratch:
       of_each = _each(records, chosen)
       if form == 'anthropic':
-        folder = records.run.replace('/', '').lower()
+        folder = own.run.replace('/', '').lower()
         anthropic.write(scratch / folder, of_each, vocabulary)
       else:
         neuronpedia.write(scratch, records.source(w), of_each, vocabulary)
   except ValueError as e:
-    raise UserError(f'export: {records.run}: {e}.') from e
+    raise UserError(f'export: {own.run}: {e}.') from e
   except OSError as e:
     raise UserError(f'--to={directory}: {e.strerror}.') from e
-  w.log(f'export: {len(chosen):,} features of {records.run} in {directory}')
+  w.log(f'export: {len(chosen):,} features of {own.run} in {directory}')
 
 
 def _write_html(
-  w: Workdir, path: pathlib.Path, name: str, features: str
+  w: Workdir, path: pathlib.Path, name: SetName, features: str
 ) -> None:
-  found = tables.load_all(w)
-  run = run_name(name)
-  if name not in found:
+  found = featuresets.load_all(w)
+  key, run = name.key, name.run
+  if key not in found:
     raise UserError(
       f'--run: {run}: the page shows dictionaries and neurons that have a '
-      f'feature table, and there is none in {w.features(name)}.'
+      f'feature table, and there is none in {w.features(key)}.'
     )
-  chosen = parse(features, len(found[name].fired_F))
+  chosen = parse(features, found[key].count)
   if len(chosen) > single.MOST:
     raise UserError(
       f'--features: {len(chosen):,} features of {run}; one file holds '
       f'{single.MOST} at most. Name fewer, or share the folder {w.site}.'
     )
-  shown = exhibits.read(w, exhibits.folders(w), found, {name: chosen})
+  shown = exhibits.read(w, exhibits.folders(w), found, {key: chosen})
   try:
     single.write(
       path,
@@ -109,7 +116,7 @@ def _write_html(
       exhibits=shown.exhibits,
       contexts=shown.contexts,
       vocabulary=shown.vocabulary,
-      key=name,
+      key=key,
       chosen=chosen,
     )
   except OSError as e:
@@ -121,7 +128,7 @@ def _write_html(
 def _each(records: Records, chosen: list[int]) -> Iterator[Feature]:
   """One feature after the other, with a progress line."""
   bar = metrics.progress(
-    f'export/{records.name}', total=len(chosen), unit='feature'
+    f'export/{records.features.key}', total=len(chosen), unit='feature'
   )
   try:
     for i in chosen:
@@ -167,14 +174,13 @@ def _number(text: str) -> bool:
   return text.isascii() and text.isdecimal()
 
 
-def _name(w: Workdir, run: str) -> str:
-  """The name, A1, of a run by the paper's name of it, A/1."""
+def _name(w: Workdir, run: str) -> SetName:
+  """The set of a run by the paper's name of it, A/1."""
   if not w.config.dictionaries:
     raise UserError('export: the config names no dictionary.')
   if not run:
-    return main_dictionary(w.config)
-  names = [*w.config.dictionaries, *controls(w.config)]
-  known = {run_name(name): name for name in names}
+    return parse_name(main_dictionary(w.config))
+  known = by_run(w.config)
   if run not in known:
     raise UserError(f'--run: unknown run {run!r}{nearest(run, known)}.')
   return known[run]

@@ -2,22 +2,31 @@
 
 import dataclasses
 import datetime
+from typing import Any
 
 import numpy as np
 
+from monosem_jax.analysis.results import (
+  AblationEffects,
+  Arrays,
+  BestNeurons,
+  Residuals,
+)
 from monosem_jax.config.errors import UserError
-from monosem_jax.features.table import META, FeatureTable
+from monosem_jax.config.names import SetName
+from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.table import META
 from monosem_jax.interop.feature import Effects, Example, Feature, Group
 from monosem_jax.interop.neuronpedia_source import Source
-from monosem_jax.run.files import read_json, read_tensors, sha256
+from monosem_jax.run.files import read_json, sha256
 from monosem_jax.run.stamp import NAME as STAMP
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.stages import tables
-from monosem_jax.stages.export.results import read, why_not
+from monosem_jax.stages import featuresets
+from monosem_jax.stages.export.results import why_not
 from monosem_jax.text.manifest import MANIFEST
 
-# A dictionary's files, as `interop.saelens` names them, which needs jax.
-_WEIGHTS, _CONFIG = 'sae_weights.safetensors', 'cfg.json'
+# A dictionary's settings, as `interop.saelens` names them, which needs jax.
+_CONFIG = 'cfg.json'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,29 +34,21 @@ class Records:
   """The features of a dictionary or a control.
 
   Attributes:
-    name: as files have it: A1.
-    is_neurons: whether it is the control that leaves nothing unexplained.
-    table: the feature table.
-    rows_FA: the decoder.
+    features: the set.
     context: T, tokens of a context of the store.
-    ablation: the arrays of `stages.analysis.ablation`; None without them.
-    residual: what it says of contexts: `context_C`, and `residual_CT` by the
-      token whose loss it is; None without it.
-    neurons: `neuron_F3`, `neuron_r_F3` and `neuron_cosine_F3` of the analysis
-      of neurons; None without them.
+    ablation: what ablations change; None if it is not known.
+    residual: losses without the unexplained; None if they are not known.
+    neurons: that go with each feature; None if they are not known.
   """
 
-  name: str
-  is_neurons: bool
-  table: FeatureTable
-  rows_FA: np.ndarray
+  features: FeatureSet
   context: int
-  ablation: dict[str, np.ndarray] | None
-  residual: dict[str, np.ndarray] | None
-  neurons: dict[str, np.ndarray] | None
+  ablation: AblationEffects | None
+  residual: Residuals | None
+  neurons: BestNeurons | None
 
   @classmethod
-  def load(cls, w: Workdir, name: str, strict: bool) -> 'Records':
+  def load(cls, w: Workdir, name: SetName, strict: bool) -> 'Records':
     """Reads what there is.
 
     Args:
@@ -58,50 +59,39 @@ class Records:
     Raises:
       UserError: something is missing, or of another dictionary than is there.
     """
-    table = tables.load(w, name)
-    model, manifest = table.meta['model'], read_json(w.store / MANIFEST)
-    now = read_json(w.features(name) / STAMP)['inputs']
-    now |= {f'features/{name}': sha256(w.features(name) / STAMP)}
+    found, key = featuresets.load(w, name), name.key
+    manifest = read_json(w.store / MANIFEST)
+    now = read_json(w.features(key) / STAMP)['inputs']
+    now |= {f'features/{key}': sha256(w.features(key) / STAMP)}
 
-    def arrays(analysis: str, end: str, needed: bool) -> dict | None:
-      why = why_not(w, analysis, f'{name}{end}', now)
+    def arrays(
+      kind: type[Arrays], analysis: str, end: str, needed: bool
+    ) -> Any:
+      why = why_not(w, analysis, f'{key}{end}', now)
       if why is None:
-        return read(w.analysis(analysis) / f'{name}{end}')
+        return kind.load(w.analysis(analysis) / f'{key}{end}')
       if needed:
         raise UserError(f'export: {why}')
       w.log(f'export: left out: {why}')
       return None
 
-    is_neurons = name == f'{model}_neurons'
-    neurons = None if is_neurons else arrays('neurons', '.npz', False)
-    residual = None
-    if strict and not is_neurons:
-      residual = arrays('ablation', '_residual.npz', True)
+    neurons = residual = None
+    if not name.is_neurons:
+      neurons = arrays(BestNeurons, 'neurons', '.npz', False)
+      if strict:
+        residual = arrays(Residuals, 'ablation', '_residual.npz', True)
     return cls(
-      name=name,
-      is_neurons=is_neurons,
-      table=table,
-      rows_FA=read_tensors(w.dictionary(name) / _WEIGHTS)['W_dec'],
+      features=found,
       context=manifest['context'],
-      ablation=arrays('ablation', '.npz', strict),
+      ablation=arrays(AblationEffects, 'ablation', '.npz', strict),
       residual=residual,
       # Without neurons among the controls they are not there.
-      neurons=neurons if neurons and 'neuron_F3' in neurons else None,
+      neurons=neurons if neurons and neurons.columns() else None,
     )
-
-  @property
-  def run(self) -> str:
-    """The paper's name of it: A/1."""
-    return self.table.meta['run']
-
-  @property
-  def count(self) -> int:
-    """F, how many features there are."""
-    return len(self.table.fired_F)
 
   def feature(self, i: int) -> Feature:
     """All that is known of feature `i`."""
-    t, n = self.table, self.neurons
+    t, n = self.features.table, self.neurons
     return Feature(
       index=i,
       density=float(t.fired_F[i]) / t.meta['tokens'],
@@ -114,21 +104,21 @@ class Records:
       lowered_L=t.logit_bottom_FL[i],
       logit_histogram_H=t.logit_histogram_FH[i],
       logit_range_2=t.logit_range_F2[i],
-      row_A=self.rows_FA[i],
-      neurons_n=n['neuron_F3'][i] if n else np.zeros(0, np.int64),
-      neurons_r_n=n['neuron_r_F3'][i] if n else np.zeros(0),
-      neurons_cosine_n=n['neuron_cosine_F3'][i] if n else np.zeros(0),
+      row_A=self.features.rows_FA[i],
+      neurons_n=n.neuron_F3[i] if n else np.zeros(0, np.int64),
+      neurons_r_n=n.neuron_r_F3[i] if n else np.zeros(0),
+      neurons_cosine_n=n.neuron_cosine_F3[i] if n else np.zeros(0),
       groups=tuple(self._groups(i)),
     )
 
   def source(self, w: Workdir) -> Source:
     """Where this dictionary stands among Neuronpedia's."""
-    meta, model = self.table.meta, self.table.meta['model']
+    meta, model = self.features.table.meta, self.features.model
     c = w.config.models[model]
     weights = sha256(w.weights(model))[:8]
-    of_run = self.run.replace('/', '').lower()
-    own = w.dictionary(self.name)
-    written = (w.features(self.name) / META).stat().st_mtime
+    of_run = self.features.run.replace('/', '').lower()
+    own = w.dictionary(self.features.key)
+    written = (w.features(self.features.key) / META).stat().st_mtime
     when = datetime.datetime.fromtimestamp(int(written), datetime.UTC)
     id_of_model = f'monosem-{model.lower()}-{weights}'
     return Source(
@@ -141,7 +131,7 @@ class Records:
       hook=read_json(own / _CONFIG)['metadata'].get('hook_name'),
       release=f'{id_of_model}-{of_run}',
       description=(
-        f'{self.run}: {self.count:,} features, described by '
+        f'{self.features.run}: {self.features.count:,} features, described by '
         f'{meta["tokens"]:,} tokens'
       ),
       saelens=(own / _CONFIG).read_text('utf-8'),
@@ -152,7 +142,7 @@ class Records:
     )
 
   def _groups(self, i: int) -> list[Group]:
-    groups = self.table.meta['groups']
+    groups = self.features.table.meta['groups']
     intervals = [g['name'] for g in groups if 'Interval' in g['name']]
     found = []
     for g in groups:
@@ -163,14 +153,14 @@ class Records:
       examples = [
         self._example(i, e)
         for e in places
-        if self.table.example_stop_FE[i, e] > 0
+        if self.features.table.example_stop_FE[i, e] > 0
       ]
       examples.sort(key=lambda e: -e.act)
       found.append(Group(g['name'], level, tuple(examples)))
     return found
 
   def _example(self, i: int, e: int) -> Example:
-    t = self.table
+    t = self.features.table
     start, stop = int(t.example_start_FE[i, e]), int(t.example_stop_FE[i, e])
     own, position = t.meta['before'] - start, int(t.example_position_FE[i, e])
     context = int(t.example_context_FE[i, e])
@@ -188,7 +178,10 @@ class Records:
     """The ablation effects on a window's tokens; None where none were kept."""
     if self.ablation is None:
       return None
-    a, (_, E, W) = self.ablation, self.table.example_tokens_FEW.shape
+    a, (_, E, W) = (
+      self.ablation.columns(),
+      self.features.table.example_tokens_FEW.shape,
+    )
     begin = (i * E + e) * W
     rows = slice(*np.searchsorted(a['at_M'], (begin + start, begin + stop)))
     at_m = a['at_M'][rows] - (begin + start)
@@ -210,15 +203,15 @@ class Records:
     )
 
   def _residual(self, context: int, first: int, stop: int) -> np.ndarray | None:
-    if self.is_neurons:
+    if self.features.is_neurons:
       # They leave nothing unexplained.
       return np.zeros(stop - first)
     if self.residual is None:
       return None
-    context_C = self.residual['context_C']
+    context_C = self.residual.context_C
     c = int(np.searchsorted(context_C, context))
     if c == len(context_C) or context_C[c] != context:
       raise ValueError(f'residuals lack context {context}')
-    residual_T = self.residual['residual_CT'][c].copy()
+    residual_T = self.residual.residual_CT[c].copy()
     residual_T[0] = 0  # which nothing predicts
     return residual_T[first:stop]

@@ -1,12 +1,5 @@
 """Results of analyses: whether they are of what is there now."""
 
-import io
-import pathlib
-import zipfile
-
-import numpy as np
-
-from monosem_jax.config.errors import UserError
 from monosem_jax.run.files import read_json
 from monosem_jax.run.stamp import NAME as STAMP
 from monosem_jax.run.workdir import Workdir
@@ -37,21 +30,3 @@ def why_not(
   if any(made_from.get(k, v) != v for k, v in now.items()):
     return f'{folder} was made before what is there now; {again}.'
   return None
-
-
-def read(path: pathlib.Path) -> dict[str, np.ndarray]:
-  """The arrays of an analysis.
-
-  Raises:
-    UserError: the file is not whole.
-  """
-  try:
-    # From memory: of a broken file numpy would leave it open.
-    data = io.BytesIO(path.read_bytes())
-    with np.load(data, allow_pickle=False) as arrays:
-      return dict(arrays)
-  except (OSError, ValueError, zipfile.BadZipFile) as e:
-    raise UserError(
-      f'{path} is not whole; delete its folder and run the stage analysis '
-      'again.'
-    ) from e

@@ -26,7 +26,7 @@ import numpy as np
 from monosem_jax.analysis import intervals, topics
 from monosem_jax.config import settings
 from monosem_jax.dictionary import sae as sae_lib
-from monosem_jax.dictionary.sae import SAE
+from monosem_jax.dictionary.sae import SAE, rows_of
 from monosem_jax.run.files import write_arrays, write_file, write_tensors
 from monosem_jax.stages.toy import models, topics_told
 from monosem_jax.transformer.model import Transformer, next_token_loss
@@ -196,12 +196,12 @@ def _look(
   words that another follows.
   """
   x_BTD, acts_BTA = lm.residual(tokens_BT)
-  x_NA = acts_BTA[:, 1:-1].reshape(-1, acts_BTA.shape[-1])
+  x_NA = rows_of(acts_BTA[:, 1:-1])
   patch = None
   acts_NJ, rows_JA = x_NA, jnp.eye(x_NA.shape[1])
   if sae is not None:
     patch = lambda acts: sae_lib.decode(
-      sae, sae_lib.encode(sae, acts.reshape(-1, acts.shape[-1]), lm.dot), lm.dot
+      sae, sae_lib.encode(sae, rows_of(acts), lm.dot), lm.dot
     ).reshape(acts.shape)
     acts_NJ, rows_JA = sae_lib.encode(sae, x_NA, lm.dot), sae.W_dec_FA
   logits_BTV, _ = lm(tokens_BT, patch)

@@ -1,4 +1,4 @@
-"""What the analyses work with: subjects, tokens, and where results go."""
+"""What the analyses work with: sets of features, and tokens."""
 
 import dataclasses
 import functools
@@ -12,13 +12,13 @@ import numpy as np
 from monosem_jax.config import names
 from monosem_jax.device import mesh as meshes
 from monosem_jax.device.precision import Dot, compute_dtype
-from monosem_jax.dictionary.sae import SAE, encode
-from monosem_jax.features.table import FeatureTable
+from monosem_jax.dictionary.sae import SAE, encode, rows_of
+from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.interop import saelens
 from monosem_jax.run import metrics
 from monosem_jax.run.files import read_json
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.stages import lm as lm_stage, programs
+from monosem_jax.stages import featuresets, lm as lm_stage, programs
 from monosem_jax.stages.analysis import documents
 from monosem_jax.text import stream
 from monosem_jax.text.store import TokenStore
@@ -30,42 +30,7 @@ class Unavailable(Exception):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Subject:
-  """A set of features: a dictionary's, or a control's.
-
-  Attributes:
-    name: as files have it, `A1` or `A_neurons`.
-    model: the transformer's name.
-    sae: on the mesh.
-    table: its feature table.
-  """
-
-  name: str
-  model: str
-  sae: SAE
-  table: FeatureTable
-
-  @property
-  def live_F(self) -> np.ndarray:
-    """The features that analyses look at."""
-    return self.table.live_F
-
-  @property
-  def run(self) -> str:
-    return names.run_name(self.name)
-
-  @property
-  def is_control(self) -> bool:
-    return '_' in self.name[len(self.model) :]
-
-  @functools.cached_property
-  def rows_FA(self) -> np.ndarray:
-    """The decoder, on the host."""
-    return np.asarray(meshes.fetch(self.sae.W_dec_FA))
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Bench:
+class AnalysisInputs:
   """A run whose dictionaries are finished."""
 
   w: Workdir
@@ -88,27 +53,20 @@ class Bench:
       self.kept['lm', model] = meshes.place(self.mesh, lm)
     return self.kept['lm', model]
 
-  def subject(self, name: str) -> Subject:
-    """A dictionary or a control."""
+  def feature_set(self, name: str) -> FeatureSet:
+    """A dictionary or a control, on the mesh."""
     if name not in self.kept:
-      self.kept[name] = self._subject(name)
+      sae = meshes.place(self.mesh, saelens.load(self.w.dictionary(name)))
+      found = featuresets.load(self.w, names.parse(name))
+      self.kept[name] = dataclasses.replace(found, sae=sae)
     return self.kept[name]
 
-  def _subject(self, name: str) -> Subject:
-    table = FeatureTable.load(self.w.features(name))
-    return Subject(
-      name=name,
-      model=table.meta['model'],
-      sae=meshes.place(self.mesh, saelens.load(self.w.dictionary(name))),
-      table=table,
-    )
+  @property
+  def main(self) -> FeatureSet:
+    return self.feature_set(names.main_dictionary(self.w.config))
 
   @property
-  def main(self) -> Subject:
-    return self.subject(names.main_dictionary(self.w.config))
-
-  @property
-  def match(self) -> Subject:
+  def match(self) -> FeatureSet:
     """The main dictionary's match of another model.
 
     Raises:
@@ -119,9 +77,9 @@ class Bench:
       raise Unavailable(
         'no dictionary of another model: add models.B and dictionaries.B1'
       )
-    return self.subject(name)
+    return self.feature_set(name)
 
-  def neurons(self, model: str) -> Subject:
+  def neurons(self, model: str) -> FeatureSet:
     """The neurons of a model.
 
     Raises:
@@ -130,26 +88,26 @@ class Bench:
     name = f'{model}_neurons'
     if name not in names.controls(self.w.config):
       raise Unavailable('neurons are not among analysis.controls')
-    return self.subject(name)
+    return self.feature_set(name)
 
-  def subjects(self, model: str | None = None) -> list[Subject]:
+  def feature_sets(self, model: str | None = None) -> list[FeatureSet]:
     """All dictionaries and controls, or those on one model, in that order."""
     config = self.w.config
     every = [*config.dictionaries, *names.controls(config)]
-    found = [self.subject(name) for name in every]
+    found = [self.feature_set(name) for name in every]
     return [s for s in found if model in (None, s.model)]
 
-  def growing(self) -> list[Subject]:
+  def growing(self) -> list[FeatureSet]:
     """Dictionaries like the main one that differ in size, small to large."""
     all_of_them = self.w.config.dictionaries
-    main = all_of_them[self.main.name]
+    main = all_of_them[self.main.key]
     alike = [
       name
       for name in names.entries(self.w.config)[self.main.model]
       if dataclasses.replace(all_of_them[name], features=main.features) == main
     ]
     alike.sort(key=lambda name: all_of_them[name].features)
-    return [self.subject(name) for name in alike]
+    return [self.feature_set(name) for name in alike]
 
   @functools.cached_property
   def batch_size(self) -> int:
@@ -280,7 +238,7 @@ def activations(dot: Dot) -> Callable:
   def of(args: tuple[Transformer, SAE], batch: tuple) -> jax.Array:
     lm, sae = args
     acts_BTA = programs.forward(lm, batch[0])
-    x_NA = acts_BTA.reshape(-1, acts_BTA.shape[-1])
+    x_NA = rows_of(acts_BTA)
     return encode(sae, x_NA.astype(sae.b_enc_F.dtype), dot)
 
   return of

@@ -1,9 +1,11 @@
-"""What a page asks of a server, read from JSON that anyone may have written."""
+"""A page's requests, read from JSON that anyone may have written."""
 
 import dataclasses
 import json
 import math
 from typing import Any
+
+from monosem_jax.features.pin import Pin
 
 # A body of more bytes is not read to its end.
 BODY_BYTES = 64 * 1_024
@@ -42,23 +44,6 @@ class Probe:
 
   key: str
   text: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Pin:
-  """A feature and what it is held at.
-
-  Attributes:
-    run: whose feature it is: A/1.
-    feature: its number.
-    value: what it is held at, 0 to ablate it.
-    of_max: whether that is in multiples of the feature's maximum.
-  """
-
-  run: str
-  feature: int
-  value: float
-  of_max: bool
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,74 @@
+"""A set of features: those of a dictionary, or of a control.
+
+This module needs numpy alone, so that readers start without jax.
+"""
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from monosem_jax.config.names import SetName
+from monosem_jax.features.table import FeatureTable
+
+if TYPE_CHECKING:
+  from monosem_jax.dictionary.sae import SAE
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FeatureSet:
+  """F features, and what the features pass found of them.
+
+  Attributes:
+    name: A1, or A_neurons.
+    table: the feature table.
+    rows_FA: the decoder, on the host.
+    sae: the dictionary on the devices; None for readers without jax.
+  """
+
+  name: SetName
+  table: FeatureTable
+  rows_FA: np.ndarray
+  sae: 'SAE | None' = None
+
+  @property
+  def key(self) -> str:
+    """The name that files have: A1."""
+    return self.name.key
+
+  @property
+  def run(self) -> str:
+    """The paper's name: A/1."""
+    return self.name.run
+
+  @property
+  def model(self) -> str:
+    """The transformer's name."""
+    return self.name.model
+
+  @property
+  def is_control(self) -> bool:
+    return self.name.is_control
+
+  @property
+  def is_neurons(self) -> bool:
+    return self.name.is_neurons
+
+  @property
+  def count(self) -> int:
+    """F."""
+    return self.table.fired_F.size
+
+  @property
+  def live_F(self) -> np.ndarray:
+    """The features that are compared with others, see `census`."""
+    return self.table.live_F
+
+  @property
+  def fires_F(self) -> np.ndarray:
+    """The features that fired at all."""
+    return self.table.fired_F > 0
+
+  def part(self, rows: np.ndarray) -> 'FeatureSet':
+    """The features with these numbers alone, without the dictionary."""
+    return FeatureSet(self.name, self.table.part(rows), self.rows_FA[rows])

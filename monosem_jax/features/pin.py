@@ -1,0 +1,96 @@
+"""A pinned feature, as a person writes it: A/1/3450=2max."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from monosem_jax.config.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Pin:
+  """A feature, and the value that it is held at.
+
+  Attributes:
+    run: whose feature it is: A/1.
+    feature: its number.
+    value: 0 ablates it.
+    of_max: whether the value is in multiples of the feature's maximum.
+  """
+
+  run: str
+  feature: int
+  value: float
+  of_max: bool
+
+  def __str__(self) -> str:
+    number = np.format_float_positional(self.value, trim='-')
+    return f'{self.run}/{self.feature}={number}{"max" * self.of_max}'
+
+  def require(self, count: int) -> None:
+    """Raises UserError unless the run's features, `count`, include this one."""
+    if self.feature >= count:
+      raise UserError(
+        f"pin '{self}': {self.run} has {count:,} features, 0 to {count - 1}."
+      )
+
+  def activation(self, max_F: np.ndarray | None) -> float:
+    """The value in units of the feature's activation.
+
+    Args:
+      max_F: every feature's maximum; needed for a value that is in maxima.
+
+    Raises:
+      UserError: the feature never fired.
+    """
+    if not self.of_max:
+      return self.value
+    if not max_F[self.feature] > 0:
+      raise UserError(
+        f"pin '{self}': feature {self.feature} of {self.run} never fired in "
+        'the features pass, so that it has no maximum; give a number, such as '
+        f'{self.run}/{self.feature}=1.'
+      )
+    return self.value * float(max_F[self.feature])
+
+
+def parse(text: str) -> list[Pin]:
+  """Reads `RUN/FEATURE=VALUE`, several separated by commas; '' pins nothing.
+
+  A value is a number, or a multiple of the feature's maximum: max, 2max,
+  -1.5max.
+
+  Raises:
+    UserError: a part has another form, or pins a feature once more.
+  """
+  found: list[Pin] = []
+  for part in (x.strip() for x in text.split(',')) if text.strip() else ():
+    where, equals, value = (x.strip() for x in part.partition('='))
+    run, _, feature = where.rpartition('/')
+    if not (equals and run and feature.isdecimal()):
+      raise UserError(
+        f'pin {part!r}: not RUN/FEATURE=VALUE, such as A/1/3450=max or '
+        'A/1/3450=7.3.'
+      )
+    if any(p.run == run and p.feature == int(feature) for p in found):
+      raise UserError(f'pin {part!r}: {where} is pinned twice.')
+    number, of_max = _number(part, value), value.endswith('max')
+    found.append(Pin(run, int(feature), number, of_max))
+  return found
+
+
+def _number(part: str, value: str) -> float:
+  digits = value.removesuffix('max')
+  if digits != value:
+    digits = {'': '1', '-': '-1'}.get(digits, digits)
+  try:
+    number = float(digits)
+  except ValueError:
+    number = math.nan
+  if not math.isfinite(number):
+    raise UserError(
+      f'pin {part!r}: {value!r} is not a value; a value is a number, such as '
+      '7.3 or 0, or a multiple of the maximum: max, 2max, -1.5max.'
+    )
+  return number

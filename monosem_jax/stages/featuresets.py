@@ -1,0 +1,83 @@
+"""The sets of features that a work directory holds, of what is there now."""
+
+from monosem_jax.config.errors import UserError
+from monosem_jax.config.names import (
+  SetName,
+  controls,
+  main_dictionary,
+  model_of,
+  parse,
+)
+from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.table import META, FeatureTable
+from monosem_jax.run.files import read_json, read_tensors
+from monosem_jax.run.stamp import NAME as STAMP
+from monosem_jax.run.workdir import Workdir
+from monosem_jax.text.manifest import MANIFEST
+
+# A dictionary's weights, as `interop.saelens` names them, which needs jax.
+_WEIGHTS = 'sae_weights.safetensors'
+
+
+def there(w: Workdir) -> list[SetName]:
+  """The sets of features that have a table and that pages show.
+
+  Dictionaries come first, the main one before the others; then the neurons of
+  models.
+
+  Raises:
+    UserError: no dictionary has one yet.
+  """
+  c, main = w.config, main_dictionary(w.config)
+  dictionaries = sorted(c.dictionaries, key=lambda name: name != main)
+  for name in dictionaries:
+    model_of(c, name)
+  names = [parse(key) for key in (*dictionaries, *controls(c))]
+  names = [n for n in names if n.is_neurons or not n.is_control]
+  found = [n for n in names if (w.features(n.key) / META).exists()]
+  if all(n.is_control for n in found):
+    raise UserError(
+      f'no feature table in {w.root / "features"}; run the features stage '
+      'first.'
+    )
+  for n in names:
+    if n not in found and not n.is_control:
+      w.log(f'{n.key} has no feature table and is left out')
+  return found
+
+
+def table(w: Workdir, key: str) -> FeatureTable:
+  """A feature table, if it is of the dictionary, the model and the text there.
+
+  Raises:
+    UserError: it is of others, or not there, or not whole.
+  """
+  directory = w.features(key)
+  found = FeatureTable.load(directory)
+  made_from = read_json(directory / STAMP)['inputs']
+  text = read_json(w.store / MANIFEST)['sha256']
+  if (
+    made_from != w.features_stamp(key, found.meta['model']).inputs
+    or found.meta['manifest'] != text
+  ):
+    raise UserError(
+      f'{directory} is of another dictionary, transformer or text than is '
+      'there now; run the stage again that made it.'
+    )
+  return found
+
+
+def load(w: Workdir, name: SetName) -> FeatureSet:
+  """A set of features; see `table`."""
+  found = table(w, name.key)
+  rows_FA = read_tensors(w.dictionary(name.key) / _WEIGHTS)['W_dec']
+  return FeatureSet(name, found, rows_FA)
+
+
+def load_all(w: Workdir) -> dict[str, FeatureSet]:
+  """All that are there by key, in the order of `there`.
+
+  Raises:
+    UserError: see `there` and `table`.
+  """
+  return {name.key: load(w, name) for name in there(w)}

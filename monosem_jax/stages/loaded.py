@@ -1,0 +1,73 @@
+"""The transformers and dictionaries that a live page asks about, loaded."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from monosem_jax.analysis import probe
+from monosem_jax.device.precision import Dot, compute_dtype
+from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.interop import saelens
+from monosem_jax.run.workdir import Workdir
+from monosem_jax.stages import featuresets, lm as lm_stage
+from monosem_jax.text.store import TokenStore
+from monosem_jax.text.tokenizer import Tokenizer
+from monosem_jax.transformer.model import Transformer
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedModels:
+  """All of them.
+
+  Attributes:
+    tokenizer: text to tokens.
+    context: T.
+    dot: the matrix product of dictionaries.
+    models: the transformers.
+    sets: dictionaries and neurons by key, the main dictionary first.
+    median_F: of each feature's logit weights, by the set's key.
+  """
+
+  tokenizer: Tokenizer
+  context: int
+  dot: Dot
+  models: dict[str, Transformer]
+  sets: dict[str, FeatureSet]
+  median_F: dict[str, jax.Array]
+
+
+def load(w: Workdir) -> LoadedModels:
+  """The dictionaries of a work directory that a page shows, and their models.
+
+  Raises:
+    UserError: something is not made yet, or is of something else than is there.
+  """
+  c, store = w.config, TokenStore.open(w.store)
+  sets = {
+    key: dataclasses.replace(s, sae=saelens.load(w.dictionary(key)))
+    for key, s in featuresets.load_all(w).items()
+  }
+  models = {
+    name: jax.device_put(lm_stage.load(w, store, name))
+    for name in c.models
+    if any(s.model == name for s in sets.values())
+  }
+  return LoadedModels(
+    tokenizer=store.tokenizer,
+    context=store.context,
+    dot=Dot(compute_dtype(c.stream.precision)),
+    models=models,
+    sets=sets,
+    median_F={key: _medians(models[s.model], s) for key, s in sets.items()},
+  )
+
+
+def _medians(lm: Transformer, s: FeatureSet) -> jax.Array:
+  return probe.medians(
+    lm,
+    s.sae,
+    jnp.asarray(s.table.logit_top_ids_FL[:, 0].astype(np.int32)),
+    jnp.asarray(s.table.logit_top_FL[:, 0]),
+  )
