@@ -19,8 +19,10 @@ and those that stand for themselves:
 
 Flags:
 
-  --config=FILE         a config file, such as configs/tiny.py
-  --workdir=DIR         where everything is kept
+  --config=FILE         a config file, such as configs/tiny.py, or the name of
+                        one that comes with the program: --config=tiny
+  --workdir=DIR         where everything is kept; without it runs/NAME, for a
+                        config that is given by its name
   --config.KEY=VALUE    another value for one of the config's keys
   --dry_run             print what would be done, and leave
   --target=v5p:4x4x4    of a dry run: the hardware that it is of, which need not
@@ -180,7 +182,7 @@ def main(argv: list[str]) -> None:
     print(__doc__)
     return
   from monosem_jax import stages
-  from monosem_jax.config import load as config
+  from monosem_jax.config import load as config, packaged
   from monosem_jax.device import targets
   from monosem_jax.run.workdir import OTHER_STAGES, STAGES, Workdir
   from monosem_jax.stages import dry_run
@@ -198,12 +200,13 @@ def main(argv: list[str]) -> None:
           f'--{name} is a flag of the stage {stage}, not of {rest[1]}.'
         )
   own = {name: _FLAGS[name].value for name in _OF_STAGE.get(rest[1], ())}
-  if not _FLAGS.config or not (_FLAGS.workdir or _FLAGS.dry_run):
+  folder = _FLAGS.workdir or packaged.workdir(_FLAGS.config or '')
+  if not _FLAGS.config or not (folder or _FLAGS.dry_run):
     raise UserError('--config=FILE and --workdir=DIR are needed; see --help.')
   if _FLAGS.target and not _FLAGS.dry_run:
     raise UserError('--target is of a --dry_run: nothing can run on it here.')
   settings = config.load(_FLAGS.config, overrides)
-  w = Workdir(pathlib.Path(_FLAGS.workdir or '.'), settings)
+  w = Workdir(pathlib.Path(folder or '.'), settings)
   if w.root.exists() and not w.root.is_dir():
     raise UserError(f'--workdir: {w.root} is a file, not a folder.')
   with hosts.together(
@@ -255,6 +258,7 @@ def run(work: Callable[[list[str]], None] = main) -> None:
   """
   # Where no chunk can be finished first: as Ctrl-C, but another exit code.
   signal.signal(signal.SIGTERM, _interrupt)
+  message: str | None
   try:
     work(sys.argv)
   except UserError as e:

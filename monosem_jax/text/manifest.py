@@ -48,7 +48,7 @@ def finish(
     shards: (file name, records) of each split.
   """
   tables = {split: builder.build() for split, builder in builders.items()}
-  columns = {
+  columns: dict[str, Any] = {
     name: array
     for split, table in tables.items()
     for name, array in table.columns(split).items()

@@ -182,7 +182,7 @@ def tell(
           seconds=k.seconds + seconds,
           traffic=k.traffic + run.traffic,
         )
-  sent = {}
+  sent: dict[tuple[str, tuple[str, ...]], tuple[float, int]] = {}
   for c in sending.collectives(program, PHASES, mesh):
     found[c.phase] += Phase(sending=c.times * c.sent / hardware.link)
     before, n = sent.get((c.kind, c.axes), (0.0, 0))
