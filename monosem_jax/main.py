@@ -182,10 +182,12 @@ def main(argv: list[str]) -> None:
   from monosem_jax import stages
   from monosem_jax.config import load as config
   from monosem_jax.device import targets
-  from monosem_jax.run.workdir import OTHER_STAGES, STAGES, Workdir
+  from monosem_jax.run.files import write_json
+  from monosem_jax.run.shared import require_shared
+  from monosem_jax.run.workdir import Workdir
   from monosem_jax.stages import dry_run
 
-  known = (*STAGES, *OTHER_STAGES, 'all')
+  known = (*stages.FLOW, *stages.OTHERS, 'all')
   for word in rest[1:]:
     if word not in known:
       raise UserError(f'unknown stage {word!r}{nearest(word, known)}.')
@@ -222,11 +224,12 @@ def main(argv: list[str]) -> None:
       [rest[1], own, config.as_dict(settings)],
     )
     # A network file system may remember for a minute what was not there.
-    w.require_shared(min(60, _FLAGS.join_seconds))
-    hosts.on_first_process(lambda: w.settings.exists() or w.write_config())
+    require_shared(w.root, min(60, _FLAGS.join_seconds))
+    keep = lambda: write_json(w.settings, config.as_dict(settings))
+    hosts.on_first_process(lambda: w.settings.exists() or keep())
     stages.run(rest[1], w, own)
     # Only now: a run that is refused changes nothing.
-    hosts.on_first_process(w.write_config)
+    hosts.on_first_process(keep)
 
 
 _LESS = """\

@@ -3,9 +3,10 @@
 from monosem_jax.config.errors import UserError
 from monosem_jax.config.names import controls, main_dictionary, model_of
 from monosem_jax.features.table import META, FeatureTable
+from monosem_jax.run import graph
 from monosem_jax.run.files import read_json
-from monosem_jax.run.stamp import NAME as STAMP
 from monosem_jax.run.workdir import Workdir
+from monosem_jax.stages import features
 from monosem_jax.text.manifest import MANIFEST
 
 
@@ -46,12 +47,9 @@ def load(w: Workdir, name: str) -> FeatureTable:
   """
   directory = w.features(name)
   table = FeatureTable.load(directory)
-  made_from = read_json(directory / STAMP)['inputs']
   text = read_json(w.store / MANIFEST)['sha256']
-  if (
-    made_from != w.features_stamp(name, table.meta['model']).inputs
-    or table.meta['manifest'] != text
-  ):
+  made = features.table(w, name, table.meta['model'])
+  if not graph.made_from_now(made) or table.meta['manifest'] != text:
     raise UserError(
       f'{directory} is of another dictionary, transformer or text than is '
       'there now; run the stage again that made it.'

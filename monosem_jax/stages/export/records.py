@@ -10,14 +10,13 @@ from monosem_jax.features.table import META, FeatureTable
 from monosem_jax.interop.feature import Effects, Example, Feature, Group
 from monosem_jax.interop.neuronpedia_source import Source
 from monosem_jax.run.files import read_json, read_tensors, sha256
-from monosem_jax.run.stamp import NAME as STAMP
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.stages import tables
+from monosem_jax.stages import features, tables
 from monosem_jax.stages.export.results import read, why_not
 from monosem_jax.text.manifest import MANIFEST
 
-# A dictionary's files, as `interop.saelens` names them, which needs jax.
-_WEIGHTS, _CONFIG = 'sae_weights.safetensors', 'cfg.json'
+# As `interop.saelens` names it, which needs jax.
+_CONFIG = 'cfg.json'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,11 +59,11 @@ class Records:
     """
     table = tables.load(w, name)
     model, manifest = table.meta['model'], read_json(w.store / MANIFEST)
-    now = read_json(w.features(name) / STAMP)['inputs']
-    now |= {f'features/{name}': sha256(w.features(name) / STAMP)}
+    made = features.table(w, name, model)
+    inputs = made.inputs.keys() | features.output(w, name).keys()
 
     def arrays(analysis: str, end: str, needed: bool) -> dict | None:
-      why = why_not(w, analysis, f'{name}{end}', now)
+      why = why_not(w, analysis, f'{name}{end}', inputs)
       if why is None:
         return read(w.analysis(analysis) / f'{name}{end}')
       if needed:
@@ -81,7 +80,7 @@ class Records:
       name=name,
       is_neurons=is_neurons,
       table=table,
-      rows_FA=read_tensors(w.dictionary(name) / _WEIGHTS)['W_dec'],
+      rows_FA=read_tensors(w.dictionary_weights(name))['W_dec'],
       context=manifest['context'],
       ablation=arrays('ablation', '.npz', strict),
       residual=residual,
