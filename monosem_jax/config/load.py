@@ -37,7 +37,8 @@ def load(path: str, overrides: Sequence[str] = ()) -> settings.Config:
   """Reads a config file, applies overrides and checks the whole.
 
   Args:
-    path: of a Python file that defines `get_config()`.
+    path: of a Python file that defines `get_config()`, or the config.json of
+      a work directory.
     overrides: `some.key=value` each, later ones winning.
 
   Raises:
@@ -96,6 +97,11 @@ def _read(path: str) -> dict[str, Any]:
     near = difflib.get_close_matches(path, known, n=1)
     hint = f' (did you mean {near[0]}?)' if near else ''
     raise UserError(f'--config: no file {path}{hint}.')
+  if file.suffix == '.json':
+    try:
+      return json.loads(file.read_text('utf-8'))
+    except ValueError as e:
+      raise UserError(f'--config: {path} is not whole JSON: {e}.') from e
   sys.path.insert(0, str(file.parent))  # a config may start from its neighbour
   try:
     # Not an import: an import leaves a compiled copy, which goes stale.

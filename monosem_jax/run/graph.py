@@ -1,123 +1,23 @@
-"""The graph of a run: what its stages leave, what from, and in what state.
+"""The states of artefacts: what is complete, what stale, what is refused.
 
-A stage declares its artefacts. An artefact's stamp is written before its first
-result, and the files that say that it is whole come last: a run that is killed
-at any moment leaves it half done, never wrong.
+An artefact's stamp is written before its first result, and the files that say
+that it is whole come last: a run that is killed at any moment leaves it half
+done, never wrong.
 """
 
 import contextlib
 import dataclasses
 import enum
-import functools
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
 
 from monosem_jax.config.errors import UserError
 from monosem_jax.device import hosts
-from monosem_jax.run.files import read_json, sha256
+from monosem_jax.run.artefact import Artefact, Changed
+from monosem_jax.run.files import read_json
 from monosem_jax.run.stamp import Stamp
-
-
-class Changed(enum.Enum):
-  """What is done with an artefact whose settings or inputs have changed."""
-
-  REFUSED = 'the run is refused: it took hours'
-  INPUTS_ANEW = 'changed inputs make it anew, changed settings are refused'
-  ANEW = 'it is made anew'
-
-
-@dataclasses.dataclass(frozen=True)
-class Input:
-  """A result of another artefact that an artefact is made from.
-
-  Attributes:
-    file: what it lies in.
-    key: the entry of a JSON file that holds its hash; '' hashes the file.
-  """
-
-  file: pathlib.Path
-  key: str = ''
-
-  def hash(self) -> str:
-    """The hash, as stamps have it.
-
-    Raises:
-      UserError: the file is missing.
-    """
-    if self.key:
-      return read_json(self.file)[self.key]
-    if not self.file.exists():
-      return sha256(self.file)  # says what is missing
-    found = self.file.stat()
-    return _hash(self.file, found.st_ino, found.st_mtime_ns, found.st_size)
-
-
-@functools.cache
-def _hash(file: pathlib.Path, *version: int) -> str:
-  return sha256(file)
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-  """How far a training has come, by its checkpoints.
-
-  Attributes:
-    checkpoints: a folder with a checkpoint by number of chunks done.
-    steps_per_chunk: training steps of a chunk.
-    steps: that are wanted.
-  """
-
-  checkpoints: pathlib.Path
-  steps_per_chunk: int
-  steps: int
-
-  def done(self) -> int:
-    """Steps that the newest checkpoint has done."""
-    if not self.checkpoints.is_dir():
-      return 0
-    names = (path.name for path in self.checkpoints.iterdir())
-    chunks = [int(name) for name in names if name.isdecimal()]
-    return max(chunks, default=0) * self.steps_per_chunk
-
-
-@dataclasses.dataclass(frozen=True)
-class Artefact:
-  """What a stage leaves in the work directory.
-
-  Attributes:
-    name: `tokens`, `models/A`, `features/A1`, `analysis/density`, ...
-    stage: that makes it.
-    folder: its own, with its stamp.
-    whole: the files that are there once it is whole, by what is said to be
-      complete: `lm/A`.
-    settings: the config's keys that change it, and their values.
-    inputs: what it is made from, by name.
-    changed: what is done with it if these are not what it was made from.
-    later: the stages whose results a new one makes stale.
-    progress: how far it has come; None for what is made in one go.
-  """
-
-  name: str
-  stage: str
-  folder: pathlib.Path
-  whole: Mapping[str, pathlib.Path]
-  settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-  inputs: Mapping[str, Input] = dataclasses.field(default_factory=dict)
-  changed: Changed = Changed.REFUSED
-  later: tuple[str, ...] = ()
-  progress: Progress | None = None
-
-  def stamp(self) -> Stamp:
-    """What it would be made from now.
-
-    Raises:
-      UserError: an input is missing.
-    """
-    hashes = {name: i.hash() for name, i in self.inputs.items()}
-    return Stamp(dict(self.settings), hashes)
 
 
 class Kind(enum.Enum):
@@ -133,14 +33,21 @@ class State:
 
   Attributes:
     kind: which.
-    why: the step that a training has come to, or what has changed.
+    step: that a training which is half done has come to.
+    steps: that it is to come to; 0 for all else.
+    changed: what has changed since a stale one was made, a line each.
   """
 
   kind: Kind
-  why: str = ''
+  step: int = 0
+  steps: int = 0
+  changed: tuple[str, ...] = ()
 
   def __str__(self) -> str:
-    return f'{self.kind.value}: {self.why}' if self.why else self.kind.value
+    why = '; '.join(self.changed)
+    if self.steps:
+      why = f'step {self.step:,} of {self.steps:,}'
+    return f'{self.kind.value}: {why}' if why else self.kind.value
 
 
 def state(a: Artefact) -> State:
@@ -153,26 +60,25 @@ def state(a: Artefact) -> State:
   if there is None and not any(whole):
     return State(Kind.MISSING)
   if there is None and a.changed is Changed.ANEW:
-    return State(Kind.STALE, 'nothing says what it was made from')
+    return State(Kind.STALE, changed=('nothing says what it was made from',))
   if there is not None:
     known = {k: i.hash() for k, i in a.inputs.items() if i.file.exists()}
     gone = a.inputs.keys() - known
     inputs = known | {k: there.inputs[k] for k in gone if k in there.inputs}
     lines = there.differences(Stamp(dict(a.settings), inputs))
     if lines:
-      return State(Kind.STALE, '; '.join(lines))
+      return State(Kind.STALE, changed=tuple(lines))
   if a.progress is None:
     return State(Kind.COMPLETE if all(whole) else Kind.HALF_DONE)
   wanted = a.progress.steps
   finished = [_steps(path) for path in a.whole.values()]
   if max(finished) > wanted:
-    return State(
-      Kind.STALE, f'{max(finished):,} steps there, {wanted:,} wanted now'
-    )
+    line = f'{max(finished):,} steps there, {wanted:,} now'
+    return State(Kind.STALE, changed=(line,))
   if min(finished) == wanted:
     return State(Kind.COMPLETE)
   done = max(min(finished), min(a.progress.done(), wanted))
-  return State(Kind.HALF_DONE, f'step {done:,} of {wanted:,}')
+  return State(Kind.HALF_DONE, step=done, steps=wanted)
 
 
 def complete(a: Artefact, log: Callable[[str], None]) -> bool:

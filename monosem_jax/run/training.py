@@ -11,8 +11,8 @@ import numpy as np
 from monosem_jax.device import mesh as meshes
 from monosem_jax.device.compile import Program, announce, peak_flops, profiled
 from monosem_jax.run import loop
+from monosem_jax.run.artefact import Progress
 from monosem_jax.run.checkpoint import Checkpoints
-from monosem_jax.run.graph import Progress
 from monosem_jax.run.metrics import Reporter
 from monosem_jax.run.workdir import Workdir
 

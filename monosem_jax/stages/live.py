@@ -15,7 +15,7 @@ from monosem_jax.analysis import ablation, probe as probing, steering
 from monosem_jax.config.errors import UserError
 from monosem_jax.site.server import asked
 from monosem_jax.site.server.asked import Refused
-from monosem_jax.stages.sample import Pin
+from monosem_jax.stages.sample.pinned import Pin
 from monosem_jax.stages.shelf import Dictionary, Shelf
 from monosem_jax.transformer import sample_pair
 

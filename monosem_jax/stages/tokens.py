@@ -1,8 +1,8 @@
-"""Stage `tokens`: documents to packed token ids, once."""
+"""Stage `tokens`: documents to a tokenizer and packed token ids, once."""
 
 from monosem_jax.device import hosts
 from monosem_jax.run import graph
-from monosem_jax.run.graph import Artefact, Input
+from monosem_jax.run.artefact import Artefact, Input
 from monosem_jax.run.stamp import identity
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import later

@@ -1,4 +1,4 @@
-"""Stage `analysis`: the paper's claims about features, beside their controls.
+"""Stage `analysis`: measures the paper's claims about features, and controls.
 
 The modules that are named as analyses make them: `make(bench, out)` writes
 tables (.npz) and pictures into the folder `out` and returns the numbers. Those
@@ -8,7 +8,8 @@ under `runs`, by run (`A/1`, `A/neurons`), become columns of the report's table.
 import dataclasses
 
 from monosem_jax.config import names
-from monosem_jax.run.graph import Artefact, Changed
+from monosem_jax.config.flags import Flag
+from monosem_jax.run.artefact import Artefact, Changed
 from monosem_jax.run.stamp import identity
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import (
@@ -27,6 +28,15 @@ ANALYSES = (
 )
 # Analyses that take the results of others.
 NEEDS = {'steering': ('proxies',), 'automata': ('proxies',)}
+FLAGS = (
+  Flag(
+    name='only',
+    kind=str,
+    default='',
+    shown='A,B',
+    help=f'these alone: {", ".join(ANALYSES)}',
+  ),
+)
 # Settings that controls depend on.
 _OF_CONTROLS = ('control_rows', 'ica_passes', 'split', 'seed')
 

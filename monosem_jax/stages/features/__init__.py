@@ -1,8 +1,8 @@
-"""Stage `features`: where every feature fires, and what it predicts."""
+"""Stage `features`: finds where every feature fires and what it predicts."""
 
 from monosem_jax.config.names import entries
 from monosem_jax.features.table import META
-from monosem_jax.run.graph import Artefact, Changed, Input
+from monosem_jax.run.artefact import Artefact, Changed, Input
 from monosem_jax.run.stamp import NAME as STAMP, identity
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import later, lm, sae

@@ -1,6 +1,6 @@
-"""Stage `lm`: trains every transformer of the config."""
+"""Stage `lm`: trains the transformers of the config."""
 
-from monosem_jax.run.graph import Artefact, Changed, Input, Progress
+from monosem_jax.run.artefact import Artefact, Changed, Input, Progress
 from monosem_jax.run.stamp import identity
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import later, tokens

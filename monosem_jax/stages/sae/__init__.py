@@ -1,7 +1,7 @@
-"""Stage `sae`: trains all dictionaries of a model on one stream."""
+"""Stage `sae`: streams activations into the dictionaries, and measures them."""
 
 from monosem_jax.config.names import entries, model_of
-from monosem_jax.run.graph import Artefact, Changed, Input, Progress
+from monosem_jax.run.artefact import Artefact, Changed, Input, Progress
 from monosem_jax.run.stamp import identity
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import later, lm, tokens

@@ -1,11 +1,11 @@
-"""Stage `toy`: why dictionaries, on models small enough to know the truth of.
+"""Stage `toy`: why dictionaries, on models so small that the truth is known.
 
 Each part is complete or not at all, and made anew where its settings changed.
 It leaves numbers.json, arrays and pictures in its folder, and all numbers stand
 in toy/toy.json. No other stage is needed.
 """
 
-from monosem_jax.run.graph import Artefact, Changed
+from monosem_jax.run.artefact import Artefact, Changed
 from monosem_jax.run.stamp import identity
 from monosem_jax.run.workdir import Workdir
 

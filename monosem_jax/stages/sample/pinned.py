@@ -1,4 +1,4 @@
-"""Stage `sample`: what a transformer says, and what with features pinned."""
+"""What a transformer says, and what with features pinned."""
 
 import dataclasses
 import math
