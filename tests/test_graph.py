@@ -9,6 +9,7 @@ import pathlib
 import pytest
 
 from monosem_jax.config.errors import UserError
+from monosem_jax.device import hosts
 from monosem_jax.run import graph
 from monosem_jax.run.artefact import Artefact, Changed, Input, Progress
 
@@ -147,6 +148,18 @@ def test_anything_changed_makes_anew_what_takes_seconds(made):
     assert str(graph.state(seconds)) == 'half done'
     (folder / 'meta.json').write_text('{}')
   assert graph.complete(seconds, print)
+
+
+def test_what_another_process_than_the_first_makes_is_dropped(
+  made, monkeypatch
+):
+  graph.begin(made)
+  before = files(made)
+  monkeypatch.setattr(hosts, 'first', lambda: False)
+  with graph.making(made) as folder:
+    (folder / 'meta.json').write_text('{}')
+  assert not folder.exists()
+  assert files(made) == before
 
 
 def test_a_training_is_half_done_at_its_newest_checkpoint(made):

@@ -162,14 +162,15 @@ def making(a: Artefact) -> Iterator[pathlib.Path]:
   """Begins an artefact that all processes compute, and gives a folder to fill.
 
   The first process is given the artefact's own; what the others write is
-  dropped.
+  dropped. They wait for it at the end: what comes next may read the artefact.
   """
   begin(a)
   if hosts.first():
     yield a.folder
-    return
-  with tempfile.TemporaryDirectory() as dropped:
-    yield pathlib.Path(dropped)
+  else:
+    with tempfile.TemporaryDirectory() as dropped:
+      yield pathlib.Path(dropped)
+  hosts.barrier()
 
 
 def made_from_now(a: Artefact) -> bool:
