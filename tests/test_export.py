@@ -21,7 +21,8 @@ from monosem_jax.interop import anthropic, neuronpedia
 from monosem_jax.interop.feature import Effects, Example, Feature, Group
 from monosem_jax.interop.neuronpedia_source import Source
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.stages import export, lm as lm_stage
+from monosem_jax.stages import export
+from monosem_jax.stages.lm import training as lm_stage
 from monosem_jax.text.store import TokenStore
 
 T, F, A = 16, 48, 32

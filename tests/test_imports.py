@@ -228,8 +228,8 @@ def test_no_module_grows_too_long():
     ('monosem_jax.stages.tokens', 'flax'),
     ('monosem_jax.dictionary.train', 'grain'),
     ('monosem_jax.transformer.train', 'orbax'),
-    ('monosem_jax.stages.sae', 'tensorflow'),
-    ('monosem_jax.stages.features', 'tensorflow_datasets'),
+    ('monosem_jax.stages.sae.training', 'tensorflow'),
+    ('monosem_jax.stages.features.describe', 'tensorflow_datasets'),
   ],
 )
 def test_a_module_brings_in_no_heavy_library_of_another(module, without):

@@ -26,7 +26,8 @@ from monosem_jax.features.table import FeatureTable
 from monosem_jax.interop import saelens
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.site.server import requests
-from monosem_jax.stages import live, lm as lm_stage, loaded, notebook
+from monosem_jax.stages import live, loaded, notebook
+from monosem_jax.stages.lm import training as lm_stage
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.sample import sample
 

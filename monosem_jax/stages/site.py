@@ -1,12 +1,25 @@
-"""Stage `site`: the page that shows every feature."""
+"""Stage `site`: writes the page of all features: DIR/site/index.html."""
 
 from monosem_jax.device import hosts
+from monosem_jax.run.artefact import Artefact
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.site import export, links, views
 from monosem_jax.stages import exhibits, featuresets, report
 
 # Of the analyses' pictures, those that belong beside the scorecard.
 _PICTURES = ('density', 'preserved', 'logits', 'neurons', 'universality')
+
+
+def artefacts(w: Workdir) -> list[Artefact]:
+  """The page, which is written anew each time and so has no stamp."""
+  return [
+    Artefact(
+      name='site',
+      stage='site',
+      folder=w.site,
+      whole={'site': w.site / 'index.html'},
+    )
+  ]
 
 
 def run(w: Workdir) -> None:

@@ -1,4 +1,4 @@
-"""Stage `export`: a dictionary in the formats of others.
+"""Stage `export`: writes a dictionary in the formats of others.
 
 anthropic    DIR/a1/3.json, as published beside the paper: `interop.anthropic`
 neuronpedia  DIR/MODEL/SOURCE/..., for its bulk import: `interop.neuronpedia`
@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Iterator
 
 from monosem_jax.config.errors import UserError, nearest
+from monosem_jax.config.flags import Flag
 from monosem_jax.config.names import (
   SetName,
   by_run,
@@ -28,6 +29,33 @@ from monosem_jax.text.manifest import TOKENIZER
 from monosem_jax.text.tokenizer import Tokenizer
 
 FORMATS = ('anthropic', 'neuronpedia', 'html')
+FLAGS = (
+  Flag(
+    name='format',
+    kind=str,
+    default='',
+    shown='anthropic',
+    help='the JSON published beside the paper; neuronpedia: the files of its '
+    'bulk import; html: the page of at most 200 features in one file, which '
+    'needs nothing else',
+  ),
+  Flag(
+    name='to',
+    kind=str,
+    default='',
+    shown='DIR',
+    help='the folder to write: a new or an empty one; of html the file, '
+    'FILE.html',
+  ),
+  Flag(
+    name='run',
+    kind=str,
+    default='',
+    shown='A/1',
+    help="whose features; without it the main dictionary's",
+  ),
+  Flag('features', str, '', '3,100-120', 'these alone'),
+)
 
 
 def run(w: Workdir, *, format: str, run: str, to: str, features: str) -> None:

@@ -1,4 +1,4 @@
-"""Stage `sample`: what a transformer says, and what with features pinned."""
+"""What a transformer says, and what with features pinned."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,8 @@ from monosem_jax.dictionary.sae import SAE
 from monosem_jax.features.pin import Pin, parse
 from monosem_jax.interop import saelens
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.stages import featuresets, lm as lm_stage
+from monosem_jax.stages import featuresets
+from monosem_jax.stages.lm import training as lm_stage
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.sample import sample
 

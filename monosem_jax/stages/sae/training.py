@@ -1,5 +1,6 @@
-"""Stage `sae`: trains all dictionaries of a model on one stream."""
+"""Trains the dictionaries of each model, and measures them."""
 
+import contextlib
 import functools
 from collections.abc import Iterator, Mapping
 
@@ -10,7 +11,6 @@ import numpy as np
 from monosem_jax.config import settings
 from monosem_jax.config.names import entries, run_name, width
 from monosem_jax.device import hosts, mesh as meshes
-from monosem_jax.device.compile import announce, peak_flops, profiled
 from monosem_jax.device.cost import dictionary as cost
 from monosem_jax.device.mesh import SPECS
 from monosem_jax.device.precision import Dot, compute_dtype
@@ -27,12 +27,13 @@ from monosem_jax.dictionary.state import (
   init_stream,
 )
 from monosem_jax.interop import saelens
-from monosem_jax.run import loop, metrics
-from monosem_jax.run.checkpoint import Checkpoints
+from monosem_jax.run import graph, loop, metrics, training
 from monosem_jax.run.files import write_json
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.stages import evaluation, lm as lm_stage, programs, report
+from monosem_jax.stages import programs, report, sae as stage
+from monosem_jax.stages.lm import training as lm_stage
 from monosem_jax.stages.programs import forward
+from monosem_jax.stages.sae import evaluation
 from monosem_jax.text import stream
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.model import Transformer
@@ -55,90 +56,66 @@ def _fit(
   lm: Transformer,
   names: list[str],
 ) -> None:
-  c, run = w.config.stream, f'sae/{model}'
-  stamp = w.stream_stamp(model, store.manifest['sha256'])
-
-  def complete() -> bool:
-    stamp.require(w.stream(model), 'sae', ['features', 'site'])
-    return all(w.complete(f'sae/{n}', w.training(n), c.steps) for n in names)
-
-  if hosts.on_first_process(complete):
+  c, run, made = w.config.stream, f'sae/{model}', stage.stream_of(w, model)
+  if graph.complete(made, w.log):
     return
   mesh = programs.stream_mesh(w.config, names)
-  hosts.on_first_process(lambda: stamp.write(w.stream(model)))
+  graph.begin(made)
   dictionaries = {n: w.config.dictionaries[n] for n in names}
-  A = width(w.config.models[model])
-  C = c.contexts_per_chunk
+  C, S = c.contexts_per_chunk, made.progress.steps_per_chunk
   R = C * c.positions_per_context
-  S = R // c.batch_size
   w.log(
     f'{run}: {", ".join(run_name(n) for n in names)}: chunks of {C:,} contexts '
     f'make {R:,} activations, {S} steps; a batch mixes '
     f'{rows_stream.contexts_per_batch(c):,.0f} contexts'
   )
+  T, V = store.context, store.tokenizer.vocab_size
   with jax.set_mesh(mesh):
     lm = meshes.place(mesh, lm)
     share = meshes.share(mesh, (C,), SPECS.tokens_CT)
-
-    def place(batch: stream.Batch):
-      return tuple(share.put(x) for x in batch)
-
     # An order of its own for each model, as the paper's A and B are decomposed
     # by what different tokens make of them.
     order = (c.seed, *model.encode())
 
-    def batches(start):
+    def batches(start: int) -> Iterator[stream.Batch]:
       return stream.batches(
         store, 'train', C, seed=order, start=start, rows=share.rows
       )
 
-    init = functools.partial(init_stream, dictionaries, A)
-    checkpoints = Checkpoints(
-      w.stream(model) / 'checkpoints', w.config.checkpoint.keep
-    )
-    restored = checkpoints.restore(meshes.like(mesh, init), w.log)
-    if restored is None:
-      start, state = 0, meshes.made_in_place(mesh, init)
-      first = batches(0)
-      state = _start(w, dictionaries, state, lm, map(place, first))
-      state = jax.device_put(state, meshes.shardings(mesh, state))
-      first.close()
-    else:
-      start, state = restored
-    w.log(f'{run}: {start * S:,} of {c.steps:,} steps are done')
-    T, V = store.context, store.tokenizer.vocab_size
-    program = programs.stream_chunk(w.config, names, mesh, state, lm, T)
-    flops = cost.chunk_flops(programs.sweep(w.config, model, names, mesh, V, T))
-    log = lambda line: w.log(f'{run}: {line}')
-    announce(program, flops, S, log)
-    reporter = metrics.Reporter(
-      w.root,
-      run,
-      start=start,
-      stop=c.steps // S,
-      steps_per_chunk=S,
-      units_per_chunk=R,
-      unit='act',
-      summarise=_summarise,
-      flops_per_chunk=flops * mesh.size,
-      peak_flops=peak_flops(w.config.runtime, compute_dtype(c.precision).name),
-    )
-    tokens = batches(start)
-    with profiled(w.config.runtime, w.profile(run), log, program.call) as chunk:
-      state = loop.run(
-        lambda state, *batch: chunk(state, lm, *batch),
-        state,
-        map(place, tokens),
+    def place(batch: stream.Batch) -> tuple[jax.Array, ...]:
+      return tuple(share.put(x) for x in batch)
+
+    def start(state: StreamState) -> StreamState:
+      with contextlib.closing(batches(0)) as first:
+        state = _start(w, dictionaries, state, lm, map(place, first))
+      return jax.device_put(state, meshes.shardings(mesh, state))
+
+    state, timing = training.fit(
+      w,
+      training.Training(
+        run=run,
+        progress=made.progress,
+        mesh=mesh,
+        init=functools.partial(
+          init_stream, dictionaries, width(w.config.models[model])
+        ),
         start=start,
-        stop=c.steps // S,
-        report=reporter,
-        checkpoints=checkpoints,
-        every=w.config.checkpoint.every_chunks,
+        program=lambda state: programs.stream_chunk(
+          w.config, names, mesh, state, lm, T
+        ),
+        fixed=(lm,),
+        batches=batches,
+        place=place,
+        unit='act',
+        units_per_chunk=R,
+        flops=cost.chunk_flops(
+          programs.sweep(w.config, model, names, mesh, V, T)
+        ),
+        precision=compute_dtype(c.precision),
+        summarise=_summarise,
         observe=functools.partial(_snapshot, w, S),
-      )
-    tokens.close()
-    reporter.close()
-  timing = reporter.timing()
+      ),
+    )
   resampled = _resampled(w, run) if hosts.first() else {}
   for name, d in state.dictionaries.items():
     d = meshes.fetch(d.replace(opt_state=()))

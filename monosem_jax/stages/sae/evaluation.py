@@ -2,13 +2,14 @@
 
 import jax
 
-from monosem_jax.device import hosts, mesh as meshes
+from monosem_jax.device import mesh as meshes
 from monosem_jax.device.precision import Dot, compute_dtype
 from monosem_jax.dictionary import evaluate
 from monosem_jax.interop import saelens
-from monosem_jax.run import metrics
+from monosem_jax.run import graph, metrics
 from monosem_jax.run.files import write_json
 from monosem_jax.run.workdir import Workdir
+from monosem_jax.stages import sae
 from monosem_jax.text import stream
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.model import Transformer
@@ -23,25 +24,16 @@ def measure(
   names: list[str],
 ) -> None:
   """Measures what is not measured yet on held-out text, all in one pass."""
-
-  def missing() -> list[str]:
-    return [
-      n
-      for n in names
-      if not w.evaluation_stamp(n, model).matches(w.evaluation(n))
-      or not (w.evaluation(n) / 'numbers.json').exists()
-    ]
-
-  wanted = hosts.on_first_process(missing)
+  made = {n: sae.evaluation_of(w, n) for n in names}
+  # Said by the numbers, when they are made.
+  quietly = lambda line: None
+  wanted = [n for n in names if not graph.complete(made[n], quietly)]
   if not wanted:
     return
-  results = evaluated(w, store, model, lm, wanted)
-  if not hosts.first():
-    return
-  for name, numbers in results.items():
+  for name, numbers in evaluated(w, store, model, lm, wanted).items():
     del numbers['fired_F']
-    write_json(w.evaluation(name) / 'numbers.json', numbers)
-    w.evaluation_stamp(name, model).write(w.evaluation(name))
+    with graph.making(made[name]) as folder:
+      write_json(folder / 'numbers.json', numbers)
     share, why = numbers['loss_recovered'], numbers['loss_recovered_reason']
     recovered = f'none ({why})' if share is None else f'{share:.1%}'
     w.log(

@@ -1,4 +1,4 @@
-"""Stage `lm`: trains every transformer of the config."""
+"""Trains the transformers of the config, and loads them."""
 
 import functools
 
@@ -8,15 +8,12 @@ import numpy as np
 
 from monosem_jax.config.settings import Transformer as Settings
 from monosem_jax.device import hosts, mesh as meshes
-from monosem_jax.device.compile import announce, peak_flops, profiled
 from monosem_jax.device.mesh import SPECS
 from monosem_jax.device.precision import compute_dtype
-from monosem_jax.run import loop
-from monosem_jax.run.checkpoint import Checkpoints
+from monosem_jax.run import graph, training
 from monosem_jax.run.files import read_tensors, write_json, write_tensors
-from monosem_jax.run.metrics import Reporter
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.stages import programs, report
+from monosem_jax.stages import lm, programs, report
 from monosem_jax.text import stream
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer import train, weights
@@ -58,63 +55,39 @@ def _init(c: Settings, store: TokenStore):
 
 
 def _fit(w: Workdir, store: TokenStore, name: str) -> None:
-  c, run = w.config.models[name], f'lm/{name}'
-  stamp = w.model_stamp(name, store.manifest['sha256'])
-
-  def complete() -> bool:
-    stamp.require(w.model(name), 'lm', ['sae', 'features', 'site'])
-    return w.complete(run, w.model_result(name), c.steps)
-
-  if hosts.on_first_process(complete):
+  c, run, made = w.config.models[name], f'lm/{name}', lm.transformer(w, name)
+  if graph.complete(made, w.log):
     return
   mesh = programs.transformer_mesh(w.config, name)
-  hosts.on_first_process(lambda: stamp.write(w.model(name)))
+  graph.begin(made)
   S, B, T = c.steps_per_chunk, c.batch_size, store.context
+  init = _init(c, store)
+  model = jax.eval_shape(init).model
+  parameters = sum(x.size for x in jax.tree.leaves(model))
+  w.log(f'{run}: {parameters:,} parameters')
   with jax.set_mesh(mesh):
-    init = _init(c, store)
-    checkpoints = Checkpoints(
-      w.model(name) / 'checkpoints', w.config.checkpoint.keep
-    )
-    start, state = checkpoints.restore(meshes.like(mesh, init), w.log) or (
-      0,
-      meshes.made_in_place(mesh, init),
-    )
-    parameters = sum(x.size for x in jax.tree.leaves(state.model))
-    w.log(f'{run}: {parameters:,} parameters; {start * S:,} steps are done')
-    program = programs.transformer_chunk(c, mesh, state, T)
-    flops = programs.transformer_flops(c, mesh, store.tokenizer.vocab_size, T)
-    log = lambda line: w.log(f'{run}: {line}')
-    announce(program, flops, S, log)
-    reporter = Reporter(
-      w.root,
-      run,
-      start=start,
-      stop=c.steps // S,
-      steps_per_chunk=S,
-      units_per_chunk=S * B * T,
-      unit='tok',
-      summarise=_summarise,
-      flops_per_chunk=flops * mesh.size,
-      peak_flops=peak_flops(w.config.runtime, compute_dtype(c.precision).name),
-    )
     share = meshes.share(mesh, (S, B), SPECS.tokens_SBT)
-    batches = stream.batches(
-      store, 'train', S * B, seed=c.data_seed, start=start, rows=share.rows
+    state, timing = training.fit(
+      w,
+      training.Training(
+        run=run,
+        progress=made.progress,
+        mesh=mesh,
+        init=init,
+        program=lambda state: programs.transformer_chunk(c, mesh, state, T),
+        batches=lambda start: stream.batches(
+          store, 'train', S * B, seed=c.data_seed, start=start, rows=share.rows
+        ),
+        place=lambda batch: (share.put(batch.tokens_BT),),
+        unit='tok',
+        units_per_chunk=S * B * T,
+        flops=programs.transformer_flops(
+          c, mesh, store.tokenizer.vocab_size, T
+        ),
+        precision=compute_dtype(c.precision),
+        summarise=_summarise,
+      ),
     )
-    with profiled(w.config.runtime, w.profile(run), log, program.call) as chunk:
-      state = loop.run(
-        chunk,
-        state,
-        ((share.put(b.tokens_BT),) for b in batches),
-        start=start,
-        stop=c.steps // S,
-        report=reporter,
-        checkpoints=checkpoints,
-        every=w.config.checkpoint.every_chunks,
-      )
-    batches.close()
-    reporter.close()
-    timing = reporter.timing()
     val_loss = _val_loss(mesh, state.model, store, c.eval_contexts)
     samples = _samples(state.model, store)
   tensors = meshes.fetch(weights.tensors(state.model))
@@ -148,17 +121,10 @@ def _is_shuffled(entry: tuple[str, Settings]) -> bool:
 
 def _shuffle(w: Workdir, store: TokenStore, name: str) -> None:
   """Makes the control that has another model's weights, shuffled."""
-  c, run = w.config.models[name], f'lm/{name}'
-  stamp = w.model_stamp(name, store.manifest['sha256'])
-
-  def complete() -> bool:
-    stamp.renew(w.model(name), 'lm', ['sae', 'features', 'site'])
-    if w.model_result(name).exists():
-      w.log(f'{run}: complete')
-    return w.model_result(name).exists()
-
-  if hosts.on_first_process(complete):
+  c, run, made = w.config.models[name], f'lm/{name}', lm.transformer(w, name)
+  if graph.complete(made, w.log):
     return
+  graph.begin(made)
   model = weights.shuffled(load(w, store, c.shuffle_of), c.seed)
   mesh = meshes.make_mesh(w.config.mesh)
   with jax.set_mesh(mesh):

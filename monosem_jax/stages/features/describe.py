@@ -1,4 +1,4 @@
-"""Stage `features`: where every feature fires, and what it predicts."""
+"""Makes feature tables: a pass over text, and what comes of it."""
 
 import dataclasses
 
@@ -11,11 +11,12 @@ from monosem_jax.device import hosts, mesh as meshes
 from monosem_jax.device.precision import Dot, compute_dtype
 from monosem_jax.dictionary.sae import SAE
 from monosem_jax.features import census, collect, examples, logits
-from monosem_jax.features.table import META, FeatureTable
+from monosem_jax.features.table import FeatureTable
 from monosem_jax.interop import saelens
-from monosem_jax.run import metrics
+from monosem_jax.run import graph, metrics
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.stages import lm as lm_stage, programs
+from monosem_jax.stages import features, programs
+from monosem_jax.stages.lm import training as lm_stage
 from monosem_jax.text import stream
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.model import Transformer
@@ -33,16 +34,10 @@ def describe(
   w: Workdir, store: TokenStore, model: str, lm: Transformer, name: str
 ) -> None:
   """Makes the feature table of a dictionary, or of a control, of a model."""
-  stamp, directory = w.features_stamp(name, model), w.features(name)
-
-  def complete() -> bool:
-    stamp.renew(directory, 'features', ['site'])
-    if (directory / META).exists():
-      w.log(f'features/{name}: complete')
-    return (directory / META).exists()
-
-  if hosts.on_first_process(complete):
+  made = features.table(w, name, model)
+  if graph.complete(made, w.log):
     return
+  graph.begin(made)
   c, sae = w.config.features, saelens.load(w.dictionary(name))
   contexts = min(c.contexts, store.n_contexts(c.split))
   # A small store is read in smaller batches; whole ones, for one shape.
@@ -50,9 +45,9 @@ def describe(
   contexts -= contexts % c.batch_size
   tokens = contexts * store.context
   mesh = meshes.make_mesh(w.config.mesh)
-  features = int(sae.b_enc_F.size)
+  F = int(sae.b_enc_F.size)
   meshes.require_share(
-    mesh, features, f'dictionaries.{name}.features', meshes.AXES[1:]
+    mesh, F, f'dictionaries.{name}.features', meshes.AXES[1:]
   )
   with jax.set_mesh(mesh):
     found, seen, context_FX = _pass(c, w, store, mesh, lm, sae, name, contexts)
@@ -77,7 +72,7 @@ def describe(
     meta={
       'run': run_name(name),
       'model': model,
-      'features': features,
+      'features': F,
       'tokens': tokens,
       'split': c.split,
       'manifest': store.manifest['sha256'],
@@ -87,7 +82,7 @@ def describe(
       'groups': shown,
       'lost_samples': found.lost,
     },
-  ).save(directory)
+  ).save(made.folder)
   w.log(f'features/{name}: {census.sentence(known)} on {tokens:,} tokens')
 
 
