@@ -211,7 +211,7 @@ def test_nothing_runs_text_as_code_or_reads_pickles():
 
 def test_no_module_grows_too_long():
   for path in PACKAGE.rglob('*.py'):
-    assert len(path.read_text('utf-8').splitlines()) <= 330, path
+    assert len(path.read_text('utf-8').splitlines()) <= 350, path
 
 
 @pytest.mark.parametrize(
