@@ -183,7 +183,7 @@ def main(argv: list[str]) -> None:
   from monosem_jax.config import load as config
   from monosem_jax.device import targets
   from monosem_jax.run.workdir import OTHER_STAGES, STAGES, Workdir
-  from monosem_jax.stages import dry_run
+  from monosem_jax.stages import configuration, dry_run
 
   known = (*STAGES, *OTHER_STAGES, 'all')
   for word in rest[1:]:
@@ -202,7 +202,7 @@ def main(argv: list[str]) -> None:
     raise UserError('--config=FILE and --workdir=DIR are needed; see --help.')
   if _FLAGS.target and not _FLAGS.dry_run:
     raise UserError('--target is of a --dry_run: nothing can run on it here.')
-  settings = config.load(_FLAGS.config, overrides)
+  settings = configuration.load(_FLAGS.config, overrides)
   w = Workdir(pathlib.Path(_FLAGS.workdir or '.'), settings)
   if w.root.exists() and not w.root.is_dir():
     raise UserError(f'--workdir: {w.root} is a file, not a folder.')
