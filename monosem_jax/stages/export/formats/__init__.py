@@ -1,0 +1,21 @@
+"""Formats that features are written in, a module each: `--format`."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+
+from monosem_jax.run.workdir import Workdir
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+  """What a module declares as `FORMAT`.
+
+  Attributes:
+    write: `write(w, path, name, features)` writes features of the dictionary or
+      control `name`, those that the flag `features` names, to `path`.
+    suffix: of the file that it writes, such as .html; '' if it writes a folder.
+  """
+
+  write: Callable[[Workdir, pathlib.Path, str, str], None]
+  suffix: str = ''
