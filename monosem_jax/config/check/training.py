@@ -17,16 +17,9 @@ _SHAPE = (
   *('n_layers', 'd_model', 'd_mlp', 'n_heads', 'activation', 'site'),
   *('site_layer', 'attend_across_documents'),
 )
-SOURCES = ('installed', 'jsonl', 'text', 'tfds', 'array_record', 'parquet')
 
 
 def text(text: settings.Text, tokenizer: settings.Tokenizer) -> None:
-  one_of('text.source', text.source, SOURCES)
-  need(
-    text.source == 'installed' or bool(text.paths),
-    'text.paths',
-    f'the source {text.source!r} needs at least one path.',
-  )
   positive('text', text, 'context', 'contexts_per_record', 'max_document_chars')
   need(text.context > 1, 'text.context', 'must be at least 2 tokens.')
   need(
