@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 from types import ModuleType
+from typing import Any
 
 from monosem_jax.config.errors import UserError, nearest
 
@@ -28,3 +29,16 @@ def module(package: str, name: str, unknown: str) -> ModuleType:
   if name not in known:
     raise UserError(f'{unknown} {name!r}{nearest(name, known)}.')
   return importlib.import_module(f'{package}.{name}')
+
+
+def declared(package: str, name: str) -> dict[str, Any]:
+  """What modules of a package declare as `name`; imports all of them."""
+  modules = {
+    found: importlib.import_module(f'{package}.{found}')
+    for found in names(package)
+  }
+  return {
+    found: getattr(module, name)
+    for found, module in modules.items()
+    if hasattr(module, name)
+  }

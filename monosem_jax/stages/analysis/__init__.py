@@ -1,14 +1,12 @@
 """Stage `analysis`: the paper's claims about features, beside their controls.
 
-Each module here is an analysis, `make(bench, out)`: it writes tables (.npz) and
-pictures into the folder `out` and returns the numbers. Those under `runs`, by
-run (`A/1`, `A/neurons`), become columns of the report's table. They are made in
-the order below, each complete or not at all. Of many processes all compute, and
-the first one's files are kept.
+A module here that declares an `ANALYSIS` is one, see `declaration`. Numbers
+under `runs`, by run (`A/1`, `A/neurons`), become columns of the report's table.
+Analyses are made in their order, each complete or not at all. Of many processes
+all compute, and the first one's files are kept.
 """
 
 import contextlib
-import importlib
 import pathlib
 import tempfile
 from collections.abc import Iterator
@@ -23,15 +21,8 @@ from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import optional_dependencies, report
 from monosem_jax.stages.analysis import controls, summary
 from monosem_jax.stages.analysis.bench import Bench, Unavailable, json_of
+from monosem_jax.stages.analysis.declaration import analyses
 from monosem_jax.text.store import TokenStore
-
-ANALYSES = (
-  *('density', 'preserved', 'logits', 'ablation', 'neurons', 'neighbours'),
-  *('texts', 'proxies', 'steering', 'universality', 'splitting', 'geometry'),
-  'automata',
-)
-# Analyses that take the results of others.
-NEEDS = {'steering': ('proxies',), 'automata': ('proxies',)}
 
 
 def run(w: Workdir, only: str = '') -> None:
@@ -40,11 +31,12 @@ def run(w: Workdir, only: str = '') -> None:
   Raises:
     UserError: an unknown name, a missing library or an earlier stage's result.
   """
-  wanted = [name for name in only.split(',') if name] or list(ANALYSES)
+  known = analyses()
+  wanted = [name for name in only.split(',') if name] or list(known)
   for name in wanted:
-    if name not in ANALYSES:
+    if name not in known:
       raise UserError(
-        f'--only: unknown analysis {name!r}{nearest(name, ANALYSES)}.'
+        f'--only: unknown analysis {name!r}{nearest(name, known)}.'
       )
   if not w.config.dictionaries:
     raise UserError('analysis: the config names no dictionary.')
@@ -58,13 +50,13 @@ def run(w: Workdir, only: str = '') -> None:
     )
   bench = Bench(w, store, mesh)
   controls.make(bench)
-  needed = {other for name in wanted for other in NEEDS.get(name, ())}
+  needed = {other for name in wanted for other in known[name].needs}
   inputs = w.analysis_inputs()
   stamps = {
-    name: w.analysis_stamp((name, *NEEDS.get(name, ())), inputs)
-    for name in ANALYSES
+    name: w.analysis_stamp((name, *own.needs), inputs)
+    for name, own in known.items()
   }
-  for name in ANALYSES:
+  for name in known:
     if name in needed.union(wanted):
       _make(bench, name, stamps[name])
       # So that it says how far we are.
@@ -83,7 +75,7 @@ def _complete(w: Workdir, name: str, stamp: Stamp) -> bool:
 
 def _summarise(bench: Bench, stamps: dict[str, Stamp]) -> None:
   w = bench.w
-  summary.write(bench, [n for n in ANALYSES if _complete(w, n, stamps[n])])
+  summary.write(bench, [n for n in stamps if _complete(w, n, stamps[n])])
   report.write(w)
 
 
@@ -92,11 +84,10 @@ def _make(bench: Bench, name: str, stamp: Stamp) -> None:
   if hosts.on_first_process(lambda: _complete(w, name, stamp)):
     w.log(f'analysis/{name}: complete')
     return
-  module = importlib.import_module(f'monosem_jax.stages.analysis.{name}')
   with _folder(w.analysis(name), stamp) as out:
     try:
       with jax.set_mesh(bench.mesh):
-        numbers = module.make(bench, out)
+        numbers = analyses()[name].make(bench, out)
     except Unavailable as e:
       numbers = {'not_here': str(e)}
       w.log(f'analysis/{name}: not made: {e}')

@@ -14,6 +14,8 @@ from monosem_jax.stages.analysis.bench import (
   activations,
   part,
 )
+from monosem_jax.stages.analysis.declaration import Analysis
+from monosem_jax.stages.analysis.sections import kinds
 from monosem_jax.stages.analysis.words import described
 
 # Features of the main dictionary whose activations are correlated, at most.
@@ -238,3 +240,14 @@ def _bars(run: str, numbers: dict, path: pathlib.Path) -> None:
     'measure',
     'value (no unit)',
   )
+
+
+ANALYSIS = Analysis(
+  order=120,
+  make=make,
+  title='Geometry',
+  asked='Do features that fire alike lie near each other?',
+  answer=kinds.geometry,
+  picture='small.png',
+  view='map',
+)

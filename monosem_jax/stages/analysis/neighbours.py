@@ -12,6 +12,8 @@ from monosem_jax.analysis import figures, geometry
 from monosem_jax.features import moments
 from monosem_jax.run.files import write_arrays
 from monosem_jax.stages.analysis.bench import Bench, Subject, median
+from monosem_jax.stages.analysis.declaration import Analysis
+from monosem_jax.stages.analysis.sections import features
 
 # Of each feature, in each dictionary.
 _NEAREST = 5
@@ -56,3 +58,14 @@ def _nearest(
   return geometry.nearest(
     x.rows_FA, x.table.fired_F > 0, _NEAREST, others, block
   )
+
+
+ANALYSIS = Analysis(
+  order=60,
+  make=make,
+  title='Nearest decoder rows',
+  asked='How near is the nearest other row, in each dictionary of the model?',
+  answer=features.neighbours,
+  picture='nearest.png',
+  view='features',
+)

@@ -16,6 +16,8 @@ from monosem_jax.stages.analysis.bench import (
   median,
   of_two,
 )
+from monosem_jax.stages.analysis.declaration import Analysis
+from monosem_jax.stages.analysis.sections import features
 
 _MEDIANS = ('kurtosis', 'diversity', 'coefficients', 'neuron_r')
 _SHARES = ('single_token', 'single_document')
@@ -210,3 +212,14 @@ def _pictures(bench: Bench, tables: dict, out: pathlib.Path) -> None:
       label,
       bins=40,
     )
+
+
+ANALYSIS = Analysis(
+  order=50,
+  make=make,
+  title='Features and neurons',
+  asked='Are features sparser, purer and other than neurons?',
+  answer=features.neurons,
+  picture='neuron_r.png',
+  view='features',
+)

@@ -20,8 +20,10 @@ from monosem_jax.stages.analysis.bench import (
   Unavailable,
   activations,
 )
+from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.documents import GROUPS
 from monosem_jax.stages.analysis.labelled import Labelled
+from monosem_jax.stages.analysis.sections import kinds
 
 # Measures as pictures name them.
 _MEASURES = {
@@ -161,3 +163,15 @@ def _r(best: labels.Best | None) -> float:
 def _reported(entry: dict, measure: str, of: str) -> float:
   own = entry.get('measures', {}).get(measure, {}).get(of)
   return np.nan if own is None else own['reported']
+
+
+ANALYSIS = Analysis(
+  order=80,
+  make=make,
+  title='Features that mean what a proxy says',
+  asked='Does a feature stand for Arabic, DNA, ..., and does it do so '
+  'better than the best neuron?',
+  answer=kinds.proxies,
+  picture='proxies_r.png',
+  view='scorecard',
+)

@@ -24,6 +24,8 @@ from monosem_jax.stages.analysis.bench import (
   part,
 )
 from monosem_jax.stages.analysis.children import Children
+from monosem_jax.stages.analysis.declaration import Analysis
+from monosem_jax.stages.analysis.sections import kinds
 
 _LABEL = 'base64'
 
@@ -181,3 +183,15 @@ def _draw(growing, levels, example, path) -> None:
     labels,
     size=(9.0, max(4.0, 0.55 * tallest)),
   )
+
+
+ANALYSIS = Analysis(
+  order=110,
+  make=make,
+  title='Feature splitting',
+  asked='What does a feature of a small dictionary become in a larger '
+  'one, and is that more than what chance leads to?',
+  answer=kinds.splitting,
+  picture='children.png',
+  view='splitting',
+)

@@ -14,6 +14,8 @@ from monosem_jax.device import mesh as meshes
 from monosem_jax.run.files import write_arrays
 from monosem_jax.stages import programs
 from monosem_jax.stages.analysis.bench import Bench, Subject
+from monosem_jax.stages.analysis.declaration import Analysis
+from monosem_jax.stages.analysis.sections import features
 from monosem_jax.transformer.model import Transformer, next_token_loss
 
 # Held-out text: none that a dictionary was trained on.
@@ -135,3 +137,14 @@ def _view(
     'attribution_XTL': together('attribution_BTL').astype(np.float32),
     'active_XT': together('active_BT'),
   }
+
+
+ANALYSIS = Analysis(
+  order=70,
+  make=make,
+  title='Texts, token by token',
+  asked='How many features are active on a token?',
+  answer=features.texts,
+  picture='active.png',
+  view='texts',
+)

@@ -26,6 +26,8 @@ from monosem_jax.stages.analysis.bench import (
   median,
   part,
 )
+from monosem_jax.stages.analysis.declaration import Analysis
+from monosem_jax.stages.analysis.sections import kinds
 
 _KINDS = ('activation', 'logits', 'attribution')
 # Pairs that are listed.
@@ -284,3 +286,14 @@ def _r(columns: Mapping[str, np.ndarray], key: str) -> float | None:
   if len(a) < 2 or not (np.ptp(a) and np.ptp(b)):
     return None
   return float(np.corrcoef(a, b)[0, 1])
+
+
+ANALYSIS = Analysis(
+  order=100,
+  make=make,
+  title='Universality',
+  asked='Has another model, from another seed, the same features?',
+  answer=kinds.universality,
+  picture='nearest.png',
+  view='universality',
+)
