@@ -103,7 +103,13 @@ def main(argv: list[str]) -> None:
     raise UserError('--config=FILE and --workdir=DIR are needed; see --help.')
   if given.target and not given.dry_run:
     raise UserError('--target is of a --dry_run: nothing can run on it here.')
-  settings = config.load(given.config, overrides)
+  # What reads alone needs no jax.
+  load = config.load
+  if stage != 'status':
+    from monosem_jax.stages import configuration
+
+    load = configuration.load
+  settings = load(given.config, overrides)
   w = Workdir(root, settings)
   if w.root.exists() and not w.root.is_dir():
     raise UserError(f'--workdir: {w.root} is a file, not a folder.')

@@ -14,13 +14,13 @@ import program
 import pytest
 
 from monosem_jax import stages
-from monosem_jax.stages.analysis import ANALYSES
+from monosem_jax.stages.analysis import declared
 from monosem_jax.stages.toy import PARTS
 
 FLOW = [
   *('tokens', 'models/A', 'dictionaries/stream_A', 'evaluation/A1'),
   *('features/A1', 'controls/A_neurons', 'features/A_neurons'),
-  *(f'analysis/{name}' for name in ANALYSES),
+  *(f'analysis/{name}' for name in declared()),
   'site',
 ]
 ALL = FLOW + [f'toy/{name}' for name in PARTS]

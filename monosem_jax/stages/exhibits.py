@@ -22,7 +22,7 @@ from monosem_jax.run.stamp import NAME as STAMP
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.site import links
 from monosem_jax.site.exhibit import Contexts, Exhibit
-from monosem_jax.stages.analysis import ANALYSES, analysis
+from monosem_jax.stages.analysis import analysis, declared
 from monosem_jax.text.store import TokenStore
 
 # Settings that name places of one machine, which a page is not to tell.
@@ -50,8 +50,8 @@ def folders(w: Workdir) -> links.Folders:
   One that was made before a transformer, a dictionary or a feature table was
   made anew is left out, and said to be: its numbers are of other features.
   """
-  stale = {n for n in ANALYSES if graph.changed_inputs(analysis(w, n))}
-  for name in ANALYSES:
+  stale = {n for n in declared() if graph.changed_inputs(analysis(w, n))}
+  for name in declared():
     if name in stale:
       w.log(
         f'analysis/{name} was made before what is there now and is left out; '

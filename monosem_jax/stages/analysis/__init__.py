@@ -1,14 +1,15 @@
 """Stage `analysis`: measures the paper's claims about features, and controls.
 
-The modules that are named as analyses make them: `make(inputs, out)` writes
-tables (.npz) and pictures into the folder `out` and returns the numbers. Those
+A module here that declares an `ANALYSIS` is one, see `declaration`. Numbers
 under `runs`, by run (`A/1`, `A/neurons`), become columns of the report's table.
-With several processes all compute, and the first one's files are kept.
+Analyses are made in their order, each complete or not at all. With several
+processes all compute, and the first one's files are kept.
 """
 
 import dataclasses
+import functools
 
-from monosem_jax.config import names
+from monosem_jax.config import choices, names
 from monosem_jax.config.flags import Flag
 from monosem_jax.run.artefact import Artefact, Changed
 from monosem_jax.run.stamp import identity
@@ -21,25 +22,28 @@ from monosem_jax.stages import (
   sae,
 )
 
-# In the order in which they are made.
-ANALYSES = (
-  *('density', 'preserved', 'logits', 'ablation', 'neurons', 'neighbours'),
-  *('texts', 'proxies', 'steering', 'universality', 'splitting', 'geometry'),
-  'automata',
-)
-# Analyses that take the results of others.
-NEEDS = {'steering': ('proxies',), 'automata': ('proxies',)}
 FLAGS = (
   Flag(
     name='only',
     kind=str,
     default='',
     shown='A,B',
-    help=f'these alone: {", ".join(ANALYSES)}',
+    help='these alone, such as density,automata',
   ),
 )
 # Settings that controls depend on.
 _OF_CONTROLS = ('control_rows', 'ica_passes', 'split', 'seed')
+
+
+@functools.cache
+def declared() -> dict[str, tuple[str, ...]]:
+  """The analyses in their order, and those whose results each reads.
+
+  The modules are read, not imported: they need jax and libraries for drawing.
+  """
+  found = choices.literals(__package__, 'ANALYSIS')
+  names = sorted(found, key=lambda name: found[name]['order'])
+  return {name: found[name].get('needs', ()) for name in names}
 
 
 def artefacts(w: Workdir) -> list[Artefact]:
@@ -48,7 +52,7 @@ def artefacts(w: Workdir) -> list[Artefact]:
   found = []
   for name in names.controls(w.config):
     found += [control(w, name), features.table(w, name, _model_of(name))]
-  return [*found, *(analysis(w, name) for name in ANALYSES)]
+  return [*found, *(analysis(w, name) for name in declared())]
 
 
 def _model_of(control: str) -> str:
@@ -76,7 +80,7 @@ def control(w: Workdir, name: str) -> Artefact:
 def analysis(w: Workdir, name: str) -> Artefact:
   """An analysis: of its own settings, of shared ones, and of all results."""
   c = w.config
-  own = {name, *NEEDS.get(name, ())}
+  own = {name, *declared()[name]}
   others = {
     f.name
     for f in dataclasses.fields(c.analysis)

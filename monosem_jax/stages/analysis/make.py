@@ -1,7 +1,5 @@
 """Makes the analyses: each complete or not at all, in their order."""
 
-import importlib
-
 import jax
 
 from monosem_jax.config.errors import UserError, nearest
@@ -11,13 +9,13 @@ from monosem_jax.run.files import write_json
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import report
 from monosem_jax.stages.analysis import (
-  ANALYSES,
-  NEEDS,
   analysis,
   controls,
+  declared,
   left_out,
   summary,
 )
+from monosem_jax.stages.analysis.declaration import analyses
 from monosem_jax.stages.analysis.inputs import (
   AnalysisInputs,
   Unavailable,
@@ -32,11 +30,12 @@ def run(w: Workdir, only: str = '') -> None:
   Raises:
     UserError: an unknown name, a missing library or an earlier stage's result.
   """
-  wanted = [name for name in only.split(',') if name] or list(ANALYSES)
+  known = declared()
+  wanted = [name for name in only.split(',') if name] or list(known)
   for name in wanted:
-    if name not in ANALYSES:
+    if name not in known:
       raise UserError(
-        f'--only: unknown analysis {name!r}{nearest(name, ANALYSES)}.'
+        f'--only: unknown analysis {name!r}{nearest(name, known)}.'
       )
   if not w.config.dictionaries:
     raise UserError('analysis: the config names no dictionary.')
@@ -50,8 +49,8 @@ def run(w: Workdir, only: str = '') -> None:
     )
   inputs = AnalysisInputs(w, store, mesh)
   controls.make(inputs)
-  needed = {other for name in wanted for other in NEEDS.get(name, ())}
-  for name in ANALYSES:
+  needed = {other for name in wanted for other in known[name]}
+  for name in known:
     if name in needed.union(wanted):
       _make(inputs, name)
       # So that it says how far we are.
@@ -62,7 +61,7 @@ def _summarise(inputs: AnalysisInputs) -> None:
   w = inputs.w
   summary.write(
     inputs,
-    [n for n in ANALYSES if graph.is_complete(analysis(w, n))],
+    [n for n in declared() if graph.is_complete(analysis(w, n))],
   )
   report.write(w)
 
@@ -71,12 +70,11 @@ def _make(inputs: AnalysisInputs, name: str) -> None:
   w, made = inputs.w, analysis(inputs.w, name)
   if graph.complete(made, w.log):
     return
-  module = importlib.import_module(f'monosem_jax.stages.analysis.{name}')
   # Minutes of work, and changed settings are why it is run again.
   with graph.making(made) as out:
     try:
       with jax.set_mesh(inputs.mesh):
-        numbers = module.make(inputs, out)
+        numbers = analyses()[name].make(inputs, out)
     except Unavailable as e:
       numbers = {'not_here': str(e)}
       w.log(f'analysis/{name}: not made: {e}')

@@ -434,6 +434,7 @@ monosem.views.automata = (() => {
 
   return {
     title: 'Automata',
+    order: 60,
     there: () => data.run.views.includes('automata'),
     show,
   };

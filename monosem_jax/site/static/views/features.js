@@ -105,5 +105,5 @@ monosem.views.features = (() => {
     event.preventDefault();
   });
 
-  return { title: 'Features', there: () => true, show, update };
+  return { title: 'Features', order: 10, there: () => true, show, update };
 })();

@@ -75,5 +75,5 @@ monosem.views.help = (() => {
     );
   }
 
-  return { title: 'Help', there: () => true, show };
+  return { title: 'Help', order: 110, there: () => true, show };
 })();

@@ -81,6 +81,7 @@ monosem.views.texts = (() => {
 
   return {
     title: 'Texts',
+    order: 20,
     there: () => monosem.data.run.views.includes('texts') && keys().length > 0,
     show,
   };

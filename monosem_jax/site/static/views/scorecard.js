@@ -216,6 +216,7 @@ monosem.scorecard = (() => {
 
 monosem.views.scorecard = {
   title: 'Scorecard',
+  order: 70,
   there: () => true,
   show: monosem.scorecard.show,
 };

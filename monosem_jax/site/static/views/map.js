@@ -210,5 +210,5 @@ monosem.views.map = (() => {
     };
   }
 
-  return { title: 'Map', there: () => names().length > 0, show };
+  return { title: 'Map', order: 30, there: () => names().length > 0, show };
 })();

@@ -2,9 +2,10 @@
 
 // What is shown is what the address says: #A1/123 is feature 123 of A1, and
 // #VIEW/... what a view makes of the rest. A view registers itself as
-// monosem.views.NAME = { title, there(), show(parts, query, place) }: `parts`
-// is what stands behind its name between slashes, `query` what stands behind a
-// question mark, and `place` the element to fill. `show` may be asynchronous;
+// monosem.views.NAME = { title, order, there(), show(parts, query, place) }:
+// links to views stand by rising `order`; `parts` is what follows its name
+// between slashes, `query` what follows a question mark, and `place` the element
+// to fill. `show` may be asynchronous;
 // if it returns a function, that is called before another view is shown. A view
 // may have update(parts, query), too: if it returns true, it shows what is
 // asked for without being made anew.
@@ -103,6 +104,7 @@ monosem.router = (() => {
   function navigation() {
     const links = Object.entries(monosem.views)
       .filter(([, view]) => view.there())
+      .sort(([, a], [, b]) => a.order - b.order)
       .map(([name, view]) => {
         const link = element('a', '', view.title);
         link.href =

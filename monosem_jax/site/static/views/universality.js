@@ -231,6 +231,7 @@ monosem.views.universality = (() => {
 
   return {
     title: 'Universality',
+    order: 50,
     there: () => data.run.views.includes('universality'),
     show,
   };

@@ -265,5 +265,5 @@ monosem.views.steer = (() => {
     return () => stop?.abort();
   }
 
-  return { title: 'Steer', there: () => Boolean(monosem.live), show };
+  return { title: 'Steer', order: 100, there: () => Boolean(monosem.live), show };
 })();

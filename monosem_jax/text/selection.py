@@ -1,26 +1,13 @@
-"""Documents of every source, filtered in one way."""
+"""The documents that are kept of a source, whichever it is."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 from monosem_jax.config import settings
 from monosem_jax.config.errors import UserError, nearest
-from monosem_jax.text import installed, readers, tables
+from monosem_jax.text import sources
 from monosem_jax.text.document import Document, Skips
-from monosem_jax.text.files import matched
-
-_Reader = Callable[[settings.Text, Skips], Iterator[Document]]
-
-SOURCES: dict[str, _Reader] = {
-  'installed': installed.installed,
-  'jsonl': readers.jsonl,
-  'text': readers.text_folders,
-  'tfds': tables.tfds,
-  'array_record': readers.array_record,
-  'parquet': tables.parquet,
-}
 
 
 def text_hash(text: str) -> bytes:
@@ -54,14 +41,9 @@ def documents(text: settings.Text, skipped: Counter[str]) -> Iterator[Document]:
     UserError: unknown source, missing file, what `text.strict` refuses, or a
       subset in `text.keep` that the text does not have.
   """
-  reader = SOURCES.get(text.source)
-  if reader is None:
-    raise UserError(
-      f'text.source: unknown source {text.source!r}'
-      f'{nearest(text.source, SOURCES)}.'
-    )
+  read = sources.of(text).read
   subsets: set[str] = set()
-  for document in reader(text, Skips(skipped, text.strict)):
+  for document in read(text, Skips(skipped, text.strict)):
     subsets.add(document.subset)
     if len(document.text) < text.min_document_chars:
       skipped['short'] += 1
@@ -89,14 +71,3 @@ def _cut(text: str, limit: int) -> str:
   """Returns the whole lines within the limit, or a hard cut of one line."""
   end = text.rfind('\n', 0, limit) + 1
   return text[: end or limit]
-
-
-def description(text: settings.Text) -> dict[str, Any]:
-  """Returns what the source reads, by names that hold on any machine."""
-  if text.source == 'installed':
-    return installed.description()
-  if text.source == 'tfds':
-    return {'data_sets': list(text.paths), 'split': text.tfds_split}
-  if text.source == 'text':
-    return {}
-  return {'files': [file.name for file in matched(text.paths, text.source)]}

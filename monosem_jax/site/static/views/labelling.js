@@ -234,5 +234,5 @@ monosem.views.labelling = (() => {
     return () => document.removeEventListener('labels', draw);
   }
 
-  return { title: 'Labels', there: () => true, show };
+  return { title: 'Labels', order: 80, there: () => true, show };
 })();

@@ -87,5 +87,5 @@ monosem.views.probe = (() => {
     if (input.value) look();
   }
 
-  return { title: 'Probe', there: () => Boolean(monosem.live), show };
+  return { title: 'Probe', order: 90, there: () => Boolean(monosem.live), show };
 })();

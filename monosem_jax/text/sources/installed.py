@@ -3,7 +3,6 @@
 import importlib.metadata
 import os
 import platform
-import stat
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 
 from monosem_jax.config import settings
 from monosem_jax.text.document import Document, Skips, checked_text
+from monosem_jax.text.files import walk
+from monosem_jax.text.sources import Source
 
 _SUFFIXES = frozenset(
   ('.py', '.pyi', '.md', '.rst', '.txt', '.html', '.json', '.c', '.h')
@@ -32,25 +33,7 @@ def _roots() -> list[tuple[str, Path]]:
   return roots + [('site-packages', Path(folder)) for folder in packages]
 
 
-def walk(
-  root: Path,
-  suffixes: frozenset[str],
-  not_entered: frozenset[str] = frozenset(),
-) -> Iterator[tuple[Path, str]]:
-  """Yields (path, path relative to root) of regular files in sorted order.
-
-  No symbolic link is followed, so nothing outside `root` is read; nor is a
-  folder of a name in `not_entered`.
-  """
-  for folder, names, files in os.walk(root):
-    names[:] = sorted(name for name in names if name not in not_entered)
-    for name in sorted(files):
-      path = Path(folder, name)
-      if path.suffix in suffixes and stat.S_ISREG(path.lstat().st_mode):
-        yield path, path.relative_to(root).as_posix()
-
-
-def installed(text: settings.Text, skips: Skips) -> Iterator[Document]:
+def read(text: settings.Text, skips: Skips) -> Iterator[Document]:
   """Yields the installation's text files; a subset is a suffix."""
   del text
   # Nobody can mend an installation's files: they are skipped, never refused.
@@ -68,8 +51,9 @@ def installed(text: settings.Text, skips: Skips) -> Iterator[Document]:
         yield Document(value, path.suffix[1:], f'{label}/{name}')
 
 
-def description() -> dict[str, Any]:
-  """Returns what `installed` reads here: Python's version and the packages."""
+def description(text: settings.Text, documents: int) -> dict[str, Any]:
+  """Python's version, the packages, and how many files were kept."""
+  del text
   packages = {
     f'{found.metadata["Name"]}=={found.version}'
     for found in importlib.metadata.distributions()
@@ -77,4 +61,8 @@ def description() -> dict[str, Any]:
   return {
     'python': platform.python_version(),
     'distributions': sorted(packages, key=str.lower),
+    'files': documents,
   }
+
+
+SOURCE = Source(read, description)

@@ -278,6 +278,7 @@ monosem.views.splitting = (() => {
 
   return {
     title: 'Splitting',
+    order: 40,
     there: () => data.run.views.includes('splitting'),
     show,
   };
