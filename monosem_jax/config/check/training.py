@@ -135,6 +135,12 @@ def dictionary(
   fraction(f'{where}.l1_warmup', c.l1_warmup)
   fraction(f'{where}.lr_decay', c.lr_decay)
   need(
+    c.init != 'data' or c.features <= rows,
+    f'{where}.init',
+    f'{c.features} features are put on so many inputs, and the first chunk has '
+    f'{rows} (stream.contexts_per_chunk x positions_per_context).',
+  )
+  need(
     0 < c.fires_on < 1,
     f'{where}.fires_on',
     f'must lie between 0 and 1, not {c.fires_on}.',

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from monosem_jax.config import settings
-from monosem_jax.config.check.rules import need, one_of
+from monosem_jax.config.check.rules import one_of
 from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import place, sae as sae_lib
 from monosem_jax.dictionary.gradient import gradient
@@ -24,16 +24,9 @@ _BLOCK = 1_024
 
 
 def check(where: str, c: settings.Dictionary, stream: settings.Stream) -> None:
-  """Refuses an unknown start, and more features than there are inputs to put
-  them on."""
+  """Refuses an unknown start."""
+  del stream
   one_of(f'{where}.init', c.init, ('paper', 'tied', 'data'))
-  rows = stream.contexts_per_chunk * stream.positions_per_context
-  need(
-    c.init != 'data' or c.features <= rows,
-    f'{where}.init',
-    f'{c.features} features are put on so many inputs, and the first chunk has '
-    f'{rows} (stream.contexts_per_chunk x positions_per_context).',
-  )
 
 
 def init(c: settings.Dictionary, width: int) -> SAE:
