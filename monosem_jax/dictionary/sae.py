@@ -3,6 +3,8 @@
 The paper's recipe of 2023 (its appendix on autoencoder training).
 """
 
+import dataclasses
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -95,4 +97,6 @@ def fold_scale(sae: SAE, scale: jax.Array) -> SAE:
   Trained on scale * x, used on x: features come out divided by `scale`, decoder
   rows stay at norm 1.
   """
-  return sae.replace(b_enc_F=sae.b_enc_F / scale, b_dec_A=sae.b_dec_A / scale)
+  return dataclasses.replace(
+    sae, b_enc_F=sae.b_enc_F / scale, b_dec_A=sae.b_dec_A / scale
+  )
