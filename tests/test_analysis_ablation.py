@@ -148,8 +148,8 @@ def test_many_pairs_are_worked_off_in_parts(monkeypatch):
   monkeypatch.setattr(ablation, '_PAIRS', 7)
   monkeypatch.setattr(batching, 'PER_ROW', 5)
   parts = run()
-  for name, x in whole.items():
-    np.testing.assert_array_equal(parts[name], x, err_msg=name)
+  for name, x in whole.columns().items():
+    np.testing.assert_array_equal(parts.columns()[name], x, err_msg=name)
 
 
 def test_features_that_never_fire_have_no_effect():
@@ -164,7 +164,7 @@ def test_features_that_never_fire_have_no_effect():
     4,
     lambda *x: None,
   )
-  assert {name: len(x) for name, x in found.items()} == dict.fromkeys(found, 0)
+  assert all(len(x) == 0 for x in found.columns().values())
 
 
 def test_a_site_with_layers_behind_it_is_refused():

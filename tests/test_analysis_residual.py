@@ -77,15 +77,18 @@ def plain(lm, sae, tokens_T):
 def test_the_loss_changes_as_in_two_whole_passes(layers, batch_size):
   (lm, sae), told = model(layers), []
   got = measure(lm, sae, ASKED, batch_size, told)
-  np.testing.assert_array_equal(got['context_C'], [0, 2, 5, 7])
-  assert got['context_C'].dtype == np.int32
-  for c, context in enumerate(got['context_C']):
+  np.testing.assert_array_equal(got.context_C, [0, 2, 5, 7])
+  assert got.context_C.dtype == np.int32
+  for c, context in enumerate(got.context_C):
     clean, without = plain(lm, sae, tokens()[context])
     assert np.abs(without - clean).max() > 0.5
-    for name, want in (('loss_CT', clean), ('residual_CT', without - clean)):
-      assert got[name].dtype == np.float16
-      assert np.isnan(got[name][c, 0])
-      np.testing.assert_allclose(got[name][c, 1:], want, rtol=2e-3, atol=2e-3)
+    for x_CT, want in (
+      (got.loss_CT, clean),
+      (got.residual_CT, without - clean),
+    ):
+      assert x_CT.dtype == np.float16
+      assert np.isnan(x_CT[c, 0])
+      np.testing.assert_allclose(x_CT[c, 1:], want, rtol=2e-3, atol=2e-3)
   assert told[-1] == (4, 4)
 
 
@@ -95,19 +98,19 @@ def test_what_explains_all_leaves_nothing():
   both = jnp.concatenate([jnp.eye(A), -jnp.eye(A)])
   whole = sae.replace(W_enc_AF=both.T, W_dec_FA=both, b_enc_F=jnp.zeros(2 * A))
   got = measure(lm, whole, ASKED, 2)
-  np.testing.assert_allclose(got['residual_CT'][:, 1:], 0, atol=1e-4)
-  assert (got['loss_CT'][:, 1:] > 0).all()
+  np.testing.assert_allclose(got.residual_CT[:, 1:], 0, atol=1e-4)
+  assert (got.loss_CT[:, 1:] > 0).all()
 
 
 def test_without_examples_there_is_nothing():
   got = measure(*model(), np.zeros(0, int), 2)
-  assert {name: len(x) for name, x in got.items()} == dict.fromkeys(got, 0)
-  assert got['residual_CT'].shape == (0, T)
+  assert all(len(x) == 0 for x in got.columns().values())
+  assert got.residual_CT.shape == (0, T)
 
 
 def test_a_mesh_finds_the_same():
   want = measure(*model(), ASKED, 4)
   with jax.set_mesh(meshes.make_mesh(settings.Mesh(2, 4))):
     got = measure(*model(), ASKED, 4)
-  for name, x in want.items():
-    np.testing.assert_allclose(got[name], x, rtol=2e-3, atol=2e-3)
+  for name, x in want.columns().items():
+    np.testing.assert_allclose(got.columns()[name], x, rtol=2e-3, atol=2e-3)

@@ -13,8 +13,8 @@ import pytest
 
 from monosem_jax.config import settings
 from monosem_jax.config.errors import UserError
+from monosem_jax.features.pin import parse
 from monosem_jax.features.table import FeatureTable
-from monosem_jax.stages.sample import parse
 from monosem_jax.transformer import train as lm_train, weights
 from monosem_jax.transformer.sample import sample
 
@@ -136,7 +136,7 @@ def test_what_a_patch_is_given_is_no_constant_and_compiles_nothing_anew():
 def test_pins_are_read_as_they_are_written():
   found = parse(' A/1/3450=max, A/neurons/7 = 7.3,B/2/0=-1.5max,A/1/1=-max')
   found += parse('A/1/2=0,A/1/3=2max,A/1/4=-1e-3')
-  assert [(p.run, p.feature, p.number, p.of_max) for p in found] == [
+  assert [(p.run, p.feature, p.value, p.of_max) for p in found] == [
     ('A/1', 3450, 1, True),
     ('A/neurons', 7, 7.3, False),
     ('B/2', 0, -1.5, True),
@@ -146,8 +146,8 @@ def test_pins_are_read_as_they_are_written():
     ('A/1', 4, -1e-3, False),
   ]
   max_F = np.array([0.5, 0.0, 4.0])
-  assert parse('A/1/2=-1.5max')[0].value(max_F) == -6
-  assert parse('A/1/1=3')[0].value(max_F) == 3
+  assert parse('A/1/2=-1.5max')[0].activation(max_F) == -6
+  assert parse('A/1/1=3')[0].activation(max_F) == 3
   assert parse('') == parse('  ') == []
 
 
@@ -257,7 +257,7 @@ def test_features_of_two_models_are_not_pinned_together(workdir, tmp_path):
   folder = workdir / 'dictionaries'
   shutil.copytree(folder / 'A1', folder / 'B1')
   message = refusal(workdir, '--pin=A/1/3=1,B/1/4=max', config=config)
-  assert "'B/1/4=max': is of model B, and 'A/1/3=1' of model A" in message
+  assert "'B/1/4=1max': is of model B, and 'A/1/3=1' of model A" in message
 
 
 @pytest.mark.parametrize(

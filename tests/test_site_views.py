@@ -7,6 +7,7 @@ import exhibits
 import numpy as np
 import pytest
 
+from monosem_jax.analysis import results
 from monosem_jax.site import links, pack, views
 
 KEYS = ['A1', 'A2', 'B1']
@@ -27,26 +28,24 @@ def halves(column: np.ndarray) -> list[float]:
   return column.astype(float).round(3).tolist()
 
 
-def everything(analysis: pathlib.Path):
-  """All packs, by what makes them."""
-  return {
-    'texts': views.texts(analysis.joinpath),
-    'texts_of': views.texts_of(analysis.joinpath, 'A1'),
-    'layouts': views.layouts(analysis.joinpath, KEYS) or None,
-    'splitting': views.splitting(analysis.joinpath, KEYS),
-    'universality': views.universality(analysis.joinpath, KEYS),
-    'automata': views.automata(analysis.joinpath),
-  }
+def made(analysis: pathlib.Path, name: str, keys=KEYS) -> views.Pack:
+  """One of the packs that the views are made of."""
+  return views.packs(analysis.joinpath, keys)[name]
+
+
+def maps(analysis: pathlib.Path) -> list[str]:
+  found = views.packs(analysis.joinpath, KEYS)
+  return [name for name in found if name.startswith('map/')]
 
 
 def test_what_is_not_made_is_not_shown(analysis):
-  assert set(everything(analysis).values()) == {None}
+  assert views.packs(analysis.joinpath, KEYS) == {}
 
 
 def test_what_can_not_be_made_is_not_shown(analysis):
   for name in ('texts', 'geometry', 'splitting', 'universality', 'automata'):
     numbers(analysis, name, {'not_here': 'one size only'})
-  assert set(everything(analysis).values()) == {None}
+  assert views.packs(analysis.joinpath, KEYS) == {}
 
 
 # Texts
@@ -57,7 +56,7 @@ def test_texts_say_whence_they_are_but_name_no_file(analysis):
   text = {'context': 8, 'subset': 'Books', 'origin': '/home/me/b.txt'}
   text |= {'document': 7, 'offset': -1, 'whole': False}
   numbers(analysis, 'texts', {'texts': [text, text], 'runs': {}})
-  meta, columns = views.texts(analysis.joinpath)
+  meta, columns = made(analysis, 'texts')
   kept = {'subset': 'Books', 'document': 7, 'offset': -1, 'whole': False}
   assert meta == [kept, kept]
   assert columns['tokens'].tolist() == [[3, 4], [5, 6]]
@@ -76,7 +75,7 @@ def test_the_features_of_a_text_stand_token_after_token(analysis):
     active_XT=[[2, 0], [1, 40]],
     loss_XT=[[np.nan, 2], [np.nan, 0.5]],
   )
-  meta, columns = views.texts_of(analysis.joinpath, 'A1')
+  meta, columns = made(analysis, 'A1/texts')
   assert meta is None
   # Text 0 has two tokens, with 2 and 0 features; text 1 with 1 and 3.
   assert columns['of'].tolist() == [0, 2, 2, 3, 6]
@@ -104,9 +103,8 @@ def test_a_map_fills_the_square_and_says_how_wide_it_was(analysis):
     cluster_F=[-1, 0, 0],
     order_F=[2, 1, 0],
   )
-  found = views.layouts(analysis.joinpath, KEYS)
-  assert list(found) == ['small']
-  meta, columns = found['small']
+  assert maps(analysis) == ['map/small']
+  meta, columns = made(analysis, 'map/small')
   # Sets by their numbers in KEYS, in the order of the layout.
   assert meta == {'sets': [1, 0], 'extent': [8.0, 1.0]}
   # A quarter of 65,535 is 16,383.75.
@@ -129,7 +127,7 @@ def test_a_map_without_clusters_has_no_order(analysis):
     dictionary_F=[0, 0],
     feature_F=[0, 1],
   )
-  _, columns = views.layouts(analysis.joinpath, KEYS)['large']
+  _, columns = made(analysis, 'map/large')
   assert set(columns) == {'position', 'set', 'feature'}
   assert columns['position'].tolist() == [[0, 0], [65_535, 0]]
 
@@ -145,7 +143,7 @@ def test_a_map_of_a_set_that_is_not_shown_is_left_out(analysis):
       dictionary_F=[0, 0],
       feature_F=[0, 1],
     )
-  assert list(views.layouts(analysis.joinpath, KEYS)) == ['small']
+  assert maps(analysis) == ['map/small']
 
 
 # Splitting
@@ -174,7 +172,7 @@ def test_splitting_holds_all_edges_from_size_to_size(analysis):
     target_M=[1, 2, 3, 0],
     similarity_M=np.float32([0.5, 0.625, 0.875, 0.75]),
   )
-  meta, columns = views.splitting(analysis.joinpath, KEYS)
+  meta, columns = made(analysis, 'splitting')
   assert meta['sets'] == [0, 1]
   assert meta['steps'] == steps
   assert (meta['threshold'], meta['largest']) == (0.4, [4, 2, 1])
@@ -199,7 +197,7 @@ def test_splitting_numbers_its_steps_from_small_to_large(analysis):
       target_M=[10 + k],
       similarity_M=[0.5],
     )
-  meta, columns = views.splitting(analysis.joinpath, keys)
+  meta, columns = made(analysis, 'splitting', keys)
   assert meta['sets'] == [1, 0, 2]
   assert [columns[f'target{k}'].tolist() for k in (0, 1)] == [[10], [11]]
 
@@ -209,7 +207,7 @@ def test_splitting_that_is_not_whole_is_left_out(analysis, missing):
   last = 'A/9' if missing == 'set' else 'A/2'
   said = {'dictionaries': ['A/1', last], 'steps': []}
   numbers(analysis, 'splitting', SPLITTING | said)
-  assert views.splitting(analysis.joinpath, KEYS) is None
+  assert 'splitting' not in views.packs(analysis.joinpath, KEYS)
 
 
 # Universality
@@ -238,7 +236,7 @@ def test_universality_holds_pairs_and_medians(analysis):
     logits_M=np.float32([-0.5, np.nan]),
     attribution_M=np.float32([0.5, 0.125]),
   )
-  meta, columns = views.universality(analysis.joinpath, KEYS)
+  meta, columns = made(analysis, 'universality')
   assert meta == {
     'sets': [0, 2],
     'tokens': 99,
@@ -348,18 +346,21 @@ def test_edges_of_automata_lead_on_and_back_where_they_raise(analysis):
 
 
 def test_neighbours_of_every_set_are_kept_apart(analysis):
-  exhibits.leave(
-    analysis,
-    'neighbours/B1',
-    A1_index_Fk=[[3, 0], [1, -1], [-1, -1], [0, 1]],
-    A1_cosine_Fk=np.float32(
-      [[0.5, 0.25], [0.75, np.nan], [np.nan, np.nan], [0.5, 0.5]]
-    ),
-    B1_index_Fk=[[2], [-1], [0], [-1]],
-    B1_cosine_Fk=np.float32([[0.875], [np.nan], [0.875], [np.nan]]),
-    A9_index_Fk=[[0]] * 4,
-    A9_cosine_Fk=np.float32([[1]] * 4),
+  nearest = lambda index, cosine: results.Nearest(
+    np.array(index), np.float32(cosine)
   )
+  results.Neighbours(
+    {
+      'A1': nearest(
+        [[3, 0], [1, -1], [-1, -1], [0, 1]],
+        [[0.5, 0.25], [0.75, np.nan], [np.nan, np.nan], [0.5, 0.5]],
+      ),
+      'B1': nearest(
+        [[2], [-1], [0], [-1]], [[0.875], [np.nan], [0.875], [np.nan]]
+      ),
+      'A9': nearest([[0]] * 4, [[1]] * 4),
+    }
+  ).save(analysis / 'neighbours/B1.npz')
   found = links.read(analysis.joinpath, FEATURES, None)['B1']
   assert of(found, 0) == [
     ('near', 'A1', 3, 0.5),

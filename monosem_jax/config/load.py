@@ -35,8 +35,8 @@ def load(path: str, overrides: Sequence[str] = ()) -> settings.Config:
   """Reads a config file, applies overrides and checks the whole.
 
   Args:
-    path: of a Python file that defines `get_config()`, or the name of one that
-      comes with the program.
+    path: of a Python file that defines `get_config()`, the name of one that
+      comes with the program, or the config.json of a work directory.
     overrides: `some.key=value` each, later ones winning.
 
   Raises:
@@ -91,6 +91,12 @@ def as_dict(config: settings.Config) -> dict[str, Any]:
 
 def _read(path: str) -> dict[str, Any]:
   file = packaged.find(path)
+  if file.suffix == '.json':
+    try:
+      kept: dict[str, Any] = json.loads(file.read_text('utf-8'))
+      return kept
+    except ValueError as e:
+      raise UserError(f'--config: {path} is not whole JSON: {e}.') from e
   sys.path.insert(0, str(file.parent))  # a config may start from its neighbour
   try:
     # Not an import: an import leaves a compiled copy, which goes stale.

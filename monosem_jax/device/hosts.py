@@ -2,7 +2,7 @@
 
 All of them run the same stages in the same order. Process 0 alone decides what
 is done, writes and speaks; the work directory is one file system that all of
-them see (`Workdir.require_shared`). Without `together` there is one process.
+them see (`run.shared`). Without `together` there is one process.
 
 What the processes say to each other outside of compiled programs goes through
 the key-value store that jax keeps at process 0: it needs no device, and a wait

@@ -70,9 +70,8 @@ def finish(
     'splits': splits,
   }
   chosen = dataclasses.asdict(text)
-  source = sources.description(text)
-  if text.source == 'installed':
-    source['files'] = sum(len(table.digest) for table in tables.values())
+  kept = sum(len(table.digest) for table in tables.values())
+  source = sources.of(text).description(text, kept)
   manifest = {
     'sha256': _digest(identity),
     **identity,

@@ -196,9 +196,9 @@ class Children:
 
   def of_label(self) -> dict:
     """The children of the live feature that fits the label best."""
-    r_F = self.halves[0].labels[self.first.name].r_Y
+    r_F = self.halves[0].labels[self.first.key].r_Y
     start = int(np.where(self.first.live_F, r_F, -1).argmax())
-    other_F = self.halves[1].labels[self.first.name].r_Y
+    other_F = self.halves[1].labels[self.first.key].r_Y
     return {
       'correlation': float(other_F[start]),
       'correlation_found': float(r_F[start]),

@@ -19,7 +19,9 @@ from monosem_jax.features.moments import adding, collect
 from monosem_jax.interop import saelens
 from monosem_jax.run.files import read_json, write_arrays
 from monosem_jax.stages import programs
+from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import AnalysisInputs
+from monosem_jax.stages.analysis.sections import features
 
 # At most so many contexts are used for the densities of snapshots.
 _HISTORY_CONTEXTS = 512
@@ -132,3 +134,15 @@ def _history(
     )
     numbers.append({'step': step, **census.numbers(own, fired_F)})
   return numbers
+
+
+ANALYSIS = Analysis(
+  order=10,
+  make=make,
+  title='Which features live',
+  asked='How many features of each dictionary are dead, rare, of a low '
+  'mode, live?',
+  answer=features.density,
+  picture='densities.png',
+  view='features',
+)

@@ -64,7 +64,7 @@ def make(
         overlaps[s.run] = _overlap(told, k, own.index)
     neuron = None
     if len(sides) > 1:
-      neuron = best[sides[1][0].name][k]
+      neuron = best[sides[1][0].key][k]
     numbers = {
       'feature': f'{main.run}/{i}',
       'r': b.reported,

@@ -9,12 +9,14 @@ from monosem_jax.analysis import agreement, figures, geometry, intervals
 from monosem_jax.analysis.results import Layout
 from monosem_jax.features import moments
 from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import (
   AnalysisInputs,
   Unavailable,
   activations,
   part,
 )
+from monosem_jax.stages.analysis.sections import kinds
 from monosem_jax.stages.analysis.words import described
 
 # Features of the main dictionary whose activations are correlated, at most.
@@ -242,3 +244,14 @@ def _bars(run: str, numbers: dict, path: pathlib.Path) -> None:
     'measure',
     'value (no unit)',
   )
+
+
+ANALYSIS = Analysis(
+  order=120,
+  make=make,
+  title='Geometry',
+  asked='Do features that fire alike lie near each other?',
+  answer=kinds.geometry,
+  picture='small.png',
+  view='map',
+)

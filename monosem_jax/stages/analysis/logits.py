@@ -13,7 +13,9 @@ from monosem_jax.analysis import directions, figures
 from monosem_jax.device import mesh as meshes
 from monosem_jax.features.moments import collect
 from monosem_jax.run.files import write_arrays
+from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import AnalysisInputs, median
+from monosem_jax.stages.analysis.sections import features
 
 # Pairs of a feature and a token that are ablated of each batch.
 _PAIRS = 64
@@ -64,3 +66,15 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
       label,
     )
   return {'runs': runs}
+
+
+ANALYSIS = Analysis(
+  order=30,
+  make=make,
+  title='What features predict',
+  asked='Are logit weights those of few tokens, and do they foretell what an '
+  'ablation does?',
+  answer=features.logits,
+  picture='kurtosis.png',
+  view='features',
+)

@@ -15,6 +15,7 @@ from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.features.moments import Moments
 from monosem_jax.run.files import write_arrays
 from monosem_jax.stages.analysis import bests, dives, versus
+from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.documents import GROUPS
 from monosem_jax.stages.analysis.inputs import (
   AnalysisInputs,
@@ -22,6 +23,7 @@ from monosem_jax.stages.analysis.inputs import (
   activations,
 )
 from monosem_jax.stages.analysis.labelled import Labelled
+from monosem_jax.stages.analysis.sections import kinds
 
 # Measures as pictures name them.
 _MEASURES = {
@@ -161,3 +163,15 @@ def _r(best: labels.Best | None) -> float:
 def _reported(entry: dict, measure: str, of: str) -> float:
   own = entry.get('measures', {}).get(measure, {}).get(of)
   return np.nan if own is None else own['reported']
+
+
+ANALYSIS = Analysis(
+  order=80,
+  make=make,
+  title='Features that mean what a proxy says',
+  asked='Does a feature stand for Arabic, DNA, ..., and does it do so '
+  'better than the best neuron?',
+  answer=kinds.proxies,
+  picture='proxies_r.png',
+  view='scorecard',
+)

@@ -18,12 +18,14 @@ from monosem_jax.analysis.results import Splits
 from monosem_jax.features import moments
 from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.stages.analysis.children import Children
+from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import (
   AnalysisInputs,
   Unavailable,
   of_two,
   part,
 )
+from monosem_jax.stages.analysis.sections import kinds
 
 _LABEL = 'base64'
 
@@ -181,3 +183,15 @@ def _draw(growing, levels, example, path) -> None:
     labels,
     size=(9.0, max(4.0, 0.55 * tallest)),
   )
+
+
+ANALYSIS = Analysis(
+  order=110,
+  make=make,
+  title='Feature splitting',
+  asked='What does a feature of a small dictionary become in a larger '
+  'one, and is that more than what chance leads to?',
+  answer=kinds.splitting,
+  picture='children.png',
+  view='splitting',
+)

@@ -6,8 +6,9 @@ from typing import Any
 
 from monosem_jax.analysis import scorecard
 from monosem_jax.run.files import read_json, write_file, write_json
-from monosem_jax.stages.analysis import sections
+from monosem_jax.stages.analysis.declaration import analyses
 from monosem_jax.stages.analysis.inputs import AnalysisInputs
+from monosem_jax.stages.analysis.sections.written import written
 
 # The columns of a run's row: the analysis and the key of each, what it says and
 # how it is written.
@@ -79,7 +80,7 @@ def write(inputs: AnalysisInputs, names: Sequence[str]) -> None:
       *(
         line
         for name, own in numbers.items()
-        for line in sections.written(name, own, main.run)
+        for line in written(name, analyses()[name], own, main.run)
       ),
     ]
   )

@@ -1,0 +1,13 @@
+"""Features that work as finite-state machines."""
+
+from collections.abc import Sequence
+
+from monosem_jax.site import views
+from monosem_jax.site.links import Folders
+
+
+def packs(folder: Folders, keys: Sequence[str]) -> dict[str, views.Pack]:
+  """`automata`: the machines that are listed, whole."""
+  del keys
+  numbers = views.numbers(folder, 'automata')
+  return {} if numbers is None else {'automata': (numbers, {})}

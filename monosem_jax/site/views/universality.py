@@ -1,0 +1,45 @@
+"""Pairs of features of two models."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from monosem_jax.analysis.results import Pairs
+from monosem_jax.site import views
+from monosem_jax.site.links import Folders
+from monosem_jax.site.pack import half
+
+
+def packs(folder: Folders, keys: Sequence[str]) -> dict[str, views.Pack]:
+  """`universality`."""
+  pack = _universality(folder, keys)
+  return {} if pack is None else {'universality': pack}
+
+
+def _universality(folder: Folders, keys: Sequence[str]) -> views.Pack | None:
+  """Pairs of features of two models, by three similarities."""
+  numbers = views.numbers(folder, 'universality')
+  pairs = Pairs.load_if_there(folder('universality') / 'pairs.npz')
+  if numbers is None or pairs is None:
+    return None
+  features = numbers['pairs']['features']
+  sets = [views.number_of(keys, features[name]) for name in ('of', 'with')]
+  if None in sets:
+    return None
+  medians = {
+    name: {k: x[k] for k in ('of', 'with', 'median', 'count', 'paper')}
+    for name, x in numbers['pairs'].items()
+  }
+  # How closely the other two similarities follow that of activations.
+  follow = {
+    'logits': features.get('logits_follow_activation'),
+    'attribution': features.get('attribution_follows_activation'),
+  }
+  meta = {'sets': sets, 'tokens': numbers['tokens'], 'medians': medians}
+  return meta | {'follow': follow}, {
+    'feature': pairs.feature_M.astype(np.uint32),
+    'match': pairs.match_M.astype(np.uint32),
+    'activation': half(pairs.activation_M),
+    'logits': half(pairs.logits_M),
+    'attribution': half(pairs.attribution_M),
+  }
