@@ -118,3 +118,32 @@ def test_writes_after_the_first_that_failed_print_nothing():
 
 def test_importing_the_program_patches_nothing():
   run(IMPORTING)
+
+
+def test_only_what_asyncio_says_of_a_failed_load_is_dropped():
+  """Two tasks fail and nobody asks: one is orbax's, by where it stands."""
+  code = (
+    'import asyncio, gc, sys\n'
+    'from monosem_jax.run import patches\n'
+    'patches.apply()\n'
+    'def task(file):\n'
+    '  body = "async def fails():\\n  raise ValueError(\'lost\')\\n"\n'
+    '  names = {}\n'
+    '  exec(compile(body, file, "exec"), names)\n'
+    '  return names["fails"]()\n'
+    'async def main():\n'
+    '  for file in sys.argv[1:]:\n'
+    '    asyncio.ensure_future(task(file))\n'
+    '  await asyncio.sleep(0.1)\n'
+    'asyncio.run(main())\n'
+    'gc.collect()\n'
+  )
+  said = subprocess.run(
+    [sys.executable, '-c', code, '/x/orbax/checkpoint/a.py', '/x/other.py'],
+    env=program.environment(),
+    capture_output=True,
+    text=True,
+    timeout=60,
+  ).stderr
+  assert said.count('never retrieved') == 1
+  assert '/x/other.py' in said and 'orbax' not in said

@@ -199,7 +199,7 @@ def test_a_token_says_what_is_known_of_it(window, url):
   table = exhibits.table()
   effects = exhibits.effects(table)
   # The fourth token of the first example has the first effect.
-  [m] = (effects['at_M'] == 3).nonzero()[0]
+  [m] = (effects.at_M == 3).nonzero()[0]
   css = '.examples > li .line .token:nth-child(4)'
   page.hover(css)
   page.until(
@@ -212,7 +212,7 @@ def test_a_token_says_what_is_known_of_it(window, url):
   act = float(table.example_acts_FEW[0, 0, 3])
   assert float(found['activation']) == pytest.approx(act, rel=1e-2)
   signed = lambda x: f'{x:+.2f} nats'.replace('-', '\u2212')
-  loss = effects['loss_M'][m]
+  loss = effects.loss_M[m]
   assert found['loss without the feature'] == signed(loss)
   position = int(table.example_position_FE[0, 0]) + 3 - exhibits.BEFORE
   assert found['position'] == str(position)
@@ -227,7 +227,7 @@ def test_a_token_says_what_is_known_of_it(window, url):
   assert re.fullmatch(
     '[+\u2212]?\\d\\.\\d\\d nats', found['loss without the residual']
   )
-  ids = effects['raised_ids_Mk'][m].tolist()
+  ids = effects.raised_ids_Mk[m].tolist()
   shown = page.texts('#tooltip .changes:nth-of-type(2) .token')
   assert shown == [SHOWN.get(VOCABULARY[i], VOCABULARY[i]) for i in ids]
   underlined = page.js(

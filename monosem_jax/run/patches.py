@@ -19,6 +19,7 @@ _ORBAX = os.sep + os.path.join('orbax', 'checkpoint') + os.sep
 def apply() -> None:
   """Applies all patches, once for the process."""
   logging.getLogger('absl').addFilter(_not_from_orbax)
+  logging.getLogger('asyncio').addFilter(_not_of_a_load)
   _drop_late_writes()
 
 
@@ -32,6 +33,18 @@ def _not_from_orbax(record: logging.LogRecord) -> bool:
   longer logs what it raises.
   """
   return _ORBAX not in record.pathname
+
+
+def _not_of_a_load(record: logging.LogRecord) -> bool:
+  """Drops what asyncio logs of the other arrays of a load that failed.
+
+  Orbax reads all arrays of a checkpoint in tasks of one loop and raises the
+  first error; asyncio logs that of each of the others with its traceback:
+  https://github.com/google/orbax/blob/main/checkpoint/orbax/checkpoint/_src/serialization/serialization.py
+  (`async_deserialize`). To go when orbax cancels those tasks.
+  """
+  never = 'exception was never retrieved' in record.msg
+  return not (never and _ORBAX in record.getMessage())
 
 
 def _drop_late_writes() -> None:
