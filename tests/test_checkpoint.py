@@ -6,8 +6,8 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import time
 import threading
+import time
 import traceback
 
 import jax
