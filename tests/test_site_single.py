@@ -30,7 +30,7 @@ from monosem_jax.run import files
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.site import export, pack, scripts, single
 from monosem_jax.stages import export as export_stage
-from monosem_jax.stages.export.formats import html
+from monosem_jax.stages.export.formats import html as one_file
 
 KEYS = ('A1', 'A2', 'B1')
 # Two shards of the ordinary page; one is dead; 6 is of the low mode.
@@ -584,11 +584,11 @@ def test_more_than_200_features_are_refused(workdir, tmp_path, monkeypatch):
   def read(w, folder, sets, chosen):
     raise Read(chosen)
 
-  own = html.featuresets.load(workdir, names.parse('A1'))
+  own = one_file.featuresets.load(workdir, names.parse('A1'))
   table = dataclasses.replace(own.table, fired_F=np.ones(4096))
   many = dataclasses.replace(own, table=table)
-  monkeypatch.setattr(html.featuresets, 'load_all', lambda w: {'A1': many})
-  monkeypatch.setattr(html.exhibits, 'read', read)
+  monkeypatch.setattr(one_file.featuresets, 'load_all', lambda w: {'A1': many})
+  monkeypatch.setattr(one_file.exhibits, 'read', read)
   ask = lambda features: export_stage.run(
     workdir,
     format='html',
