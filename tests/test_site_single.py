@@ -28,7 +28,7 @@ from monosem_jax.run import files
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.site import export, scripts
 from monosem_jax.stages import export as export_stage
-from monosem_jax.stages.export.formats import html as one_file
+from monosem_jax.stages.export.formats import html as html_format
 
 STATIC = pathlib.Path(export.__file__).parent / 'static'
 
@@ -251,11 +251,13 @@ def test_more_than_200_features_are_refused(workdir, tmp_path, monkeypatch):
   def read(w, folder, sets, chosen):
     raise Read(chosen)
 
-  own = one_file.featuresets.load(workdir, names.parse('A1'))
+  own = html_format.featuresets.load(workdir, names.parse('A1'))
   table = dataclasses.replace(own.table, fired_F=np.ones(4096))
   many = dataclasses.replace(own, table=table)
-  monkeypatch.setattr(one_file.featuresets, 'load_all', lambda w: {'A1': many})
-  monkeypatch.setattr(one_file.exhibits, 'read', read)
+  monkeypatch.setattr(
+    html_format.featuresets, 'load_all', lambda w: {'A1': many}
+  )
+  monkeypatch.setattr(html_format.exhibits, 'read', read)
   ask = lambda features: export_stage.run(
     workdir,
     format='html',

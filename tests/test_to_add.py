@@ -121,13 +121,13 @@ monosem.views.added = {
 """
 FORMAT = """
 from monosem_jax.run.files import write_file
-from monosem_jax.stages import tables
+from monosem_jax.stages import featuresets
 from monosem_jax.stages.export import flags
 from monosem_jax.stages.export.formats import Format
 
 
 def write(w, path, name, features):
-  density_F = tables.load(w, name).density_F
+  density_F = featuresets.load(w, name).table.density_F
   chosen = flags.features(features, len(density_F))
   lines = [f'{i},{density_F[i]:.6f}' for i in chosen]
   write_file(path, '\\n'.join(lines).encode())
