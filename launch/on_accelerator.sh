@@ -68,12 +68,16 @@ for name in ${PARTS:-bench run tests resume scale}; do
       JAX_DEFAULT_MATMUL_PRECISION=float32 XLA_PYTHON_CLIENT_PREALLOCATE=false \
         part tests 130 python3 -m pytest -p no:benchmark --numprocesses=12 \
         -k 'not every_mesh and not on_a_cpu' \
-        tests/test_dictionary_{step,resample,place,init,recipes,sparse}.py \
-        tests/test_transformer_model.py tests/test_features_{pass,census}.py
+        tests/test_dictionary_{step,resample,redraws,place,init}.py \
+        tests/test_dictionary_{recipes,sparse}.py \
+        tests/test_transformer_model.py \
+        tests/test_features_{pass,firings,census}.py
       ;;
     resume)
-      XLA_FLAGS=--xla_gpu_deterministic_ops=true \
-        part resume 150 python3 launch/drill.py kills --kills=2
+      MONOSEM_DRILL_PLATFORM='' MONOSEM_DRILL_KILLS=2 \
+        XLA_FLAGS=--xla_gpu_deterministic_ops=true \
+        part resume 150 python3 -m pytest -p no:benchmark -m slow \
+        tests/test_drill_kills.py -k random_moments
       ;;
     scale)
       part scale 120 python3 -m launch.benchmark scale sparse --rounds=3 \

@@ -4,8 +4,10 @@ import os
 import signal
 import tempfile
 
+import browser
 import jax
 import program
+import pytest
 from absl import flags
 
 jax.config.update('jax_num_cpu_devices', 8)
@@ -23,3 +25,10 @@ def pytest_configure(config):
     folder = tempfile.TemporaryDirectory(prefix='monosem_test_')
     config.add_cleanup(folder.cleanup)
     os.environ[program.FOLDER] = folder.name
+
+
+@pytest.fixture(scope='module')
+def window():
+  """A window of a browser, for the tests of a file."""
+  with browser.window() as page:
+    yield page

@@ -13,10 +13,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping
 from typing import Any
 from unittest import mock
+
+from child import Child
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -117,25 +119,61 @@ def environment() -> dict[str, str]:
   }
 
 
-def command(stage: str, workdir: pathlib.Path, *more: str) -> list[str]:
+def command(
+  stage: str, workdir: pathlib.Path, *more: str, patch: str = ''
+) -> list[str]:
+  """The command of a stage; `patch` is Python that runs before the program."""
+  how = ('-m', 'monosem_jax.main')
+  if patch:
+    how = ('-c', f'{patch}\nfrom monosem_jax.main import run\nrun()')
   return [
-    *(sys.executable, '-m', 'monosem_jax.main', stage),
+    *(sys.executable, *how, stage),
     *(f'--config={config()}', f'--workdir={workdir}', *more),
   ]
 
 
-def run(
-  stage: str, workdir: pathlib.Path, *more: str, code: int = 0
-) -> subprocess.CompletedProcess:
-  """Runs a stage to its end, which must be of that exit code."""
-  done = subprocess.run(
-    command(stage, workdir, *more),
-    env=environment(),
-    capture_output=True,
-    text=True,
-    timeout=600,
+def start(
+  stage: str,
+  workdir: pathlib.Path,
+  *more: str,
+  patch: str = '',
+  prefix: tuple[str, ...] = (),
+  env: Mapping[str, str] = types.MappingProxyType({}),
+) -> Child:
+  """Starts a stage.
+
+  Args:
+    stage: its name.
+    workdir: where.
+    *more: other arguments.
+    patch: Python that the process runs before the program.
+    prefix: a command that runs the process.
+    env: environment variables besides `environment`'s.
+  """
+  return Child(
+    [*prefix, *command(stage, workdir, *more, patch=patch)],
+    environment() | env,
+    ROOT,
+    pathlib.Path(tempfile.mkdtemp(prefix='logs_', dir=_folder())),
   )
-  assert done.returncode == code, done.stdout + done.stderr
+
+
+def run(
+  stage: str, workdir: pathlib.Path, *more: str, code: int = 0, **how
+) -> subprocess.CompletedProcess:
+  """Runs a stage to its end, which must be of that exit code.
+
+  Args:
+    stage: its name.
+    workdir: where.
+    *more: other arguments.
+    code: the exit code.
+    **how: as `start` takes it.
+  """
+  with start(stage, workdir, *more, **how) as child:
+    found = child.wait()
+    done = subprocess.CompletedProcess((), found, child.out, child.err)
+  assert found == code, done.stdout + done.stderr
   assert 'Traceback' not in done.stderr, done.stderr
   return done
 
@@ -148,22 +186,9 @@ def interrupt(
   *more: str,
 ) -> tuple[int, str]:
   """Starts a stage and sends it a signal when `when()` says so."""
-  with tempfile.TemporaryFile('w+') as out:
-    process = subprocess.Popen(
-      command(stage, workdir, *more),
-      env=environment(),
-      stdout=out,
-      stderr=subprocess.STDOUT,
-    )
-    until = time.monotonic() + 60
-    while not when() and process.poll() is None:
-      assert time.monotonic() < until, 'the moment to interrupt never came'
-      time.sleep(0.002)
-    if process.poll() is None:
-      process.send_signal(signum)
-    code = process.wait(timeout=60)
-    out.seek(0)
-    return code, out.read()
+  with start(stage, workdir, *more) as child:
+    child.until(when)
+    return child.send(signum), child.out + child.err
 
 
 @functools.cache
@@ -216,6 +241,24 @@ def records(
 
 def report(workdir: pathlib.Path) -> dict:
   return json.loads((workdir / 'report.json').read_text())
+
+
+def numbers(value, path=()):
+  """The numbers of a report, by where they stand; no clock's.
+
+  Nor those of the best feature for a proxy: of this text's noise another one
+  may be best by a rounding.
+  """
+  if isinstance(value, dict):
+    for key, x in value.items():
+      of_clock = key in TIMING or key.endswith('_per_second')
+      if not of_clock and not key.startswith('proxies.'):
+        yield from numbers(x, (*path, key))
+  elif isinstance(value, list):
+    for i, x in enumerate(value):
+      yield from numbers(x, (*path, i))
+  elif isinstance(value, int | float) and not isinstance(value, bool):
+    yield path, value
 
 
 def files(workdir: pathlib.Path) -> dict[str, bytes]:

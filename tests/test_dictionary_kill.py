@@ -1,6 +1,6 @@
 """Each activation is trained on once, through a SIGKILL and on two meshes.
 
-The stand-ins of test_dictionary_stream say which step trained on which
+The stand-ins of `counting` say which step trained on which
 activation. One process runs the real loop on one mesh and is killed in the
 second chunk; another goes on from its checkpoint on another mesh.
 """
@@ -21,8 +21,8 @@ def main(folder: pathlib.Path, data: int, feature: int, kill_in: int) -> None:
   import jax
 
   jax.config.update('jax_num_cpu_devices', 8)
+  import counting as stand_in
   import jax.numpy as jnp
-  import test_dictionary_stream as stand_in
 
   from monosem_jax.config import settings
   from monosem_jax.device import mesh as meshes

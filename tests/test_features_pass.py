@@ -1,103 +1,30 @@
 """The whole feature pass against a brute-force NumPy count of every token."""
 
-import dataclasses
-import functools
 import types
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from counted import (
+  CONFIG,
+  CONTEXTS,
+  DENSE,
+  DOT,
+  RARE,
+  SILENT,
+  F,
+  T,
+  dictionary,
+  forward,
+  model,
+  tokens,
+  truth,
+)
 
 from monosem_jax.config import settings
-from monosem_jax.device.precision import Dot
-from monosem_jax.dictionary import sae as sae_lib
 from monosem_jax.features import census, collect, examples, logits
 from monosem_jax.features.table import BINS, INTERVALS, FeatureTable
-from monosem_jax.transformer import train as lm_train, weights
 
-V, T, CONTEXTS, A, F = 25, 24, 16, 32, 40
-SILENT, DENSE, RARE = 0, 1, 2
-DOT = Dot(jnp.dtype(jnp.float32))
-CONFIG = settings.Features(
-  batch_size=4,
-  sample_fraction=0.25,
-  activations=100_000,
-  top=4,
-  per_interval=2,
-  bottom=12,
-  before=3,
-  after=5,
-)
 W = 3 + 1 + 5
-
-
-@functools.cache
-def tokens() -> np.ndarray:
-  """Contexts of which two say the same, and one repeats itself."""
-  rng = np.random.default_rng(0)
-  tokens_CT = rng.integers(1, V, size=(CONTEXTS, T)).astype(np.int32)
-  tokens_CT[13] = tokens_CT[5]
-  tokens_CT[14] = tokens_CT[5]
-  return tokens_CT
-
-
-def forward(lm, tokens_BT):
-  return lm(tokens_BT)[1]
-
-
-@functools.cache
-def model():
-  c = settings.Transformer(
-    d_model=16, d_mlp=A, n_heads=2, precision='float32', seed=1
-  )
-  abstract = jax.eval_shape(
-    lambda: lm_train.init(c, vocab_size=V, context=T, separator=0).model
-  )
-  rng = np.random.default_rng(3)
-  return weights.load(
-    abstract,
-    {
-      name: np.float32(x.shape[-1] ** -0.5 * rng.normal(size=x.shape))
-      for name, x in weights.tensors(abstract).items()
-    },
-  )
-
-
-@functools.cache
-def acts() -> np.ndarray:
-  return np.asarray(jax.jit(forward)(model(), jnp.asarray(tokens())))
-
-
-@functools.cache
-def dictionary() -> sae_lib.SAE:
-  rng = np.random.default_rng(2)
-  sae = sae_lib.init(jax.random.key(0), A, F)
-  bias_F = rng.normal(size=F) * 0.5
-  bias_F[SILENT], bias_F[DENSE] = -1e3, 1e3
-  sae = sae.replace(
-    W_enc_AF=5 * sae.W_enc_AF,
-    b_enc_F=jnp.asarray(bias_F, jnp.float32),
-    b_dec_A=jnp.asarray(rng.random(A), jnp.float32),
-  )
-  # One feature fires on few tokens: its bias lies among its largest inputs.
-  x_NA = acts().reshape(-1, A)
-  inputs_N = (x_NA - np.asarray(sae.b_dec_A)) @ np.asarray(sae.W_enc_AF)[
-    :, RARE
-  ]
-  low, high = np.unique(inputs_N)[-5:-3]
-  return sae.replace(b_enc_F=sae.b_enc_F.at[RARE].set(-(low + high) / 2))
-
-
-@functools.cache
-def truth() -> np.ndarray:
-  """f_CTF: every feature on every token, in float64."""
-  w = jax.tree.map(lambda x: np.asarray(x, np.float64), dictionary())
-  x_CTA = acts().astype(np.float64)
-  pre_CTF = (x_CTA - w.b_dec_A) @ w.W_enc_AF + w.b_enc_F
-  # No token so close to firing that rounding would decide.
-  assert np.abs(pre_CTF).min() > 1e-5
-  return np.maximum(pre_CTF, 0)
 
 
 def run(c: settings.Features) -> types.SimpleNamespace:
@@ -300,60 +227,3 @@ def test_groups_are_the_papers(passed):
   assert names[1:-1] == [f'Subsample Interval {k}' for k in range(11)]
   assert [g['count'] for g in passed.groups] == [4] + [2] * 11 + [12]
   assert passed.table.example_stop_FE.shape == (F, 4 + 22 + 12)
-
-
-def collected(**changes) -> collect.Found:
-  c = dataclasses.replace(CONFIG, **changes)
-
-  def batches():
-    for i in range(0, CONTEXTS, c.batch_size):
-      at = np.arange(i, i + c.batch_size, dtype=np.int32)
-      yield tokens()[at], at
-
-  return collect.collect(
-    c,
-    forward,
-    DOT,
-    model(),
-    dictionary(),
-    batches,
-    tokens().size,
-    lambda n: None,
-  )
-
-
-def test_a_sample_is_of_true_firings_each_at_most_once():
-  found = collected(activations=30)
-  sampled_F = np.bincount(found.feature_M, minlength=F)
-  fired_F = (truth() > 0).sum((0, 1))
-  assert sampled_F.max() == 30
-  # Densities are estimated, so a few may be missing; but only a few.
-  assert (sampled_F >= 0.5 * np.minimum(fired_F, 30)).all()
-  at = found.context_M, found.position_M, found.feature_M
-  np.testing.assert_allclose(found.value_M, truth()[at], rtol=1e-4, atol=1e-3)
-  assert (truth()[at] > 0).all()
-  assert len(set(zip(*map(list, at), strict=True))) == found.value_M.size
-  # Not the first ones that came: contexts of the whole pass are in it.
-  dense = found.context_M[found.feature_M == DENSE]
-  assert dense.min() < 4 and dense.max() >= 12
-  # Sorted by feature, then by value.
-  key = list(zip(found.feature_M, found.value_M, strict=True))
-  assert key == sorted(key)
-
-
-def test_a_sample_is_full_however_little_is_read_to_learn_densities():
-  # A batch is 96 tokens and cannot be read in part; 1% of them are 3.
-  found = collected(sample_fraction=0.01, activations=tokens().size)
-  np.testing.assert_array_equal(
-    np.bincount(found.feature_M, minlength=F), found.fired_F
-  )
-
-
-def test_a_sample_is_no_choice_by_strength():
-  # Half of a dense feature's firings: their mean is near that of all.
-  found = collected(activations=190)
-  own = found.value_M[found.feature_M == DENSE]
-  everything = truth()[:, :, DENSE]
-  assert own.size == 190
-  error = everything.std() * (1 / 190 - 1 / everything.size) ** 0.5
-  assert abs(own.mean() - everything.mean()) < 4 * error

@@ -1,6 +1,5 @@
-"""Two processes of two devices each, which talk over TCP as two hosts do."""
+"""Runs of two processes of two devices each, beside those of one."""
 
-import contextlib
 import functools
 import json
 import math
@@ -8,88 +7,21 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import program
 import pytest
 import safetensors.numpy
-from test_stage_meshes import numbers
+from pair import Pair, environment, pair, the_error
 
 from monosem_jax.stages.analysis.declaration import analyses
 
 # Of float32 runs that add up in another order; relative to the largest entry.
 RTOL = 1e-4
-
-
-def free_port() -> int:
-  with socket.socket() as s:
-    s.bind(('127.0.0.1', 0))
-    return s.getsockname()[1]
-
-
-def environment(devices: int, tmp: pathlib.Path) -> dict[str, str]:
-  return program.environment() | {
-    'JAX_NUM_CPU_DEVICES': str(devices),
-    'TMPDIR': str(tmp),
-    # Compiling is most of the time here.
-    'XLA_FLAGS': '--xla_backend_optimization_level=0 '
-    '--xla_llvm_disable_expensive_passes=true',
-  }
-
-
-class Pair:
-  """Both processes of a run, and what each of them says."""
-
-  def __init__(self, commands: list[list[str]], out: pathlib.Path):
-    out.mkdir(parents=True, exist_ok=True)
-    self.out = out
-    at = f'--coordinator=127.0.0.1:{free_port()}'
-    self.processes = []
-    for i, command in enumerate(commands):
-      with (out / f'said{i}').open('w') as said:
-        self.processes.append(
-          subprocess.Popen(
-            [*command, at, '--num_processes=2', f'--process_id={i}'],
-            env=environment(2, out),
-            stdout=said,
-            stderr=subprocess.STDOUT,
-          )
-        )
-
-  def said(self, i: int) -> str:
-    return (self.out / f'said{i}').read_text()
-
-  def wait(self, timeout: float = 240) -> list[int]:
-    until = time.monotonic() + timeout
-    codes = [p.wait(until - time.monotonic()) for p in self.processes]
-    for i in range(2):
-      assert 'Check failure' not in self.said(i), self.said(i)
-      assert 'Traceback' not in self.said(i), self.said(i)
-    return codes
-
-
-@contextlib.contextmanager
-def pair(
-  out: pathlib.Path,
-  stage: str,
-  workdir: pathlib.Path,
-  *more: str,
-  second: Callable[[list[str]], list[str]] = lambda command: command,
-) -> Iterator[Pair]:
-  """Starts a stage in two processes; `second` changes the second's command."""
-  command = program.command(stage, workdir, *more)
-  started = Pair([command, second(list(command))], out)
-  try:
-    yield started
-  finally:
-    for p in started.processes:
-      p.kill()
-      p.wait()
 
 
 def finish(out: pathlib.Path, stage: str, workdir: pathlib.Path) -> Pair:
@@ -175,7 +107,7 @@ def test_two_processes_make_the_analyses_that_one_makes(name):
   names = [{path.name for path in folder.iterdir()} for folder in folders]
   assert names[0] == names[1]
   want, got = (
-    dict(numbers(json.loads((folder / 'numbers.json').read_text())))
+    dict(program.numbers(json.loads((folder / 'numbers.json').read_text())))
     for folder in folders
   )
   assert want.keys() == got.keys()
@@ -211,12 +143,6 @@ def until(ready: Callable[[], bool], run: Pair) -> None:
     assert time.monotonic() < limit, 'the moment never came'
     assert all(p.poll() is None for p in run.processes), run.said(0)
     time.sleep(0.01)
-
-
-def the_error(said: str) -> str:
-  """The only line that speaks of an error."""
-  (line,) = [x for x in said.splitlines() if 'error' in x.lower()]
-  return line
 
 
 def test_what_ends_one_process_ends_both_and_both_go_on(tmp_path):
@@ -262,46 +188,6 @@ def test_what_ends_one_process_ends_both_and_both_go_on(tmp_path):
     np.testing.assert_array_equal(x, b[key], err_msg=key)
 
 
-SHARES = """
-import itertools, sys
-from monosem_jax.device import hosts, mesh as meshes
-flags = dict(a[2:].split('=') for a in sys.argv[1:])
-with hosts.together(
-  False, flags['coordinator'], 2, int(flags['process_id']), 60
-):
-  import jax, numpy as np
-  devices, S, B = jax.devices(), 3, 8
-  x_SBT = np.arange(S * B * 5).reshape(S, B, 5)
-  # Processes in turn, one inside the other, one beside the other.
-  for order in ([0, 2, 1, 3], [0, 2, 3, 1], [3, 2, 1, 0]):
-    for shape in ((4, 1), (2, 2), (1, 4)):
-      there = np.array(devices)[order].reshape(shape)
-      mesh = jax.sharding.Mesh(there, meshes.AXES)
-      for name in ('tokens_SBT', 'x_MNA', 'replicated'):
-        share = meshes.share(mesh, (S, B), getattr(meshes.SPECS, name))
-        placed = share.put(x_SBT.reshape(-1, 5)[share.rows])
-        np.testing.assert_array_equal(meshes.fetch(placed), x_SBT)
-        sizes = hosts.largest(len(share.rows)), -hosts.largest(-len(share.rows))
-        hosts.log(f'{order} {shape} {name}: {sizes[1]} to {sizes[0]} rows')
-  seven = lambda: hosts.on_first_process(lambda: 7)
-  numbers = [hosts.largest(i * seven()) for i in range(99)]
-  assert numbers == [7 * i for i in range(99)]
-"""
-
-
-def test_each_process_brings_what_its_devices_hold(tmp_path):
-  run = Pair([[sys.executable, '-c', SHARES]] * 2, tmp_path)
-  assert run.wait() == [0, 0], run.said(0) + run.said(1)
-  assert run.said(1) == ''
-  lines = run.said(0).splitlines()
-  assert len(lines) == 3 * 3 * 3
-  # Half of what is spread over all devices, in whatever order they are.
-  halves = [x for x in lines if 'tokens_SBT' in x]
-  assert all(x.endswith('12 to 12 rows') for x in halves)
-  # What lies on one axis is held whole where both processes lie on the other.
-  assert any('x_MNA' in x and x.endswith('24 to 24 rows') for x in lines)
-
-
 FAILING = """
 import sys
 from monosem_jax import main
@@ -333,82 +219,3 @@ def test_a_mistake_in_one_process_is_said_by_both(tmp_path, who):
   assert the_error(run.said(1)).endswith(reason)
   assert the_error(run.said(0)) == f'process 1: {the_error(run.said(1))}'
   assert not list(run.out.glob('monosem_*.log'))
-
-
-@pytest.mark.slow
-def test_a_work_directory_of_its_own_is_refused(tmp_path):
-  more = '--join_seconds=20'
-  second = lambda command: [*command, f'--workdir={tmp_path / "other"}', more]
-  with pair(tmp_path / 'out', 'all', tmp_path / 'w', second=second) as run:
-    assert run.wait() == [2, 2]
-  error = the_error(run.said(1))
-  assert str(tmp_path / 'other') in error and 'share' in error
-  assert the_error(run.said(0)) == f'process 1: {error}'
-
-
-def joining(*flags: str) -> list[str]:
-  return ['all', f'--config={program.config()}', '--workdir=unused', *flags]
-
-
-@pytest.mark.parametrize(
-  ('flags', 'words'),
-  [
-    (['--process_id=0'], 'go together; given is only --process_id'),
-    (
-      ['--coordinator=a:1', '--num_processes=2'],
-      'given is only --coordinator and --num_processes',
-    ),
-    (
-      ['--coordinator=a:1', '--num_processes=2', '--process_id=2'],
-      '--process_id=2: of --num_processes=2 they are 0 to 1',
-    ),
-    (
-      ['--coordinator=a:1', '--num_processes=2', '--process_id=-1'],
-      '--process_id=-1',
-    ),
-    (
-      ['--coordinator=host', '--num_processes=2', '--process_id=0'],
-      '--coordinator=host: not HOST:PORT',
-    ),
-    (['--distributed', '--coordinator=a:1'], '--distributed finds'),
-    (['--num_processes=two'], 'num_processes'),
-  ],
-)
-def test_flags_that_do_not_fit(flags, words):
-  assert words in program.refusal(*joining(*flags))
-  assert not pathlib.Path('unused').exists()
-
-
-def test_a_port_that_is_taken():
-  with socket.socket() as taken:
-    taken.bind(('', 0))
-    taken.listen()
-    port = taken.getsockname()[1]
-    at = [f'--coordinator=127.0.0.1:{port}', '--num_processes=2']
-    error = program.refusal(*joining(*at, '--process_id=0'))
-  assert f'127.0.0.1:{port}' in error and 'not free' in error
-
-
-@pytest.mark.parametrize(
-  ('flags', 'code', 'words'),
-  [
-    (['--distributed'], 2, '--distributed: jax finds no cluster'),
-    (
-      ['--num_processes=2', '--process_id=1', '--join_seconds=2'],
-      75,
-      'not all 2 processes met at 127.0.0.1',
-    ),
-  ],
-)
-def test_nobody_to_join(tmp_path, flags, code, words):
-  if len(flags) > 1:
-    flags.append(f'--coordinator=127.0.0.1:{free_port()}')
-  done = subprocess.run(
-    [*program.command('all', tmp_path / 'w'), *flags],
-    env=environment(2, tmp_path),
-    capture_output=True,
-    text=True,
-    timeout=60,
-  )
-  assert done.returncode == code
-  assert done.stderr.count('\n') == 1 and words in done.stderr, done.stderr

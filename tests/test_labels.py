@@ -4,26 +4,10 @@ import json
 import pathlib
 
 import pytest
+from labels_given import BAD, RUBRIC, entry, points
 
 from monosem_jax.config.errors import UserError
 from monosem_jax.features import labels as hand
-
-RUBRIC = dict(
-  confidence=3, consistency=5, logits=2, separation=1, specificity=3
-)
-
-
-def entry(feature='A/1/5', interval=None, by='Ada', **more):
-  return {
-    'feature': feature,
-    'interval': interval,
-    'label': 'Arabic',
-    'by': by,
-    'kind': 'human',
-    'blind': True,
-    'rubric': dict(RUBRIC),
-    'score': None,
-  } | more
 
 
 def file(*entries):
@@ -90,22 +74,6 @@ def test_what_is_saved_is_read_again_the_same(tmp_path):
   assert path.read_bytes() == before
 
 
-BAD = {
-  'feature': [
-    *(None, 5, 'A1/5', 'A/1', 'A/1/05', 'A/1/-1', 'A/1/5 ', '/1/5'),
-    *('A/1/5/6', 'A/1/٣', 'A/neurons7/1', 'a b/1/5', 'A/1/5\n'),
-  ],
-  'interval': ['', 'top', 'Subsample Interval 11', 'Subsample Interval 01', 0],
-  'label': [None, 3, 'x' * 2_001, 'half\ud800', ['a']],
-  'by': [None, '', '  ', 'x' * 201, 7],
-  'kind': ['Human', None, [], 1],
-  'blind': [None, 0, 1, 'true'],
-  'rubric': [[], {}, 14, RUBRIC | {'more': 1}, {'confidence': 3}],
-  'score': ['0.5', True, float('nan'), float('inf'), 10**400, []],
-  'seconds': [None, -1, '3', False],
-}
-
-
 @pytest.mark.parametrize(
   ('key', 'value'), [(k, v) for k, values in BAD.items() for v in values]
 )
@@ -134,8 +102,8 @@ def test_points_beyond_the_rubric_are_refused(tmp_path, key, value):
 
 
 def test_separation_counts_only_where_some_logits_do_not_fit(tmp_path):
-  for points in (0, 1):
-    bad = entry(rubric=RUBRIC | dict(logits=3, separation=points))
+  for separation in (0, 1):
+    bad = entry(rubric=RUBRIC | dict(logits=3, separation=separation))
     text = refused(written(tmp_path, file(bad)))
     assert 'separation must be null' in text
   good = [
@@ -205,16 +173,6 @@ def test_of_two_files_the_later_says_what_both_say():
   ]
   assert hand.merge(merged, file()) == merged
   assert [x['label'] for x in hand.merge(new, old)['labels']].count('new') == 2
-
-
-def points(confidence, consistency, logits, separation, specificity):
-  return dict(
-    confidence=confidence,
-    consistency=consistency,
-    logits=logits,
-    separation=separation,
-    specificity=specificity,
-  )
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,16 @@
 """All meshes of a target, beside each other: launch/plan.py."""
 
-import importlib.util
 import re
 import subprocess
 import sys
 
 import program
 import pytest
-from test_targets import needs_compilers
+from compilers import needs_compilers
+
+from launch import plan
 
 PATH = program.ROOT / 'launch' / 'plan.py'
-_spec = importlib.util.spec_from_file_location('plan', PATH)
-plan = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(plan)
 
 
 def _run(*argv):

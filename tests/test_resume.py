@@ -1,69 +1,34 @@
 """Runs that are killed, stopped, short of disk or poisoned, and go on.
 
 The yardstick is the finished run of `program.finished`: whatever happened on
-the way, the weights are the same, bit for bit. test_drill has trainings that
-are killed at random moments.
+the way, the weights are the same, bit for bit. test_drill_kills has trainings
+that are killed at random moments.
 """
 
-import contextlib
 import os
 import pathlib
 import random
-import shutil
 import signal
 import subprocess
 import time
 import warnings
 
+import disks
 import jax
 import numpy as np
 import program
 import pytest
 import safetensors.numpy
-
-STAGES = {
-  'lm': ('lm/A', 'models/A', program.LM, 'tokens'),
-  'sae': ('sae/A', 'dictionaries/stream_A', program.SAE, 'tokens models'),
-}
-
-
-@pytest.fixture(params=STAGES)
-def stage(request) -> str:
-  return request.param
+import undisturbed
 
 
 def _prepare(stage: str, workdir: pathlib.Path) -> pathlib.Path:
-  """Copies what the stages before have left."""
-  for folder in STAGES[stage][3].split():
-    shutil.copytree(program.finished() / folder, workdir / folder)
-  return workdir
+  return undisturbed.prepare(stage, workdir, program.finished())
 
 
 def _as_undisturbed(stage: str, workdir: pathlib.Path) -> None:
   """The weights, the numbers on the way, and the report are the same."""
-  run, _, weights, _ = STAGES[stage]
-  wanted = program.finished()
-  assert (workdir / weights).read_bytes() == (wanted / weights).read_bytes()
-  assert program.records(workdir, run) == program.records(wanted, run)
-  part = 'models' if stage == 'lm' else 'dictionaries'
-  found, wanted = program.report(workdir)[part], program.report(wanted)[part]
-  for name, numbers in wanted.items():
-    for key, value in numbers.items():
-      if 'per_second' not in key:
-        assert found[name][key] == value, key
-
-
-def _when_behind(workdir: pathlib.Path, run: str, chunks: int):
-  """Says when a run has reported so many chunks more."""
-  path = workdir / 'metrics.jsonl'
-
-  def lines() -> int:
-    return path.read_text().count(f'"{run}"') if path.exists() else 0
-
-  # A run that goes on takes lines back first, so it is counted from what there
-  # is now.
-  before = lines()
-  return lambda: lines() >= before + chunks
+  undisturbed.compare(workdir, program.finished(), stage)
 
 
 def test_tokens_killed_at_random_moments_end_on_the_same_bytes(tmp_path):
@@ -131,25 +96,36 @@ def test_a_signal_saves_says_how_to_go_on_and_loses_nothing(
   stage, signum, name, code, tmp_path
 ):
   workdir = _prepare(stage, tmp_path)
-  run, folder, weights, _ = STAGES[stage]
+  known = undisturbed.STAGES[stage]
   rare = '--config.checkpoint.every_chunks=1000'
   found, out = program.interrupt(
-    signum, _when_behind(workdir, run, 3), stage, workdir, rare
+    signum, undisturbed.reported(workdir, stage, 3), stage, workdir, rare
   )
   assert found == code, out
   assert 'Traceback' not in out
   assert f'{name}: saved after chunk ' in out
   assert 'The same command goes on from here.' in out
-  assert not (workdir / weights).exists()
+  assert not (workdir / known.results[0]).exists()
   done = int(out.partition('saved after chunk ')[2].split()[0])
-  assert [p.name for p in (workdir / folder / 'checkpoints').iterdir()] == [
-    str(done)
-  ]
+  assert undisturbed.whole(workdir, stage) == [done]
+  assert undisturbed.unfinished(workdir, stage) == []
   # What was reported goes to that chunk, no further.
-  assert len(program.records(workdir, run)) == done
+  assert len(program.records(workdir, known.run)) == done
   steps, wanted = (done, 12) if stage == 'lm' else (4 * done, 48)
   again = program.run(stage, workdir, rare).stdout
   assert f'{steps} of {wanted} steps are done' in again
+  _as_undisturbed(stage, workdir)
+
+
+@pytest.mark.parametrize('stage', ['lm', 'sae'])
+def test_trainings_killed_go_on_from_their_last_checkpoint(stage, tmp_path):
+  workdir = _prepare(stage, tmp_path)
+  when = undisturbed.reported(workdir, stage, 6)
+  code, out = program.interrupt(signal.SIGKILL, when, stage, workdir)
+  assert code == -signal.SIGKILL, out
+  done = undisturbed.whole(workdir, stage)[-1]
+  steps = done * undisturbed.STAGES[stage].steps_per_chunk
+  assert f' {steps} of ' in program.run(stage, workdir).stdout
   _as_undisturbed(stage, workdir)
 
 
@@ -172,10 +148,10 @@ def test_a_signal_where_there_is_no_chunk_ends_without_a_traceback(
 def test_a_damaged_newest_checkpoint_costs_time_but_no_bit(tmp_path):
   stage = 'sae'
   workdir = _prepare(stage, tmp_path)
-  run, folder, _, _ = STAGES[stage]
-  when = _when_behind(workdir, run, 5)
+  checkpoints = workdir / undisturbed.STAGES[stage].checkpoints
+  when = undisturbed.reported(workdir, stage, 5)
   program.interrupt(signal.SIGTERM, when, stage, workdir)
-  saved = sorted((workdir / folder / 'checkpoints').iterdir(), key=_number)
+  saved = sorted(checkpoints.iterdir(), key=_number)
   (arrays,) = (saved[-1] / 'state/d').iterdir()
   os.truncate(arrays, arrays.stat().st_size // 2)
   out = program.run(stage, workdir).stdout
@@ -208,13 +184,15 @@ def test_numbers_that_are_not_finite_stop_the_run_and_are_never_saved(
   stage, overrides, tmp_path
 ):
   workdir = _prepare(stage, tmp_path)
-  run, folder, weights, _ = STAGES[stage]
+  known = undisturbed.STAGES[stage]
   more = [f'--config.{o}' for o in (*overrides, 'checkpoint.keep=99')]
   err = program.run(stage, workdir, *more, code=2).stderr
-  step = int(err.partition(f'error: {run}: the numbers of step ')[2].split()[0])
-  assert not (workdir / weights).exists()
-  assert len(program.records(workdir, run)) == step - 1
-  saved = sorted((workdir / folder / 'checkpoints').iterdir(), key=_number)
+  step = int(
+    err.partition(f'error: {known.run}: the numbers of step ')[2].split()[0]
+  )
+  assert not (workdir / known.results[0]).exists()
+  assert len(program.records(workdir, known.run)) == step - 1
+  saved = sorted((workdir / known.checkpoints).iterdir(), key=_number)
   assert [_number(p) for p in saved] == [*range(1, step)]
   for path in saved:
     for x in jax.tree.leaves(_arrays(path)):
@@ -235,44 +213,22 @@ def _arrays(checkpoint: pathlib.Path):
     return ocp.load_checkpointables(checkpoint)['state']
 
 
-@contextlib.contextmanager
-def _small_disk(path: pathlib.Path, size: str):
-  path.mkdir()
-  mount = ['mount', '-t', 'tmpfs', '-o', f'size={size}', 'tmpfs', str(path)]
-  done = subprocess.run(mount, capture_output=True, text=True)
-  if done.returncode:
-    pytest.skip(f'no small disk: {done.stderr.strip()}')
-  try:
-    yield path
-  finally:
-    subprocess.run(['umount', '-l', str(path)], check=True)
-
-
-def _fill(disk: pathlib.Path, leave: int) -> pathlib.Path:
-  """Fills a disk up to some bytes."""
-  fill = disk / 'fill'
-  found = os.statvfs(disk)
-  fill.write_bytes(bytes(max(0, found.f_bavail * found.f_frsize - leave)))
-  return fill
-
-
 def test_a_disk_full_of_checkpoints_stops_the_run_and_costs_no_bit(tmp_path):
   stage = 'sae'
-  run, _, weights, _ = STAGES[stage]
-  with _small_disk(tmp_path / 'disk', '24m') as disk:
+  with disks.small(tmp_path / 'disk', '24m') as disk:
     workdir = _prepare(stage, disk / 'run')
     code, out = program.interrupt(
-      signal.SIGTERM, _when_behind(workdir, run, 2), stage, workdir
+      signal.SIGTERM, undisturbed.reported(workdir, stage, 2), stage, workdir
     )
     assert code == 143, out
     # Room for some chunks' numbers, and for less than one checkpoint each.
-    fill = _fill(disk, 40_000)
+    fill = disks.fill(disk, 40_000)
     err = program.run(
       stage, workdir, '--config.checkpoint.keep=99', code=2
     ).stderr
     assert 'disk full' in err
     assert 'Make room' in err
-    assert not (workdir / weights).exists()
+    assert not (workdir / program.SAE).exists()
     fill.unlink()
     out = program.run(stage, workdir).stdout
     assert 'cannot be read' not in out
@@ -281,13 +237,12 @@ def test_a_disk_full_of_checkpoints_stops_the_run_and_costs_no_bit(tmp_path):
 
 def test_a_disk_with_no_room_for_a_line_of_metrics(tmp_path):
   stage = 'sae'
-  run = STAGES[stage][0]
-  with _small_disk(tmp_path / 'disk', '24m') as disk:
+  with disks.small(tmp_path / 'disk', '24m') as disk:
     workdir = _prepare(stage, disk / 'run')
     program.interrupt(
-      signal.SIGTERM, _when_behind(workdir, run, 2), stage, workdir
+      signal.SIGTERM, undisturbed.reported(workdir, stage, 2), stage, workdir
     )
-    fill = _fill(disk, 0)
+    fill = disks.fill(disk, 0)
     err = program.run(stage, workdir, code=2).stderr
     assert 'disk full' in err
     fill.unlink()
@@ -297,9 +252,9 @@ def test_a_disk_with_no_room_for_a_line_of_metrics(tmp_path):
 
 @pytest.mark.parametrize('room', [0, 8_192, 120_000])
 def test_a_full_disk_in_the_tokens_stage(room, tmp_path):
-  with _small_disk(tmp_path / 'disk', '2m') as disk:
+  with disks.small(tmp_path / 'disk', '2m') as disk:
     workdir = disk / 'run'
-    fill = _fill(disk, room)
+    fill = disks.fill(disk, room)
     err = program.run('tokens', workdir, code=2).stderr
     assert 'full' in err
     assert not (workdir / 'tokens/store').exists()

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_sample import LM, A, T, V, transformer
+from tiny_transformer import LM, A, T, V, transformer
 
 from monosem_jax.analysis import steering
 from monosem_jax.dictionary.sae import SAE

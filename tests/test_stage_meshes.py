@@ -89,24 +89,6 @@ def alone():
   return program.once('alone', make)
 
 
-def numbers(value, path=()):
-  """The numbers of a report, by where they stand; no clock's.
-
-  Nor those of the best feature for a proxy: of this text's noise another one
-  may be best by a rounding.
-  """
-  if isinstance(value, dict):
-    for key, x in value.items():
-      of_clock = key in program.TIMING or key.endswith('_per_second')
-      if not of_clock and not key.startswith('proxies.'):
-        yield from numbers(x, (*path, key))
-  elif isinstance(value, list):
-    for i, x in enumerate(value):
-      yield from numbers(x, (*path, i))
-  elif isinstance(value, int | float) and not isinstance(value, bool):
-    yield path, value
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize('name', MESHES)
 def test_all_stages_end_and_report_what_one_device_does(name, alone, tmp_path):
@@ -119,7 +101,7 @@ def test_all_stages_end_and_report_what_one_device_does(name, alone, tmp_path):
   workdir = tmp_path / name
   run('all', workdir, *on)
   got, want = (
-    dict(numbers(json.loads((w / 'report.json').read_text())))
+    dict(program.numbers(json.loads((w / 'report.json').read_text())))
     for w in (workdir, alone)
   )
   assert got.keys() == want.keys() and len(want) > 50

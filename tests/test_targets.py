@@ -4,15 +4,14 @@ The slow ones compile tiny runs for real chips, with the compilers that
 `pip install monosem_jax[targets]` brings; without these they are skipped.
 """
 
-import importlib.util
 import json
-import platform
 import re
 import subprocess
 import sys
 
 import program
 import pytest
+from compilers import needs_compilers
 
 from monosem_jax.config.errors import UserError
 from monosem_jax.device import targets
@@ -55,18 +54,6 @@ def test_a_target_is_of_a_dry_run_alone(tmp_path):
   assert said.startswith('error: --target is of a --dry_run')
   assert not (tmp_path / 'run').exists()
 
-
-def compilers() -> str:
-  """Why there are none; empty if there are."""
-  if platform.system() != 'Linux' or platform.machine() != 'x86_64':
-    return 'the compilers are for Linux on x86-64'
-  for module in ('libtpu', 'jax_cuda13_plugin'):
-    if importlib.util.find_spec(module) is None:
-      return f'{module} is not installed: pip install monosem_jax[targets]'
-  return ''
-
-
-needs_compilers = pytest.mark.skipif(bool(compilers()), reason=compilers())
 
 # Compiles the two chunks of tiny.py and its features pass for a target, in a
 # process of its own, and prints what is asked of them below.

@@ -1,53 +1,24 @@
-"""What a store says about its tokens is true, and it is whole or absent."""
+"""What a store says about its tokens is true."""
 
 import contextlib
 import dataclasses
 import hashlib
 import json
-import os
-import random
 import shutil
-import signal
-import subprocess
-import sys
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 from absl import flags
+from stores import TOKENIZER, content, random_texts, settings_for
 
 from monosem_jax.config.errors import UserError
 from monosem_jax.config.settings import Text, Tokenizer
 from monosem_jax.text.store import TokenStore, write_store
 
 flags.FLAGS.mark_as_parsed()
-
 PILE_LIKE = Path(__file__).parents[2] / 'shared/data/pile_like'
-TOKENIZER = Tokenizer(vocab_size=320, sample_chars=20_000)
-
-
-def random_texts(n: int, seed: int = 0) -> list[str]:
-  rng = random.Random(seed)
-  words = [''.join(rng.choices('abcdeé ü中', k=5)) for _ in range(300)]
-  return [' '.join(rng.choices(words, k=rng.randint(1, 80))) for _ in range(n)]
-
-
-def settings_for(folder: Path, texts: list[str], **changes) -> Text:
-  folder.mkdir(parents=True, exist_ok=True)
-  with open(folder / 'x.jsonl', 'w', encoding='utf-8') as file:
-    for i, text in enumerate(texts):
-      record = {'text': text, 'meta': {'pile_set_name': f's{i % 3}'}}
-      file.write(json.dumps(record) + '\n')
-  defaults = {
-    'source': 'jsonl',
-    'paths': (str(folder / '*.jsonl'),),
-    'min_document_chars': 0,
-    'val_fraction': 0.2,
-    'context': 16,
-    'contexts_per_record': 4,
-  }
-  return Text(**defaults | changes)
 
 
 @pytest.fixture(scope='module')
@@ -152,10 +123,6 @@ def test_document_subset_names_the_subset(store):
   assert store.subset_names[subset[place.document]] == place.subset
 
 
-def content(directory: Path) -> dict[str, bytes]:
-  return {path.name: path.read_bytes() for path in directory.iterdir()}
-
-
 def test_the_same_text_gives_the_same_bytes(store, texts, tmp_path):
   text = settings_for(tmp_path / 'elsewhere', texts)
   (tmp_path / 'store').mkdir()
@@ -253,101 +220,6 @@ def test_incomplete_and_corrupt_stores_are_refused(store, tmp_path):
     path.write_bytes(bytes(len(path.read_bytes())))
   with broken('tokenizer.json', 'not the tokenizer') as path:
     store.tokenizer.train(['other'], 300).save(path)
-
-
-# --- kills and full disks
-
-# A process that kills itself with SIGKILL at the moment it is told.
-KILLED = """
-import os, signal, sys
-from monosem_jax.config.settings import Text, Tokenizer
-from monosem_jax.text.store import write_store
-from monosem_jax.text.tokenizer import Tokenizer as Encoder
-
-moment, text, directory = sys.argv[1], eval(sys.argv[2]), sys.argv[3]
-
-def die(*args, **kwargs):
-  os.kill(os.getpid(), signal.SIGKILL)
-
-def progress(line):
-  if line.startswith(moment):
-    die()
-
-calls = 0
-encode = Encoder.encode_batch
-def encode_batch(self, texts):
-  global calls
-  calls += moment == 'second batch' and len(texts) > 1
-  return die() if calls == 2 else encode(self, texts)
-Encoder.encode_batch = encode_batch
-
-if moment == 'rename':
-  os.replace = die
-write_store(directory, text, Tokenizer(vocab_size=320, sample_chars=20_000),
-  progress)
-"""
-
-
-def test_after_a_kill_nothing_half_done_is_mistaken_for_a_store(tmp_path):
-  # Several batches of encoding.
-  text = settings_for(tmp_path / 'corpus', random_texts(9_000))
-  write_store(tmp_path / 'whole', text, TOKENIZER)
-  whole = content(tmp_path / 'whole')
-  target = tmp_path / 'store'
-  moments = ['reading', 'training', 'second batch', 'packing val', 'rename']
-  for moment in moments:
-    done = subprocess.run(
-      [sys.executable, '-c', KILLED, moment, repr(text), str(target)],
-      env={**os.environ, 'PYTHONPATH': str(Path(__file__).parents[1])},
-      check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, moment
-    assert not target.exists(), moment
-    assert list(tmp_path.glob('.store*')), moment
-    with pytest.raises(UserError, match='holds no token store'):
-      TokenStore.open(target)
-  write_store(target, text, TOKENIZER)
-  assert content(target) == whole
-  assert not list(tmp_path.glob('.store*'))
-
-
-@pytest.fixture
-def tiny_disk(tmp_path):
-  """A file system of 1 MB."""
-  folder = tmp_path / 'disk'
-  folder.mkdir()
-  command = ['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', str(folder)]
-  try:
-    subprocess.run(command, check=True, capture_output=True)
-  except (OSError, subprocess.CalledProcessError):
-    pytest.skip('mounting a small file system needs root')
-  yield folder
-  # Lazily: a caught exception may still hold the file it failed on.
-  subprocess.run(['umount', '-l', str(folder)], check=True)
-
-
-@pytest.mark.parametrize('n', [9_000, 2_500])
-def test_a_full_disk_is_said_and_cleaned_up(tmp_path, tiny_disk, n):
-  """Full while encoding; or known, before packing, not to suffice."""
-  text = settings_for(tmp_path / 'corpus', random_texts(n))
-  with pytest.raises(UserError, match=rf'{tiny_disk} is full.*needs .* MB'):
-    write_store(tiny_disk / 'store', text, TOKENIZER)
-  assert list(tiny_disk.iterdir()) == []
-
-
-def test_a_disk_that_another_fills_while_packing(tmp_path, tiny_disk):
-  text = settings_for(tmp_path / 'corpus', random_texts(1_500))
-
-  def fill(line: str) -> None:
-    if line.startswith('packing train'):
-      other = tiny_disk / 'other'
-      with open(other, 'wb', 0) as file, contextlib.suppress(OSError):
-        while True:
-          file.write(bytes(4096))
-
-  with pytest.raises(UserError, match=f'{tiny_disk} is full'):
-    write_store(tiny_disk / 'store', text, TOKENIZER, fill)
-  assert [path.name for path in tiny_disk.iterdir()] == ['other']
 
 
 # --- other sources end to end

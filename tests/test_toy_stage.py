@@ -1,11 +1,9 @@
-"""The stage `toy` as a user runs it: what it leaves, again, and killed."""
+"""The stage `toy` as a user runs it: what it leaves."""
 
 import json
 import math
 import pathlib
 import shutil
-import signal
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -13,53 +11,11 @@ import numpy as np
 import program
 import pytest
 import safetensors.numpy
+from toys import PARTS, TINY, finished, results
 
 from monosem_jax.config import load as configs, settings
-from monosem_jax.config.errors import UserError
-from monosem_jax.device import hosts
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.stages import toy
 from monosem_jax.transformer import train, weights
-
-PARTS = ('superposition', 'binary_neuron', 'penalty', 'topics', 'planted')
-TINY = [
-  f'--config.toy.{key}'
-  for key in (
-    'superposition.features=6',
-    'superposition.dimensions=2',
-    'superposition.sparsities=0,0.9',
-    'superposition.steps=300',
-    'superposition.batch_size=64',
-    'binary_neuron.starts=4',
-    'penalty.features=6',
-    'penalty.neurons=2',
-    'penalty.penalties=0,0.1',
-    'penalty.starts=2',
-    'penalty.steps=300',
-    'topics.topics=4',
-    'topics.words=4',
-    'topics.context=8',
-    'topics.d_model=8',
-    'topics.d_mlp=8',
-    'topics.penalties=0,1e6',
-    'topics.l1s=0.01,0.1',
-    'topics.steps=60',
-    'topics.batch_size=32',
-    'topics.features=16',
-    'topics.dictionary_contexts=4',
-    'topics.chunks=2',
-    'topics.eval_contexts=64',
-    'topics.seeds=2',
-    'planted.width=8',
-    'planted.directions=12',
-    'planted.samples=256',
-    'planted.batch_size=64',
-    'planted.features=16',
-    'planted.passes=2',
-    'planted.held_out=64',
-    'planted.search=1,3',
-  )
-]
 
 
 def load(workdir: pathlib.Path, *more: str) -> Workdir:
@@ -67,26 +23,14 @@ def load(workdir: pathlib.Path, *more: str) -> Workdir:
   return Workdir(workdir, configs.load(str(program.config()), overrides))
 
 
-@pytest.fixture(scope='module')
-def made(tmp_path_factory) -> tuple[pathlib.Path, str]:
-  workdir = tmp_path_factory.mktemp('toy') / 'run'
-  return workdir, program.run('toy', workdir, *TINY).stdout
+@pytest.fixture
+def made() -> tuple[pathlib.Path, str]:
+  return finished()
 
 
 @pytest.fixture
 def workdir(made, tmp_path) -> pathlib.Path:
   return shutil.copytree(made[0], tmp_path / 'run')
-
-
-def results(workdir: pathlib.Path) -> dict:
-  """The numbers of all parts, without what a clock says."""
-  found = json.loads((workdir / 'toy/toy.json').read_text())
-  for row in found['planted']['learners']:
-    del row['seconds'], row['searching'], row['compiling']
-    for tried in row['tried']:
-      del tried['seconds']
-  del found['planted']['summary']
-  return found
 
 
 def test_every_part_leaves_numbers_arrays_and_pictures(made):
@@ -281,97 +225,3 @@ def test_the_dictionarys_row_is_that_of_its_weights(made):
   np.testing.assert_allclose(effect_F, abs(moved_FV).max(1), rtol=1e-4)
   np.testing.assert_array_equal(live_F, f_NF.max(0) * effect_F >= 0.1)
   assert 0 < live_F.sum() == rows[2]['live']
-
-
-def test_a_second_run_does_nothing(workdir):
-  before = program.files(workdir)
-  out = program.run('toy', workdir, *TINY).stdout
-  for name in PARTS:
-    assert f'toy/{name}: complete' in out
-  assert program.files(workdir) == before
-
-
-def test_a_killed_run_goes_on_at_the_part_it_was_in(made, tmp_path):
-  finished, workdir = made[0], tmp_path / 'run'
-  code, _ = program.interrupt(
-    signal.SIGKILL,
-    lambda: (workdir / 'toy/topics/stamp.json').exists(),
-    'toy',
-    workdir,
-    *TINY,
-  )
-  assert code == -9
-  assert not (workdir / 'toy/toy.json').exists()
-  out = program.run('toy', workdir, *TINY).stdout
-  for name in PARTS:
-    was_there = name in PARTS[:3]
-    assert (f'toy/{name}: complete' in out) == was_there
-  assert results(workdir) == results(finished)
-  found, wanted = program.files(workdir), program.files(finished)
-  assert set(found) == set(wanted)
-  for name in wanted:
-    if name.endswith('.npz'):
-      assert found[name] == wanted[name], name
-
-
-def test_changed_settings_make_their_own_part_anew(workdir):
-  before = program.files(workdir)
-  starts = '--config.toy.binary_neuron.starts=6'
-  out = program.run('toy', workdir, *TINY, starts).stdout
-  for name in PARTS:
-    assert (f'toy/{name}: complete' in out) == (name != 'binary_neuron')
-  assert results(workdir)['binary_neuron']['starts'] == 6
-  after = program.files(workdir)
-  for name in before:
-    if name.startswith('toy/') and 'binary_neuron' not in name:
-      assert after[name] == before[name] or name == 'toy/toy.json'
-
-
-def test_other_stages_settings_do_not_concern_it(workdir):
-  more = '--config.sae.l1=7', '--config.text.seed=3'
-  out = program.run('toy', workdir, *TINY, *more).stdout
-  assert out.count('complete') == len(PARTS)
-
-
-@pytest.mark.parametrize('library', ['matplotlib', 'sklearn'])
-def test_a_missing_library_is_said_before_anything_runs(
-  tmp_path, monkeypatch, library
-):
-  monkeypatch.setitem(sys.modules, library, None)
-  err = program.refusal(
-    'toy', f'--config={program.config()}', f'--workdir={tmp_path}', *TINY
-  )
-  assert library in err and 'pip install monosem_jax[analysis]' in err
-  assert not (tmp_path / 'toy').exists()
-
-
-def test_many_processes_are_refused(tmp_path, monkeypatch):
-  monkeypatch.setattr(hosts, 'alone', lambda: False)
-  with pytest.raises(UserError, match='--distributed'):
-    toy.run(load(tmp_path))
-
-
-def test_a_training_that_comes_to_nothing_is_one_line(tmp_path):
-  done = program.run(
-    'toy', tmp_path, *TINY, '--config.toy.superposition.lr=1e38', code=2
-  )
-  (line,) = (x for x in done.stderr.splitlines() if x.startswith('error: '))
-  assert 'toy/superposition' in line and 'not finite' in line
-  assert not (tmp_path / 'toy/superposition/numbers.json').exists()
-
-
-@pytest.mark.parametrize(
-  ('override', 'key'),
-  [
-    ('topics.l1s=0.1', 'topics.l1s'),
-    ('topics.l1s=0.1,-1', 'topics.l1s'),
-    ('topics.kept=2', 'topics.kept'),
-    ('planted.search=', 'planted.search'),
-    ('planted.search=1,0', 'planted.search'),
-    ('planted.held_out=0', 'planted.held_out'),
-  ],
-)
-def test_a_search_that_cannot_be_is_refused(tmp_path, override, key):
-  """Among them one that is finer for one of two methods."""
-  with pytest.raises(UserError, match=key.replace('.', r'\.')):
-    load(tmp_path, f'--config.toy.{override}')
