@@ -326,7 +326,7 @@ def test_a_mistake_in_one_process_is_said_by_both(tmp_path, who):
     reason = 'shard 7 of this host is gone.'
   else:
     second = lambda command: [*command, '--config.lm.lr=1e-3']
-    reason = 'config: not what process 0 was given.'
+    reason = 'config: differs from that of process 0.'
   with pair(tmp_path / 'out', 'lm', tmp_path / 'w', second=second) as run:
     assert run.wait(timeout=60) == [2, 2]
   assert the_error(run.said(1)).startswith('error: ')
@@ -360,7 +360,7 @@ def joining(*flags: str) -> list[str]:
     ),
     (
       ['--coordinator=a:1', '--num_processes=2', '--process_id=2'],
-      '--process_id=2: of --num_processes=2 they are 0 to 1',
+      '--process_id=2: with --num_processes=2, process ids are 0 to 1',
     ),
     (
       ['--coordinator=a:1', '--num_processes=2', '--process_id=-1'],
