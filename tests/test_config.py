@@ -100,7 +100,7 @@ def test_a_value_of_another_type_is_refused_by_name(override, must_be):
     ('c.dictionaries = dict(A1=3)', 'dictionaries.A1 is a group of keys'),
     ('c.sae = dict(resampling=4)', 'resampling is a group of keys'),
     ('c.text = dict(keep=3)', 'text.keep must be a group of numbers'),
-    ('c.text = dict(paths="x")', 'text.paths must be texts'),
+    ('c.text = dict(paths="x")', 'text.paths must be strings'),
     ('c.lm = dict(steps=1.5)', 'steps must be a whole number'),
     ('c.lm = dict(steps=True)', 'steps must be a whole number'),
     ('c.lm = dict(lr="3")', 'lr must be a number'),

@@ -119,7 +119,7 @@ def test_what_is_printed_adds_up():
   assert f'a chunk: {1e3 * chunk:.3g} ms (train 100%)' in said
   assert f'{5_000 / chunk:,.0f} activations/s' in said
   assert f'MFU {5 * PRODUCT / chunk / 197e12:.0%}' in said
-  assert f'all of them {1e6 * chunk:.3g} ms' in said
+  assert f'all calls {1e6 * chunk:.3g} ms' in said
   assert f'a resampling: {1e3 * 3_000 / 1.5e9:.3g} ms' in said
   assert '1 x all-reduce along data: 11.4 MiB sent a step' in said
   assert '9.31 GiB of 14.9 GiB: fits' in said

@@ -212,7 +212,7 @@ def test_a_mistake_in_one_process_is_said_by_both(tmp_path, who):
     reason = 'shard 7 of this host is gone.'
   else:
     second = lambda command: [*command, '--config.lm.lr=1e-3']
-    reason = 'config: not what process 0 was given.'
+    reason = 'config: differs from that of process 0.'
   with pair(tmp_path / 'out', 'lm', tmp_path / 'w', second=second) as run:
     assert run.wait(timeout=60) == [2, 2]
   assert the_error(run.said(1)).startswith('error: ')

@@ -74,7 +74,7 @@ def joining(*flags: str) -> list[str]:
     ),
     (
       ['--coordinator=a:1', '--num_processes=2', '--process_id=2'],
-      '--process_id=2: of --num_processes=2 they are 0 to 1',
+      '--process_id=2: with --num_processes=2, process ids are 0 to 1',
     ),
     (
       ['--coordinator=a:1', '--num_processes=2', '--process_id=-1'],

@@ -1,4 +1,4 @@
-"""Choices that are modules of a package: one more file is one more choice."""
+"""Choices as modules of a package: each file of the package is a choice."""
 
 import ast
 import importlib
@@ -12,7 +12,7 @@ from monosem_jax.config.errors import UserError, nearest
 
 
 def names(package: str) -> tuple[str, ...]:
-  """The modules of a package, in alphabetical order; imports none of them."""
+  """Returns the sorted names of a package's modules, without imports."""
   path = importlib.import_module(package).__path__
   return tuple(sorted(found.name for found in pkgutil.iter_modules(path)))
 
@@ -21,9 +21,9 @@ def module(package: str, name: str, unknown: str) -> ModuleType:
   """Imports the module that a choice names.
 
   Args:
-    package: dotted, such as `monosem_jax.text.sources`.
-    name: of the module.
-    unknown: how the refusal of another name begins.
+    package: dotted name, such as `monosem_jax.text.sources`.
+    name: name of the module.
+    unknown: start of the error message for an unknown name.
 
   Raises:
     UserError: the package has no such module.
@@ -35,7 +35,7 @@ def module(package: str, name: str, unknown: str) -> ModuleType:
 
 
 def declared(package: str, name: str) -> dict[str, Any]:
-  """What modules of a package declare as `name`; imports all of them."""
+  """Imports a package's modules and returns what they declare as `name`."""
   modules = {
     found: importlib.import_module(f'{package}.{found}')
     for found in names(package)
@@ -48,9 +48,10 @@ def declared(package: str, name: str) -> dict[str, Any]:
 
 
 def literals(package: str, name: str) -> dict[str, dict[str, Any]]:
-  """What modules of a package declare as `name = Kind(key=value, ...)`.
+  """Returns the literal arguments of `name = Kind(key=value, ...)` by module.
 
-  Only the values that are literals; the modules are read and not imported.
+  The modules are parsed, not imported; arguments that are not literals are
+  left out.
   """
   found = {}
   for module, tree in _sources(package):
@@ -65,7 +66,7 @@ def literals(package: str, name: str) -> dict[str, dict[str, Any]]:
 
 
 def summaries(package: str) -> dict[str, str]:
-  """The first line of each module's docstring; imports none of them."""
+  """Returns the first line of each module's docstring, without imports."""
   return {
     module: (ast.get_docstring(tree) or '').partition('\n')[0].rstrip('.')
     for module, tree in _sources(package)

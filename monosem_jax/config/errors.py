@@ -1,4 +1,4 @@
-"""Errors that a user can mend: what is wrong, where, and what to do."""
+"""Errors that a user can fix: what is wrong, where, and what to do."""
 
 import difflib
 import errno
@@ -14,7 +14,7 @@ class Stopped(Exception):
   """A signal ended the run at a chunk border, after a save.
 
   Attributes:
-    signum: the signal, so that `main` can exit with 128 + signum as shells do.
+    signum: the signal; `main` exits with 128 + signum, as shells do.
   """
 
   def __init__(self, message: str, signum: int):
@@ -23,7 +23,7 @@ class Stopped(Exception):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-  """Returns ` (did you mean X?)`, or the known words where none is near."""
+  """Returns ` (did you mean X?)`, or all known words if none is similar."""
   known = sorted(known)
   near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
   if near:
@@ -32,11 +32,11 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def full_disk(error: BaseException | None) -> bool:
-  """Whether an error, or one behind it, says that the disk is full."""
+  """Returns whether an error, or one of its causes, reports a full disk."""
   while error is not None:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
       return True
-    # TensorStore reports by text alone.
+    # TensorStore reports it in the message only.
     if 'No space left on device' in str(error):
       return True
     error = error.__cause__ or error.__context__
@@ -44,9 +44,9 @@ def full_disk(error: BaseException | None) -> bool:
 
 
 def full_memory(error: BaseException) -> str:
-  """What XLA says of a device whose memory does not suffice; '' of others."""
-  said = str(error)
-  if 'RESOURCE_EXHAUSTED' not in said:
+  """Returns XLA's line about exhausted device memory; '' for other errors."""
+  message = str(error)
+  if 'RESOURCE_EXHAUSTED' not in message:
     return ''
-  found = re.search(r'(Ran o|O)ut of memory[^\n]*', said)
-  return found[0] if found else said.partition('\n')[0]
+  found = re.search(r'(Ran o|O)ut of memory[^\n]*', message)
+  return found[0] if found else message.partition('\n')[0]

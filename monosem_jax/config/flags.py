@@ -1,4 +1,4 @@
-"""Flags of the command line, as data."""
+"""The command line's flags as data."""
 
 import dataclasses
 import textwrap
@@ -10,13 +10,13 @@ class Flag:
   """A flag.
 
   Attributes:
-    name: without the dashes.
+    name: its name without the dashes.
     kind: str, int, float or bool.
-    default: the value without it.
-    shown: what stands for its value in the help: `--name=shown`.
-    help: what it does.
-    least: the least value that it takes; None for no bound.
-    most: the largest.
+    default: its value if it is not given.
+    shown: placeholder for its value in the help: `--name=shown`.
+    help: its description.
+    least: smallest allowed value; None for no bound.
+    most: largest allowed value; None for no bound.
   """
 
   name: str
@@ -50,50 +50,50 @@ SHARED = (
     kind=bool,
     default=False,
     shown='',
-    help='print what would be done, and leave',
+    help='print what would run, then exit',
   ),
   Flag(
     name='target',
     kind=str,
     default='',
     shown='v5p:4x4x4',
-    help='with --dry_run: hardware to compile for, which need not be here: '
+    help='with --dry_run: compile for this hardware, which need not be present: '
     'v4, v5e, v5p, v6e (chips along each side of a slice), a100, h100, h200, '
-    'b200 (how many: h100:8)',
+    'b200 (number of GPUs: h100:8)',
   ),
-  Flag('help', bool, False, '', 'print this; with a stage, what it does'),
+  Flag('help', bool, False, '', 'print this help, or that of a stage'),
 )
-# Flags of runs in many processes.
+# Flags of runs in several processes.
 TOGETHER = (
   Flag(
     name='distributed',
     kind=bool,
     default=False,
     shown='',
-    help='where jax finds the others: TPU pods, SLURM, GKE, ...',
+    help='where jax finds the processes itself: TPU pods, SLURM, GKE, ...',
   ),
   Flag(
     name='coordinator',
     kind=str,
     default=None,
     shown='HOST:PORT',
-    help='elsewhere, this and the next two: where process 0 may listen',
+    help='elsewhere, with the next two flags: the address of process 0',
   ),
-  Flag('num_processes', int, None, 'N', 'how many there are'),
-  Flag('process_id', int, None, 'I', 'which of them this is, from 0'),
+  Flag('num_processes', int, None, 'N', 'the number of processes'),
+  Flag('process_id', int, None, 'I', 'the number of this process, from 0'),
   Flag(
     name='join_seconds',
     kind=int,
     default=300,
     shown='300',
-    help='how long they wait for each other',
+    help='seconds that processes wait for each other at the start',
     least=1,
   ),
 )
 
 
 def described(flags: Sequence[Flag]) -> str:
-  """A paragraph for each flag, in two columns."""
+  """Returns the help of flags in two columns, a paragraph per flag."""
   heads = [f'--{f.name}' + (f'={f.shown}' if f.shown else '') for f in flags]
   width = max(map(len, heads)) + 4
   return '\n'.join(

@@ -1,8 +1,8 @@
-"""Config files to checked settings; the one place that knows ml_collections.
+"""Loads config files as checked settings; the only user of ml_collections.
 
-A config file defines `get_config()`, a ConfigDict with the parts of
-`settings.Config`. `lm` and `sae` hold what the entries of `models` and
-`dictionaries` share.
+A config file defines `get_config()`, which returns a ConfigDict with the parts
+of `settings.Config`. `lm` and `sae` hold the keys that the entries of `models`
+and `dictionaries` share.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from monosem_jax.config import packaged, settings
 from monosem_jax.config.check import check
 from monosem_jax.config.errors import UserError, nearest
 
-# The shared part of each family of entries, and the entries' type.
+# Each family of entries: the name of its shared part, and the entries' type.
 _FAMILIES = {
   'models': ('lm', settings.Transformer),
   'dictionaries': ('sae', settings.Dictionary),
@@ -32,12 +32,12 @@ _PARTS = {
 
 
 def load(path: str, overrides: Sequence[str] = ()) -> settings.Config:
-  """Reads a config file, applies overrides and checks the whole.
+  """Reads a config file, applies overrides and checks the result.
 
   Args:
-    path: of a Python file that defines `get_config()`, the name of one that
-      comes with the program, or the config.json of a work directory.
-    overrides: `some.key=value` each, later ones winning.
+    path: a Python file that defines `get_config()`, the name of a config of
+      the program, or the config.json of a work directory.
+    overrides: `some.key=value` each; later ones win.
 
   Raises:
     UserError: no such file, key or value, or an impossible combination.
@@ -56,7 +56,7 @@ def load(path: str, overrides: Sequence[str] = ()) -> settings.Config:
 
 
 def resolve(tree: Mapping[str, Any]) -> settings.Config:
-  """Turns nested dicts of a config file's form into checked settings."""
+  """Returns checked settings for the nested dicts of a config file."""
   parts: dict[str, Any] = {
     name: _build(kind, _group(tree, name), name)
     for name, kind in _PARTS.items()
@@ -84,7 +84,7 @@ def resolve(tree: Mapping[str, Any]) -> settings.Config:
 
 
 def as_dict(config: settings.Config) -> dict[str, Any]:
-  """The settings as nested dicts of JSON types."""
+  """Returns the settings as nested dicts of JSON types."""
   tree: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
   return tree
 
@@ -97,9 +97,9 @@ def _read(path: str) -> dict[str, Any]:
       return kept
     except ValueError as e:
       raise UserError(f'--config: {path} is not whole JSON: {e}.') from e
-  sys.path.insert(0, str(file.parent))  # a config may start from its neighbour
+  sys.path.insert(0, str(file.parent))  # a config may import one beside it
   try:
-    # Not an import: an import leaves a compiled copy, which goes stale.
+    # An import would leave compiled bytecode, which goes stale.
     found = runpy.run_path(str(file))
     tree = found['get_config']() if 'get_config' in found else None
   except Exception as e:
@@ -135,7 +135,7 @@ def _merge(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _build(kind: Any, values: Mapping[str, Any], where: str) -> Any:
-  """Builds a dataclass from a dict, every value checked against its type."""
+  """Builds a dataclass from a dict and checks each value against its type."""
   fields = {f.name: f.type for f in dataclasses.fields(kind)}
   for key in values:
     if key not in fields:
@@ -150,7 +150,7 @@ def _build(kind: Any, values: Mapping[str, Any], where: str) -> Any:
 
 
 def _typed(kind: Any, value: Any, where: str) -> Any:
-  """Returns `value` as `kind`; a whole number may be written 1e6."""
+  """Converts `value` to `kind`; a whole number may be written as 1e6."""
   if dataclasses.is_dataclass(kind):
     if not isinstance(value, Mapping):
       raise UserError(f'config: {where} is a group of keys, not {value!r}.')
@@ -182,17 +182,17 @@ def _kind_name(kind: Any) -> str:
     int: 'a whole number',
     float: 'a number',
     bool: 'true or false',
-    str: 'a text',
-    tuple[int, ...]: 'whole numbers with commas between',
-    tuple[float, ...]: 'numbers with commas between',
-    tuple[str, ...]: 'texts with commas between',
+    str: 'a string',
+    tuple[int, ...]: 'whole numbers, separated by commas',
+    tuple[float, ...]: 'numbers, separated by commas',
+    tuple[str, ...]: 'strings, separated by commas',
     Mapping[str, float]: 'a group of numbers',
   }
   return names.get(kind, str(kind))
 
 
 def _apply(tree: dict[str, Any], key: str, text: str) -> None:
-  """Sets `key` (dotted) in the tree to what `text` says."""
+  """Sets a dotted key of the tree to the value that `text` spells."""
   *path, last = key.split('.')
   kind, node, where = None, tree, 'config'
   for depth, name in enumerate([*path, last]):
@@ -208,7 +208,7 @@ def _apply(tree: dict[str, Any], key: str, text: str) -> None:
 
 
 def _must_matter(tree: Mapping[str, Any], key: str) -> None:
-  """Refuses an override of a shared key that no entry takes over."""
+  """Refuses an override of a shared key that every entry sets itself."""
   part, _, below = key.partition('.')
   for family, (shared, _) in _FAMILIES.items():
     entries = _group(tree, family)
@@ -216,8 +216,8 @@ def _must_matter(tree: Mapping[str, Any], key: str) -> None:
       continue
     if all(_has(entry, below.split('.')) for entry in entries.values()):
       raise UserError(
-        f'--config.{key}: would change nothing, for every entry of {family} '
-        f'sets its own {below}; write '
+        f'--config.{key}: would change nothing: every entry of {family} sets '
+        f'its own {below}; write '
         + ' and '.join(f'--config.{family}.{name}.{below}' for name in entries)
         + ' instead.'
       )
@@ -234,10 +234,10 @@ def _has(tree: Any, path: Sequence[str]) -> bool:
 def _child(
   kind: Any, name: str, node: Mapping[str, Any], depth: int
 ) -> tuple[Any, list[str]]:
-  """The type of a key below `kind`, or None, and the keys known there."""
+  """Returns the type of a key below `kind` (or None), and the known keys."""
   if depth == 0:
     return (_FAMILIES | _PARTS).get(name), [*_PARTS, *_FAMILIES]
-  if kind in _FAMILIES.values():  # models.A: entries that the file names
+  if kind in _FAMILIES.values():  # models.A: the file names the entries
     return (kind[1] if name in node else None), list(node)
   if typing.get_origin(kind) is Mapping:
     return typing.get_args(kind)[1], []
@@ -248,7 +248,7 @@ def _child(
 
 
 def _parse(kind: Any, text: str, where: str) -> Any:
-  """Reads an override's text as `kind`."""
+  """Parses the text of an override as `kind`."""
   wrong = UserError(f'{where}: must be {_kind_name(kind)}, not {text!r}.')
   if typing.get_origin(kind) is tuple:
     items = [t.strip() for t in text.strip('()[] ').split(',') if t.strip()]
@@ -266,7 +266,7 @@ def _parse(kind: Any, text: str, where: str) -> Any:
   except ValueError:
     raise wrong from None
   if kind is int:
-    # Through int() where that works: float() rounds beyond 2**53.
+    # int() first: float() rounds beyond 2**53.
     try:
       return int(text)
     except ValueError:

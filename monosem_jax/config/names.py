@@ -1,4 +1,4 @@
-"""What the names of a config's entries say: `A1` is run 1 on model A."""
+"""Names of models, dictionaries and controls: `A1` is run 1 on model A."""
 
 import dataclasses
 import re
@@ -10,11 +10,11 @@ from monosem_jax.config.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class SetName:
-  """The name of a set of features: a dictionary's, or a control's.
+  """The name of a set of features, from a dictionary or a control.
 
   Attributes:
-    model: the transformer: A.
-    kind: the number of a dictionary's run, 1, or what a control is, neurons.
+    model: name of the transformer: A.
+    kind: number of a dictionary's run (1), or kind of a control (neurons).
   """
 
   model: str
@@ -22,7 +22,7 @@ class SetName:
 
   @property
   def key(self) -> str:
-    """The name that config keys and files have: A1, A_neurons."""
+    """The name in config keys and file names: A1, A_neurons."""
     return f'{self.model}{"_" * self.is_control}{self.kind}'
 
   @property
@@ -40,16 +40,16 @@ class SetName:
 
 
 def parse(key: str) -> SetName | None:
-  """Reads a key, A1 or A_neurons; None if it is neither."""
+  """Parses a key such as A1 or A_neurons; returns None for other text."""
   found = re.fullmatch(r'(.+?)(?:(\d+)|_([a-z]+))', key)
   return SetName(found[1], found[2] or found[3]) if found else None
 
 
 def model_of(config: settings.Config, dictionary: str) -> str:
-  """The model a dictionary belongs to: `A1` is run 1 on model `A`.
+  """Returns the model of a dictionary: `A1` is run 1 on model `A`.
 
   Raises:
-    UserError: the key names no model of the config and a run.
+    UserError: the key is not a model of the config followed by a run's number.
   """
   name = parse(dictionary)
   if name is None or name.is_control or name.model not in config.models:
@@ -61,13 +61,13 @@ def model_of(config: settings.Config, dictionary: str) -> str:
 
 
 def run_name(key: str) -> str:
-  """The paper's name of a set of features: `A/1` for the key `A1`."""
+  """Returns the paper's name of a set of features: `A/1` for the key `A1`."""
   name = parse(key)
   return name.run if name else key
 
 
 def by_run(config: settings.Config) -> dict[str, SetName]:
-  """All dictionaries and controls, by the paper's names of them."""
+  """Returns all dictionaries and controls by the paper's names."""
   names = (
     *config.dictionaries,
     *(controls(config) if config.dictionaries else ()),
@@ -77,17 +77,17 @@ def by_run(config: settings.Config) -> dict[str, SetName]:
 
 
 def width(model: settings.Transformer) -> int:
-  """A: the width of the activations that a dictionary decomposes."""
+  """Returns A, the width of the activations that a dictionary decomposes."""
   return model.d_mlp if model.site == 'mlp' else model.d_model
 
 
 def main_dictionary(config: settings.Config) -> str:
-  """The dictionary that the analyses are most about."""
+  """Returns the dictionary that most analyses describe."""
   return config.analysis.main or next(iter(config.dictionaries))
 
 
 def match_dictionary(config: settings.Config) -> str | None:
-  """The dictionary of another model that it is compared with, if any is."""
+  """Returns the dictionary of another model to compare with, or None."""
   if config.analysis.match:
     return config.analysis.match
   main = main_dictionary(config)
@@ -100,7 +100,7 @@ def match_dictionary(config: settings.Config) -> str | None:
 
 
 def controls(config: settings.Config) -> list[str]:
-  """The controls, by names as dictionaries have them: `A_neurons`, ..."""
+  """Returns the keys of the controls: `A_neurons`, ..."""
   own = model_of(config, main_dictionary(config))
   return [
     f'{model}_{kind}'
@@ -111,7 +111,7 @@ def controls(config: settings.Config) -> list[str]:
 
 
 def entries(config: settings.Config) -> Mapping[str, list[str]]:
-  """The dictionaries of each model, in the config's order."""
+  """Returns the dictionaries of each model, in the config's order."""
   found: dict[str, list[str]] = {name: [] for name in config.models}
   for name in config.dictionaries:
     found[model_of(config, name)].append(name)

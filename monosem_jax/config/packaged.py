@@ -1,4 +1,4 @@
-"""The config files that come with the program, by name."""
+"""Finds config files by path, or by name among those of the program."""
 
 import difflib
 import pathlib
@@ -6,17 +6,17 @@ import pathlib
 from monosem_jax.config.errors import UserError
 
 _PACKAGE = pathlib.Path(__file__).parents[1]
-# A wheel has them inside the package, a checkout beside it.
+# In a wheel the configs lie inside the package, in a checkout next to it.
 FOLDER = _PACKAGE / 'configs'
 if not FOLDER.is_dir():
   FOLDER = _PACKAGE.parent / 'configs'
 
 
 def find(config: str) -> pathlib.Path:
-  """The file that `--config` means: a path, or the name of one of ours.
+  """Returns the file that `--config` names, by path or by config name.
 
   Raises:
-    UserError: neither; says which ones there are.
+    UserError: no such file or name; the message lists the names.
   """
   path = pathlib.Path(config)
   if path.is_file():
@@ -34,7 +34,7 @@ def find(config: str) -> pathlib.Path:
 
 
 def workdir(config: str) -> str | None:
-  """Where a config that is given by name keeps its run; None for a path."""
+  """Returns the default work directory of a named config; None for a path."""
   if not _named(config) or pathlib.Path(config).is_file():
     return None
   return str(pathlib.Path('runs') / config)

@@ -1,4 +1,4 @@
-"""A chunk's program: compiled before its first step, and what it will cost."""
+"""Compiles a chunk's program ahead of its first step, and reports its cost."""
 
 import contextlib
 import dataclasses
@@ -25,14 +25,13 @@ class Program:
   """A compiled chunk.
 
   Attributes:
-    call: what the loop calls, `call(state, *args) -> (state, stats)`, with
-      `state` donated; for arguments of exactly the shapes and placement that it
-      was compiled for.
-    seconds: how long compiling took.
-    cached: whether it came out of the compilation cache.
-    arguments: bytes of a device that the arguments take, says XLA.
-    temporaries: bytes that it needs besides.
-    platform: what it is compiled for.
+    call: `call(state, *args) -> (state, stats)`, with `state` donated.
+      Arguments must have the shapes and placement that it was compiled for.
+    seconds: compile time.
+    cached: whether it came from the compilation cache.
+    arguments: bytes of the arguments on a device, by XLA.
+    temporaries: bytes of temporary arrays on a device, by XLA.
+    platform: cpu, gpu or tpu.
   """
 
   call: Callable[..., tuple[Any, Any]]
@@ -43,7 +42,7 @@ class Program:
   platform: str
 
   def memory(self) -> str:
-    """XLA's own figures, named by the platform."""
+    """Returns XLA's memory figures as text."""
     backend = f'XLA ({self.platform})'
     if self.arguments is None or self.temporaries is None:
       return f'{backend}: no figures'
@@ -56,14 +55,13 @@ class Program:
 def compile_chunk(chunk: Callable, state: Any, *args: Any) -> Program:
   """Compiles `chunk(state, *args) -> (state, stats)`.
 
-  The state comes back where it lay, so that the one program fits every call;
-  the numbers come back whole on every device.
+  The returned state keeps its placement, so that the same program takes it at
+  the next call; the stats are replicated on every device.
 
   Args:
     chunk: the function; `state` is donated.
-    state: a pytree of arrays, or of jax.ShapeDtypeStruct with shardings: no
-      array is made.
-    *args: further arguments, likewise.
+    state: a pytree of arrays, or of jax.ShapeDtypeStruct with shardings.
+    *args: further arguments, of the same kinds.
   """
   shardings = jax.tree.map(lambda x: x.sharding, state)
   mesh = jax.tree.leaves(shardings)[0].mesh
@@ -101,12 +99,12 @@ def compile_chunk(chunk: Callable, state: Any, *args: Any) -> Program:
 def announce(
   program: Program, flops: float, steps: int, log: Callable[[str], None]
 ) -> None:
-  """Says what a program is and costs, before its first step.
+  """Logs a program's compile time, memory and FLOPs.
 
   Args:
     program: the compiled chunk.
-    flops: of its matrix products, on each device.
-    steps: training steps of it.
+    flops: FLOPs of its matrix products on each device.
+    steps: training steps per chunk.
     log: takes the lines.
   """
   cached = ' (from the cache)' if program.cached else ''
@@ -118,7 +116,7 @@ def announce(
 
 
 def peak_flops(c: settings.Runtime, dtype: str) -> float:
-  """Peak FLOP/s of all devices in products of this dtype; 0: not known."""
+  """Returns the peak FLOP/s of all devices for this dtype; 0 if unknown."""
   device = jax.devices()[0]
   known = hardware.find(device.device_kind)
   peak = c.peak_flops or (known.peak(dtype) if known else 0.0)
@@ -126,10 +124,10 @@ def peak_flops(c: settings.Runtime, dtype: str) -> float:
 
 
 def use_cache(c: settings.Runtime, log: Callable[[str], None]) -> None:
-  """Has compiled programs kept, for all that is compiled from here on.
+  """Turns on the cache of compiled programs, unless the config turns it off.
 
-  A directory that cannot be written is said, and costs only the time to
-  compile.
+  If its directory cannot be written, a log line says so and the cache stays
+  off.
   """
   path = c.compilation_cache
   if path == 'auto':
@@ -141,7 +139,7 @@ def use_cache(c: settings.Runtime, log: Callable[[str], None]) -> None:
       with tempfile.TemporaryFile(dir=path):
         pass
     except OSError as e:
-      log(f'runtime.compilation_cache: {path} cannot be used, so off: {e}')
+      log(f'runtime.compilation_cache: {path} cannot be used, cache off: {e}')
       path = ''
   jax.config.update('jax_compilation_cache_dir', path or None)
 
@@ -158,14 +156,14 @@ def profiled(
   log: Callable[[str], None],
   call: Callable[..., Any],
 ) -> Iterator[Callable[..., Any]]:
-  """`call`, with a profile of those of its calls that the config names.
+  """Gives `call`, which profiles the chunks that the config selects.
 
-  Of many processes, one is profiled.
+  Only the first process is profiled.
 
   Args:
-    c: `profile_start` and `profile_chunks` say which.
-    directory: where the profile goes.
-    log: takes a line that says so.
+    c: `profile_start` and `profile_chunks` select the chunks.
+    directory: folder of the profile.
+    log: takes a line with that folder.
     call: a chunk's program.
   """
   if not c.profile_chunks or not hosts.first():

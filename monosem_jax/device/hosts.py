@@ -1,17 +1,17 @@
-"""Many processes, on one host or many, that run one program together.
+"""Several processes, on one host or more, that run one program together.
 
-All of them run the same stages in the same order. Process 0 alone decides what
-is done, writes and speaks; the work directory is one file system that all of
-them see (`run.shared`). Without `together` there is one process.
+All processes run the same stages in the same order. Process 0 alone makes
+decisions, writes files and prints. The work directory lies on a file system
+that all processes share (`run.shared`). Without `together`, one process runs.
 
-What the processes say to each other outside of compiled programs goes through
-the key-value store that jax keeps at process 0: it needs no device, and a wait
-there can be left by a signal.
+Outside of compiled programs, processes communicate through the key-value store
+that jax keeps at process 0. The store needs no device, and a signal can
+interrupt a wait for it.
 
-A process that ends before the others ends them all, each with one line that
-says why, whichever of these comes first: it said so itself (`abandon`); a
-collective failed, for its connection is gone (`lost`); or jax missed its
-heartbeat, upon which its C++ aborts, see `native`.
+A process that ends early ends all others, each with a one-line reason. They
+notice it in one of three ways: the process announces its end (`abandon`); a
+collective fails because its connection is gone (`lost`); or jax misses its
+heartbeat and its C++ code aborts (`native`).
 """
 
 import contextlib
@@ -28,48 +28,48 @@ from typing import Any
 from monosem_jax.config.errors import Stopped, UserError
 from monosem_jax.device import native
 
-# The exit code where processes did not find or lost each other, and may do
-# better next time: EX_TEMPFAIL of sysexits.h.
+# The exit code if processes did not find or lost each other, so that another
+# try may succeed: EX_TEMPFAIL of sysexits.h.
 TRY_AGAIN = 75
-# A process that is not heard of for so long is dead.
+# A process without a heartbeat for this long is dead.
 _HEARTBEAT_SECONDS = 30
 _LOST = (
   'error: another process died, or cannot be reached: its own output says why, '
   'if it could; what jax saw of it is in {libraries}. Start all of them again '
   'with the same command; they go on from the last checkpoint.'
 )
-# Where a process says that it ends.
+# The key under which a process announces its end.
 _END = 'monosem/end'
 
 
 @dataclasses.dataclass(frozen=True)
 class _Together:
-  """The processes, as seen by one of them."""
+  """The group of processes, as seen by this one."""
 
-  client: Any  # jax's, of its key-value store
+  client: Any  # jax's client of its key-value store
   index: int
   count: int
-  libraries: pathlib.Path  # what they print in C++
+  libraries: pathlib.Path  # the file of what C++ code prints
   watch: threading.Thread
-  rounds: itertools.count  # of `on_first_process` and `largest`
-  said: list[str]  # keys in the store, at process 0
+  rounds: itertools.count  # numbers calls of `on_first_process` and `largest`
+  said: list[str]  # keys that process 0 has put into the store
 
 
 _together: _Together | None = None
 
 
 def alone() -> bool:
-  """Whether this process is the only one."""
+  """Returns whether this process is the only one."""
   return _together is None
 
 
 def first() -> bool:
-  """Whether this process is the one that decides, writes and speaks."""
+  """Returns whether this process decides, writes and prints for all."""
   return _together is None or _together.index == 0
 
 
 def log(line: str) -> None:
-  """Prints a line for a person, once for all processes."""
+  """Prints a line once for all processes."""
   if first():
     print(line)
 
@@ -82,19 +82,22 @@ def together(
   process_id: int | None,
   seconds: int,
 ) -> Iterator[None]:
-  """Runs the block beside the other processes, if these flags speak of any.
+  """Joins the other processes, if the flags name any, and runs the block.
+
+  An error that ends the block, other than `Stopped`, must be passed to
+  `abandon`. If a process does not join in time, the program exits.
 
   Args:
-    distributed: jax finds them (TPU pods, SLURM, GKE, Open MPI).
-    coordinator: HOST:PORT of process 0, where jax is not to find it.
-    num_processes: how many there are.
-    process_id: which of them this is, from 0.
-    seconds: how long to wait for all of them.
+    distributed: whether jax finds the processes (TPU pods, SLURM, GKE, Open
+      MPI).
+    coordinator: HOST:PORT of process 0, if jax does not find it.
+    num_processes: number of processes.
+    process_id: number of this process, from 0.
+    seconds: time to wait for all processes.
 
   Raises:
-    UserError: the flags do not fit together, no cluster is found, the port is
-      taken. If the others do not come in time, the program ends here. What
-      ends the block early must go to `abandon`, but for `Stopped`.
+    UserError: the flags do not fit together, no cluster is found, or the port
+      is taken.
   """
   flags = {
     '--coordinator': coordinator,
@@ -103,9 +106,7 @@ def together(
   }
   given = [name for name, value in flags.items() if value is not None]
   if distributed and given:
-    raise UserError(
-      f'--distributed finds what {", ".join(given)} would say; use either.'
-    )
+    raise UserError(f'--distributed replaces {", ".join(given)}; use either.')
   if given:
     _check(coordinator, num_processes, process_id, given)
   native.enough_threads()
@@ -113,7 +114,7 @@ def together(
     _join(coordinator, num_processes, process_id, seconds)
   try:
     yield
-  except Stopped:  # all of them, after the same chunk
+  except Stopped:  # all processes stop after the same chunk
     _part()
     raise
   _part()
@@ -132,8 +133,8 @@ def _check(coordinator, num_processes, process_id, given) -> None:
     )
   if not 0 <= process_id < num_processes:
     raise UserError(
-      f'--process_id={process_id}: of --num_processes={num_processes} they '
-      f'are 0 to {num_processes - 1}.'
+      f'--process_id={process_id}: with --num_processes={num_processes}, '
+      f'process ids are 0 to {num_processes - 1}.'
     )
   if process_id > 0:
     return
@@ -162,7 +163,7 @@ def _join(coordinator, num_processes, process_id, seconds) -> None:
   from jax._src import distributed  # the store has no public name
 
   jax.config.update('jax_cpu_collectives_implementation', 'gloo')
-  # It would take SIGTERM from us.
+  # The service would intercept SIGTERM.
   jax.config.update('jax_enable_preemption_service', False)
   try:
     jax.distributed.initialize(
@@ -200,20 +201,20 @@ def _join(coordinator, num_processes, process_id, seconds) -> None:
 
 
 def require_same(what: str, value: Any) -> None:
-  """Sees to it that a value, which must be JSON, is that of process 0.
+  """Checks that a value, which must be JSON, equals that of process 0.
 
   Raises:
-    UserError: it is not; `what` names it.
+    UserError: the value differs; the message begins with `what`.
   """
   if on_first_process(lambda: value) != value:
-    raise UserError(f'{what}: not what process 0 was given.')
+    raise UserError(f'{what}: differs from that of process 0.')
 
 
 def on_first_process(work: Callable[[], Any]) -> Any:
-  """What `work()` gives at process 0, to all; the others wait for it.
+  """Runs `work()` on process 0 and returns its value in every process.
 
-  For decisions that all must take alike, and for what one does for all. The
-  value must be JSON; an error ends all processes.
+  Use it for decisions that all processes must share, and for work that one does
+  for all. The value must be JSON; an error ends all processes.
   """
   if _together is None:
     return work()
@@ -227,7 +228,7 @@ def on_first_process(work: Callable[[], Any]) -> Any:
 
 
 def largest(value: int) -> int:
-  """The largest of the values that the processes bring."""
+  """Returns the largest `value` over all processes."""
   if _together is None:
     return value
   key, t = f'monosem/{next(_together.rounds)}', _together
@@ -235,23 +236,23 @@ def largest(value: int) -> int:
     t.client.key_value_set(f'{key}/{t.index}', str(value))
 
   def gather() -> int:
-    brought = [int(_value(f'{key}/{i}')) for i in range(1, t.count)]
-    # All are here: what was said before is read.
+    values = [int(_value(f'{key}/{i}')) for i in range(1, t.count)]
+    # All processes have come here, so they have read all earlier keys.
     while t.said:
       t.client.key_value_delete(t.said.pop())
     t.said.append(key)
-    return max(value, *brought)
+    return max(value, *values)
 
   return on_first_process(gather)
 
 
 def barrier() -> None:
-  """Waits until all processes are here."""
+  """Waits until all processes call this."""
   largest(0)
 
 
 def _value(key: str) -> str:
-  """What a key holds, once it does; waited for in slices, to see signals."""
+  """Waits for a key's value, in slices so that signals are handled."""
   assert _together is not None
   while True:
     try:
@@ -262,8 +263,8 @@ def _value(key: str) -> str:
 
 
 def _watch() -> None:
-  """Ends this process when another one says that it has to end."""
-  with contextlib.suppress(RuntimeError):  # the store is gone: seen elsewhere
+  """Ends this process when another announces the end of all."""
+  with contextlib.suppress(RuntimeError):  # a lost store is noticed elsewhere
     note = json.loads(_value(_END))
     if note is not None and _together and note['process'] != _together.index:
       if first():
@@ -272,7 +273,7 @@ def _watch() -> None:
 
 
 def _part() -> None:
-  """Leaves the other processes, all of which are done, too."""
+  """Leaves the group after all processes are done."""
   global _together
   if _together is None:
     return
@@ -289,14 +290,14 @@ def _part() -> None:
 
 
 def abandon(code: int, message: str) -> None:
-  """Ends all processes, with an exit code and a line; returns if it is alone.
+  """Ends all processes with an exit code and a message; one alone returns.
 
-  At its orderly end, jax would wait for the others, and abort.
+  An orderly exit would not do: jax would wait for the others, then abort.
   """
   if _together is None:
     return
   note = {'process': _together.index, 'code': code, 'message': message}
-  with contextlib.suppress(RuntimeError):  # another was first, or 0 is gone
+  with contextlib.suppress(RuntimeError):  # another was first, or 0 has ended
     _together.client.key_value_set(_END, json.dumps(note))
     if first():
       time.sleep(1)  # the store ends with this process
@@ -310,18 +311,18 @@ def _leave(code: int, message: str) -> None:
 
 
 def _own_line(message: str) -> str:
-  """Process 0 may be in the middle of its progress line."""
+  """Puts process 0's message below its unfinished progress line."""
   return f'\n{message}' if first() else message
 
 
 def lost(error: BaseException | None) -> str | None:
   """The message for an error caused by another process's death, else None.
 
-  It does not return if that process said why it ended.
+  It does not return if that process announced why it ended.
   """
   if _together is None:
     return None
-  time.sleep(2)  # for `_watch`
+  time.sleep(2)  # lets `_watch` read an announcement
   signs = ('Gloo', 'NCCL', 'UNAVAILABLE', 'CoordinationService')
   while error is not None:
     if any(sign in str(error) for sign in signs):

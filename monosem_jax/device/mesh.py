@@ -1,7 +1,7 @@
-"""The device mesh, and where every array of the program lives on it.
+"""The device mesh, and the placement of every array of the program on it.
 
-Two axes: `data` (contexts, activation rows) and `feature` (a dictionary's
-rows). No other module writes an axis name.
+The mesh has two axes: `data` (contexts, activation rows) and `feature` (the
+features of a dictionary). No other module writes an axis name.
 """
 
 import dataclasses
@@ -22,31 +22,33 @@ AXES = ('data', 'feature')
 
 @dataclasses.dataclass(frozen=True)
 class Specs:
-  """Every PartitionSpec of the program; a field is a tensor plus its axes."""
+  """Every PartitionSpec of the program; a field is named as its tensor."""
 
   replicated: P = P()
-  # Contexts of the transformer spread over the whole mesh.
+  # Contexts of the transformer, spread over the whole mesh.
   tokens_BT: P = P(AXES)
   tokens_SBT: P = P(None, AXES)
-  # A chunk's contexts as they come from the host: groups lie on `data`.
+  # A chunk's contexts as the host sends them; groups lie on `data`.
   tokens_CT: P = P('data')
-  # The tokens of a chunk, groups after the micro-batches that are mapped over.
+  # The tokens of a chunk: micro-batches, which are mapped over, then groups.
   tokens_UGCT: P = P(None, 'data', 'feature')
-  # Rows of a chunk, by micro-batch and group; rows of a batch.
+  # Rows of a chunk, by micro-batch and group.
   rows_UGrA: P = P(None, 'data')
+  # Rows of a batch.
   x_NA: P = P('data')
   x_MNA: P = P(None, 'data')
   f_NF: P = P('data', 'feature')
-  # As many entries as dimensions: a stack of them has one more in front.
+  # One entry per dimension, since a stack adds a leading one (`shardings`).
   W_enc_AF: P = P(None, 'feature')
   b_enc_F: P = P('feature')
   W_dec_FA: P = P('feature', None)
   b_dec_A: P = P(None)
   silent_F: P = P('feature')
-  # What the features pass adds up; rows that cannot be spread evenly.
+  # Totals of the features pass.
   fired_F: P = P('feature')
   top_FE: P = P('feature', None)
   top_context_FE: P = P('feature', None)
+  # Activations of rows that cannot be spread evenly over `data`.
   uneven_NF: P = P(None, 'feature')
   # Cross-moments of features with others.
   sum_X: P = P('feature')
@@ -65,8 +67,8 @@ def make_mesh(
   """Builds the `data` x `feature` mesh over all devices.
 
   Args:
-    config: how they are laid out.
-    devices: those of a target, see `targets`; None for those that are here.
+    config: the number of devices along each axis.
+    devices: devices of a target (see `targets`); None for the local ones.
 
   Raises:
     UserError: the axes do not multiply to the number of devices.
@@ -89,19 +91,19 @@ def make_mesh(
   laid_out = mesh_utils.create_device_mesh(
     (data, feature),
     devices,
-    # 8 x 8 on a torus of 4 x 4 x 4, which `jax.make_mesh` refuses.
+    # Allows 8 x 8 on a torus of 4 x 4 x 4, which `jax.make_mesh` refuses.
     allow_split_physical_axes=True,
   )
-  # Auto said outright: under Explicit, lax.map over sharded groups raises.
+  # Auto: under Explicit axes, lax.map over sharded groups raises an error.
   axis_types = (AxisType.Auto,) * len(AXES)
   return jax.sharding.Mesh(laid_out, AXES, axis_types=axis_types)
 
 
 def platform() -> str:
-  """What programs are compiled for: cpu, gpu or tpu.
+  """Returns the platform that programs are compiled for: cpu, gpu or tpu.
 
-  The devices of the mesh in force decide it, which may be those of a target
-  that is not here; no mesh, the default backend.
+  It is that of the current mesh, whose devices may belong to a target that is
+  not present, and otherwise that of the default backend.
   """
   mesh = jax.sharding.get_abstract_mesh()
   return jax.default_backend() if mesh.empty else mesh.abstract_device.platform
@@ -120,17 +122,17 @@ def require_share(
 
 
 def shardings(mesh: jax.sharding.Mesh, tree: Any) -> Any:
-  """The placement of every array of a state, by the name of its field.
+  """Returns the placement of every array of a state, by its field's name.
 
-  Adam's moments have the fields of what they are moments of, and so lie beside
-  it. What `Specs` does not name is replicated, and so is a leading axis by
-  which dictionaries are stacked.
+  Adam's moments have the field names of their weights, so they get the same
+  placement. Arrays that `Specs` does not name are replicated, and so is the
+  leading axis of stacked dictionaries.
   """
   return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs(tree))
 
 
 def specs(tree: Any) -> Any:
-  """The PartitionSpec of every array of a state, see `shardings`."""
+  """Returns the PartitionSpec of every array of a state, see `shardings`."""
 
   def of_leaf(path: tuple[Any, ...], x: jax.Array) -> P:
     name = getattr(path[-1], 'name', '') if path else ''
@@ -141,13 +143,13 @@ def specs(tree: Any) -> Any:
 
 
 def made_in_place(mesh: jax.sharding.Mesh, init: Callable[[], Any]) -> Any:
-  """Runs `init()` so that every array is made where it will live."""
+  """Runs `init()` and makes every array directly on its devices."""
   like = jax.eval_shape(init)
   return jax.jit(init, out_shardings=shardings(mesh, like))()
 
 
 def like(mesh: jax.sharding.Mesh, init: Callable[[], Any]) -> Any:
-  """The shapes of `init()` with their placement, for a restore."""
+  """Returns the shapes of `init()` with their placement, for a restore."""
   shapes = jax.eval_shape(init)
   return jax.tree.map(
     lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
@@ -159,12 +161,12 @@ def like(mesh: jax.sharding.Mesh, init: Callable[[], Any]) -> Any:
 def abstract(
   mesh: jax.sharding.Mesh, shape: tuple[int, ...], dtype, spec: P
 ) -> jax.ShapeDtypeStruct:
-  """The shape of an array that `put` places."""
+  """Returns the shape and sharding of an array that `put` places."""
   return jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(mesh, spec))
 
 
 def put(mesh: jax.sharding.Mesh, x, spec: P) -> jax.Array:
-  """Sends a host array, which every process has whole, to its place."""
+  """Spreads a host array over the mesh; every process holds all of it."""
   x = np.asarray(x)
   return jax.make_array_from_callback(
     x.shape, NamedSharding(mesh, spec), lambda index: x[index]
@@ -172,17 +174,17 @@ def put(mesh: jax.sharding.Mesh, x, spec: P) -> jax.Array:
 
 
 def place(mesh: jax.sharding.Mesh, tree: Any) -> Any:
-  """Sends host arrays that every process has whole where `shardings` says."""
+  """Spreads a tree of host arrays, as `put`, by `shardings`."""
   return jax.tree.map(
     lambda x, s: put(mesh, x, s.spec), tree, shardings(mesh, tree)
   )
 
 
 def fetch(tree: Any) -> Any:
-  """The arrays of a tree as numpy arrays, whole, in every process.
+  """Returns the arrays of a tree as whole numpy arrays in every process.
 
-  What is spread over several processes is gathered, one array at a time; all of
-  them must call this.
+  Arrays spread over several processes are gathered one at a time, so all
+  processes must call this.
   """
 
   def whole(x):
@@ -197,15 +199,15 @@ def fetch(tree: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-  """What this process holds of arrays that are spread over the mesh.
+  """The part of spread arrays that this process holds.
 
-  Any placement will do: of devices that lie scattered over the mesh, and of
-  axes that repeat an array or cut it across processes.
+  It works for any placement: the process's devices may be scattered over the
+  mesh, and axes may repeat an array or cut it across processes.
 
   Attributes:
-    sharding: of the arrays.
-    shape: of their leading axes, which alone are spread.
-    rows: the entries that are held, by their numbers over the leading axes.
+    sharding: sharding of the arrays.
+    shape: shape of their leading axes; the other axes are not spread.
+    rows: entries held here, as flat indices into the leading axes.
   """
 
   sharding: NamedSharding
@@ -213,7 +215,7 @@ class Share:
   rows: np.ndarray
 
   def put(self, x: np.ndarray) -> jax.Array:
-    """Makes the global array of the entries that each process holds of it."""
+    """Makes the global array from the entries that each process holds."""
     number = np.arange(math.prod(self.shape)).reshape(self.shape)
 
     def part(index):
@@ -226,7 +228,7 @@ class Share:
 
 
 def share(mesh: jax.sharding.Mesh, shape: tuple[int, ...], spec: P) -> Share:
-  """The share of this process in arrays whose leading axes have that shape."""
+  """Returns this process's share of arrays with these leading axes."""
   sharding = NamedSharding(mesh, spec)
   number = np.arange(math.prod(shape)).reshape(shape)
   held = sharding.addressable_devices_indices_map(shape).values()
@@ -235,48 +237,48 @@ def share(mesh: jax.sharding.Mesh, shape: tuple[int, ...], spec: P) -> Share:
 
 
 def constrain(x: jax.Array, spec: P) -> jax.Array:
-  """Pins `x` to `spec` on the mesh in force; no mesh, no constraint."""
+  """Constrains `x` to `spec` on the current mesh; without a mesh, returns x."""
   if jax.sharding.get_abstract_mesh().empty:
     return x
   return jax.lax.with_sharding_constraint(x, spec)
 
 
 def in_place(tree: Any) -> Any:
-  """Pins the arrays of a tree where `shardings` puts them."""
+  """Constrains the arrays of a tree to the placement of `shardings`."""
   if jax.sharding.get_abstract_mesh().empty:
     return tree
   return jax.tree.map(constrain, tree, specs(tree))
 
 
 def tokens_spec(n: int) -> P:
-  """Where n contexts go: over the mesh in force, or, uneven, everywhere."""
+  """Returns the spec of n contexts: spread evenly, or else replicated."""
   mesh = jax.sharding.get_abstract_mesh()
   even = mesh.empty or n % mesh.size == 0
   return SPECS.tokens_BT if even else SPECS.replicated
 
 
 def feature_shards() -> int:
-  """How many devices share the features on the mesh in force."""
+  """Returns the number of devices that features are spread over."""
   mesh = jax.sharding.get_abstract_mesh()
   return 1 if mesh.empty else mesh.shape['feature']
 
 
 def f_spec(n: int) -> P:
-  """Where f_NF of n rows goes on the mesh in force, in equal shares."""
+  """Returns the spec of f_NF with n rows, in equal shares."""
   mesh = jax.sharding.get_abstract_mesh()
   even = mesh.empty or n % mesh.shape['data'] == 0
   return SPECS.f_NF if even else SPECS.uneven_NF
 
 
 def f_shards(n: int) -> int:
-  """How many devices share f_NF of n rows on the mesh in force."""
+  """Returns the number of devices that f_NF with n rows is spread over."""
   mesh = jax.sharding.get_abstract_mesh()
   axes = () if mesh.empty else filter(None, f_spec(n))
   return math.prod(mesh.shape[axis] for axis in axes)
 
 
 def spread(spec: P) -> tuple[P, P, P]:
-  """Specs of a matrix's rows, of its columns, and of one entry a device."""
+  """Returns specs of a matrix's rows, its columns, and one entry per device."""
   rows, columns = spec
   return P(rows), P(columns), P(tuple(x for x in spec if x))
 
@@ -284,7 +286,7 @@ def spread(spec: P) -> tuple[P, P, P]:
 def per_device(
   f: Callable[..., Any], in_specs: Any, out_specs: Any
 ) -> Callable[..., Any]:
-  """`f` on each device's own shards; no mesh, no shards: `f` itself."""
+  """Maps `f` over each device's shards; without a mesh, returns `f`."""
   if jax.sharding.get_abstract_mesh().empty:
     return f
   return jax.shard_map(
@@ -293,17 +295,17 @@ def per_device(
 
 
 def sum_over_rows(tree: Any) -> Any:
-  """Inside `per_device`: the sum over the shares of the rows."""
+  """Sums over the devices along `data`, inside `per_device`."""
   return _sum(tree, 'data')
 
 
 def sum_over_features(tree: Any) -> Any:
-  """Inside `per_device`: the sum over the shares of the features."""
+  """Sums over the devices along `feature`, inside `per_device`."""
   return _sum(tree, 'feature')
 
 
 def mean_over_devices(total: jax.Array) -> jax.Array:
-  """Inside `per_device`: the mean over all, of what is a sum over rows."""
+  """Averages over all devices, inside `per_device`, a sum over `data`."""
   mesh = jax.sharding.get_abstract_mesh()
   whole: jax.Array = sum_over_features(total)
   return whole / (1 if mesh.empty else mesh.size)
@@ -319,9 +321,8 @@ def _sum(tree: Any, axis: str) -> Any:
 def micro_batches(x: jax.Array, n: int) -> jax.Array:
   """Splits the leading axis into n micro-batches: [N, ...] -> [n, N / n, ...].
 
-  The leading axis is taken to be spread over the whole mesh. Splitting it
-  outermost would map over devices instead of inside each; so each shard is
-  split, and no row moves.
+  The leading axis must be spread over the whole mesh. Each shard is split, so
+  that no row moves; splitting the whole axis would map over devices instead.
   """
   mesh = jax.sharding.get_abstract_mesh()
   shards = 1 if mesh.empty else mesh.size

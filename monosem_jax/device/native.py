@@ -1,7 +1,7 @@
-"""What C++ does to a process: it prints, it aborts, and it counts its threads.
+"""Control over jax's C++ code: its output, its aborts and its threads.
 
-Where many processes run together, jax's C++ answers the end of one of them with
-pages of its own and an abort of the others. A person is to see one line.
+When one of several processes ends, jax's C++ code in the others prints pages
+and aborts. With these functions, a user sees one line instead.
 """
 
 import contextlib
@@ -16,14 +16,14 @@ import threading
 from typing import Any
 
 _leaving = threading.Lock()
-_handler: Any = None  # kept from being collected: C++ calls it
+_handler: Any = None  # a reference, since C++ still calls it
 
 
 def aside() -> pathlib.Path:
-  """Sends what C++ prints to a new file, and returns it.
+  """Redirects the output of C++ code to a new file, and returns its path.
 
-  It has file descriptors 1 and 2 of its own from now on; Python goes on writing
-  where it did.
+  File descriptors 1 and 2 point to that file from now on; Python's `sys.stdout`
+  and `sys.stderr` keep their targets.
   """
   file, path = tempfile.mkstemp(prefix='monosem_', suffix='.log')
   for name, number in (('stdout', 1), ('stderr', 2)):
@@ -43,12 +43,12 @@ def aside() -> pathlib.Path:
 
 
 def enough_threads() -> None:
-  """Has XLA make enough threads for devices of a CPU that share its cores.
+  """Makes XLA start enough threads for several devices on one CPU.
 
-  A device that waits for the others in a collective holds a thread of one pool,
-  and what these still compute needs threads of the same one. XLA makes as many
-  as there are devices or cores; then all may come to wait, and XLA aborts. To
-  be called before jax makes its first array; NPROC is where XLA looks.
+  A device that waits in a collective holds a thread of a pool, and the devices
+  that still compute need threads of the same pool. XLA starts as many threads
+  as there are devices or cores, so that all may wait and XLA aborts. Call this
+  before jax makes its first array; XLA reads NPROC.
   """
   flags = os.environ.get('XLA_FLAGS', '')
   found = re.search(r'--xla_force_host_platform_device_count=(\d+)', flags)
@@ -57,10 +57,10 @@ def enough_threads() -> None:
 
 
 def on_abort(code: int = 0, message: str = '') -> None:
-  """Has an abort, on whatever thread, end with an exit code and a line.
+  """Makes an abort on any thread end the process with a code and a message.
 
-  Without a line, an abort is one again. Python's own `signal` cannot do this:
-  its handlers wait for C++ to return, which it never does.
+  An empty message restores the default. Python's `signal` cannot do this: its
+  handlers wait for the C++ code to return, which it never does.
   """
   global _handler
   libc = ctypes.CDLL(None)
@@ -75,8 +75,8 @@ def on_abort(code: int = 0, message: str = '') -> None:
 
 
 def leave(code: int, message: str) -> None:
-  """Ends the process at once, whatever its threads are doing, with a line."""
-  _leaving.acquire()  # for ever: one thread speaks
+  """Prints a message and ends the process at once, whatever its threads do."""
+  _leaving.acquire()  # never released: only one thread prints
   with contextlib.suppress(OSError, ValueError):
     sys.stdout.flush()
     print(message, file=sys.stderr, flush=True)

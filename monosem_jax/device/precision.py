@@ -1,4 +1,4 @@
-"""Matrix products in a chosen dtype that accumulate in float32."""
+"""Matrix products in a chosen dtype, accumulated in float32."""
 
 import dataclasses
 import functools
@@ -11,7 +11,7 @@ from monosem_jax.device import mesh as meshes
 
 
 def compute_dtype(precision: str) -> jnp.dtype:
-  """The dtype of matrix products: bfloat16 on accelerators under `auto`."""
+  """Returns the dtype of matrix products; `auto` is bfloat16 off the CPU."""
   if precision == 'auto':
     on_cpu = meshes.platform() == 'cpu'
     return jnp.dtype(jnp.float32 if on_cpu else jnp.bfloat16)
@@ -22,23 +22,23 @@ def compute_dtype(precision: str) -> jnp.dtype:
 class Dot:
   """An einsum that casts its operands to `dtype`; the result is at least f32.
 
-  Under float64 operands (tests of exactness) nothing is cast down.
+  float64 operands, which exactness tests use, are not cast down.
   """
 
   dtype: jnp.dtype
 
   def operand(self, x: jax.Array) -> jax.Array:
-    """x as products take it."""
+    """Casts x to the operands' dtype."""
     return x if x.dtype == jnp.float64 else x.astype(self.dtype)
 
   def __call__(self, spec: str, *operands: jax.Array) -> jax.Array:
     return self._einsum(spec, operands, rounded=False)
 
   def rounded(self, spec: str, *operands: jax.Array) -> jax.Array:
-    """A product as the next one takes it: added up wide, written in `dtype`.
+    """Computes an einsum, accumulated in float32 and rounded to `dtype`.
 
-    It halves what is written of a large result that a GPU's product does not
-    fuse with what is done to it.
+    Rounding halves the memory traffic of a large result where a GPU does not
+    fuse the product with the operations that follow.
     """
     return self._einsum(spec, operands, rounded=True)
 
@@ -53,15 +53,14 @@ class Dot:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
 def _narrow(spec, dtype, result, x, y):
-  """An einsum of two operands, cast to `dtype`, with its gradient written out.
+  """An einsum of two operands, cast to `dtype`, with a custom gradient.
 
-  Left to jax, the gradient's own products would take what comes back as wide as
-  `result`: on a GPU they would be of float32. What they lead to, the gradients
-  of weights among it, would be rounded to `dtype`.
+  jax's own gradient would take the cotangent in `result`, so that on a GPU its
+  products would run in float32, and would round gradients to `dtype`.
   """
   x, y = x.astype(dtype), y.astype(dtype)
   if meshes.platform() == 'cpu':
-    # The same numbers: XLA for CPUs lacks some products of bfloat16 (jax 0.10).
+    # XLA for CPUs lacks some bfloat16 products (jax 0.10); results are equal.
     x, y = x.astype(jnp.float32), y.astype(jnp.float32)
     return jnp.einsum(spec, x, y).astype(result)
   return jnp.einsum(spec, x, y, preferred_element_type=result)

@@ -1,8 +1,8 @@
-"""Accelerators that need not be here: devices that compilers alone see.
+"""Compile-only targets: accelerators that need not be present.
 
 A target is named as slices and boards are: `v5e:2x2`, `v5p:4x4x4`, `h100:8`.
-The TPU compiler (libtpu) and XLA's for NVIDIA compile for these on any Linux
-x86-64 machine, without the chip and, of NVIDIA's, without CUDA.
+The TPU compiler (libtpu) and XLA for NVIDIA compile for them on any Linux
+x86-64 machine, without the chip and without CUDA.
 """
 
 import contextlib
@@ -22,12 +22,12 @@ from monosem_jax.device.cost.hardware import Hardware
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-  """Some devices of one kind.
+  """Several devices of one kind.
 
   Attributes:
-    name: as it was asked for.
-    hardware: of each.
-    devices: for a mesh; nothing can be put on them, or run.
+    name: the name that the user gave.
+    hardware: figures of each device.
+    devices: devices for a mesh; they hold no arrays and run no programs.
   """
 
   name: str
@@ -37,9 +37,9 @@ class Target:
 
 @dataclasses.dataclass(frozen=True)
 class _Gpu:
-  """A GPU as its compiler has to know it.
+  """The properties of a GPU that its compiler needs.
 
-  From the device properties that CUDA reports; as the specs of OpenXLA
+  They are the device properties that CUDA reports, as in the specs of OpenXLA
   (https://github.com/openxla/xla, xla/backends/gpu/target_config/specs).
   """
 
@@ -53,7 +53,7 @@ class _Gpu:
   shared_memory_per_block: int
 
   def spec(self) -> str:
-    """A GpuTargetConfigProto, as text."""
+    """Returns the GpuTargetConfigProto as text."""
     major, minor = self.capability
     return f"""
       gpu_device_info {{
@@ -116,28 +116,28 @@ _GPUS = {
     *(132_644_864, 233_472, 232_448),
   ),
 }
-# GPUs of a host, which NVLink joins.
+# GPUs per host, connected by NVLink.
 _PER_HOST = 8
 
 
 def find(name: str) -> Target:
-  """The devices of a target.
+  """Returns the devices of a target.
 
   Args:
-    name: `v5e:2x2`, the chips along each side of a slice; `h100:8`, so many.
+    name: `v5e:2x2` (chips along each side of a slice) or `h100:8` (GPUs).
 
   Raises:
-    UserError: there is no such target, or its compiler is not installed.
+    UserError: unknown target, or its compiler is not installed.
   """
   kind, _, size = name.partition(':')
   known = (*_TPUS, *_GPUS)
   if kind not in known:
     raise UserError(
       f'--target={name}: unknown hardware {kind!r}{nearest(kind, known)}; '
-      f'there are {", ".join(known)}.'
+      f'known are {", ".join(known)}.'
     )
   of = _tpu if kind in _TPUS else _gpu
-  # Whatever chip is here, it has no part in this.
+  # Local accelerators must not be used.
   jax.config.update('jax_platforms', 'cpu')
   try:
     devices = of(name, kind, size)
@@ -147,7 +147,7 @@ def find(name: str) -> Target:
       raise UserError(f'--target={name}: {reason}') from e
     raise UserError(
       f'--target={name}: its compiler is not installed: pip install '
-      "'monosem_jax[targets]' (Linux, x86-64), of jax's own version."
+      "'monosem_jax[targets]' (Linux, x86-64), in the version of jax."
     ) from e
   either = _TPUS.get(kind) or _GPUS[kind].hardware
   return Target(name, either, list(devices))
@@ -156,19 +156,19 @@ def find(name: str) -> Target:
 def _tpu(name: str, kind: str, size: str) -> list[jax.Device]:
   if not re.fullmatch(r'\d+(x\d+){1,2}', size):
     raise UserError(
-      f'--target={name}: say the chips along each side, as {kind}:2x2.'
+      f'--target={name}: give the chips along each side, as in {kind}:2x2.'
     )
-  # Nobody answers who would know of a slice, and nobody is asked.
+  # The metadata server, which would describe a slice, must not be queried.
   for key, value in (
     ('TPU_SKIP_MDS_QUERY', '1'),
     ('TPU_WORKER_HOSTNAMES', 'localhost'),
     ('TPU_ACCELERATOR_TYPE', 'v5litepod-4'),
-    # Compilers do not exclude one another, as users of the chips do.
+    # Several compilers may run at once, unlike users of a chip.
     ('ALLOW_MULTIPLE_LIBTPU_LOAD', '1'),
   ):
     os.environ.setdefault(key, value)
   sides = [int(n) for n in size.split('x')]
-  # A host has four chips, but of a slice of fewer.
+  # A host has four chips, unless the slice has fewer.
   fewer = math.prod(sides) < 4
   host = {'chips_per_host_bounds': [*sides, 1][:3]} if fewer else {}
   with _quiet():
@@ -179,7 +179,9 @@ def _tpu(name: str, kind: str, size: str) -> list[jax.Device]:
 
 def _gpu(name: str, kind: str, size: str) -> list[jax.Device]:
   if not re.fullmatch(r'[1-9]\d*', size):
-    raise UserError(f'--target={name}: say how many, as {kind}:8.')
+    raise UserError(
+      f'--target={name}: give the number of GPUs, as in {kind}:8.'
+    )
   n = int(size)
   hosts, rest = divmod(n, _PER_HOST)
   if hosts and n != _PER_HOST and rest:
@@ -198,7 +200,7 @@ def _gpu(name: str, kind: str, size: str) -> list[jax.Device]:
 
 @contextlib.contextmanager
 def _quiet():
-  """The plugin for NVIDIA warns that there is no GPU, which is the point."""
+  """Silences the NVIDIA plugin's warning that no GPU is present."""
   log = logging.getLogger('jax._src.xla_bridge')
   before = log.level
   log.setLevel(logging.CRITICAL)

@@ -1,16 +1,15 @@
-"""The L1 coefficient that leads to a wanted L0, found before step 0.
+"""Finds the L1 coefficient for a target L0, before step 0.
 
-The coefficient depends on the scale of the activations, so that
-none can be carried from one model to another; the wanted sparsity can. The
-paper gives no procedure; this one is ours. Short trial trainings on the first
-chunk's rows measure the L0 that a coefficient leads to, and a search in
-logarithms closes in on the wanted one.
+The coefficient depends on the scale of the activations, so it does not transfer
+between models; a target sparsity does. The paper gives no procedure; this one
+is ours. Short trial trainings on the first chunk's rows measure the L0 of a
+coefficient, and a search in log space approaches the target.
 
-L0 goes on falling long after the reconstruction has settled, so a trial must
-stand in for a training many times its length: its learning rate is
-`calibration_lr` times the real one, and Adam's second moments forget within ten
-steps, which keeps the steps of rarely firing features long. What it predicts is
-where a training at the real rate ends up, not where it is after as many steps.
+L0 keeps falling long after the reconstruction has settled, so a trial must
+predict a training many times its length. Its learning rate is `calibration_lr`
+times the real one, and Adam's second moments decay within ten steps, which
+keeps the steps of rarely firing features large. The trial predicts the end of a
+training at the real rate, not its state after as many steps.
 """
 
 import dataclasses
@@ -27,7 +26,7 @@ from monosem_jax.dictionary.step import train_step
 from monosem_jax.dictionary.stream import Rows
 
 _TRIALS = 8
-# Good enough: within this factor of the wanted L0.
+# The search ends within this factor of the target L0.
 _CLOSE = 1.05
 
 
@@ -42,10 +41,10 @@ def l1_for_l0(
 
   Args:
     c: the dictionary's settings; the search starts at `c.l1`.
-    state: as training will start.
-    rows: the first chunk's; trials go round them as often as they need.
-    precision: of the matrix products.
-    log: told of every trial.
+    state: the initial state of training.
+    rows: rows of the first chunk, which trials may repeat.
+    precision: precision of the matrix products.
+    log: takes a line per trial.
 
   Returns:
     The coefficient, a scalar.
@@ -69,14 +68,14 @@ def search(
 ) -> float:
   """Finds x with l0_at(x) near `wanted`, for an l0_at that falls with x.
 
-  A secant in log L0, kept inside the bracket once there is one, which halves it
-  where it would leave. Returns the best of all trials.
+  A secant method in log L0. Once a bracket exists, a step that would leave it
+  becomes a bisection. Returns the best of all trials.
   """
-  low, high = -math.inf, math.inf  # too dense there, too sparse there
+  low, high = -math.inf, math.inf  # too dense at low, too sparse at high
   tried: list[tuple[float, float]] = []
   x = start
   for _ in range(_TRIALS):
-    # An L0 of 0 has no logarithm; the floor keeps a step finite.
+    # The floor avoids log(0).
     gap = math.log(max(l0_at(x), 1e-3) / wanted)
     tried.append((x, gap))
     if abs(gap) < math.log(_CLOSE):
@@ -87,7 +86,7 @@ def search(
       (x0, gap0), (x1, gap1) = tried[-2:]
       if x0 != x1:
         slope = min((gap1 - gap0) / (x1 - x0), -0.5)
-    # At most a factor of 10: far from the answer the secant means little.
+    # At most a factor of 10: far from the target the secant is unreliable.
     guess = x + max(-2.3, min(2.3, -gap / slope))
     inside = low < guess < high
     x = guess if inside else (low + high) / 2

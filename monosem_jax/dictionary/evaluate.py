@@ -1,4 +1,4 @@
-"""What a dictionary preserves, on held-out text."""
+"""Evaluates dictionaries on held-out text: reconstruction and loss."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -23,8 +23,8 @@ def make_sums(
     dot: the matrix product.
 
   Returns:
-    A function to a dict of sums over the batch: shared ones, and under each
-    dictionary's name its own.
+    A function that returns a dict of sums over the batch: shared sums, and each
+    dictionary's own sums under its name.
   """
 
   @jax.jit
@@ -68,20 +68,20 @@ def make_sums(
 def recovered(
   ablated: float, clean: float, reconstructed: float, ablation: str
 ) -> tuple[float | None, str]:
-  """The paper's loss recovered, (ablated - reconstructed) / (ablated - clean).
+  """Returns the paper's loss recovered, (ablated - recon.) / (ablated - clean).
 
-  It is a share of the loss that ablation adds. Where ablation adds none, as it
-  may in a transformer whose weights are shuffled, there is nothing to recover,
-  and the quotient would praise a reconstruction for doing harm.
+  It is a share of the loss that ablation adds. If ablation does not add loss,
+  as can happen in a transformer with shuffled weights, the quotient would
+  reward a reconstruction for doing harm, so the share is None.
 
   Args:
-    ablated: the loss with the activations ablated, nats.
-    clean: the loss of the transformer as it is.
-    reconstructed: the loss with the dictionary's activations.
-    ablation: its name: zero, mean.
+    ablated: loss with the activations ablated, nats.
+    clean: loss of the unchanged transformer, nats.
+    reconstructed: loss with the dictionary's reconstruction, nats.
+    ablation: name of the ablation: zero, mean.
 
   Returns:
-    The share, or None; and why there is none, otherwise ''.
+    The share and '', or None and the reason.
   """
   if not ablated > clean:
     return None, (
@@ -100,13 +100,13 @@ def evaluate(
   """Measures dictionaries of one model over batches of held-out contexts.
 
   Returns:
-    For each dictionary the numbers of report.json that it takes no training to
-    know. Losses are nats per predicted token. `loss_recovered` and
-    `loss_recovered_reason`: see `recovered`; `explained_variance` is about the
-    mean; `mse` is the mean over tokens and elements; `silent`, the features
-    that never fired on this sample (what features are is said by
-    `features.census`, on more tokens). `fired_F` is an array: on how many
-    tokens each fired.
+    For each dictionary, the numbers of report.json that do not depend on its
+    training. Losses are nats per predicted token. `loss_recovered` and
+    `loss_recovered_reason` come from `recovered`; `explained_variance` is about
+    the mean; `mse` is the mean over tokens and elements; `silent` counts the
+    features that never fired on this sample (`features.census` classifies
+    features on more tokens). `fired_F` is an array of the number of tokens that
+    each feature fired on.
   """
   total: Any = None
   tokens = predicted = 0

@@ -1,4 +1,4 @@
-"""The gradient of a batch's mean loss, of a dictionary in the standard form."""
+"""The gradient of a batch's mean loss for a dictionary in standard form."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,21 +23,21 @@ def gradient(
   index_MGn: jax.Array,
   dot: Dot,
 ) -> tuple[SAE, dict[str, jax.Array], jax.Array]:
-  """The gradient of mse + l1 * l1_norm, the loss that `sae.row_losses` makes.
+  """Returns the gradient of mse + l1 * l1_norm, the loss of `sae.row_losses`.
 
   Args:
-    c: the dictionary's settings.
+    c: settings of the dictionary.
     sae: its weights.
-    scale: what rows are multiplied with first.
-    l1: the L1 coefficient of this step.
-    rows: the chunk's.
-    index_MGn: of them, those of the batch, by micro-batch.
+    scale: factor that multiplies rows first.
+    l1: L1 coefficient of this step.
+    rows: rows of the chunk.
+    index_MGn: indices of the batch's rows, by micro-batch.
     dot: the matrix product.
 
   Returns:
-    The gradient; the means over the batch `loss`, `mse` (over elements, too)
-    and `l1_norm`, on the sparse path also `fallbacks`, see `sparse`; fired_F,
-    on how many of the batch's rows each feature is active.
+    The gradient; the means over the batch `loss`, `mse` (over elements as well)
+    and `l1_norm`, and on the sparse path `fallbacks` (see `sparse`); fired_F,
+    the number of rows of the batch that each feature is active on.
   """
   if sparse.pays(c):
     x_MNA = jax.vmap(rows.take)(index_MGn).astype(scale.dtype)
@@ -53,16 +53,16 @@ def _dense(
   index_MGn: jax.Array,
   dot: Dot,
 ) -> tuple[SAE, dict[str, jax.Array], jax.Array]:
-  """As `gradient`, by dense products.
+  """Computes `gradient` by dense products, with the backward pass written out.
 
-  Written out, so that f_NF is held once, as the operand of products that it is:
-  it is written, read by decode and by the decoder's gradient, and masks its own
-  gradient, which is written and read once more. Sums over rows can go along
-  with the products: the TPU compiler puts them there, XLA for NVIDIA does not
-  (jax 0.11). It writes what comes out of the two products over f_NF, before
-  anything is done to it; so these results are rounded as operands are: on an
-  H100 13% more rows a second of A/1's chunk. A product's own terms were rounded
-  alike, and the sum with the bias is not.
+  f_NF is held once, in the operands' dtype. It is written once, read by decode
+  and by the decoder's gradient, and masks its own gradient, which is written
+  and read once more. The TPU compiler fuses the sums over rows into the
+  products; XLA for NVIDIA does not (jax 0.11). It also writes the results of
+  the two products that make arrays of f_NF's size before it does anything else,
+  so these results are rounded to the operands' dtype: 13% more rows per second
+  of A/1's chunk on an H100. The products' operands have the same rounding; the
+  sum with the bias is not rounded.
   """
   N, A = index_MGn.size, sae.b_dec_A.size
   shift_F = sae_lib.shift(sae, dot)
@@ -85,13 +85,13 @@ def _dense(
         W_dec_FA=dot('nf,na->fa', f_NF, g_NA),
         b_dec_A=g_NA.sum(0),
       ),
-      # By features first: in the pass that counts those that fire.
+      # Summed per feature first, in the pass that counts firings.
       {
         'mse': jnp.square(error_NA).mean(1).sum(),
         'l1_norm_F': f_NF.sum(0, dtype=scale.dtype),
       },
-      # Counted as floats, which are exact up to 2^24 rows: the TPU compiler
-      # fuses sums of one dtype alone.
+      # Float counts are exact up to 2^24 rows; the TPU compiler only fuses sums
+      # of one dtype.
       (f_NF > 0).sum(0, dtype=scale.dtype).astype(jnp.int32),
     )
     return jax.tree.map(jnp.add, total, found), None
@@ -108,11 +108,11 @@ def _dense(
     ),
     index_MGn,
   )
-  # Kept apart, or XLA makes one sum of the two: a pass of its own over f_NF.
+  # Without the barrier, XLA merges both sums into an extra pass over f_NF.
   apart: Callable[[jax.Array], jax.Array] = jax.lax.optimization_barrier
   l1_norm_F = apart(numbers['l1_norm_F'])
   mse, l1_norm = numbers['mse'] / N, l1_norm_F.sum() / N
-  # The decoder bias is also taken off in front of the encoder.
+  # The decoder bias is also subtracted before the encoder.
   through_A = dot('af,f->a', sae.W_enc_AF, grads.b_enc_F)
   grads = grads.replace(
     W_enc_AF=grads.W_enc_AF - jnp.outer(sae.b_dec_A, grads.b_enc_F),

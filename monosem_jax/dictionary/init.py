@@ -1,4 +1,4 @@
-"""What data fixes of a dictionary before its first step."""
+"""Sets the parts of a dictionary that depend on data, before its first step."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ from monosem_jax.dictionary.state import DictionaryState
 
 
 def sample_rows(c: settings.Dictionary) -> int:
-  """How many rows `start` wants, if there are so many."""
+  """Returns how many rows `start` uses, if as many exist."""
   inputs = c.features if c.init == 'data' else 0
   return max(c.median_rows, inputs)
 
@@ -20,8 +20,8 @@ def sample_rows(c: settings.Dictionary) -> int:
 def start(
   c: settings.Dictionary, state: DictionaryState, x_NA: jax.Array, dot: Dot
 ) -> DictionaryState:
-  """Sets what data fix, from a sample of rows x_NA (see `sample_rows`): the
-  input scale, and the weights as the recipe says."""
+  """Sets the input scale, and the weights as the recipe defines, from a sample
+  of rows x_NA (see `sample_rows`)."""
   x_NA = x_NA.astype(state.scale.dtype)
   scale, recipe = state.scale, recipes.of(c)
   if c.normalize == 'unit':

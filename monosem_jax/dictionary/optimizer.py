@@ -1,4 +1,4 @@
-"""What recipes share of the optimizer: Adam, and the pace of a training."""
+"""The optimizer that recipes share: Adam, and its schedules."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ def adam(
   lr: jax.Array | float,
   *before: optax.GradientTransformation,
 ) -> optax.GradientTransformation:
-  """Adam on gradients that pass `before` first and are clipped if so set."""
+  """Returns Adam; `before` transforms gradients first, then a clip if set."""
   parts = [*before]
   if c.clip_norm:
     parts.append(optax.clip_by_global_norm(c.clip_norm))
@@ -22,12 +22,12 @@ def adam(
 def pace(
   c: settings.Dictionary, step: jax.Array, steps: int
 ) -> tuple[jax.Array | float, jax.Array | float]:
-  """What the L1 coefficient and the learning rate are multiplied with.
+  """Returns the factors of the L1 coefficient and the learning rate.
 
   Args:
     c: settings; `l1_warmup` and `lr_decay` are shares of the training.
-    step: steps done before.
-    steps: of the whole training.
+    step: number of steps already done.
+    steps: steps of the whole training.
   """
   done = step.astype(jnp.result_type(float)) / steps
   l1: jax.Array | float = 1.0

@@ -1,21 +1,20 @@
-"""Features put on inputs: as training starts, and as the dead are re-drawn.
+"""Places features on inputs, at initialisation and when resampling.
 
-A feature that is put on an input takes the direction of what the dictionary
-leaves unexplained there, x - recon, as its decoder row and as its encoder
-column, and the bias that lets it fire on a stated share of all inputs. It
-therefore starts sparse, and adds what was missing. Before training, the
-dictionary explains an input by its decoder bias alone.
+The decoder row and encoder column of a placed feature are the direction of the
+input's residual, x - recon. Its bias makes it fire on a given share of all
+inputs. The feature therefore starts sparse and adds what was missing. Before
+training, the reconstruction is the decoder bias alone.
 
-This is ours, not the paper's. The paper takes x itself with bias 0. Behind a
-ReLU all inputs are positive, and that direction fires on most of them. In a run
-of some million activations L1 then crushes such a feature: it goes on to fire
-on some tokens in 100,000, too often to count as dead and be drawn again.
+This method is ours. The paper takes x itself with bias 0. After a ReLU all
+inputs are positive, and that direction fires on most of them. In a run of some
+million activations, L1 then suppresses such a feature until it fires on a few
+tokens in 100,000, too often to count as dead and be resampled.
 
-What each choice led to, by `launch/recipe_trials.py` on configs/quickstart.py
+Results of each choice, from `launch/recipe_trials.py` on configs/quickstart.py
 with `sae.l1=0.0095`, half its steps (1,200 of 1,024 activations) and
 resamplings at 280, 440 and 600 with a window of 120. F = 1,024; mean and
-standard deviation over 3 seeds on 65,536 held-out tokens; working: of a density
-above 1e-3. Init, then placement:
+standard deviation over 3 seeds on 65,536 held-out tokens; a working feature has
+a density above 1e-3. Init, then placement:
 
                             loss          expl.  recov.    L0  working  silent
   paper, never resampled  .4740 ± .0007   69.1%  82.5%   12.3  423 ±  9    576
@@ -30,13 +29,13 @@ above 1e-3. Init, then placement:
     lr_decay 0.2          .4342 ± .0006   72.3%  83.2%    8.5  862 ±  2     41
     and l1_warmup 0.1     .4355 ± .0007   72.2%  83.0%    8.5  850 ±  5     48
 
-`data, residual` leads; at the L0 of the paper's choices it explains 76% where
-they explain 69%. A warm-up of L1 adds nothing to it. Where a training starts
-from the paper's init and many features die, the placement alone makes the
-difference: `tests/test_recipe_real.py` prints which share of re-drawn features
-works (98% here, 5% where the paper puts them). Tried and left out: a bias
-correction of Adam's counted for each feature alone, with which as many work but
-fire far more often, and x - b_dec in the place of the residual.
+`data, residual` is best; at the L0 of the paper's choices it explains 76%, and
+they explain 69%. A warm-up of L1 does not improve it. If training starts from
+the paper's init and many features die, the placement makes the difference:
+`tests/test_recipe_real.py` prints the share of resampled features that work
+(98% with this placement, 5% with the paper's). Two ideas were tried and left
+out: counting Adam's bias correction per feature, with which as many work but
+fire far more often, and x - b_dec instead of the residual.
 """
 
 import jax
@@ -49,17 +48,16 @@ from monosem_jax.dictionary.sae import SAE, decode, encode, unit_rows
 def thresholds(
   row_FA: jax.Array, x_MNA: jax.Array, share: float, dot: Dot
 ) -> jax.Array:
-  """What each row's product exceeds on a share of the inputs: threshold_F.
+  """Returns the threshold each row's product exceeds on a share of inputs.
 
-  With k = share * M * N, rounded and at least 1, it lies halfway between the
-  k-th and the next of the products, by size, so that k inputs lie above it. The
-  largest are kept while micro-batches go by, which holds F x (N + k) numbers at
-  a time.
+  k = share * M * N, rounded and at least 1. threshold_F lies halfway between
+  the k-th largest product and the next, so that k inputs lie above it. A scan
+  over micro-batches keeps the largest products, and holds F x (N + k) numbers.
 
   Args:
     row_FA: directions.
-    x_MNA: inputs, by micro-batch; M * N of them, at least 2.
-    share: of the inputs.
+    x_MNA: at least 2 inputs in all, by micro-batch.
+    share: share of the inputs.
     dot: the matrix product.
   """
   M, N, _ = x_MNA.shape
@@ -76,12 +74,12 @@ def thresholds(
 
 
 def residuals(sae: SAE, x_FA: jax.Array, rows: int, dot: Dot) -> jax.Array:
-  """Inputs minus their reconstructions: residual_FA.
+  """Returns inputs minus their reconstructions: residual_FA.
 
   Args:
     sae: the dictionary.
     x_FA: inputs.
-    rows: of them at a time; all F at once would hold F x F numbers.
+    rows: inputs encoded at a time; all F at once would hold F x F numbers.
     dot: the matrix product.
   """
 
@@ -100,11 +98,11 @@ def on_residuals(
   share: float,
   dot: Dot,
 ) -> SAE:
-  """One feature on each of F residuals, firing on a share of the inputs.
+  """Places a feature on each of F residuals, firing on a share of inputs.
 
   Args:
     b_dec_A: the decoder bias, which is kept.
-    residual_FA: inputs minus their reconstructions, one of them a feature.
+    residual_FA: inputs minus their reconstructions, one per feature.
     x_MNA: a sample of inputs, by micro-batch.
     share: see `settings.Dictionary.fires_on`.
     dot: the matrix product.

@@ -1,9 +1,9 @@
 """The paper's neuron resampling, inside the compiled chunk.
 
-Dead features become candidates for inputs that the dictionary explains badly.
-Chosen where the paper is silent: inputs are drawn without replacement (two dead
-features on one input would stay the same feature), and see `Resampling` for the
-loss that is squared and what the new decoder row is made of.
+Dead features are re-initialised on inputs that the dictionary explains badly.
+Where the paper is silent, inputs are drawn without replacement, since two dead
+features on one input would stay identical. `settings.Resampling` has our other
+choices: the loss that is squared, and the new decoder row.
 """
 
 import dataclasses
@@ -23,8 +23,9 @@ from monosem_jax.dictionary.state import DictionaryState
 def draw(key: jax.Array, loss_R: jax.Array, n: int) -> jax.Array:
   """Draws n distinct rows with p proportional to loss squared: pick_n.
 
-  The Gumbel top-k trick: the n largest of log p + Gumbel noise are a sample
-  without replacement. O(R), and the same on any number of devices.
+  This is the Gumbel top-k trick: the n largest of log p + Gumbel noise are a
+  sample without replacement. It takes O(R) and does not depend on the number of
+  devices.
   """
   log_p_R = 2 * jnp.log(loss_R)
   noise_R = jax.random.gumbel(key, loss_R.shape, loss_R.dtype)
@@ -34,10 +35,11 @@ def draw(key: jax.Array, loss_R: jax.Array, n: int) -> jax.Array:
 def on_inputs(
   c: settings.Resampling, sae: SAE, dead_F: jax.Array, x_FA: jax.Array
 ) -> SAE:
-  """One feature on each input x_FA, by the paper.
+  """Places a feature on each input x_FA, as the paper does.
 
-  Decoder row: the input at norm 1. Encoder column: the same at `encoder_scale`
-  times the mean encoder norm of the living. Encoder bias: 0.
+  The decoder row is the input at norm 1. The encoder column is the same
+  direction at `encoder_scale` times the mean encoder norm over living features.
+  The encoder bias is 0.
   """
   if c.subtract == 'decoder_bias':
     x_FA = x_FA - sae.b_dec_A
@@ -56,7 +58,7 @@ def on_inputs(
 
 
 def replace(sae: SAE, new: SAE, dead_F: jax.Array) -> SAE:
-  """Puts new features in the place of the dead; the living keep every bit."""
+  """Replaces dead features by new ones; living features keep every bit."""
   return dataclasses.replace(
     sae,
     W_enc_AF=jnp.where(dead_F, new.W_enc_AF, sae.W_enc_AF),
@@ -93,17 +95,16 @@ def resample(
   key: jax.Array,
   dot: Dot,
 ) -> tuple[DictionaryState, jax.Array]:
-  """Re-draws the dead features of a dictionary.
+  """Resamples the dead features of a dictionary.
 
   Args:
-    c: settings.
+    c: settings of the dictionary.
     tx: the optimizer of `state.opt_state`.
-    state: of the dictionary's training.
-    loss_R: the loss of the candidate rows, R at least F.
-    pick: gathers candidate rows by number, as x_FA, in the dictionary's scale.
-    x_MNA: a batch of rows, in that scale, which tells how often a new feature
-      fires.
-    key: of the draw.
+    state: training state of the dictionary.
+    loss_R: losses of the candidate rows; R is at least F.
+    pick: gathers scaled candidate rows by number, as x_FA.
+    x_MNA: a batch of scaled rows, which sets the new features' biases.
+    key: random key of the draw.
     dot: the matrix product.
 
   Returns:

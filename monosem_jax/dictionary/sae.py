@@ -1,7 +1,7 @@
 """The sparse autoencoder: four arrays, encode, decode, loss.
 
-This is the standard form of a dictionary, the paper's of 2023 (its appendix on
-autoencoder training).
+This is the standard form of a dictionary, that of the paper of 2023 (appendix
+on autoencoder training).
 """
 
 import dataclasses
@@ -24,17 +24,17 @@ class SAE:
 
 
 def unit_rows(x_FA: jax.Array) -> jax.Array:
-  """Each row over its L2 norm; a zero row stays zero."""
+  """Divides each row by its L2 norm; a zero row stays zero."""
   norm_F1 = jnp.linalg.norm(x_FA, axis=1, keepdims=True)
   return x_FA / jnp.where(norm_F1 > 0, norm_F1, 1)
 
 
 def init(key: jax.Array, width: int, features: int) -> SAE:
-  """PyTorch's default initialisation, as the paper, decoder rows of norm 1.
+  """Returns the paper's initialisation: PyTorch's default, unit decoder rows.
 
   Kaiming-uniform with a = sqrt(5) is U(-1/sqrt(fan_in), 1/sqrt(fan_in)). The
-  encoder bias is not stated; it starts at 0. The decoder bias is set to the
-  data's geometric median by `recipes.paper.start`.
+  paper does not state the encoder bias; ours starts at 0. `recipes.paper.start`
+  sets the decoder bias to the data's geometric median.
   """
   enc_key, dec_key = jax.random.split(key)
   enc_bound, dec_bound = width**-0.5, features**-0.5
@@ -53,13 +53,13 @@ def init(key: jax.Array, width: int, features: int) -> SAE:
 
 
 def rows_of(acts_BTA: jax.Array) -> jax.Array:
-  """The activations of all tokens one below another: x_NA."""
+  """Flattens the activations of all tokens to rows: x_NA."""
   return acts_BTA.reshape(-1, acts_BTA.shape[-1])
 
 
 def tied(key: jax.Array, width: int, features: int, norm: float) -> SAE:
-  """Decoder rows of random directions and one norm, the encoder their
-  transpose, biases 0."""
+  """Returns random decoder rows of one norm, the encoder their transpose, and
+  biases of 0."""
   W_dec_FA = norm * unit_rows(jax.random.normal(key, (features, width)))
   return SAE(
     W_enc_AF=W_dec_FA.T,
@@ -70,30 +70,29 @@ def tied(key: jax.Array, width: int, features: int, norm: float) -> SAE:
 
 
 def encode(sae: SAE, x_NA: jax.Array, dot: Dot) -> jax.Array:
-  """f = ReLU((x - b_dec) W_enc + b_enc), as f_NF.
+  """Returns f_NF = ReLU((x - b_dec) W_enc + b_enc).
 
-  The decoder bias is taken off after the product, which is the same and spares
-  the backward pass a matrix product per batch: its gradient then passes through
-  a vector of F instead of N x F.
+  The decoder bias is subtracted after the product. The result is the same, and
+  the backward pass saves a matrix product per batch: the bias's gradient passes
+  through a vector of F instead of N x F.
   """
   return jax.nn.relu(dot('na,af->nf', x_NA, sae.W_enc_AF) + shift(sae, dot))
 
 
 def shift(sae: SAE, dot: Dot) -> jax.Array:
-  """What is added to x W_enc: the encoder bias, and the decoder bias taken off
-  in front of the encoder, as shift_F."""
+  """Returns shift_F = b_enc - b_dec W_enc, which `encode` adds to x W_enc."""
   return sae.b_enc_F - dot('a,af->f', sae.b_dec_A, sae.W_enc_AF)
 
 
 def decode(sae: SAE, f_NF: jax.Array, dot: Dot) -> jax.Array:
-  """recon = f W_dec + b_dec, as recon_NA."""
+  """Returns recon_NA = f W_dec + b_dec."""
   return dot('nf,fa->na', f_NF, sae.W_dec_FA) + sae.b_dec_A
 
 
 def row_losses(
   sae: SAE, x_NA: jax.Array, dot: Dot
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """The two terms of the loss for every row, and the features.
+  """Returns the two terms of the loss for every row, and the features.
 
   Returns:
     mse_N, the mean over A of the squared error; l1_norm_N, the sum over F of f
@@ -105,10 +104,9 @@ def row_losses(
 
 
 def fold_scale(sae: SAE, scale: jax.Array) -> SAE:
-  """The same dictionary for activations that are not scaled first.
+  """Converts a dictionary trained on scale * x to one that takes x.
 
-  Trained on scale * x, used on x: features come out divided by `scale`, decoder
-  rows stay at norm 1.
+  Its features are divided by `scale`; its decoder rows keep norm 1.
   """
   return dataclasses.replace(
     sae, b_enc_F=sae.b_enc_F / scale, b_dec_A=sae.b_dec_A / scale

@@ -1,14 +1,15 @@
-"""The gradient of a batch at the cost of its active features alone.
+"""The gradient of a batch, computed from its active features alone.
 
-A row fires some tens of features out of F, but the dense products pay for all
-of them in the decoder and in every gradient. Here the encoder is dense (which
-features fire has to be found out), the active entries are taken by `top_k`, and
-what follows gathers and scatters the rows of those. The result is the dense
-path's up to summation order: a micro-batch in which some row has more than K
-active features takes dense products instead (`lax.cond`), and is counted.
+A row activates tens of features out of F, but dense products pay for all F in
+the decoder and in every gradient. Here only the encoder is dense, to find the
+active features. `top_k` takes the active entries, and the rest gathers and
+scatters their rows. The result equals that of the dense path up to summation
+order. If a row of a micro-batch has more than K active features, `lax.cond`
+takes dense products for that micro-batch and counts it.
 
-The decoder and its gradient walk over the K entries, one of each row at a time,
-as far as any row has them: gathering all at once would hold [N, K, A].
+The decoder and its gradient loop over the K entries, one entry of each row at a
+time, up to the largest number in any row. Gathering all entries at once would
+hold [N, K, A].
 """
 
 import dataclasses
@@ -30,19 +31,19 @@ from monosem_jax.device.mesh import (
 from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import SAE, encode
 
-# The size from which it is faster on a CPU, if few features are active: at
-# 4,096 by 1.6x with 10 of them, 1.3x with 20, 0.9x with 50 (two cores of an AMD
-# EPYC; more sizes: `python -m launch.benchmark scale`). An H100 is 5 to 32
-# times slower than with dense products, at 131,072 to 512 features. For a TPU
-# v5e at 32,768 the compiler estimates 20.4 M cycles for a dense step; this one
-# takes 16.5 M around the branch and 77 M for the copies that `top_k` needs, its
-# sort left out. So `auto` is dense on accelerators.
+# Least F at which this path is faster on a CPU, if few features are active: at
+# 4,096 it is 1.6x as fast with 10 active, 1.3x with 20, 0.9x with 50 (two cores
+# of an AMD EPYC; more sizes: `python -m launch.benchmark scale`). On an H100 it
+# is 5 to 32 times slower than dense products, at 131,072 to 512 features. For a
+# TPU v5e at 32,768 the compiler estimates 20.4 M cycles for a dense step; this
+# path takes 16.5 M around the branch and 77 M for the copies that `top_k`
+# needs, without its sort. So `auto` is dense on accelerators.
 _PAYS_FROM = 4_096
 _NUMBERS = ('loss', 'mse', 'l1_norm', 'fallbacks')
 
 
 def pays(c: settings.Dictionary) -> bool:
-  """Whether a dictionary is trained this way (`settings.Dictionary.sparse`)."""
+  """Returns whether to take this path, by `settings.Dictionary.sparse`."""
   if c.sparse == 'auto':
     return platform() == 'cpu' and c.features >= _PAYS_FROM
   return c.sparse == 'always'
@@ -50,10 +51,10 @@ def pays(c: settings.Dictionary) -> bool:
 
 @flax.struct.dataclass
 class _Sums:
-  """What the micro-batches of a batch add up, on one device.
+  """Sums over the micro-batches of a batch, on one device.
 
-  The encoder's gradient is held by features, as the decoder's: rows are added
-  to it.
+  The encoder's gradient is stored by feature, as the decoder's, so that rows
+  can be scattered into it.
   """
 
   W_enc_FA: jax.Array
@@ -69,17 +70,17 @@ class _Sums:
 def gradient(
   sae: SAE, x_MNA: jax.Array, l1: jax.Array, active: int, dot: Dot
 ) -> tuple[SAE, dict[str, jax.Array], jax.Array]:
-  """The gradient of the mean loss over M micro-batches of N rows.
+  """Returns the gradient of the mean loss over M micro-batches of N rows.
 
-  Every device works on its rows and its features; what they found is summed
-  once, at the end.
+  Every device works on its own rows and features; one sum at the end combines
+  their results.
 
   Args:
     sae: the dictionary.
     x_MNA: rows, by micro-batch.
     l1: the L1 coefficient.
-    active: K, the active features of a row there is room for.
-    dot: the matrix product. What follows `top_k` is in the weights' dtype.
+    active: K, the most active features per row.
+    dot: the matrix product. Everything after `top_k` has the weights' dtype.
 
   Returns:
     The gradient; the means `loss`, `mse`, `l1_norm`, and `fallbacks`, the share
@@ -177,7 +178,7 @@ def _on_device(
     x_MNA,
   )
   sums = sum_over_rows(sums)
-  # The decoder bias is also taken off in front of the encoder.
+  # The decoder bias is also subtracted before the encoder.
   through_A = dot('af,f->a', sae.W_enc_AF, sums.b_enc_F)
   mse, l1_norm = sums.mse / rows, sum_over_features(sums.l1_norm) / rows
   grads = SAE(

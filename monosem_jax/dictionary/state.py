@@ -1,4 +1,4 @@
-"""The state of a dictionary's training, and dictionaries stacked in one."""
+"""The training state of a dictionary, and of a stack of dictionaries."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -15,19 +15,19 @@ from monosem_jax.dictionary.sae import SAE
 
 @flax.struct.dataclass
 class DictionaryState:
-  """All that a training step reads or changes of one dictionary.
+  """All values of one dictionary that a training step reads or changes.
 
-  Dictionaries that differ in nothing but these values share one program; what
-  shapes the program is in the settings.
+  Dictionaries that differ only in these values share one program; the settings
+  hold what shapes the program.
 
   Attributes:
-    sae: the weights as they are trained, see `recipes.standard`.
-    opt_state: Adam's.
+    sae: the trained weights, in the recipe's form (`recipes.standard`).
+    opt_state: Adam's state.
     silent_F: steps since each feature last fired, int32.
-    l1: the L1 coefficient, before `optimizer.pace`.
-    lr: the learning rate, likewise.
-    seed: of the resampling's draws, int32.
-    scale: what rows are multiplied with first; 1 unless normalised.
+    l1: L1 coefficient, before `optimizer.pace`.
+    lr: learning rate, before `optimizer.pace`.
+    seed: seed of resampling, int32.
+    scale: factor that multiplies rows first; 1 unless normalised.
   """
 
   sae: SAE
@@ -43,8 +43,8 @@ class DictionaryState:
 class StreamState:
   """The state of a chunk: the dictionaries that share a stream.
 
-  The step is shared, so that "is a resampling due" stays one scalar: batched
-  with the stack, `lax.cond` would run both of its branches at every step.
+  The step is shared, so that the resampling condition is one scalar: if it were
+  batched with the stack, `lax.cond` would run both branches at every step.
 
   Attributes:
     step: training steps done, int32.
@@ -89,7 +89,8 @@ def stacks(
   """Groups the names whose dictionaries can be stacked, in their order."""
   groups: dict[settings.Dictionary, list[str]] = {}
   for name, c in dictionaries.items():
-    # What `DictionaryState` holds as a value, or what is over by step 0.
+    # Fields that `DictionaryState` holds as values, or that only act before
+    # step 0, may differ inside a stack.
     shape = dataclasses.replace(
       c,
       **{
@@ -105,7 +106,7 @@ def stacks(
 
 
 def init(c: settings.Dictionary, width: int) -> DictionaryState:
-  """A state before it has seen data; see `init.start` for what data fixes."""
+  """Returns the state before data; `init.start` sets what depends on data."""
   recipe = recipes.of(c)
   sae = recipe.init(c, width)
   dtype = sae.b_enc_F.dtype
@@ -123,6 +124,6 @@ def init(c: settings.Dictionary, width: int) -> DictionaryState:
 def init_stream(
   dictionaries: Mapping[str, settings.Dictionary], width: int
 ) -> StreamState:
-  """The state of a stream before it has seen data."""
+  """Returns the state of a stream before it has seen data."""
   states = {name: init(c, width) for name, c in dictionaries.items()}
   return StreamState.of(jnp.zeros((), jnp.int32), dictionaries, states)

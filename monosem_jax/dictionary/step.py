@@ -21,24 +21,24 @@ def train_step(
   dot: Dot,
   pace: tuple[jax.Array | float, jax.Array | float] = (1.0, 1.0),
 ) -> tuple[DictionaryState, dict[str, jax.Array], jax.Array]:
-  """One step of one dictionary on the batch that `index_MGn` names.
+  """Takes one step of one dictionary on the batch given by `index_MGn`.
 
-  The batch is summed over M micro-batches: exactly the whole batch's gradient,
-  with N / M rows of f_NF held at a time.
+  The gradient is summed over M micro-batches. It equals the whole batch's, and
+  only N / M rows of f_NF are held at a time.
 
   Args:
-    c: its settings.
+    c: settings of the dictionary.
     state: its state.
-    rows: the chunk's.
-    index_MGn: of them, those of the batch, by micro-batch.
+    rows: rows of the chunk.
+    index_MGn: indices of the batch's rows, by micro-batch.
     dot: the matrix product.
-    pace: what the L1 coefficient and the learning rate are multiplied with.
+    pace: factors of the L1 coefficient and the learning rate.
 
   Returns:
-    The state; the step's numbers (means over the batch: `loss`, as the recipe
-    has it, `mse`, also over elements, `l1_norm`, `l0`; on the sparse path also
-    `fallbacks`, see `sparse`); fired_F, how many of the batch's rows each
-    feature fired on.
+    The state; the step's numbers, means over the batch: `loss` (the recipe's),
+    `mse` (over elements as well), `l1_norm`, `l0`, and on the sparse path
+    `fallbacks` (see `sparse`); fired_F, the number of rows of the batch that
+    each feature fired on.
   """
   recipe = recipes.of(c)
   l1, lr = state.l1 * pace[0], state.lr * pace[1]

@@ -1,8 +1,8 @@
-"""Tokens of a chunk to shuffled activation rows, in memory, on the mesh.
+"""Turns a chunk's tokens into shuffled activation rows, in memory, on the mesh.
 
-The rows are never permuted as a whole: a permutation of their indices is drawn
-inside each of G groups, and a batch's rows are gathered inside its step. Groups
-lie on the `data` axis, so the shuffle moves no row between its devices.
+The rows themselves are never permuted. A permutation of indices is drawn inside
+each of G groups, and each step gathers its batch's rows. Groups lie on the
+`data` axis, so that the shuffle moves no row between devices of that axis.
 """
 
 import math
@@ -23,8 +23,8 @@ class Rows:
 
   Attributes:
     rows_UGrA: activations, by micro-batch of the forward pass and group.
-    index_SMGn: for step S, micro-batch M of its batch and group G, which n of
-      the group's U * r rows; over S, M and n each of them once.
+    index_SMGn: for step S, micro-batch M and group G, the indices of n of the
+      group's U * r rows. Each row occurs once over S, M and n.
   """
 
   rows_UGrA: jax.Array
@@ -35,7 +35,7 @@ class Rows:
 
     def of_device(rows_UGrA: jax.Array, index_Gn: jax.Array) -> jax.Array:
       _, G, r, A = rows_UGrA.shape
-      # One index into all rows, as they lie: by two XLA would lay them anew.
+      # One flat index: with two, XLA would copy the rows to another layout.
       u_Gn, r_Gn = jnp.divmod(index_Gn, r)
       flat_Gn = (u_Gn * G + jnp.arange(G)[:, None]) * r + r_Gn
       return rows_UGrA.reshape(-1, A)[flat_Gn.reshape(-1)]
@@ -46,7 +46,7 @@ class Rows:
     return x_NA
 
   def pick(self, flat_F: jax.Array) -> jax.Array:
-    """Gathers rows by their number in the order of training, as x_FA."""
+    """Gathers rows by their position in the training order, as x_FA."""
     G, n = self.index_SMGn.shape[2:]
     index_F = self.index_SMGn.reshape(-1)[flat_F]
     group_F = flat_F // n % G
@@ -74,14 +74,14 @@ class Rows:
 
 
 def joined(chunks: Iterable[Rows]) -> Rows:
-  """The rows of several chunks, whose batches follow each other."""
+  """Joins the rows of several chunks, whose batches follow each other."""
   rows, index, before = [], [], 0
   for chunk in chunks:
     U, _, r, _ = chunk.rows_UGrA.shape
     rows.append(chunk.rows_UGrA)
     index.append(chunk.index_SMGn + before)
     before += U * r
-  if len(rows) == 1:  # a copy of a large chunk would be held beside it
+  if len(rows) == 1:  # avoids a copy of a large chunk
     return Rows(rows_UGrA=rows[0], index_SMGn=index[0])
   return Rows(
     rows_UGrA=jnp.concatenate(rows), index_SMGn=jnp.concatenate(index)
@@ -91,10 +91,10 @@ def joined(chunks: Iterable[Rows]) -> Rows:
 def positions(
   c: settings.Stream, context_C: jax.Array, epoch_C: jax.Array, T: int
 ) -> jax.Array:
-  """The P positions of each context that its epoch trains on: position_CP.
+  """Returns the P positions of each context in its epoch: position_CP.
 
-  Every context has one fixed permutation of its positions; epoch e takes its
-  e-th slice, so that no row repeats before T // P epochs.
+  Every context has a fixed permutation of its positions. Epoch e takes the e-th
+  slice of it, so that no row repeats within T // P epochs.
   """
   P = c.positions_per_context
   key = jax.random.fold_in(jax.random.key(c.seed), 0)
@@ -134,11 +134,11 @@ def harvest(
   Args:
     c: the stream's settings.
     forward: `forward(lm, tokens_BT) -> acts_BTA`.
-    lm: what `forward` needs; passed in, for closed over it would be constants.
+    lm: weights for `forward`; a closure would turn them into constants.
     tokens_CT: int32 token ids.
     context_C: number of each context in the store.
-    epoch_C: how often the stream has been through the store, for each context.
-    dtype: of the rows.
+    epoch_C: epoch of each context, from 0.
+    dtype: dtype of the rows.
   """
   C, T = tokens_CT.shape
   G, U = c.shuffle_groups, c.micro_batches
@@ -150,8 +150,8 @@ def harvest(
     return constrain(x_UGCX, SPECS.tokens_UGCT)
 
   def micro_batch(inputs: tuple[jax.Array, jax.Array]) -> jax.Array:
-    # Mapped over groups, not joined to one batch: that could not be spread over
-    # both axes, and every device along `feature` would run the same forward.
+    # vmap over groups: joined to one batch, they could not be spread over both
+    # axes, and every device along `feature` would run the same forward pass.
     tokens_GCT, position_GCP = inputs
     acts_GCTA = jax.vmap(lambda tokens_CT: forward(lm, tokens_CT))(tokens_GCT)
     kept_GCPA = jnp.take_along_axis(
@@ -169,9 +169,9 @@ def harvest(
 
 
 def contexts_per_batch(c: settings.Stream) -> float:
-  """The mean number of distinct contexts in a batch.
+  """Returns the mean number of distinct contexts in a batch.
 
-  Of R / G rows of a group, N / G are drawn: a context with P rows stays out
+  A batch draws N / G of a group's R / G rows. It misses a context of P rows
   with the hypergeometric probability of drawing none of them.
   """
   rows = c.contexts_per_chunk * c.positions_per_context // c.shuffle_groups
@@ -188,7 +188,7 @@ def contexts_per_batch(c: settings.Stream) -> float:
 
 
 def repetition(c: settings.Stream, n: int, T: int) -> dict[str, float | int]:
-  """Epochs of a text of n contexts, and how many of the rows differ."""
+  """Returns the epochs over n contexts, and the number of distinct rows."""
   contexts = c.steps * c.batch_size // c.positions_per_context
   slices = T // c.positions_per_context
   return {

@@ -1,4 +1,4 @@
-"""The chunk: everything between two checkpoints in one compiled call."""
+"""The chunk: one compiled call that trains all dictionaries of a stream."""
 
 import functools
 import math
@@ -16,14 +16,14 @@ from monosem_jax.dictionary.state import DictionaryState, StreamState
 from monosem_jax.dictionary.step import train_step
 from monosem_jax.dictionary.stream import Rows, harvest, shuffled_index
 
-# Quarter-decades of log10 density from 1e-8 to 1; the first bin has the rest.
+# Quarter-decades of log10 density, 1e-8 to 1; the first bin holds lower ones.
 DENSITY_EDGES = tuple(x / 4 for x in range(-32, 1))
 
 
 def candidate_losses(
   c: settings.Dictionary, state: DictionaryState, rows: Rows, N: int, dot: Dot
 ) -> jax.Array:
-  """The loss of the current dictionary on the chunk's first rows: loss_R."""
+  """Returns the dictionary's losses on the chunk's first rows: loss_R."""
   batches = c.resampling.candidates // N
   row_losses = recipes.of(c).row_losses
   assert row_losses is not None, 'the settings have checked the recipe'
@@ -42,9 +42,9 @@ def candidate_losses(
 
 
 def density_histogram(fired_F: jax.Array, rows: int) -> jax.Array:
-  """Features by log10 density over `rows` rows, int32, in DENSITY_EDGES.
+  """Returns the int32 histogram of log10 density, with DENSITY_EDGES.
 
-  The first bin holds the silent ones and all below the first edge; a feature on
+  The first bin holds silent features and all below the first edge. A feature on
   an edge counts above it.
   """
   log_F = jnp.log10(jnp.maximum(fired_F, 1) / rows)
@@ -65,16 +65,16 @@ def train_on(
   """Trains one dictionary on all rows of a chunk.
 
   Args:
-    c: its settings.
-    due: steps between those at which a resampling may be due, see `make_chunk`.
-    steps: of the whole training.
+    c: settings of the dictionary.
+    due: steps between two checks for resampling, see `make_chunk`.
+    steps: steps of the whole training.
     dot: the matrix product.
-    step: steps done before.
-    rows: the chunk's.
-    state: its state.
+    step: number of steps already done.
+    rows: rows of the chunk.
+    state: state of the dictionary.
 
   Returns:
-    The state and the numbers that `make_chunk` describes.
+    The state, and the numbers that `make_chunk` describes.
   """
   S, *shape = rows.index_SMGn.shape
   batch_size = math.prod(shape)
@@ -97,7 +97,7 @@ def train_on(
       tx = recipes.of(c).optimizer(c, state.lr)
       return resample(c, tx, state, loss_R, pick, x_MNA, key, dot)
 
-    # The false branch: the other way round XLA copies.
+    # As the true branch, XLA would copy.
     def keep(state: DictionaryState) -> tuple[DictionaryState, jax.Array]:
       return state, jnp.zeros((), jnp.int32)
 
@@ -149,9 +149,9 @@ def train_stack(
 ) -> tuple[DictionaryState, dict[str, jax.Array]]:
   """Trains stacked dictionaries: `one(state) -> (state, numbers)` for each.
 
-  By `map`, one after another, each for the whole chunk and written back to its
-  place: the step's temporaries are held for one of them only, and its weights
-  are sliced from the stack once in a chunk. By `vmap`, all at once.
+  `map` trains them one after another, each for the whole chunk. Temporaries are
+  held for one dictionary only, and its weights are sliced from the stack once
+  per chunk. `vmap` trains all at once.
   """
   Z = stack.l1.size
   trained: tuple[DictionaryState, dict[str, jax.Array]]
@@ -174,15 +174,15 @@ def make_chunk(
   dictionaries: Mapping[str, settings.Dictionary],
   forward: Callable[..., jax.Array],
 ) -> jax.stages.Wrapped:
-  """Compiles the chunk: forward, shuffle, S = R / N training steps.
+  """Compiles the chunk: forward pass, shuffle, S = R / N training steps.
 
   Returns:
     `chunk(state, lm, tokens_CT, context_C, epoch_C) -> (state, stats)`, with
-    `state`, a `StreamState`, donated. The only randomness is folded from seeds
-    and the step. stats[name] holds, per step, `loss`, `mse`, `l1_norm`, `l0`,
-    `finite` (and `fallbacks`, see `sparse`); `resampled`, how many features at
-    each step where it may be due, the first of each S / len(resampled); and
-    `density`, see `density_histogram`.
+    `state`, a `StreamState`, donated. All randomness is folded from seeds and
+    the step. stats[name] holds, per step, `loss`, `mse`, `l1_norm`, `l0`,
+    `finite` (and `fallbacks`, see `sparse`); `resampled`, the number of
+    features resampled at the first step of each segment of S / len(resampled)
+    steps; and `density`, see `density_histogram`.
   """
   S = c.contexts_per_chunk * c.positions_per_context // c.batch_size
   dtype = compute_dtype(c.precision)
@@ -205,8 +205,8 @@ def make_chunk(
     for key, stack in state.stacks.items():
       names = key.split(',')
       d = dictionaries[names[0]]
-      # Resampling is asked for at the head of segments, as long as the schedule
-      # allows: a cond at every step would cost more.
+      # Resampling is checked once per segment, the longest that the schedule
+      # allows, since a cond at every step would cost more.
       due = math.gcd(S, *d.resampling.steps)
       one = functools.partial(train_on, d, due, c.steps, dot, state.step, rows)
       with jax.named_scope('train'):

@@ -1,4 +1,4 @@
-"""What a stage leaves in the work directory, as a declaration."""
+"""Declarations of the artefacts that stages make in the work directory."""
 
 import dataclasses
 import enum
@@ -12,7 +12,7 @@ from monosem_jax.run.stamp import Stamp
 
 
 class Changed(enum.Enum):
-  """What is done with an artefact whose settings or inputs have changed."""
+  """The treatment of an artefact whose settings or inputs have changed."""
 
   REFUSED = 'the run is refused: it took hours'
   INPUTS_ANEW = 'changed inputs make it anew, changed settings are refused'
@@ -21,18 +21,18 @@ class Changed(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Input:
-  """A result of another artefact that an artefact is made from.
+  """A file of another artefact that an artefact is made from.
 
   Attributes:
-    file: what it lies in.
-    key: the entry of a JSON file that holds its hash; '' hashes the file.
+    file: the file.
+    key: key of its hash in that file, which is JSON; '' hashes the file.
   """
 
   file: pathlib.Path
   key: str = ''
 
   def hash(self) -> str:
-    """The hash, as stamps have it.
+    """Returns the hash that stamps record.
 
     Raises:
       UserError: the file is missing.
@@ -52,12 +52,12 @@ def _hash(file: pathlib.Path, *version: int) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-  """How far a training has come, by its checkpoints.
+  """The progress of a training, by its checkpoints.
 
   Attributes:
-    checkpoints: a folder with a checkpoint by number of chunks done.
-    steps_per_chunk: training steps of a chunk.
-    steps: that are wanted.
+    checkpoints: folder of checkpoints, named by the number of chunks done.
+    steps_per_chunk: training steps per chunk.
+    steps: steps of the whole training.
   """
 
   checkpoints: pathlib.Path
@@ -65,7 +65,7 @@ class Progress:
   steps: int
 
   def done(self) -> int:
-    """Steps that the newest checkpoint has done."""
+    """Returns the number of steps of the newest checkpoint."""
     if not self.checkpoints.is_dir():
       return 0
     names = (path.name for path in self.checkpoints.iterdir())
@@ -75,19 +75,18 @@ class Progress:
 
 @dataclasses.dataclass(frozen=True)
 class Artefact:
-  """What a stage leaves in the work directory.
+  """A result that a stage makes in the work directory.
 
   Attributes:
     name: `tokens`, `models/A`, `features/A1`, `analysis/density`, ...
-    stage: that makes it.
-    folder: its own, with its stamp.
-    whole: the files that are there once it is whole, by what is said to be
-      complete: `lm/A`.
-    settings: the config's keys that change it, and their values.
-    inputs: what it is made from, by name.
-    changed: what is done with it if these are not what it was made from.
-    later: the stages whose results a new one makes stale.
-    progress: how far it has come; None for what is made in one go.
+    stage: the stage that makes it.
+    folder: its folder, which holds its stamp.
+    whole: the files that mark it as whole, by the label in log lines: `lm/A`.
+    settings: values of the config keys that change it.
+    inputs: the files it is made from, by name.
+    changed: treatment if settings or inputs have changed.
+    later: stages whose results become stale when it is remade.
+    progress: progress of a training; None for other artefacts.
   """
 
   name: str
@@ -101,7 +100,7 @@ class Artefact:
   progress: Progress | None = None
 
   def stamp(self) -> Stamp:
-    """What it would be made from now.
+    """Returns the stamp of its current settings and inputs.
 
     Raises:
       UserError: an input is missing.

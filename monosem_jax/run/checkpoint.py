@@ -1,8 +1,7 @@
-"""Checkpoints: atomic, written in the background, the last whole one restored.
+"""Atomic checkpoints, written in the background.
 
-The one module that knows orbax. A state is any pytree of arrays; it is stored
-as a flat dict from path to array, so that no class of ours has to be known when
-a checkpoint is read.
+No other module uses orbax. A state is any pytree of arrays. It is stored as a
+flat dict from path to array, so that reading it needs none of our classes.
 """
 
 import contextlib
@@ -24,7 +23,7 @@ try:  # orbax moved its v1 API out of `experimental` between releases
 except ImportError:
   import orbax.checkpoint.experimental.v1 as ocp
 
-# What a file system that takes nothing says, in Python and in TensorStore.
+# Messages of a file system that refuses writes, in Python and TensorStore.
 _REFUSALS = (
   'Read-only file system',
   'Permission denied',
@@ -39,7 +38,7 @@ def _flat(tree: Any) -> dict[str, Any]:
 
 
 class Checkpoints:
-  """The checkpoints of one run, by number of chunks done."""
+  """The checkpoints of one run, by the number of chunks done."""
 
   def __init__(self, directory: pathlib.Path, keep: int):
     patches.apply()
@@ -52,7 +51,7 @@ class Checkpoints:
   def _open(self, keep: int) -> ocp.training.Checkpointer:
     return ocp.training.Checkpointer(
       self._directory.resolve(),
-      # The default one asks jax whether a preemption is near; we ask ourselves.
+      # The default asks jax about preemptions; the loop handles signals itself.
       save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(
         1
       ),
@@ -61,15 +60,15 @@ class Checkpoints:
     )
 
   def save(self, chunk: int, state: Any) -> None:
-    """Starts to write `state`; the copy is taken before this returns.
+    """Starts to write `state`, and copies it before returning.
 
     Raises:
-      UserError: this save or the one before it could not be written.
+      UserError: this save or the previous one could not be written.
     """
     self.wait()
     context = ocp.Context()
-    # Orbax' threads wait 300 s for a folder that another of them could not
-    # make, and the process cannot end before: so it is made before we return.
+    # If one orbax thread cannot make a folder, the others wait 300 s for it and
+    # keep the process alive. So the folder is made before this returns.
     context.asynchronous.create_directories_asynchronously = False
     with self._disk_errors(), context:
       self._saving = self._checkpointer.save_checkpointables_async(
@@ -77,7 +76,7 @@ class Checkpoints:
       )
 
   def wait(self) -> None:
-    """Waits for the write in progress, and raises what went wrong in it."""
+    """Waits for the write in progress, and raises its error."""
     saving, self._saving = self._saving, None
     if saving is not None:
       with self._disk_errors():
@@ -89,14 +88,14 @@ class Checkpoints:
     """Restores the newest checkpoint that can be read.
 
     Args:
-      like: a pytree of jax.ShapeDtypeStruct, with the shardings wanted.
-      log: told of checkpoints that cannot be read; they are deleted.
+      like: a pytree of jax.ShapeDtypeStruct with shardings.
+      log: takes a line per unreadable checkpoint, which is then deleted.
 
     Returns:
-      The number of chunks done and the state, or None if there is none.
+      The number of chunks done and the state, or None without checkpoints.
 
     Raises:
-      UserError: there are checkpoints, but none can be read.
+      UserError: checkpoints exist, but none can be read.
     """
     wanted = _flat(like)
     found = hosts.on_first_process(
@@ -107,8 +106,8 @@ class Checkpoints:
         loaded, reason = self._load(chunk, wanted)
       if hosts.largest(int(loaded is None)):
         log(
-          f'checkpoint {self._directory / str(chunk)} cannot be read, and '
-          f'is passed over: {reason or "not by another process"}'
+          f'checkpoint {self._directory / str(chunk)} cannot be read '
+          f'and is skipped: {reason or "another process failed to read it"}'
         )
         continue
       for broken in found[found.index(chunk) + 1 :]:
@@ -123,7 +122,7 @@ class Checkpoints:
     return None
 
   def _load(self, chunk: int, wanted: dict[str, Any]) -> tuple[Any, str]:
-    """A checkpoint's arrays and '', or None and the reason."""
+    """Returns a checkpoint's arrays and '', or None and the reason."""
     try:
       state = {'state': wanted}
       return self._checkpointer.load_checkpointables(chunk, state)['state'], ''
@@ -132,7 +131,7 @@ class Checkpoints:
       return None, str(e).partition('\n')[0][:200]
 
   def close(self) -> None:
-    """Waits for the last write and lets go of the directory."""
+    """Waits for the last write and closes the directory."""
     try:
       self.wait()
     finally:
@@ -160,7 +159,7 @@ class Checkpoints:
 
 
 def _refusal(error: BaseException | None) -> str:
-  """Why a file system took nothing; empty if that is not what is wrong."""
+  """Returns why a file system refused a write; '' for other errors."""
   while error is not None:
     for text in _REFUSALS:
       if text in str(error):
@@ -171,7 +170,7 @@ def _refusal(error: BaseException | None) -> str:
 
 @contextlib.contextmanager
 def _coroutines_dropped() -> Iterator[None]:
-  """A load that fails leaves coroutines behind; Python complains of each."""
+  """Hides Python's warnings about the coroutines that a failed load leaves."""
   before = sys.unraisablehook
   sys.unraisablehook = lambda unraisable: None
   try:

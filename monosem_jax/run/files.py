@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic reads and writes of files: a file is whole or absent."""
 
 import contextlib
 import hashlib
@@ -17,7 +17,7 @@ from monosem_jax.config.errors import UserError, full_disk
 
 
 def write_file(path: pathlib.Path, data: bytes) -> None:
-  """Writes a file atomically: it is there whole, or the one before it is.
+  """Writes a file atomically: a kill leaves the old file or the new one.
 
   Raises:
     UserError: the disk is full.
@@ -61,17 +61,17 @@ def write_arrays(path: pathlib.Path, arrays: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def in_place_of(directory: pathlib.Path, again: str) -> Iterator[pathlib.Path]:
-  """Gives an empty folder that takes `directory`'s place if the block succeeds.
+  """Gives an empty folder that replaces `directory` if the block succeeds.
 
-  A kill inside the block leaves the folder that was there as it was.
+  A kill inside the block leaves the old folder as it was.
 
   Raises:
-    UserError: the disk is full; `again` says what to do once there is room.
+    UserError: the disk is full; `again` names the next step for the user.
   """
   new = directory.with_name(directory.name + '.new')
   old = directory.with_name(directory.name + '.old')
-  # No folder can be renamed onto a full one; a kill between the two renames
-  # below leaves what was there here.
+  # A folder cannot be renamed onto a full one. A kill between the two renames
+  # below leaves the old folder under this name.
   if old.exists() and not directory.exists():
     old.rename(directory)
   shutil.rmtree(new, ignore_errors=True)
@@ -123,7 +123,7 @@ def read_json(path: pathlib.Path) -> Any:
 
 
 def sha256(path: pathlib.Path) -> str:
-  """The hash of a file, in hexadecimal.
+  """Returns the hash of a file in hexadecimal.
 
   Raises:
     UserError: the file is missing.

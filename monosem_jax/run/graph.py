@@ -1,7 +1,7 @@
-"""The states of artefacts: what is complete, what stale, what is refused.
+"""The states of artefacts: complete, half done, stale or missing.
 
-An artefact's stamp is written before its first result, and the files that say
-that it is whole come last: a run that is killed at any moment leaves it half
+An artefact's stamp is written before its first result, and the files that mark
+it as whole are written last. A kill at any moment therefore leaves it half
 done, never wrong.
 """
 
@@ -32,10 +32,10 @@ class State:
   """The state of an artefact.
 
   Attributes:
-    kind: which.
-    step: that a training which is half done has come to.
-    steps: that it is to come to; 0 for all else.
-    changed: what has changed since a stale one was made, a line each.
+    kind: the kind of state.
+    step: steps done by a half-done training.
+    steps: steps that the training needs; 0 for everything else.
+    changed: what changed since a stale artefact was made, a line each.
   """
 
   kind: Kind
@@ -51,9 +51,9 @@ class State:
 
 
 def state(a: Artefact) -> State:
-  """Says in which state an artefact is; changes nothing.
+  """Returns the state of an artefact; changes nothing.
 
-  An input that is not there is taken as unchanged: it has its own state.
+  A missing input counts as unchanged, since it has its own state.
   """
   there = Stamp.read(a.folder)
   whole = [path.exists() for path in a.whole.values()]
@@ -82,13 +82,14 @@ def state(a: Artefact) -> State:
 
 
 def complete(a: Artefact, log: Callable[[str], None]) -> bool:
-  """Whether an artefact is complete; says so. All processes ask together.
+  """Returns whether an artefact is complete, and logs it if it is.
 
-  What changed settings or inputs make anew is not complete.
+  All processes must call this together. An artefact that changed settings or
+  inputs cause to be remade is not complete.
 
   Raises:
-    UserError: it was made otherwise and is not made anew for that, or an input
-      is missing.
+    UserError: settings or inputs changed and the artefact must not be remade
+      for that, or an input is missing.
   """
   return bool(hosts.on_first_process(lambda: _complete(a, log)))
 
@@ -124,12 +125,12 @@ def _whole(a: Artefact, label: str, path: pathlib.Path) -> bool:
 
 
 def _steps(result: pathlib.Path) -> int:
-  """The steps of a finished training; 0 if it is not finished."""
+  """Returns the steps of a finished training; 0 if it is not finished."""
   return read_json(result)['steps'] if result.exists() else 0
 
 
 def is_complete(a: Artefact) -> bool:
-  """Whether an artefact is complete, and of what is there now."""
+  """Returns whether an artefact is complete and made from current inputs."""
   return state(a).kind is Kind.COMPLETE
 
 
@@ -144,9 +145,10 @@ def _refusal(a: Artefact, lines: list[str]) -> str:
 
 
 def begin(a: Artefact) -> None:
-  """Stamps an artefact that is about to be made or to go on.
+  """Writes the stamp of an artefact that is about to be made or continued.
 
-  All processes call it together. What is made anew is removed first.
+  All processes must call this together. An artefact that is remade is removed
+  first.
   """
 
   def write() -> None:
@@ -161,8 +163,8 @@ def begin(a: Artefact) -> None:
 def making(a: Artefact) -> Iterator[pathlib.Path]:
   """Begins an artefact that all processes compute, and gives a folder to fill.
 
-  The first process is given the artefact's own; what the others write is
-  dropped. They wait for it at the end: what comes next may read the artefact.
+  The first process gets the artefact's folder; files of the others are dropped.
+  All wait at the end, since the next step may read the artefact.
   """
   begin(a)
   if hosts.first():
@@ -174,7 +176,7 @@ def making(a: Artefact) -> Iterator[pathlib.Path]:
 
 
 def made_from_now(a: Artefact) -> bool:
-  """Whether an artefact was made from exactly the inputs that are there now.
+  """Returns whether an artefact was made from exactly the current inputs.
 
   Raises:
     UserError: an input is missing.
@@ -184,9 +186,9 @@ def made_from_now(a: Artefact) -> bool:
 
 
 def changed_inputs(a: Artefact) -> set[str]:
-  """The inputs that are there, but not as when the artefact was made.
+  """Returns the inputs that exist but changed since the artefact was made.
 
-  An input that the artefact did not know then is none of them.
+  An input that the artefact's stamp does not name is left out.
   """
   there = Stamp.read(a.folder) or Stamp({}, {})
   return {
@@ -197,14 +199,14 @@ def changed_inputs(a: Artefact) -> set[str]:
 
 
 def require(artefacts: Iterable[Artefact], asked: str) -> None:
-  """Sees to it that artefacts are complete.
+  """Checks that artefacts are complete.
 
   Args:
-    artefacts: that are needed.
-    asked: what needs them, for the message: `--from=features`.
+    artefacts: the artefacts.
+    asked: the request that needs them, for the message: `--from=features`.
 
   Raises:
-    UserError: some are not; the message names them with their states.
+    UserError: some are not complete; the message lists their states.
   """
   states = {a.name: state(a) for a in artefacts}
   lines = [

@@ -1,4 +1,4 @@
-"""The host's loop over chunks, ignorant of what they train."""
+"""The host's loop over chunks, independent of what they train."""
 
 import contextlib
 import signal
@@ -15,9 +15,9 @@ from monosem_jax.run.checkpoint import Checkpoints
 
 
 class Signals:
-  """Notes SIGTERM and Ctrl-C, so that the chunk under way is finished.
+  """Records SIGTERM and Ctrl-C, so that the current chunk can finish.
 
-  A second Ctrl-C is Python's own and ends the program at once.
+  A second Ctrl-C raises KeyboardInterrupt and ends the program at once.
   """
 
   def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Signals:
 
 @jax.jit
 def finite(state: Any) -> jax.Array:
-  """Whether every number of a state is finite. A loss may not show it yet:
+  """Returns whether every number of a state is finite. The loss is not enough:
   the last step of a chunk can spoil the weights after a finite loss."""
   found = jnp.ones((), bool)
   for x in jax.tree.leaves(state):
@@ -60,29 +60,29 @@ def run(
   every: int,
   observe: Callable[[int, Any], None] = lambda done, state: None,
 ) -> Any:
-  """Runs chunks `start` to `stop`, saving at every `every`-th and at the end.
+  """Runs chunks `start` to `stop`; saves every `every` chunks and at the end.
 
   Args:
     chunk: `chunk(state, *batch) -> (state, stats)`, compiled, state donated.
     state: the state after `start` chunks.
-    batches: the arguments of chunk `start` and of those after it.
-    start: chunks done.
-    stop: chunks wanted.
-    report: `report(chunks_done, stats, finite)` is called in order, with
-      numbers on the host, and whether all of the state after the chunk is
-      finite; it raises if they are not. Called for a chunk only after the
-      next one is dispatched, so that the device never waits for the host; but
-      before a save, so that a poisoned state is never saved.
-    checkpoints: where the state goes.
+    batches: the arguments of chunk `start` and of later chunks.
+    start: number of chunks already done.
+    stop: number of chunks at the end.
+    report: `report(chunks_done, stats, finite)` gets each chunk's numbers on
+      the host, in order, and whether the whole state after it is finite; it
+      raises if something is not. The loop reports a chunk after it dispatches
+      the next one, so that the device never waits for the host, but before a
+      save, so that a state that is not finite is never saved.
+    checkpoints: writes the state.
     every: chunks between saves.
-    observe: `observe(chunks_done, state)` is called while the state is at hand;
-      it must not wait for it at every chunk.
+    observe: `observe(chunks_done, state)` may read the state before it is
+      donated; it must not block at every chunk.
 
   Returns:
     The state after `stop` chunks.
 
   Raises:
-    Stopped: a signal came; the state is saved.
+    Stopped: a signal arrived; the state is saved.
   """
   done = start
   waiting: tuple[int, Any, jax.Array] | None = None
@@ -101,14 +101,14 @@ def run(
         settle()
         waiting = done, stats, finite(state)
         observe(done, state)
-        # All processes stop if one has to; they agree while the devices work.
+        # All processes stop if one must; they agree while the devices compute.
         stopping = hosts.largest(signals.caught)
         if done % every == 0 or done == stop or stopping:
           settle()
           checkpoints.save(done, state)
         if stopping:
           break
-    # Also where it came too late to stop a chunk: what follows takes long, too.
+    # A signal after the last chunk counts too, since later work takes long.
     caught = hosts.largest(signals.caught)
   if caught:
     name = signal.Signals(caught).name

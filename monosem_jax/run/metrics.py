@@ -1,4 +1,4 @@
-"""Numbers over time: metrics.jsonl, TensorBoard events, the progress line."""
+"""Metrics over time: metrics.jsonl, TensorBoard events, the progress line."""
 
 import json
 import pathlib
@@ -18,9 +18,8 @@ from monosem_jax.device.cost import flops_text
 class Metrics:
   """Writes the numbers of one run of a stage, such as `lm/A`.
 
-  Opening it at `start` takes back what was written beyond, so that a run that
-  goes on from a checkpoint never says anything twice. Of many processes, one
-  writes.
+  Opening it at `start` removes records of later steps, so that a run resumed
+  from a checkpoint has no duplicates. Only the first process writes.
   """
 
   def __init__(self, workdir: pathlib.Path, run: str, start: int):
@@ -35,7 +34,7 @@ class Metrics:
     )
 
   def write(self, step: int, numbers: Mapping[str, Any]) -> None:
-    """Writes numbers (floats, or lists for histograms) as of `step`."""
+    """Writes the numbers of `step`: floats, or lists for histograms."""
     if self._file is None:
       return
     line = {'run': self._run, 'step': step, **numbers}
@@ -52,10 +51,10 @@ class Metrics:
 
 
 class _Events:
-  """TensorBoard's events, written where we are.
+  """TensorBoard's events, written in the calling thread.
 
-  tensorboardX's own SummaryWriter hands them to a thread, which dies of a full
-  disk unheard; the next writes then wait for it for ever.
+  tensorboardX's SummaryWriter passes them to a thread, which dies silently when
+  the disk is full; later writes then wait for it forever.
   """
 
   def __init__(self, directory: pathlib.Path, start: int):
@@ -65,7 +64,7 @@ class _Events:
     self._event, self._scalar = event_pb2.Event, summary.scalar
     directory.mkdir(parents=True, exist_ok=True)
     self._writer = event_file_writer.EventsWriter(str(directory / 'events'))
-    # TensorBoard forgets what an earlier session said of later steps.
+    # Makes TensorBoard drop an earlier session's events of later steps.
     session = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
     self._flushed = time.monotonic()
     self._writer.write_event(
@@ -87,7 +86,7 @@ class _Events:
 
 
 def read(workdir: pathlib.Path, run: str) -> list[dict[str, Any]]:
-  """The records of a run, in order."""
+  """Returns the records of a run, in order."""
   lines = (workdir / 'metrics.jsonl').read_text(encoding='utf-8').splitlines()
   return [r for r in map(json.loads, lines) if r['run'] == run]
 
@@ -100,7 +99,7 @@ def _drop_beyond(path: pathlib.Path, run: str, start: int) -> None:
     try:
       record = json.loads(line)
     except json.JSONDecodeError:
-      continue  # the last line of a run that was killed while writing it
+      continue  # a kill may have cut the last line
     if record['run'] != run or record['step'] <= start:
       kept.append(line + '\n')
   temporary = path.with_suffix('.tmp')
@@ -109,7 +108,7 @@ def _drop_beyond(path: pathlib.Path, run: str, start: int) -> None:
 
 
 def progress(name: str, *, total: int, unit: str, start: int = 0) -> tqdm.tqdm:
-  """The progress line of process 0: share done, rate in `unit`/s, ETA."""
+  """Returns process 0's progress line: share done, rate in `unit`/s, ETA."""
   live = sys.stderr.isatty()
   bar = tqdm.tqdm(
     desc=name,
@@ -118,21 +117,21 @@ def progress(name: str, *, total: int, unit: str, start: int = 0) -> tqdm.tqdm:
     unit=unit,
     unit_scale=True,
     dynamic_ncols=True,
-    # A log file gets a line now and then, a terminal a live one.
+    # A log file gets a line every 15 s, a terminal a live line.
     mininterval=0.2 if live else 15,
     maxinterval=15,
     file=sys.stderr if live else _Lines(),
     disable=not hosts.first(),
   )
-  # tqdm's own clock is one that can be set, and then its times are negative.
+  # tqdm reads a clock that can be set back, which gives negative times.
   bar._time = time.monotonic
   bar.start_t = bar.last_print_t = time.monotonic()
   return bar
 
 
 class _Lines:
-  """Standard error, a line for each state of a bar: what is said next, such as
-  an error, does not stand behind it."""
+  """Standard error with each state of a bar on a line of its own, so that a
+  later message, such as an error, starts on a new line."""
 
   def write(self, text: str) -> None:
     if text.strip():
@@ -143,13 +142,13 @@ class _Lines:
 
 
 def advance(bar: tqdm.tqdm, done: int, total: int) -> None:
-  """Moves a bar whose total was not known when it was made."""
+  """Moves a bar and sets its total, which was unknown when it was made."""
   bar.total = total
   bar.update(done - bar.n)
 
 
 class Reporter:
-  """Takes the numbers of each chunk in turn: checks, writes, shows them."""
+  """Checks, writes and shows the numbers of each chunk, in order."""
 
   def __init__(
     self,
@@ -168,17 +167,17 @@ class Reporter:
     """Opens the writers.
 
     Args:
-      workdir: where metrics.jsonl is.
-      run: its name there, such as `lm/A`.
-      start: chunks done before.
-      stop: chunks wanted.
-      steps_per_chunk: training steps of a chunk.
-      units_per_chunk: what the progress line counts (tokens, activations).
-      unit: its name.
-      summarise: a chunk's stats, on the host, to numbers worth writing and
-        finite_S, whether each step's were finite.
-      flops_per_chunk: that all devices do together; 0: not known.
-      peak_flops: FLOP/s that they could do at best; 0: not known.
+      workdir: folder of metrics.jsonl.
+      run: name of the run in it, such as `lm/A`.
+      start: number of chunks already done.
+      stop: number of chunks at the end.
+      steps_per_chunk: training steps per chunk.
+      units_per_chunk: units per chunk that the progress line counts.
+      unit: name of the units (tokens, activations).
+      summarise: maps a chunk's stats on the host to the numbers to write and
+        finite_S, whether the numbers of each step are finite.
+      flops_per_chunk: FLOPs per chunk of all devices; 0 if unknown.
+      peak_flops: peak FLOP/s of all devices; 0 if unknown.
     """
     self._flops, self._peak = flops_per_chunk, peak_flops
     self._run, self._steps, self._units = run, steps_per_chunk, units_per_chunk
@@ -194,12 +193,12 @@ class Reporter:
     self._last: tuple[int, float] | None = None
 
   def __call__(self, done: int, stats: Any, finite: bool = True) -> None:
-    """Takes the stats of chunk number `done`, counted from 1.
+    """Reports the stats of a chunk.
 
     Args:
-      done: the number.
-      stats: what `summarise` takes.
-      finite: whether the state after the chunk is.
+      done: number of the chunk, from 1.
+      stats: the argument of `summarise`.
+      finite: whether the state after the chunk is finite.
 
     Raises:
       UserError: a step was not finite.
@@ -210,9 +209,9 @@ class Reporter:
     if not finite_S.all():
       step = (done - 1) * self._steps + int(np.argmin(finite_S)) + 1
       raise UserError(
-        f'{self._run}: the numbers of step {step} are not finite. Nothing of '
-        'it was saved; the last checkpoint stands. Lower the learning rate, or '
-        'look at the data of that step, and start again.'
+        f'{self._run}: the numbers of step {step} are not finite. The step was '
+        'not saved; the last checkpoint is intact. Lower the learning rate, or '
+        'inspect the data of that step, and start again.'
       )
     before, self._last = self._last, (done, time.perf_counter())
     self._first = self._first or self._last
@@ -224,7 +223,7 @@ class Reporter:
   def _timing(
     self, since: tuple[int, float] | None, until: tuple[int, float]
   ) -> dict[str, float]:
-    """Rate and utilisation between two chunks; nothing known of none."""
+    """Returns rate and utilisation between two chunks; {} without two."""
     if since is None or since == until:
       return {}
     chunks_per_second = (until[0] - since[0]) / (until[1] - since[1])
@@ -247,11 +246,11 @@ class Reporter:
     return ', '.join(parts)
 
   def timing(self) -> dict[str, float | None]:
-    """What this session did after its first chunk, which warms up.
+    """Returns the rates of this session after its first chunk, the warm-up.
 
-    `units_per_second`; `flops_per_second`, of matrix products; and `mfu`, the
-    share of the peak that these are (model FLOPs utilisation). None: not known,
-    or there was only one chunk.
+    They are `units_per_second`, `flops_per_second` (matrix products) and `mfu`
+    (model FLOPs utilisation, their share of the peak). A rate is None if it is
+    unknown or the session had only one chunk.
     """
     known = dict.fromkeys(('units_per_second', 'flops_per_second', 'mfu'))
     if self._first is None or self._last is None:
@@ -259,7 +258,7 @@ class Reporter:
     return known | self._timing(self._first, self._last)
 
   def rate(self) -> float | None:
-    """Units per second, see `timing`."""
+    """Returns units per second, see `timing`."""
     return self.timing()['units_per_second']
 
   def close(self) -> None:

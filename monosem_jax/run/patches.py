@@ -1,10 +1,9 @@
-"""Patches of other libraries: what orbax and TensorStore print is dropped.
+"""Patches of other libraries, which drop messages of orbax and TensorStore.
 
-What goes wrong in a save is raised to us, and said in one line; what these
-libraries print besides, from several threads, would bury it. Neither has an
-option for that: absl's verbosity is that of everybody who logs through it.
-`Checkpoints` applies the patches when it is made; importing this module changes
-nothing.
+An error in a save is raised to us and reported in one line. These libraries
+also print it, from several threads, and would bury that line. Neither has an
+option against it: absl's verbosity applies to all of its users. `Checkpoints`
+applies the patches when it is made; importing this module changes nothing.
 """
 
 import functools
@@ -17,19 +16,19 @@ _ORBAX = os.sep + os.path.join('orbax', 'checkpoint') + os.sep
 
 @functools.cache
 def apply() -> None:
-  """Applies all patches, once for the process."""
+  """Applies all patches, once per process."""
   logging.getLogger('absl').addFilter(_not_from_orbax)
   logging.getLogger('asyncio').addFilter(_not_of_a_load)
   _drop_late_writes()
 
 
 def _not_from_orbax(record: logging.LogRecord) -> bool:
-  """Drops orbax's log records; those of absl's other users pass.
+  """Drops orbax's log records and passes those of absl's other users.
 
-  Orbax logs a failed save with its traceback in each of its threads before it
-  raises it, all through absl's one logger:
+  Each orbax thread logs a failed save with its traceback before it raises the
+  error, all through absl's only logger:
   https://github.com/google/orbax/blob/main/checkpoint/orbax/checkpoint/_src/futures/future.py
-  (`_SignalingThread.run`). To go when orbax has a logger of its own, or no
+  (`_SignalingThread.run`). Remove this when orbax has its own logger, or no
   longer logs what it raises.
   """
   return _ORBAX not in record.pathname
@@ -48,12 +47,12 @@ def _not_of_a_load(record: logging.LogRecord) -> bool:
 
 
 def _drop_late_writes() -> None:
-  """Silences writes that end after the loop of a failed save was closed.
+  """Silences writes that end after the event loop of a failed save is closed.
 
-  The first write that fails closes the loop. Each of the others tells it of its
-  end later, from a thread of TensorStore's where nobody can catch the error:
+  The first failed write closes the loop. Each other write reports to the loop
+  later, from a TensorStore thread where the error cannot be caught:
   https://github.com/google/tensorstore/blob/master/python/tensorstore/future.cc
-  (`call_soon_threadsafe`). To go when TensorStore passes over a closed loop.
+  (`call_soon_threadsafe`). Remove this when TensorStore ignores closed loops.
   """
   before = sys.unraisablehook
 

@@ -1,4 +1,4 @@
-"""One work directory for all processes, which may be on different machines."""
+"""Checks that processes on different machines share one work directory."""
 
 import pathlib
 import secrets
@@ -11,10 +11,10 @@ from monosem_jax.run.files import write_file
 
 
 def require_shared(root: pathlib.Path, seconds: int) -> None:
-  """Sees to it that a work directory is the same one for all processes.
+  """Checks that all processes see the same work directory.
 
   Raises:
-    UserError: what process 0 wrote there is not here after so many seconds.
+    UserError: a file of process 0 does not appear within `seconds`.
   """
   if hosts.alone():
     return
@@ -30,8 +30,8 @@ def require_shared(root: pathlib.Path, seconds: int) -> None:
   while not (file.exists() and file.read_text() == token):
     if time.monotonic() > until:
       raise UserError(
-        f'--workdir: {root} on {socket.gethostname()} is not the folder that '
-        'process 0 has; it must lie on a file system that all share.'
+        f'--workdir: {root} on {socket.gethostname()} is not the folder of '
+        'process 0; it must be on a file system that all processes share.'
       )
     time.sleep(0.1)
   hosts.barrier()

@@ -1,4 +1,4 @@
-"""What a result was made from, kept beside it in its folder's stamp.json."""
+"""Stamps: the settings and inputs of a result, in its folder's stamp.json."""
 
 import dataclasses
 import pathlib
@@ -11,7 +11,7 @@ NAME = 'stamp.json'
 
 
 def identity(part: Any, prefix: str) -> dict[str, Any]:
-  """The fields of a settings dataclass that change a result, keys dotted."""
+  """Returns the settings that change a result, by dotted key."""
   found: dict[str, Any] = {}
   for field in dataclasses.fields(part):
     if field.metadata.get('free'):
@@ -32,8 +32,8 @@ class Stamp:
   """The identity of a result.
 
   Attributes:
-    settings: the config keys that change it, and their values.
-    inputs: hashes of the earlier results it is made from, by name.
+    settings: values of the config keys that change it.
+    inputs: hashes of the results it is made from, by name.
   """
 
   settings: dict[str, Any]
@@ -41,7 +41,7 @@ class Stamp:
 
   @classmethod
   def read(cls, directory: pathlib.Path) -> 'Stamp | None':
-    """The stamp of a folder; None if it has none."""
+    """Returns the stamp of a folder, or None."""
     path = directory / NAME
     return cls(**read_json(path)) if path.exists() else None
 
@@ -49,7 +49,7 @@ class Stamp:
     write_json(directory / NAME, dataclasses.asdict(self))
 
   def differences(self, now: 'Stamp') -> list[str]:
-    """The keys and inputs in which the stamp of today differs, a line each."""
+    """Returns a line for each setting and input that differs from `now`."""
     keys = sorted(self.settings | now.settings)
     names = sorted(self.inputs | now.inputs)
     return [

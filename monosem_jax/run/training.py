@@ -1,4 +1,4 @@
-"""A training from its start, or its last checkpoint, to its end."""
+"""Runs a training from its start, or its last checkpoint, to its end."""
 
 import contextlib
 import dataclasses
@@ -19,26 +19,26 @@ from monosem_jax.run.workdir import Workdir
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Training:
-  """What trainings differ in.
+  """The parts in which trainings differ.
 
   Attributes:
-    run: its name in metrics.jsonl: `lm/A`.
-    progress: the steps that are wanted, and where checkpoints lie.
-    mesh: what it is spread over.
-    init: makes the state that it starts from; it is traced.
-    start: fixes what data fixes of that state.
+    run: name in metrics.jsonl: `lm/A`.
+    progress: number of steps, and folder of checkpoints.
+    mesh: the device mesh.
+    init: makes the initial state; it is traced.
+    start: sets the parts of the initial state that depend on data.
     program: compiles `chunk(state, *fixed, *batch) -> (state, stats)` for a
-      state like this one.
+      state of this shape and placement.
     fixed: arguments that are the same for every chunk.
-    batches: opens the batches from this chunk on; closed at the end.
-    place: puts a batch where the chunk takes it.
-    unit: what the progress line counts.
-    units_per_chunk: how many of them a chunk has.
-    flops: of a chunk's matrix products, on each device.
-    precision: of these products.
-    summarise: a chunk's stats, on the host, to numbers worth writing and
-      finite_S, whether each step's were finite.
-    observe: sees the state after each chunk, see `loop.run`.
+    batches: `batches(chunk)` opens the batches from that chunk on.
+    place: puts a batch on the devices.
+    unit: unit that the progress line counts.
+    units_per_chunk: number of units per chunk.
+    flops: FLOPs of a chunk's matrix products on each device.
+    precision: dtype of these products.
+    summarise: maps a chunk's stats on the host to the numbers to write and
+      finite_S, whether the numbers of each step are finite.
+    observe: reads the state after each chunk, see `loop.run`.
   """
 
   run: str
@@ -59,14 +59,14 @@ class Training:
 
 
 def fit(w: Workdir, t: Training) -> tuple[Any, dict[str, float | None]]:
-  """Trains on the mesh in force, which is the training's.
+  """Runs a training; its mesh must be the current one.
 
   Returns:
-    The state at the end, and the timing of this session: `Reporter.timing`.
+    The final state, and the timing of this session (`Reporter.timing`).
 
   Raises:
-    Stopped: a signal came; the state is saved.
-    UserError: a step was not finite, or the disk takes no checkpoint.
+    Stopped: a signal arrived; the state is saved.
+    UserError: a step was not finite, or a checkpoint could not be written.
   """
 
   def log(line: str) -> None:

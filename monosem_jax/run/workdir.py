@@ -1,4 +1,4 @@
-"""The work directory: where everything lies."""
+"""The paths of a work directory."""
 
 import dataclasses
 import pathlib
@@ -10,12 +10,12 @@ from monosem_jax.device import hosts
 
 @dataclasses.dataclass(frozen=True)
 class Workdir:
-  """One run's files.
+  """The paths of one run's files.
 
   Attributes:
     root: the directory.
     config: the run's settings.
-    log: where lines for a person go.
+    log: prints a line for the user.
   """
 
   root: pathlib.Path
@@ -24,7 +24,7 @@ class Workdir:
 
   @property
   def settings(self) -> pathlib.Path:
-    """The resolved config of the last run that was not refused."""
+    """The resolved config of the last run that was accepted."""
     return self.root / 'config.json'
 
   @property
@@ -42,7 +42,7 @@ class Workdir:
 
   @property
   def labels(self) -> pathlib.Path:
-    """What people say that features are, put there by hand."""
+    """Labels of features by people; the user puts the file there."""
     return self.root / 'labels.json'
 
   def model(self, name: str) -> pathlib.Path:
@@ -55,7 +55,7 @@ class Workdir:
     return self.model(name) / 'result.json'
 
   def stream(self, model: str) -> pathlib.Path:
-    """The training of all dictionaries of a model, which share a stream."""
+    """The training of all dictionaries of a model on their shared stream."""
     return self.root / 'dictionaries' / f'stream_{model}'
 
   def dictionary(self, name: str) -> pathlib.Path:
@@ -65,11 +65,11 @@ class Workdir:
     return self.dictionary(name) / 'sae_weights.safetensors'
 
   def training(self, dictionary: str) -> pathlib.Path:
-    """What only training could know of a dictionary."""
+    """Numbers of a dictionary that only its training provides."""
     return self.dictionary(dictionary) / 'training.json'
 
   def evaluation(self, dictionary: str) -> pathlib.Path:
-    """What a dictionary preserves of held-out text."""
+    """The evaluation of a dictionary on held-out text."""
     return self.dictionary(dictionary) / 'evaluation'
 
   def features(self, dictionary: str) -> pathlib.Path:
@@ -85,9 +85,9 @@ class Workdir:
 
   @property
   def toy_result(self) -> pathlib.Path:
-    """The numbers of all its parts."""
+    """The numbers of all parts of the stage `toy`."""
     return self.root / 'toy' / 'toy.json'
 
   def profile(self, run: str) -> pathlib.Path:
-    """Where the profiler writes, if it is asked for."""
+    """The folder of a profile."""
     return self.root / 'profile' / run.replace('/', '-')

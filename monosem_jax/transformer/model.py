@@ -1,4 +1,4 @@
-"""The transformer: tokens in; logits and the activations to decompose out."""
+"""The transformer: maps tokens to logits and the activations to decompose."""
 
 from collections.abc import Callable
 
@@ -30,7 +30,7 @@ class LayerNorm(nnx.Module):
 
 
 class Attention(nnx.Module):
-  """Causal self-attention, inside a document unless told otherwise."""
+  """Causal self-attention, by default within a document."""
 
   def __init__(self, c: settings.Transformer, rngs: nnx.Rngs, dot: Dot):
     d, h = c.d_model, c.n_heads
@@ -56,7 +56,7 @@ class Attention(nnx.Module):
 
 
 class MLP(nnx.Module):
-  """Two matrices around a non-linearity, whose output a dictionary explains."""
+  """Two matrices with a non-linearity between, whose output is decomposed."""
 
   def __init__(self, c: settings.Transformer, rngs: nnx.Rngs, dot: Dot):
     d, a = c.d_model, c.d_mlp
@@ -77,7 +77,7 @@ class MLP(nnx.Module):
 
 
 class Block(nnx.Module):
-  """Attention, then MLP, each after a layer norm and added to the stream."""
+  """Attention, then MLP, each after a layer norm and added to the residual."""
 
   def __init__(self, c: settings.Transformer, rngs: nnx.Rngs, dot: Dot):
     self.ln1 = LayerNorm(c.d_model)
@@ -122,12 +122,11 @@ class Transformer(nnx.Module):
 
     Args:
       tokens_BT: int32 token ids, T at most the context length.
-      patch: takes the activations of the decomposition site, returns what the
-        rest of the pass uses in their place.
+      patch: maps the activations of the decomposition site to those that the
+        rest of the pass uses.
 
     Returns:
-      logits_BTV, float32, and the site's own activations acts_BTA (before the
-      patch).
+      logits_BTV, float32, and the site's activations acts_BTA before the patch.
     """
     x_BTD, acts_BTA = self.residual(tokens_BT, patch)
     return self.unembed(x_BTD), acts_BTA
@@ -137,7 +136,7 @@ class Transformer(nnx.Module):
     tokens_BT: jax.Array,
     patch: Callable[[jax.Array], jax.Array] | None = None,
   ) -> tuple[jax.Array, jax.Array]:
-    """The pass up to the final norm: the stream x_BTD, and acts_BTA."""
+    """Runs the pass up to the final norm; returns x_BTD and acts_BTA."""
     x_BTD = self.W_E_VD[...][tokens_BT] + self.W_pos_TD[: tokens_BT.shape[1]]
     mask_B1TT = self._mask(tokens_BT)
     acts_BTA: jax.Array | None = None
@@ -155,33 +154,33 @@ class Transformer(nnx.Module):
     return x_BTD, acts_BTA
 
   def unembed(self, x_BTD: jax.Array) -> jax.Array:
-    """The logits of a stream: final norm, and W_U."""
+    """Applies the final norm and W_U to the residual stream."""
     return self.dot('btd,dv->btv', self.ln_f(x_BTD), self.W_U_DV[...])
 
   @property
   def site_is_last(self) -> bool:
-    """Whether no position attends to another after the site."""
+    """Whether no attention follows the site."""
     return self.site[1] == len(self.blocks) - 1
 
   def into_stream(self, rows_FA: jax.Array) -> jax.Array:
-    """What directions at the site add to the stream: rows_FD."""
+    """Maps directions at the site to the residual stream: rows_FD."""
     kind, layer = self.site
     if kind == 'resid':
       return rows_FA
     return self.dot('fa,ad->fd', rows_FA, self.blocks[layer].mlp.W_out_AD[...])
 
   def logit_weights(self, rows_FA: jax.Array) -> jax.Array:
-    """Effect of directions at the site on the logits, by the direct path: v_FV.
+    """Returns directions' effect on the logits by the direct path: v_FV.
 
-    rows W_out, minus the mean over the stream, times the final norm's gain,
-    times W_U, as the paper. The norm's division by the standard deviation is
-    left out: it is one number per token, the same for all logits. Layers
+    It is rows W_out, minus the mean over the stream, times the final norm's
+    gain, times W_U, as in the paper. The norm's division by the standard
+    deviation is left out, since it scales all logits of a token alike. Layers
     after the site are skipped.
     """
     return self.dot('fd,dv->fv', self.read_out(rows_FA), self.W_U_DV[...])
 
   def read_out(self, rows_FA: jax.Array) -> jax.Array:
-    """Directions at the site as W_U reads them: rows_FD."""
+    """Maps directions at the site to the input of W_U: rows_FD."""
     rows_FD = self.into_stream(rows_FA)
     rows_FD = rows_FD - rows_FD.mean(-1, keepdims=True)
     return rows_FD * self.ln_f.w_D[...]
@@ -198,20 +197,20 @@ class Transformer(nnx.Module):
 
 
 def next_token_loss(logits_BTV: jax.Array, tokens_BT: jax.Array) -> jax.Array:
-  """Negative log-likelihood, in nats, of each token but the first: loss_BT'.
+  """Returns the loss of each token but the first, in nats: loss_BT'.
 
-  Every position's logits are read where they lie: to leave out the last would
-  copy all the others.
+  The losses of all positions are computed and the last is dropped, since
+  slicing the logits first would copy them.
   """
   return _cross_entropy(logits_BTV, jnp.roll(tokens_BT, -1, axis=1))[:, :-1]
 
 
 @jax.custom_vjp
 def _cross_entropy(logits_BTV: jax.Array, tokens_BT: jax.Array) -> jax.Array:
-  """-log p of a token at each position, with its gradient written out.
+  """Returns -log p of a token at each position, with a custom gradient.
 
-  In one pass over the logits: that of the look-up would be a scatter, into
-  zeros which are written first.
+  The gradient takes one pass over the logits; jax's gradient of the look-up
+  would write zeros and scatter into them.
   """
   return _cross_entropy_fwd(logits_BTV, tokens_BT)[0]
 

@@ -1,14 +1,14 @@
-"""Sampling text from a transformer, in one call or a token at a time.
+"""Samples text from a transformer, in one call or a token at a time.
 
-`sample` continues prompts. `extend` draws the next token of a text, and beside
-it of the same text with the activations patched: both draw the same random
-numbers, so that where they part the patch did it; and each says what `sample`
-says of one row, with the same key.
+`sample` continues prompts. `extend` draws the next token of two copies of a
+text, one with patched activations. Both copies use the same random numbers, so
+that only the patch can make them differ. Each copy equals the text that
+`sample` draws for one row with the same key.
 
-The whole context is run again for each token: one layer over some hundred
-tokens costs less than the code of a cache. Of a text that is longer than the
-context, the model sees the last T tokens, as it saw them in training: cut
-anywhere.
+Every token runs the whole context again, since one layer over a few hundred
+tokens is cheap and a cache would add code. If a text is longer than the
+context, the model sees its last T tokens; training contexts are cut anywhere as
+well.
 """
 
 import functools
@@ -36,15 +36,15 @@ def choose(
   *,
   alike: bool = False,
 ) -> jax.Array:
-  """Draws from softmax(logits / temperature): the next token_B, int32.
+  """Draws the next token_B, int32, from softmax(logits / temperature).
 
   Args:
-    logits_BV: of the next token.
-    key: the randomness of the whole text; rows draw independently.
+    logits_BV: logits of the next token.
+    key: random key of the whole text; rows draw independently.
     position: the token's number in the text.
-    temperature: 0 takes the likeliest token.
-    top_k: only so many of the likeliest tokens are drawn from; 0: all.
-    alike: whether all rows draw the same random numbers.
+    temperature: temperature of the softmax; 0 takes the likeliest token.
+    top_k: number of likeliest tokens to draw from; 0: all.
+    alike: whether all rows use the same random numbers.
   """
   B, V = logits_BV.shape
   logits_BV = jax.lax.cond(
@@ -58,7 +58,7 @@ def choose(
 
 
 def _largest(logits_BV: jax.Array, k: jax.Array) -> jax.Array:
-  """The k largest of each row, of equal ones the first; the others: -inf."""
+  """Keeps each row's k largest entries (ties: the first); the rest is -inf."""
   order_BV = jnp.argsort(logits_BV, axis=1, descending=True, stable=True)
   rank_BV = jnp.argsort(order_BV, axis=1)
   return jnp.where(rank_BV < k, logits_BV, -jnp.inf)
@@ -82,11 +82,11 @@ def sample(
 
   Args:
     model: the transformer.
-    prompt_BT: int32 token ids, one of each row at least.
+    prompt_BT: int32 token ids, at least one per row.
     key, temperature, top_k: see `choose`.
-    length: tokens to draw.
-    patch: a function that stays the same.
-    patch_args: arrays, weights of a dictionary among them.
+    length: number of tokens to draw.
+    patch: a static function.
+    patch_args: its arrays, such as the weights of a dictionary.
   """
   B, start = prompt_BT.shape
   T = min(start + length, model.W_pos_TD[...].shape[0])
@@ -105,7 +105,7 @@ def sample(
 
 
 def _logits(model: Transformer, tokens_BT, position, patched) -> jax.Array:
-  """The logits at one position: logits_BV."""
+  """Returns the logits at one position: logits_BV."""
   x_BTD, _ = model.residual(tokens_BT, patched)
   x_B1D = jax.lax.dynamic_slice_in_dim(x_BTD, position, 1, axis=1)
   return model.unembed(x_B1D)[:, 0]
@@ -113,13 +113,12 @@ def _logits(model: Transformer, tokens_BT, position, patched) -> jax.Array:
 
 @flax.struct.dataclass
 class Texts:
-  """The ends of two texts, as the transformer sees them.
+  """The parts of two texts that the transformer sees.
 
   Attributes:
-    tokens_2T: the last tokens of the unpatched text and of the patched one,
-      which are as long, from the left.
-    seen: how many there are.
-    length: tokens of a text in all.
+    tokens_2T: last tokens of the unpatched and the patched text, aligned left.
+    seen: number of those tokens, the same in both.
+    length: number of tokens of a whole text.
   """
 
   tokens_2T: jax.Array
@@ -129,12 +128,12 @@ class Texts:
 
 @flax.struct.dataclass
 class Drawn:
-  """A token of each text.
+  """The tokens drawn for two texts.
 
   Attributes:
-    token_2: the unpatched text's, the patched text's.
-    log_p_22: the log-probability, at temperature 1, by the unpatched
-      transformer and by the patched one, of each.
+    token_2: token of the unpatched and of the patched text.
+    log_p_22: their log-probabilities at temperature 1, by the unpatched and by
+      the patched transformer.
   """
 
   token_2: jax.Array
@@ -142,7 +141,7 @@ class Drawn:
 
 
 def begin(prompt_T: np.ndarray, context: int) -> Texts:
-  """Two texts that hold a prompt so far, of one token at least."""
+  """Starts two texts from a prompt of at least one token."""
   last = prompt_T[-context:]
   tokens_T = np.zeros(context, np.int32)
   tokens_T[: last.size] = last
@@ -163,11 +162,13 @@ def extend(
   patch: Patch,
   patch_args: Any,
 ) -> tuple[Texts, Drawn]:
-  """Both texts longer by a token. All but `patch` are arrays: one program.
+  """Extends both texts by a token.
+
+  All arguments but `patch` are arrays, so that one program serves all calls.
 
   Args:
     model: the transformer.
-    texts: what is there.
+    texts: the texts so far.
     key, temperature, top_k: see `choose`.
     patch, patch_args: see `sample`.
   """

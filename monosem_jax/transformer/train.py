@@ -1,4 +1,4 @@
-"""Training the transformer: several steps in one compiled, donated call."""
+"""Trains the transformer, several steps per compiled call."""
 
 from collections.abc import Callable
 
@@ -34,7 +34,7 @@ def learning_rate(c: settings.Transformer) -> optax.Schedule:
 
 
 def optimizer(c: settings.Transformer) -> optax.GradientTransformation:
-  """AdamW after a clip of the gradient's norm; matrices alone decay."""
+  """Clips the gradient's norm, then applies AdamW; only matrices decay."""
   return optax.chain(
     optax.clip_by_global_norm(c.clip_norm),
     optax.adamw(
@@ -50,7 +50,7 @@ def optimizer(c: settings.Transformer) -> optax.GradientTransformation:
 def init(
   c: settings.Transformer, *, vocab_size: int, context: int, separator: int
 ) -> TrainState:
-  """A fresh state; run it under jit to have it made where it will live."""
+  """Returns the initial state; under jit, it is made on its devices."""
   model = Transformer(
     c,
     vocab_size=vocab_size,
@@ -74,17 +74,17 @@ def mean_loss(model: Transformer, tokens_BT: jax.Array) -> jax.Array:
 def loss_and_penalty(
   model: Transformer, tokens_BT: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """Mean next-token loss, and the penalty on activations of the site's MLP.
+  """Returns the mean next-token loss, and the penalty on the MLP's activations.
 
   The penalty is the mean over tokens of the sum over neurons of
-  |activation| * norm of the neuron's output row / std of the stream in front of
-  the final norm. Activations alone would shrink while the rows grow, and both
-  together while the whole stream shrinks, which every norm undoes.
+  |activation| * norm of the neuron's output row / std of the stream before the
+  final norm. Without the row norms, activations would shrink while rows grow;
+  without the std, both would shrink with the stream, which norms undo.
   """
   x_BTD, acts_BTA = model.residual(tokens_BT)
   loss = next_token_loss(model.unembed(x_BTD), tokens_BT).mean()
   W_out_AD = model.blocks[model.site[1]].mlp.W_out_AD[...]
-  # Not 0: the norm of a row of zeros has no gradient.
+  # The epsilon gives rows of zeros a gradient.
   norm_A = jnp.sqrt(jnp.square(W_out_AD).sum(1) + 1e-12)
   added_BT = (jnp.abs(acts_BTA) * norm_A).sum(-1)
   return loss, (added_BT * jax.lax.rsqrt(x_BTD.var(-1) + 1e-12)).mean()
@@ -99,7 +99,7 @@ def make_chunk(c: settings.Transformer) -> Callable:
   """
   tx, schedule = optimizer(c), learning_rate(c)
   micro = c.batch_size // (c.micro_batch or c.batch_size)
-  # Of the objective's parts, where it has any.
+  # Names of the objective's parts, if it is a sum.
   names = ('loss', 'activation_penalty') if c.activation_penalty else ()
 
   def objective(model, tokens_BT):

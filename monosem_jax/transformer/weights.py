@@ -1,4 +1,4 @@
-"""A model's weights by name, for the safetensors file."""
+"""Names a model's weights for the safetensors file, loads and shuffles them."""
 
 from collections.abc import Mapping
 
@@ -11,24 +11,24 @@ from monosem_jax.transformer.model import Transformer
 
 
 def _name(path) -> str:
-  """`blocks.0.attn.W_Q_DHK` for a weight's path in the module."""
+  """Returns a weight's name from its path: `blocks.0.attn.W_Q_DHK`."""
   parts = [str(getattr(k, 'name', getattr(k, 'idx', ''))) for k in path]
   # Lists and parameters hold their content in a field of their own.
   return '.'.join(p for p in parts if p not in ('value', '_pytree__nodes'))
 
 
 def tensors(model: Transformer) -> dict[str, jax.Array]:
-  """Every weight by its dotted name."""
+  """Returns every weight by its dotted name."""
   leaves, _ = jax.tree_util.tree_flatten_with_path(model)
   return {_name(path): leaf for path, leaf in leaves}
 
 
 def shuffled(model: Transformer, seed: int) -> Transformer:
-  """The same model, the entries of each weight matrix in a random order.
+  """Returns the model with the entries of each weight matrix permuted.
 
-  The paper's control: what is left are the sizes of the weights, and which
-  token is which. Vectors (biases and the norms' gains) stay (our reading of
-  "within each weight matrix").
+  This is the paper's control. It keeps the sizes of the weights and the
+  identity of tokens. Vectors (biases and norm gains) are unchanged, our reading
+  of "within each weight matrix".
   """
   leaves, tree = jax.tree.flatten(model)
   keys = jax.random.split(jax.random.key(seed), len(leaves))

@@ -1,4 +1,4 @@
-"""What a config may not say: impossible values and combinations, up front."""
+"""Rejects impossible values and combinations of settings before a run."""
 
 from monosem_jax.config import settings
 from monosem_jax.config.check import measuring, toy, training
@@ -7,10 +7,10 @@ from monosem_jax.config.names import model_of
 
 
 def check(config: settings.Config) -> None:
-  """Raises UserError at the first thing that cannot be.
+  """Raises UserError for the first impossible value or combination.
 
-  What only a module of another room knows, as a recipe or a text source does,
-  `stages.configuration` checks.
+  `stages.configuration` checks what depends on modules of other rooms, such as
+  recipes and text sources.
   """
   training.text(config.text, config.tokenizer)
   if not config.models:

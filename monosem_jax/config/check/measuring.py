@@ -1,4 +1,4 @@
-"""What settings of passes and analyses may not say."""
+"""Checks the settings of passes and analyses."""
 
 from monosem_jax.config import settings
 from monosem_jax.config.check.rules import (
@@ -25,7 +25,7 @@ def passes(config: settings.Config) -> None:
   need(
     f.batch_size <= f.contexts,
     'features.batch_size',
-    f'{f.batch_size} contexts of a call are more than the {f.contexts} that '
+    f'{f.batch_size} contexts per call are more than the {f.contexts} that '
     'are read (features.contexts).',
   )
   positive('site', config.site, 'context_tokens')
@@ -45,8 +45,8 @@ def analysis(config: settings.Config) -> None:
       len(models) == 2
       and not config.models[model_of(config, a.match)].shuffle_of,
       'analysis.match',
-      f'{a.match} is not of another trained model than '
-      f'{main_dictionary(config)}: there is nothing universal to be found.',
+      f'{a.match} must belong to another trained model than '
+      f'{main_dictionary(config)}: universality compares two models.',
     )
   for kind in a.controls:
     one_of('analysis.controls', kind, CONTROLS)
@@ -62,7 +62,7 @@ def analysis(config: settings.Config) -> None:
     fraction(f'analysis.splitting.{key}', getattr(a.splitting, key))
   positive('analysis.steering', a.steering, 'samples', 'tokens', 'features')
   positive('analysis.steering', a.steering, 'controls', 'contexts')
-  need(bool(a.steering.doses), 'analysis.steering.doses', 'names no dose.')
+  need(bool(a.steering.doses), 'analysis.steering.doses', 'must not be empty.')
   positive('analysis.automata', a.automata, 'temperature', 'edges', 'machines')
   positive('analysis.automata', a.automata, 'contexts', 'walk', 'strength')
   positive('analysis.automata', a.automata, 'permutations', 'q', 'held_out')

@@ -1,4 +1,4 @@
-"""Refusals of a value, each one line that names its key."""
+"""Checks of single values; each raises a UserError that names the key."""
 
 from monosem_jax.config.errors import UserError, nearest
 
@@ -25,7 +25,7 @@ def not_negative(where: str, part: object, *names: str) -> None:
 
 
 def fraction(where: str, value: float) -> None:
-  need(0 <= value <= 1, where, f'must be a fraction of 1, not {value}.')
+  need(0 <= value <= 1, where, f'must lie in [0, 1], not {value}.')
 
 
 def divides(where: str, small: int, of: str, large: int) -> None:

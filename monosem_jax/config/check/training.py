@@ -1,4 +1,4 @@
-"""What settings of text, models, streams and dictionaries may not say."""
+"""Checks the settings of text, models, streams and dictionaries."""
 
 from monosem_jax.config import settings
 from monosem_jax.config.check.rules import (
@@ -12,7 +12,7 @@ from monosem_jax.config.check.rules import (
 )
 
 PRECISIONS = ('auto', 'float32', 'bfloat16')
-# What two models of one shape agree in.
+# Settings that a shuffled copy shares with its model.
 _SHAPE = (
   *('n_layers', 'd_model', 'd_mlp', 'n_heads', 'activation', 'site'),
   *('site_layer', 'attend_across_documents'),
@@ -25,7 +25,7 @@ def text(text: settings.Text, tokenizer: settings.Tokenizer) -> None:
   need(
     0 < text.val_fraction < 1,
     'text.val_fraction',
-    f'must lie between 0 and 1, not {text.val_fraction}: a run is measured on '
+    f'must lie between 0 and 1, not {text.val_fraction}: evaluation needs '
     'held-out documents.',
   )
   for subset, kept in text.keep.items():
@@ -33,7 +33,7 @@ def text(text: settings.Text, tokenizer: settings.Tokenizer) -> None:
   need(
     257 <= tokenizer.vocab_size <= 65_536,
     'tokenizer.vocab_size',
-    f'must lie in 257 (all bytes and a separator) to 65,536, not '
+    f'must lie from 257 (all bytes and a separator) to 65,536, not '
     f'{tokenizer.vocab_size}.',
   )
 
@@ -59,13 +59,13 @@ def model(where: str, name: str, c: settings.Transformer) -> None:
   need(
     c.activation_penalty == 0 or c.site == 'mlp',
     f'{where}.activation_penalty',
-    f'is on the activations of an MLP, and the site is {c.site!r}.',
+    f'needs the site mlp; the site is {c.site!r}.',
   )
   one_of(f'{where}.precision', c.precision, PRECISIONS)
   need(
     0 <= c.site_layer < c.n_layers,
     f'{where}.site_layer',
-    f'{c.site_layer} is not a layer; there are {c.n_layers}, from 0.',
+    f'{c.site_layer} is not a layer; layers are 0 to {c.n_layers - 1}.',
   )
 
 
@@ -80,8 +80,8 @@ def shuffled(config: settings.Config, name: str) -> None:
     need(
       getattr(c, key) == getattr(other, key),
       f'models.{name}.{key}',
-      f'{getattr(c, key)!r}, but models.{c.shuffle_of}, which it is the '
-      f'shuffled copy of, has {getattr(other, key)!r}.',
+      f'{getattr(c, key)!r}, but it is a shuffled copy of '
+      f'models.{c.shuffle_of}, which has {getattr(other, key)!r}.',
     )
 
 
@@ -137,7 +137,7 @@ def dictionary(
   need(
     c.init != 'data' or c.features <= rows,
     f'{where}.init',
-    f'{c.features} features are put on so many inputs, and the first chunk has '
+    f'{c.features} features need as many inputs, but the first chunk has only '
     f'{rows} (stream.contexts_per_chunk x positions_per_context).',
   )
   need(
@@ -151,7 +151,7 @@ def dictionary(
   need(
     c.l1_target_l0 == 0 or (c.l1 > 0 and c.l1_target_l0 < c.features),
     f'{where}.l1_target_l0',
-    'needs a positive l1 to start from and a target below the features.',
+    'needs a positive l1 and a target below the number of features.',
   )
   r, where = c.resampling, f'{where}.resampling'
   if not r.steps:
@@ -160,9 +160,7 @@ def dictionary(
   one_of(f'{where}.placement', r.placement, ('paper', 'residual'))
   one_of(f'{where}.loss', r.loss, ('total', 'mse'))
   one_of(f'{where}.subtract', r.subtract, ('none', 'decoder_bias'))
-  need(
-    min(r.steps) > 0, f'{where}.steps', 'a step to resample at must be above 0.'
-  )
+  need(min(r.steps) > 0, f'{where}.steps', 'every step must be above 0.')
   need(
     r.candidates <= rows,
     f'{where}.candidates',
@@ -174,7 +172,7 @@ def dictionary(
   need(
     c.features <= r.candidates,
     f'{where}.candidates',
-    f'fewer inputs ({r.candidates}) than features ({c.features}): were all '
-    'dead, there would be too few to draw. Raise the candidates (and the rows '
-    'of a chunk).',
+    f'fewer inputs ({r.candidates}) than features ({c.features}): if all '
+    'features were dead, too few could be drawn. Raise the candidates (and the '
+    'rows of a chunk).',
   )

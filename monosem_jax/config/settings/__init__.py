@@ -1,11 +1,12 @@
-"""Every setting of the program: what it means, in which unit, and its default.
+"""Every setting of the program, with its meaning, unit and default.
 
-Frozen dataclasses, one per part of the flow. A config file (configs/*.py)
-names only what differs from here; `config.load` makes it a checked `Config`.
+Each part of the flow has a frozen dataclass. A config file (configs/*.py) sets
+only what differs from these defaults; `config.load` turns it into a checked
+`Config`.
 
-A field marked `free` does not change a stage's result, or extends it (more
-steps): it may differ between a run and its continuation. All others make up a
-stage's identity.
+A field marked `free` leaves a stage's result unchanged or only extends it (more
+steps), so it may differ between a run and its continuation. All other fields
+make up a stage's identity.
 """
 
 import dataclasses
@@ -73,9 +74,9 @@ __all__ = [
 class Config:
   """One run: all stages, all models, all dictionaries.
 
-  `models` and `dictionaries` hold complete settings: `lm` and `sae` with each
-  entry's own changes. The key `A1` is the dictionary the paper calls A/1: run 1
-  on model A.
+  Each entry of `models` and `dictionaries` is complete: the shared settings
+  (`lm`, `sae`) with the entry's own changes. The key `A1` is the dictionary
+  that the paper calls A/1: run 1 on model A.
   """
 
   text: Text

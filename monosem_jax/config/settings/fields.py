@@ -1,4 +1,4 @@
-"""What a field may be, besides its type."""
+"""Markers on the fields of settings."""
 
 import dataclasses
 from typing import TypeVar
@@ -7,5 +7,5 @@ _T = TypeVar('_T')
 
 
 def free(default: _T) -> _T:
-  """A field that may change between a run and its continuation."""
+  """Returns a field that may change between a run and its continuation."""
   return dataclasses.field(default=default, metadata={'free': True})

@@ -1,55 +1,59 @@
-"""Settings of what is measured of finished dictionaries."""
+"""Settings of the measurements on finished dictionaries."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-  """What is measured of a finished dictionary, on held-out documents."""
+  """The evaluation of a finished dictionary on held-out documents."""
 
-  # Contexts at most; all positions of each are used.
+  # Most contexts that are read; all positions of each are used.
   contexts: int = 512
-  # Contexts of one device call.
+  # Contexts per device call.
   batch_size: int = 16
 
 
 @dataclasses.dataclass(frozen=True)
 class Features:
-  """The feature table: how many tokens, and which examples of them."""
+  """The feature table: the tokens it reads and the examples it keeps."""
 
-  # Documents the examples come from: train | val.
+  # Documents that the examples come from: train | val.
   split: str = 'train'
-  # Contexts read, at most; all positions of each are used.
+  # Most contexts that are read; all positions of each are used.
   contexts: int = 4_096
-  # Contexts of one device call.
+  # Contexts per device call.
   batch_size: int = 32
-  # Share of the contexts that the pass before it reads, to learn densities.
+  # Share of the contexts that a first pass reads, to estimate densities.
   sample_fraction: float = 0.0625
-  # Random activations of each feature for its histogram and intervals.
+  # Random activations kept per feature for its histogram and intervals.
   activations: int = 1_000
-  # Examples kept: the top, each of the 11 intervals, and silent ones.
+  # Examples with the largest activations that are kept.
   top: int = 20
+  # Examples kept from each of the 11 intervals of activation.
   per_interval: int = 5
+  # Examples kept on which the feature is silent.
   bottom: int = 20
-  # Tokens of an example before and after its own.
+  # Tokens of an example before its central token.
   before: int = 8
+  # Tokens of an example after its central token.
   after: int = 8
+  # Seed of the random choices of examples.
   seed: int = 0
-  # Which features are live, see `features.census`: those of so many firings,
-  # since fewer say nothing of what a feature means,
+  # Firings that a live feature has at least (see `features.census`). Fewer
+  # firings do not show what a feature means.
   least_firings: int = 10
-  # and not of the lower of two modes that lie apart by more standard deviations
-  # than this.
+  # Distance of two modes of density, in standard deviations, above which the
+  # features of the lower mode are not live.
   modes_apart: float = 4.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Texts:
-  """Example texts with all that is active on each token."""
+  """Example texts with the active features of each token."""
 
-  # Contexts of held-out documents, of all subsets of the corpus in turn.
+  # Contexts of held-out documents, taken from the corpus's subsets in turn.
   documents: int = 25
-  # The most active features of a token that are kept; tokens with more are
+  # Active features kept per token, the most active ones. Tokens with more are
   # counted and reported.
   active: int = 32
 
@@ -58,10 +62,10 @@ class Texts:
 class Proxies:
   """Proxies (paper, feature deep dives) and subsets as labels of tokens."""
 
-  # Probability of a character that does not belong to an alphabet or script.
+  # Probability of a character outside the alphabet or script.
   floor: float = 1e-10
-  # Our choice: whether a space in front of a word is overlooked when its script
-  # is judged. The paper's proxies do not.
+  # Whether a proxy for a script ignores the space before a word (our choice).
+  # The paper's proxies do not ignore it.
   overlook_space: bool = False
   # Contexts that unigram and script frequencies are estimated from.
   contexts: int = 4_096
@@ -69,18 +73,19 @@ class Proxies:
 
 @dataclasses.dataclass(frozen=True)
 class Splitting:
-  """Feature splitting: which features of a larger dictionary one leads to."""
+  """Feature splitting: a feature's children in a larger dictionary."""
 
   # Masked cosine similarity above which two features are joined (the paper:
   # about 0.4).
   threshold: float = 0.4
-  # Our filters of children: the least density (fewer than 5% of the live
-  # features of the paper's A/1 lie below), and the least share of a child's
-  # activation that is where the parent fires, and on the parent's label.
+  # Least density of a child, our filter. Fewer than 5% of the live features of
+  # the paper's A/1 are rarer.
   floor: float = 5e-5
+  # Least share of a child's activation where the parent fires, and on the
+  # parent's label; our filter.
   purity: float = 0.5
-  # Features of about a parent's density whose children are counted beside its,
-  # at most.
+  # Most features of about the parent's density whose children are counted for
+  # comparison.
   nulls: int = 50
 
 
@@ -88,15 +93,17 @@ class Splitting:
 class Steering:
   """Dose-response of pinned features."""
 
-  # Multiples of a feature's largest activation it is pinned to.
+  # Values that a feature is pinned to, in multiples of its largest activation.
   doses: tuple[float, ...] = (-10.0, -1.0, 0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
-  # Samples of each dose, and their tokens; controls share as many.
+  # Samples per dose; the controls share as many.
   samples: int = 64
+  # Tokens per sample.
   tokens: int = 32
-  # Features steered: the best of each proxy, at most; random live features
-  # beside each; contexts at whose positions odds are taken.
+  # Most features that are steered: the best of each proxy.
   features: int = 6
+  # Random live features that serve as controls of each steered feature.
   controls: int = 4
+  # Contexts at whose positions odds are measured.
   contexts: int = 16
 
 
@@ -107,54 +114,65 @@ class Automata:
   # Softmax temperature for predicting the next feature, in standard deviations
   # of the logit weights.
   temperature: float = 0.5
-  # Predicted edges that are kept of each feature, and how large they have to be
-  # (probability that the target fires next, above what it does anyway).
+  # Predicted edges kept per feature.
   edges: int = 16
+  # Least weight of an edge: the probability that the target fires next, above
+  # its base rate.
   threshold: float = 0.1
-  # Permutations of the rows of logit weights that say what chance makes, and
-  # the false discovery rate up to which machines are kept. Fewer than 1 / q
-  # permutations can keep no machine that is alone of its kind.
+  # Permutations of the rows of logit weights, which give the null distribution.
+  # With fewer than 1 / q, a machine that is the only one of its kind is never
+  # kept.
   permutations: int = 20
+  # False discovery rate up to which machines are kept.
   q: float = 0.05
-  # Machines of each kind that are listed; held-out contexts in which pairs of
-  # tokens are counted, at most, and those used for each effect of pinning.
+  # Machines listed per kind.
   machines: int = 10
+  # Most held-out contexts in which pairs of tokens are counted.
   held_out: int = 2_048
+  # Contexts that measure each effect of pinning.
   contexts: int = 64
-  # What a feature is pinned to where effects are measured and machines walked,
-  # in maxima: at 1, most walks stray.
+  # Value that features are pinned to for effects and walks, in multiples of
+  # their largest activation. At 1, most walks leave their machine.
   strength: float = 2.0
-  # Tokens of a text that walks a machine, and how many texts there are.
+  # Tokens of a text that walks a machine.
   walk: int = 24
+  # Texts that walk each machine.
   walks: int = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class Analysis:
-  """What is computed of finished dictionaries, see `stages.analysis`."""
+  """The analyses of finished dictionaries, see `stages.analysis`."""
 
-  # The dictionary that most is about, and the one of another model that it is
-  # compared with. Empty: the first one, and that of the same run on the next
-  # trained model.
+  # Dictionary that most analyses describe; empty: the first of the config.
   main: str = ''
+  # Dictionary of another model that `main` is compared with; empty: the same
+  # run on the next trained model.
   match: str = ''
-  # Controls on the main dictionary's model: neurons, random, pca, ica. The
-  # neurons of other models come with the first.
+  # Controls on the main dictionary's model: neurons, random, pca, ica.
+  # `neurons` adds the neurons of the other models.
   controls: tuple[str, ...] = ('neurons', 'random', 'pca', 'ica')
-  # Activations that directions and thresholds of the controls are fitted to.
+  # Activations that the controls' directions and thresholds are fitted to.
   control_rows: int = 65_536
-  # Iterations of FastICA: more than these change little and cost minutes.
+  # Iterations of FastICA; more change little and cost minutes.
   ica_passes: int = 50
-  # Tokens used for statistics: documents of train | val, contexts at most, and
-  # those of one device call.
+  # Documents that statistics are computed on: train | val.
   split: str = 'train'
+  # Most contexts that statistics are computed on.
   contexts: int = 4_096
+  # Contexts per device call.
   batch_size: int = 32
-  # Bytes that matrices of features by features may take on a device.
+  # Bytes that feature-by-feature matrices may take on a device.
   block_bytes: float = 1e9
+  # Seed of samples, controls and permutations.
   seed: int = 0
+  # Example texts.
   texts: Texts = Texts()
+  # Proxies of features.
   proxies: Proxies = Proxies()
+  # Feature splitting.
   splitting: Splitting = Splitting()
+  # Steering with pinned features.
   steering: Steering = Steering()
+  # Finite-state automata.
   automata: Automata = Automata()

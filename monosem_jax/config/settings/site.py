@@ -7,8 +7,8 @@ from monosem_jax.config.settings.fields import free
 
 @dataclasses.dataclass(frozen=True)
 class Site:
-  """The page that shows features. None of it changes a result."""
+  """The page that shows features. These settings change no result."""
 
-  # Tokens of contexts that are written, at most, so that examples can be read
-  # beyond their windows: those of the strongest examples first.
+  # Most tokens of whole contexts that the page carries, so that a reader can
+  # look beyond an example's window. The strongest examples come first.
   context_tokens: int = free(100_000_000)

@@ -1,4 +1,4 @@
-"""Settings of the text: documents, and how they become tokens."""
+"""Settings of the documents and their tokenization."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,42 +8,47 @@ from collections.abc import Mapping
 class Text:
   """Where documents come from and how they become contexts.
 
-  Policy, the same for every source: documents are joined by a separator token
+  The policy is the same for every source. A separator token joins documents,
   and the joined tokens are cut every `context` tokens. A context may begin in
-  the middle of a document; nothing is prepended, so position 0 holds an
-  ordinary token. `Transformer.attend_across_documents` says whether attention
+  the middle of a document. Nothing is prepended, so position 0 holds an
+  ordinary token. `Transformer.attend_across_documents` sets whether attention
   crosses a separator.
   """
 
-  # A module of `text.sources`: installed, jsonl, text, tfds, array_record,
-  # parquet.
+  # The module of `text.sources` that reads documents: installed, jsonl, text,
+  # tfds, array_record or parquet.
   source: str = 'installed'
-  # jsonl, array_record, parquet: globs; text: folders; tfds: data set names.
+  # Globs (jsonl, array_record, parquet), folders (text) or data set names
+  # (tfds).
   paths: tuple[str, ...] = ()
-  # The field that holds a record's text, and the (dotted) one that names its
-  # subset; The Pile's names by default.
+  # Record field that holds the text; the default is The Pile's.
   text_field: str = 'text'
+  # Record field (dotted) that names the subset; the default is The Pile's.
   subset_field: str = 'meta.pile_set_name'
-  # tfds only: the split read, where it lives, and whether to prepare it.
+  # Split of the data set (tfds only).
   tfds_split: str = 'train'
+  # Folder of prepared data sets (tfds only); empty: TFDS's default.
   tfds_dir: str = ''
+  # Whether to download and prepare a missing data set (tfds only).
   tfds_prepare: bool = False
-  # Fraction of the documents kept per subset, by a hash of the text; '*' is
-  # the fraction for subsets not named.
+  # Fraction of documents kept from each subset, chosen by a hash of the text;
+  # '*' is the fraction for subsets not named.
   keep: Mapping[str, float] = dataclasses.field(default_factory=dict)
-  # Shorter documents are skipped; longer ones are cut at the last line end.
+  # Documents with fewer characters are skipped.
   min_document_chars: int = 200
+  # Documents with more characters are cut at the last line end before this.
   max_document_chars: int = 100_000
-  # Fraction of documents held out for validation, by a hash of the text, so
-  # that a duplicate never stands on both sides.
+  # Fraction of documents held out for validation. A hash of the text decides,
+  # so that duplicates fall on the same side.
   val_fraction: float = 0.05
-  # A corrupt line or a truncated file is an error instead of a counted skip.
+  # Whether a corrupt line or a truncated file is an error. Otherwise it is
+  # skipped and counted.
   strict: bool = False
-  # T: tokens of a context.
+  # T: tokens per context.
   context: int = 256
   # Contexts stored together, the unit of shuffled reading.
   contexts_per_record: int = 64
-  # Order in which contexts are stored.
+  # Seed of the order in which contexts are stored.
   seed: int = 0
 
 
@@ -51,9 +56,9 @@ class Text:
 class Tokenizer:
   """A byte-level BPE, trained on a sample or taken from a file."""
 
-  # An existing tokenizer.json; empty: train one.
+  # Path of an existing tokenizer.json; empty: train one.
   path: str = ''
-  # V, the separator token included; at most 65,536.
+  # V: vocabulary size with the separator token, at most 65,536.
   vocab_size: int = 4096
-  # Characters of training documents the BPE is trained on.
+  # Characters of training documents that the BPE is trained on.
   sample_chars: int = 20_000_000

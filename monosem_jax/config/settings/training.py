@@ -1,4 +1,4 @@
-"""Settings of what is trained, and of how a run saves."""
+"""Settings of the transformer, stream, dictionaries and checkpoints."""
 
 import dataclasses
 
@@ -9,78 +9,97 @@ from monosem_jax.config.settings.fields import free
 class Transformer:
   """The language model and its training.
 
-  The paper publishes the widths, the layer, ReLU, Adam and the token count. Our
-  choices where it is silent: 4 heads, learned positions added to the residual
-  stream, attention before MLP, biases everywhere but in the unembedding, which
-  is not tied to the embedding.
+  The paper publishes the widths, the layer, ReLU, Adam and the token count. We
+  choose the rest: 4 heads, learned positions added to the residual stream,
+  attention before MLP, biases everywhere except in the unembedding, and an
+  unembedding not tied to the embedding.
   """
 
+  # Number of layers.
   n_layers: int = 1
+  # D: width of the residual stream.
   d_model: int = 128
+  # Neurons of an MLP.
   d_mlp: int = 512
+  # Attention heads; they must divide `d_model`.
   n_heads: int = 4
-  activation: str = 'relu'  # relu | gelu
-  # What a dictionary decomposes: `mlp` (after the non-linearity) or `resid`
-  # (the residual stream after a layer), of which layer.
+  # Non-linearity of the MLP: relu | gelu.
+  activation: str = 'relu'
+  # Activations that a dictionary decomposes: `mlp` (after the non-linearity) or
+  # `resid` (the residual stream after the layer).
   site: str = 'mlp'
+  # Layer of the site, from 0.
   site_layer: int = 0
+  # Whether attention crosses the separator between documents.
   attend_across_documents: bool = False
-  # The name of another model: this one is not trained, but is that one with the
-  # entries of each weight matrix shuffled (by `seed`), the paper's control.
+  # Name of a trained model. This model is then not trained: it is a copy of
+  # that model with the entries of each weight matrix shuffled (by `seed`), the
+  # paper's control. Empty: train this model.
   shuffle_of: str = ''
-  # Seed of the weights and of the order of the training contexts.
+  # Seed of the weights.
   seed: int = 0
+  # Seed of the order of the training contexts.
   data_seed: int = 0
+  # Training steps.
   steps: int = free(1_000)
-  # Contexts of a step, and of one pass inside it (0: all of them at once).
+  # Contexts per step.
   batch_size: int = 64
+  # Contexts per forward and backward pass inside a step; 0: the whole batch.
   micro_batch: int = 0
-  # Linear warm-up to `lr`, then a cosine to `lr * lr_final` at `steps`.
+  # Peak learning rate, after a linear warm-up.
   lr: float = 1e-3
+  # Final learning rate as a share of `lr`; a cosine leads to it at `steps`.
   lr_final: float = 0.1
+  # Steps of the warm-up.
   warmup_steps: int = 100
+  # Adam's decay rate of the first moment.
   beta1: float = 0.9
+  # Adam's decay rate of the second moment.
   beta2: float = 0.95
+  # AdamW's weight decay.
   weight_decay: float = 0.1
+  # Upper bound on the L2 norm of the gradient.
   clip_norm: float = 1.0
-  # Weight in the loss of a penalty that makes the MLP's activations sparse, see
-  # `transformer.train.loss_and_penalty`. The paper's has none.
+  # Weight of a loss term that makes the MLP's activations sparse, see
+  # `transformer.train.loss_and_penalty`. The paper has no such term.
   activation_penalty: float = 0.0
-  # Steps of one dispatch, one chunk of the loop.
+  # Training steps per chunk, the unit that the host dispatches.
   steps_per_chunk: int = 10
-  # auto: bfloat16 matrix products on accelerators, float32 on CPU. Weights and
-  # moments are float32 always.
+  # dtype of matrix products: float32 | bfloat16 | auto (bfloat16 on
+  # accelerators, float32 on CPU). Weights and moments are always float32.
   precision: str = 'auto'
-  # Held-out contexts of the final evaluation, at most.
+  # Most held-out contexts that the final evaluation reads.
   eval_contexts: int = free(512)
 
 
 @dataclasses.dataclass(frozen=True)
 class Stream:
-  """How tokens become shuffled activation rows, and how many."""
+  """The stream of shuffled activation rows that dictionaries train on."""
 
-  # C: contexts of a chunk.
+  # C: contexts per chunk.
   contexts_per_chunk: int = 4_096
   # P: positions sampled from each context, without replacement. Epoch e takes
   # the e-th slice of one fixed permutation of positions per context.
   positions_per_context: int = 250
-  # G: rows are shuffled inside each of G groups of contexts; a multiple of the
-  # `data` axis. Part of the result, so that the mesh is not.
+  # G: groups of contexts; rows are shuffled inside each group. A multiple of
+  # the `data` axis. It changes the result, so that the mesh does not.
   shuffle_groups: int = 8
   # U: micro-batches of the forward pass over a chunk.
   micro_batches: int = 16
-  # N: rows of a training batch, and how many of them are encoded at once (0:
-  # all). Fewer bound the memory of f_NF and keep it in a CPU's cache.
+  # N: rows of a training batch.
   batch_size: int = 8_192
+  # Rows of a batch that are encoded at once; 0: all. Fewer rows bound the
+  # memory of f_NF and keep it in a CPU's cache.
   micro_batch: int = 0
   # Training steps of every dictionary on this stream.
   steps: int = free(1_000_000)
+  # Seed of the order of contexts, the sampled positions and the shuffle.
   seed: int = 0
-  # Dictionaries of equal shape are trained on a chunk one after another (map),
-  # or each step is taken by all of them at once (vmap: fuller devices, the
-  # memory of a step times their number).
+  # How dictionaries of equal shape train on a chunk: `map` trains one after
+  # another; `vmap` takes each step for all at once, which fills devices better
+  # and multiplies a step's memory by their number.
   stack: str = 'map'
-  # As for the transformer; activations are held in this dtype too.
+  # As `Transformer.precision`; activations are stored in this dtype as well.
   precision: str = 'auto'
 
 
@@ -90,22 +109,22 @@ class Resampling:
 
   # Steps after which dead features are re-drawn; empty: never.
   steps: tuple[int, ...] = (25_000, 50_000, 75_000, 100_000)
-  # Steps without firing after which a feature counts as dead.
+  # A feature is dead after this many steps without firing.
   window: int = 12_500
   # Inputs whose loss is measured; whole batches of the chunk.
   candidates: int = 819_200
-  # Our choice where the paper is silent: the loss that is squared is the whole
-  # loss, L1 term included (`total`), or the reconstruction error alone (`mse`).
+  # The loss that is squared: `total` includes the L1 term, `mse` is the
+  # reconstruction error alone. Our choice; the paper is silent.
   loss: str = 'total'
-  # Our choice where the paper is silent: the new decoder row is the input
-  # itself (`none`), or the input minus the decoder bias (`decoder_bias`). Of
-  # the placement `paper`.
+  # The new decoder row under the placement `paper`: the input itself (`none`)
+  # or the input minus the decoder bias (`decoder_bias`). Our choice; the paper
+  # is silent.
   subtract: str = 'none'
-  # How a dead feature is put on its input: paper | residual, see
+  # How a dead feature is placed on its input: paper | residual, see
   # `dictionary.place`.
   placement: str = 'paper'
-  # Of `paper`: norm of the new encoder column, in mean norms of living
-  # features.
+  # Norm of the new encoder column under the placement `paper`, relative to the
+  # mean norm over living features.
   encoder_scale: float = 0.2
 
 
@@ -114,59 +133,69 @@ class Dictionary:
   """A sparse autoencoder and its training.
 
   Loss of the recipe `paper`: mean over the batch of [mean over the A elements
-  of the squared error + l1 * sum over the F features of f]; the others' stand
-  in `dictionary.recipes`. `l1` therefore scales with the activations: doubling
-  them asks for twice the `l1` at the same sparsity.
+  of the squared error + l1 * sum over the F features of f]. The other recipes'
+  losses are in `dictionary.recipes`. `l1` therefore scales with the
+  activations: doubling them needs twice the `l1` for the same sparsity.
   """
 
-  # F.
+  # F: number of features.
   features: int = 4_096
-  # A module of `dictionary.recipes`: paper (2023), april (2024: decoder norms
-  # are free, nothing is resampled).
+  # The module of `dictionary.recipes`: paper (2023) or april (2024: decoder
+  # norms are free, no feature is resampled).
   recipe: str = 'paper'
-  # What training starts from, see `recipes.paper.init`: paper | tied | data.
+  # Initialisation: paper | tied | data, see `recipes.paper.init`.
   init: str = 'paper'
-  # Share of inputs that a feature fires on at first, of `init='data'` and
+  # Share of inputs that a new feature fires on, under `init='data'` and
   # `resampling.placement='residual'`.
   fires_on: float = 0.005
+  # L1 coefficient.
   l1: float = 0.004
-  # Wanted mean number of active features. 0: use `l1`; otherwise trial
-  # runs before step 0 fix the coefficient, and `l1` is only where it starts.
+  # Target for L0, the mean number of active features. Trial runs before step 0
+  # then set the coefficient, starting from `l1`. 0: use `l1` as it is.
   l1_target_l0: float = 0.0
-  # Steps of a trial, and its learning rate in multiples of `lr`.
+  # Steps of a trial run.
   calibration_steps: int = 200
+  # Learning rate of a trial run, in multiples of `lr`.
   calibration_lr: float = 3.0
-  # Rows of the sample whose geometric median the decoder bias starts at.
+  # Rows of the sample whose geometric median initialises the decoder bias.
   median_rows: int = 16_384
-  # none: activations as they are (the paper). unit: times one constant so that
-  # E||x|| = sqrt(A), and `l1` refers to those; folded into the exported
-  # weights.
+  # Scale of the activations. `none`: unchanged (the paper). `unit`: multiplied
+  # by one constant so that E||x|| = sqrt(A); `l1` refers to the scaled
+  # activations, and exported weights include the constant.
   normalize: str = 'none'
-  # Unpublished in the paper.
+  # Learning rate; the paper does not publish its own.
   lr: float = 1e-4
+  # Adam's decay rate of the first moment.
   beta1: float = 0.9
+  # Adam's decay rate of the second moment.
   beta2: float = 0.999
-  # Shares of the training: l1 rises linearly from 0 over its first, the
-  # learning rate falls linearly to 0 over its last. More steps stretch them.
+  # Share of the training, at its start, over which l1 rises linearly from 0.
+  # More steps stretch it.
   l1_warmup: float = 0.0
+  # Share of the training, at its end, over which the learning rate falls
+  # linearly to 0. More steps stretch it.
   lr_decay: float = 0.0
-  # The gradient's L2 norm is brought down to this; 0: it is left as it is.
+  # Upper bound on the L2 norm of the gradient; 0: no bound.
   clip_norm: float = 0.0
-  # Of `april`: the norm of decoder rows as initialised.
+  # Initial norm of decoder rows under the recipe `april`.
   decoder_norm: float = 0.1
+  # Seed of the weights and of resampling.
   seed: int = 0
-  # The gradient from the active features alone, the same up to rounding:
-  # always | never | auto, where it was measured to be faster; and K, the active
-  # features of a row there is room for (a micro-batch with more in one of its
-  # rows is computed densely, and counted).
+  # Whether the gradient is computed from the active features alone, the same up
+  # to rounding: always | never | auto (where measurements found it faster).
   sparse: str = 'auto'
+  # K: most active features per row on the sparse path. A micro-batch with more
+  # in any row is computed densely, and counted.
   sparse_active: int = 256
+  # Resampling of dead features.
   resampling: Resampling = Resampling()
 
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-  """How often a run saves; a kill costs at most this much work."""
+  """How often a run saves."""
 
+  # Chunks between saves, the most work that a kill can cost.
   every_chunks: int = free(10)
+  # Checkpoints kept, the newest.
   keep: int = free(2)

@@ -1,21 +1,21 @@
-"""What the program computes and holds on each device, from its settings.
+"""FLOPs and memory of the program on each device, computed from its settings.
 
-Pure arithmetic on shapes: no array is made and no jax is imported. FLOPs are
-those of matrix products, 2 per multiply-add, and only such as the result needs
-("model FLOPs"). What is moved and sent is not told here but read from compiled
-programs: `hlo`, `runs`, `collectives`, `told`.
+The formulas are arithmetic on shapes: they make no array and import no jax.
+FLOPs are "model FLOPs": matrix products that the result needs, 2 per
+multiply-add. Traffic and communication are read from compiled programs instead:
+`hlo`, `runs`, `collectives`, `told`.
 """
 
 import dataclasses
 import math
 
-# Bytes of the numbers that weights, moments, gradients and results are.
+# Bytes per number of weights, moments, gradients and results.
 F32 = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Devices:
-  """The mesh: devices along each of its axes."""
+  """The number of devices along each axis of the mesh."""
 
   data: int = 1
   feature: int = 1
@@ -26,13 +26,13 @@ class Devices:
 
 
 def bytes_text(n: float) -> str:
-  """Bytes for a person: 1.5 GiB."""
+  """Formats bytes: 1.5 GiB."""
   unit = min(int(math.log(max(n, 1), 1024)), 5)
   return f'{n / 1024**unit:.3g} ' + ('B', *_prefixed('iB'))[unit]
 
 
 def flops_text(n: float) -> str:
-  """FLOPs for a person: 1.5 TFLOP."""
+  """Formats FLOPs: 1.5 TFLOP."""
   unit = min(int(math.log(max(n, 1), 1000)), 5)
   return f'{n / 1000**unit:.3g} ' + ('FLOP', *_prefixed('FLOP'))[unit]
 

@@ -1,4 +1,4 @@
-"""What the devices of a compiled program send one another, along which axes."""
+"""The collectives of a compiled program: bytes sent, and along which axes."""
 
 import dataclasses
 import math
@@ -18,14 +18,14 @@ _COLLECTIVES = (
 
 @dataclasses.dataclass(frozen=True)
 class Collective:
-  """What devices send one another.
+  """A collective instruction.
 
   Attributes:
-    kind: such as `all-reduce`.
-    axes: the axes of the mesh that it goes along.
-    devices: of a group.
-    bytes: of its operands, on a device.
-    times: in a call of the program.
+    kind: opcode, such as `all-reduce`.
+    axes: mesh axes along which it communicates.
+    devices: devices per group.
+    bytes: bytes of its operands on a device.
+    times: executions per call of the program.
     phase: see `Run`.
   """
 
@@ -38,7 +38,7 @@ class Collective:
 
   @property
   def sent(self) -> float:
-    """Bytes that a device sends each time, in a ring."""
+    """Bytes that a device sends per execution, in a ring."""
     others = (self.devices - 1) / self.devices
     if self.kind == 'all-reduce':
       return 2 * others * self.bytes
@@ -56,12 +56,12 @@ def is_collective(i: Instruction) -> bool:
 def collectives(
   program: Program, phases: Sequence[str], mesh: Mapping[str, int]
 ) -> list[Collective]:
-  """All collectives.
+  """Returns all collectives of a program.
 
   Args:
-    program: of which.
+    program: the compiled program.
     phases: see `runs`.
-    mesh: its axes and their sizes, in order.
+    mesh: sizes of the mesh axes, in order.
   """
   home = {
     id(i): c
@@ -92,7 +92,7 @@ def collectives(
 def _axes(
   groups: Sequence[Sequence[int]], mesh: Mapping[str, int]
 ) -> tuple[str, ...]:
-  """The axes along which devices of a group differ."""
+  """Returns the axes along which the devices of a group differ."""
   sizes = tuple(mesh.values())
   varies = np.zeros(len(sizes), bool)
   for group in groups:
@@ -110,7 +110,7 @@ _MESH = (
 
 
 def _groups(text: str, devices: int) -> list[list[int]]:
-  """Which devices send one another, in all forms that HLO writes."""
+  """Parses the groups of communicating devices, in every form HLO writes."""
   ints = lambda part: [int(n) for n in _INTS.findall(part)]
 
   def iota(dims: str | None, order: str | None) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The cost of a chunk: all dictionaries of a model on one stream."""
+"""The cost of a chunk, with all dictionaries of a model on one stream."""
 
 import dataclasses
 
@@ -8,20 +8,20 @@ from monosem_jax.device.cost import F32, Devices, transformer
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-  """Dictionaries trained on one stream, as far as their cost depends on it.
+  """The settings and sizes that the cost of a stream's chunk depends on.
 
   Attributes:
     stream: settings of the stream.
     model: settings of the transformer.
-    V: its vocabulary.
-    T: tokens of a context.
+    V: vocabulary size of the transformer.
+    T: tokens per context.
     A: width of the activations.
-    stacks: settings of the dictionaries, by the stacks they are trained in.
-      Those whose `sparse` is `always` take the sparse path, all others the
-      dense one; who knows the backend resolves `auto` first.
+    stacks: settings of the dictionaries, grouped by stack. `sparse='always'`
+      takes the sparse path, everything else the dense one; the caller resolves
+      `auto` by the backend first.
     converted: recipes whose weights a step converts to the standard form.
     devices: the mesh.
-    item: bytes of a number in a matrix product, and of a stored activation.
+    item: bytes per number of matrix products and stored activations.
   """
 
   stream: settings.Stream
@@ -36,39 +36,38 @@ class Sweep:
 
   @property
   def rows(self) -> int:
-    """R: activations of a chunk."""
+    """R: activations per chunk."""
     c = self.stream
     return c.contexts_per_chunk * c.positions_per_context
 
   @property
   def steps(self) -> int:
-    """S: training steps of a chunk."""
+    """S: training steps per chunk."""
     return self.rows // self.stream.batch_size
 
 
 def parameters(A: int, F: int) -> int:
-  """Weights of a dictionary of F features over activations of width A."""
+  """Returns the number of weights for F features of activations of width A."""
   return 2 * A * F + F + A
 
 
 def flops(d: settings.Dictionary, A: int) -> int:
-  """FLOPs of a training step per row.
+  """Returns the FLOPs of a training step per row.
 
-  Dense: 10 A F, five products of A x F: encode, decode, and the gradients of
-  decoder, features and encoder. A sixth, the gradient of the rows, is wanted by
-  nobody but the decoder bias that is taken off them before the encoder;
-  `sae.encode` takes it off after the product, and so is spared it. Sparse:
-  2 A F to encode, and the other four over the K active features there is room
-  for, 8 A K.
+  Dense: 10 A F for five products of A x F: encode, decode, and the gradients of
+  decoder, features and encoder. A sixth product, the gradient of the rows,
+  would only serve the decoder bias that is subtracted before the encoder;
+  `sae.encode` subtracts it after the product and avoids the sixth. Sparse:
+  2 A F to encode, and 8 A K for the other four over K active features.
   """
   rest = d.sparse_active if d.sparse == 'always' else d.features
   return 2 * A * d.features + 8 * A * min(rest, d.features)
 
 
 def chunk_flops(s: Sweep) -> float:
-  """FLOPs of a chunk on each device: the forward pass, and all steps.
+  """Returns the FLOPs of a chunk per device: the forward pass and all steps.
 
-  Resamplings come on top: most chunks have none.
+  Resampling is left out, since most chunks do not resample.
   """
   tokens = s.stream.contexts_per_chunk * s.T / s.devices.count
   rows = s.rows / s.devices.count
@@ -77,7 +76,7 @@ def chunk_flops(s: Sweep) -> float:
 
 
 def state_memory(s: Sweep, d: settings.Dictionary) -> dict[str, float]:
-  """Bytes of a dictionary's state on a device."""
+  """Returns the bytes of a dictionary's state on a device."""
   features = d.features / s.devices.feature
   weights = F32 * (2 * s.A * features + features + s.A)
   return {
@@ -88,11 +87,11 @@ def state_memory(s: Sweep, d: settings.Dictionary) -> dict[str, float]:
 
 
 def step_memory(s: Sweep, d: settings.Dictionary) -> dict[str, float]:
-  """Bytes that a dictionary's step holds besides its state.
+  """Returns the bytes that a dictionary's step holds besides its state.
 
-  The gradient's sum and a micro-batch's, and the standard form where weights
-  are converted; of a micro-batch the features, their gradient, and one of the
-  two in between.
+  These are the gradient's sum and a micro-batch's gradient; the standard form,
+  if weights are converted; and for a micro-batch the features, their gradient
+  and one intermediate of that size.
   """
   rows = (s.stream.micro_batch or s.stream.batch_size) / s.devices.data
   weights = state_memory(s, d)['weights']
@@ -107,9 +106,9 @@ def step_memory(s: Sweep, d: settings.Dictionary) -> dict[str, float]:
 
 
 def stream_memory(s: Sweep) -> dict[str, float]:
-  """Bytes that a chunk holds on a device besides its dictionaries.
+  """Returns the bytes that a chunk holds on a device besides dictionaries.
 
-  Rows that are gathered over `feature` are held twice: XLA lays them out anew.
+  Rows gathered over `feature` are held twice, since XLA changes their layout.
   """
   c, rows = s.stream, s.rows / s.devices.data
   tokens = c.contexts_per_chunk * s.T
@@ -124,12 +123,11 @@ def stream_memory(s: Sweep) -> dict[str, float]:
 
 
 def chunk_memory(s: Sweep) -> float:
-  """Bytes a device must hold for a chunk, all in all.
+  """Returns the bytes that a device must hold for a chunk.
 
-  Stacks train one after the other, and the forward pass is over before the
-  first of them: of what only one of these holds, the largest counts. Inside a
-  stack, `map` takes a copy of the state of one dictionary at a time, and `vmap`
-  steps with all at once.
+  The forward pass ends before the stacks train, one after another, so only the
+  largest of their temporaries counts. Inside a stack, `map` copies the state of
+  one dictionary at a time, and `vmap` steps all dictionaries at once.
   """
   shared = stream_memory(s)
   passing = [shared.pop('forward')]

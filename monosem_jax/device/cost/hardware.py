@@ -1,12 +1,12 @@
-"""Devices by name: what they compute, hold and move, as their makers say.
+"""Published figures of accelerators: FLOP/s, memory, bandwidth, links.
 
-FLOPs are dense (no structured sparsity). `float32` is what a float32 product
-runs at under jax's default precision: one bfloat16 pass on a TPU, TF32 on a GPU
-(https://docs.jax.dev/en/latest/201/precision.html). `link` is one
-direction, all links of a device together: half of a figure that says
-"bidirectional". The makers' GB are 10^9 bytes and are taken as such. `clock` is
-the peak over what the matrix units do in a cycle: a TPU's 128 x 128 (v6e: 256 x
-256) multiply-adds, in 8 (v4, v5p) or 4 of them.
+FLOP/s are dense (no structured sparsity). `float32` is the rate of a float32
+product under jax's default precision: one bfloat16 pass on a TPU, TF32 on a GPU
+(https://docs.jax.dev/en/latest/201/precision.html). `link` counts all links of
+a device in one direction: half of a "bidirectional" figure. A maker's GB is
+10^9 bytes. `clock` is the peak divided by the FLOPs of all matrix units per
+cycle: a TPU has 8 (v4, v5p) or 4 units of 128 x 128 (v6e: 256 x 256)
+multiply-adds.
 """
 
 import dataclasses
@@ -14,16 +14,16 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Hardware:
-  """One device.
+  """The figures of one device.
 
   Attributes:
-    name: as its maker calls it.
-    bfloat16: peak FLOP/s of products of bfloat16.
-    float32: ... of float32.
-    memory: bytes.
-    bandwidth: of the memory, bytes/s.
-    link: bytes/s to other devices.
-    clock: Hz of the matrix units that make `bfloat16`; 0: not said.
+    name: its maker's name for it.
+    bfloat16: peak FLOP/s of bfloat16 products.
+    float32: peak FLOP/s of float32 products.
+    memory: bytes of memory.
+    bandwidth: memory bandwidth, bytes/s.
+    link: bandwidth to other devices, bytes/s.
+    clock: clock of the matrix units that reaches `bfloat16`, Hz; 0 if unknown.
   """
 
   name: str
@@ -35,7 +35,7 @@ class Hardware:
   clock: float = 0.0
 
   def peak(self, dtype: str) -> float:
-    """Peak FLOP/s of products of this dtype; 0: not known."""
+    """Returns the peak FLOP/s of products of this dtype; 0 if unknown."""
     return getattr(self, dtype, 0.0)
 
 
@@ -69,9 +69,9 @@ H200 = Hardware('H200 SXM', 989.5e12, 494.5e12, 141e9, 4.8e12, 450e9)
 # NVLink 1.8 TB/s each.
 B200 = Hardware('B200', 2.25e15, 1.125e15, 180e9, 8e12, 900e9)
 
-# By what jax calls a device (`jax.Device.device_kind`). TPU kinds as in jax's
-# own table, jax/_src/pallas/mosaic/tpu_info.py; GPUs by their marketing name.
-# PCIe and NVL boards of the same chips are slower, and are not named here.
+# By `jax.Device.device_kind`. TPU kinds are those of jax's own table,
+# jax/_src/pallas/mosaic/tpu_info.py; GPUs have their marketing names. PCIe and
+# NVL boards of the same chips are slower and are left out.
 _BY_KIND = {
   'TPU v4': TPU_V4,
   'TPU v5 lite': TPU_V5E,
@@ -89,5 +89,5 @@ _BY_KIND = {
 
 
 def find(device_kind: str) -> Hardware | None:
-  """The hardware that jax calls by this name, if it is known here."""
+  """Returns the hardware with this `device_kind`, or None."""
   return _BY_KIND.get(device_kind)

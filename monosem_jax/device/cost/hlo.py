@@ -1,4 +1,4 @@
-"""The text of a compiled program (HLO), read: computations, instructions."""
+"""Parses the text of a compiled program (HLO)."""
 
 import dataclasses
 import functools
@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 _BITS = {'pred': 8, 's4': 4, 'u4': 4, 'bf16': 16}
-# An array: dtype, dimensions, and the layout, which names the memory that it
-# lies in (none: the main one).
+# An array: dtype, dimensions, and the layout, which names its memory space (the
+# main memory if absent).
 _ARRAY = re.compile(r'([a-z]+\d*(?:e\dm\d\w*)?)\[([\d,<=]*)\](\{[^{}]*\})?')
 _HEADER = re.compile(r'^(ENTRY )?%?([\w.-]+) \(.*\) -> .* \{$')
 _NAMED = re.compile(r'^\s+(ROOT )?%?([\w.-]+) = ')
@@ -17,12 +17,12 @@ _NAME = re.compile(r'%([\w.-]+)')
 
 @dataclasses.dataclass(frozen=True)
 class Array:
-  """An array that an instruction makes.
+  """An array that an instruction produces.
 
   Attributes:
     dtype: such as `f32`.
     shape: its dimensions.
-    main: whether it lies in the device's main memory.
+    main: whether it is in the device's main memory.
   """
 
   dtype: str
@@ -43,10 +43,10 @@ class Instruction:
   Attributes:
     name: unique in its computation.
     opcode: such as `fusion`.
-    arrays: what it makes, several of a tuple.
-    operands: the names of what it takes.
-    argument: of a constant its value, of a parameter its number.
-    text: what follows the operands.
+    arrays: the arrays it produces, more than one for a tuple.
+    operands: names of its operands.
+    argument: value of a constant, or number of a parameter.
+    text: the rest of the line after the operands.
   """
 
   name: str
@@ -58,23 +58,23 @@ class Instruction:
 
   @property
   def scope(self) -> str:
-    """Where in the Python program it comes from: names, joined by /."""
+    """The scope in the Python program that it comes from: names joined by /."""
     found = re.search(r'op_name="([^"]*)"', self.text)
     return found[1] if found else ''
 
   @property
   def cycles(self) -> float:
-    """The TPU compiler's estimate; 0 where it makes none."""
+    """The TPU compiler's estimate; 0 if the text has none."""
     found = re.search(r'"estimated_cycles":"(\d+)"', self.text)
     return float(found[1]) if found else 0.0
 
   @property
   def kind(self) -> str:
-    """The opcode, without the halves that an asynchronous one has."""
+    """The opcode without the suffix of an asynchronous half."""
     return re.sub(r'-(start|done|update)$', '', self.opcode)
 
   def called(self, key: str) -> str:
-    """The computation that it names under a key, such as `body`; '' of none."""
+    """Returns the computation under a key such as `body`; '' if absent."""
     found = re.search(rf'\b{key}=%?([\w.-]+)', self.text)
     return found[1] if found else ''
 
@@ -90,7 +90,7 @@ class Instruction:
 
 @dataclasses.dataclass(frozen=True)
 class Computation:
-  """Instructions by name, in the order in which they run; the root's name."""
+  """Instructions by name, in execution order, and the name of the root."""
 
   instructions: Mapping[str, Instruction]
   root: str
@@ -112,9 +112,9 @@ class Program:
   """A whole program.
 
   Attributes:
-    computations: by name.
-    entry: the name of the first.
-    aliased: how many of the outputs lie where an input did.
+    computations: the computations by name.
+    entry: name of the entry computation.
+    aliased: number of outputs that reuse the memory of an input.
   """
 
   computations: Mapping[str, Computation]
@@ -164,7 +164,7 @@ def _instruction(name: str, rest: str) -> Instruction:
 
 
 def _split_type(rest: str) -> tuple[str, str]:
-  """What an instruction makes, and what follows."""
+  """Splits a line into the type an instruction produces and the rest."""
   if not rest.startswith('('):
     made, _, rest = rest.partition(' ')
     return made, rest
@@ -173,7 +173,7 @@ def _split_type(rest: str) -> tuple[str, str]:
 
 
 def _closing(text: str) -> int:
-  """Where the parenthesis is closed that was opened before the text."""
+  """Returns the index that closes a parenthesis opened before the text."""
   depth = 1
   for at, c in enumerate(text):
     depth += (c == '(') - (c == ')')

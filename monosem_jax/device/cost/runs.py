@@ -1,8 +1,8 @@
-"""What a compiled program does: each instruction, how often, and what it costs.
+"""The instructions of a compiled program, with their counts and costs.
 
-Estimates: cycles are the TPU compiler's own (`estimated_cycles`), bytes are
-those of the arrays that an instruction reads and writes in the main memory of
-the device, FLOPs those of its matrix products.
+Costs are estimates. Cycles are the TPU compiler's (`estimated_cycles`); bytes
+are those of arrays read and written in the device's main memory; FLOPs are
+those of matrix products.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from monosem_jax.device.cost.hlo import Computation, Instruction, Program
 
-# Those that move and compute nothing.
+# Opcodes that move and compute nothing.
 _FREE = re.compile(
   'parameter|constant|tuple|get-tuple-element|bitcast|after-all|partition-id|'
   'replica-id|opt-barrier|add-dependency|.*-(done|update)'
@@ -21,15 +21,16 @@ _FREE = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """An instruction where it runs.
+  """An instruction in its place in the program.
 
   Attributes:
-    instruction: which.
-    times: how often in a call of the program.
-    phase: the named scope that it belongs to; '' for none.
-    branch: whether it stands in a branch, which is taken or not.
-    bytes: read and written in main memory, each time.
-    flops: of matrix products, each time; those in the text, so not on a TPU.
+    instruction: the instruction.
+    times: executions per call of the program.
+    phase: the named scope that it belongs to; '' if it has no phase.
+    branch: whether it lies in a branch of a conditional.
+    bytes: bytes read and written in main memory per execution.
+    flops: FLOPs of matrix products per execution, from the text; the text of a
+      TPU program does not show them.
   """
 
   instruction: Instruction
@@ -41,25 +42,25 @@ class Run:
 
   @property
   def cycles(self) -> float:
-    """Estimated cycles of all its executions together."""
+    """Estimated cycles of all executions."""
     return self.times * self.instruction.cycles
 
   @property
   def traffic(self) -> float:
-    """Bytes of all times."""
+    """Bytes of all executions."""
     return self.times * self.bytes
 
 
 def runs(program: Program, phases: Sequence[str]) -> Iterator[Run]:
-  """All instructions that cost something, with how often they run.
+  """Yields the instructions that cost something, with their counts.
 
-  A branch of a conditional counts as taken each time; who sums tells its phases
-  apart.
+  Every branch of a conditional counts as taken each time; callers separate
+  branches by their phases.
 
   Args:
-    program: of which.
-    phases: named scopes; of those in an instruction's scope the innermost is
-      its phase, otherwise that of the loop or branch that it stands in.
+    program: the compiled program.
+    phases: named scopes. An instruction's phase is the innermost one in its
+      scope, or else that of the enclosing loop or branch.
   """
 
   def walk(name: str, times: float, phase: str, branch: bool) -> Iterator[Run]:
@@ -92,10 +93,10 @@ def _phase(scope: str, phases: Sequence[str]) -> str:
 
 
 def trips(program: Program, loop: Instruction) -> int:
-  """How often a loop runs; 1 where its text does not say."""
-  told = re.search(r'"known_trip_count":\{"n":"(\d+)"', loop.text)
-  if told:
-    return int(told[1])
+  """Returns the trip count of a loop; 1 if its text does not give it."""
+  known = re.search(r'"known_trip_count":\{"n":"(\d+)"', loop.text)
+  if known:
+    return int(known[1])
   condition = program.computations[loop.called('condition')]
   root = condition.instructions[condition.root]
   for name in root.operands:
@@ -106,10 +107,9 @@ def trips(program: Program, loop: Instruction) -> int:
 
 
 def moved(program: Program, own: Computation, i: Instruction) -> float:
-  """Bytes that an instruction reads and writes in main memory.
+  """Returns the bytes an instruction reads and writes in main memory.
 
-  Of an array that a fusion only takes a slice of, or puts a slice into, the
-  slice alone counts.
+  If a fusion only reads or updates a slice of an array, only the slice counts.
   """
   written = sum(a.bytes for a in i.arrays if a.main)
   inside = program.computations.get(i.called('calls'))
@@ -141,7 +141,7 @@ def moved(program: Program, own: Computation, i: Instruction) -> float:
 
 
 def products(program: Program, own: Computation, i: Instruction) -> float:
-  """FLOPs of the matrix products of an instruction, 2 per multiply-add."""
+  """Returns the FLOPs of an instruction's products, 2 per multiply-add."""
   inside = program.computations.get(i.called('calls'))
   if inside is not None:
     return sum(
@@ -158,7 +158,7 @@ def products(program: Program, own: Computation, i: Instruction) -> float:
 
 
 def _read(inside: Computation, parameter: str) -> float:
-  """Bytes that a fusion reads of a parameter."""
+  """Returns the bytes of a parameter that a fusion reads."""
   read = 0.0
   for user in inside.users(parameter):
     if user.opcode in ('dynamic-slice', 'slice', 'gather'):
@@ -175,6 +175,6 @@ def _read(inside: Computation, parameter: str) -> float:
 
 
 def _update(own: Computation, i: Instruction) -> float:
-  """Bytes of what a dynamic-update-slice puts in."""
+  """Returns the bytes that a dynamic-update-slice writes."""
   update = own.instructions.get(i.operands[1])
   return sum(a.bytes for a in update.arrays) if update else 0.0

@@ -1,11 +1,11 @@
-"""What a compiler tells of a program on hardware that need not be here.
+"""A compiler's estimates for a program on hardware that need not be present.
 
-Estimates, all of them. On a TPU time is the compiler's own cycles, at the clock
-of the matrix units. On a GPU, of which it gives none, every kernel takes as
-long as its products at peak or its memory traffic at peak, whichever is longer.
-Real kernels are slower: on an H100 A/1's chunk was measured at 1.48 times the
-60.1 ms told of it, and at 1.47 times 52.8 with another step (README.md).
-What devices send is added, at the peak of the links, as if nothing hid it.
+On a TPU, time is the compiler's own cycles at the clock of the matrix units. A
+GPU's compiler gives no cycles, so each kernel takes as long as its products at
+peak or its memory traffic at peak, whichever is longer. Real kernels are
+slower: on an H100, A/1's chunk took 1.48 times the estimate of 60.1 ms, and
+with another step 1.47 times that of 52.8 ms (README.md). Communication is added
+at the peak of the links, as if nothing overlapped it.
 """
 
 import collections
@@ -20,7 +20,7 @@ from monosem_jax.device.cost import (
 )
 from monosem_jax.device.cost.hardware import Hardware
 
-# Kernels that are printed.
+# Kernels printed per program.
 _SHOWN = 10
 # Named scopes of the chunks' programs.
 PHASES = ('forward', 'shuffle', 'train', 'resample')
@@ -28,11 +28,11 @@ PHASES = ('forward', 'shuffle', 'train', 'resample')
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-  """A phase of a program, in one call of it, on one device.
+  """A phase of one call of a program, on one device.
 
   Attributes:
-    seconds: of kernels.
-    sending: of collectives.
+    seconds: time of kernels.
+    sending: time of collectives, in seconds.
     traffic: bytes read and written in main memory.
   """
 
@@ -57,17 +57,17 @@ class Phase:
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-  """A chunk or a batch, as far as its time has to be told.
+  """A call of a program (a chunk or a batch), as far as estimates need it.
 
   Attributes:
-    steps: of training in it.
-    units: that it works on, on all devices.
-    unit: what these are: tokens, activations.
-    flops: of its matrix products, on one device.
-    calls: in the whole training or pass.
-    dtype: of its products.
-    asked: how often in it whether to resample.
-    name: what it is called.
+    steps: training steps per call.
+    units: units processed per call, on all devices.
+    unit: name of the units: tokens, activations.
+    flops: FLOPs of matrix products per call, on one device.
+    calls: calls in the whole training or pass.
+    dtype: dtype of the products.
+    asked: conditionals per call that may resample.
+    name: name of the call in messages.
   """
 
   steps: int
@@ -85,12 +85,12 @@ class Kernel:
   """Instructions of one origin, in one call of a program, on one device.
 
   Attributes:
-    phase: that they belong to.
-    origin: the end of their scope in the Python program.
-    array: the largest that each makes, as HLO writes it.
-    times: how often they run.
-    seconds: of all of them.
-    traffic: bytes read and written in main memory.
+    phase: phase that they belong to.
+    origin: last part of their scope in the Python program.
+    array: largest array that each produces, as HLO writes it.
+    times: executions.
+    seconds: time of all executions.
+    traffic: bytes read and written in main memory by all executions.
   """
 
   phase: str
@@ -103,17 +103,17 @@ class Kernel:
 
 @dataclasses.dataclass(frozen=True)
 class Told:
-  """What is told of a program.
+  """The estimates for a program.
 
   Attributes:
-    call: what it does.
-    hardware: what it is compiled for.
-    memory: bytes that it takes on a device.
-    phases: of one call; what is in no named scope is ''.
-    resampling: of one dictionary, had it to; in no phase.
-    sent: bytes that a device sends in a call, and in how many instructions,
-      by kind of collective and the axes that it crosses.
-    kernels: of one call, the costliest first; without resampling.
+    call: the call that is estimated.
+    hardware: the hardware that it is compiled for.
+    memory: bytes that it needs on a device.
+    phases: phases of one call, without resampling; '' is outside all scopes.
+    resampling: one resampling of one dictionary.
+    sent: bytes that a device sends per call, and the number of instructions, by
+      kind of collective and mesh axes.
+    kernels: kernels of one call without resampling, the costliest first.
   """
 
   call: Call
@@ -126,23 +126,23 @@ class Told:
 
   @property
   def whole(self) -> Phase:
-    """A call, without resampling."""
+    """The whole call, without resampling."""
     return sum(self.phases.values(), Phase())
 
   @property
   def rate(self) -> float:
-    """Units a second, on all devices."""
+    """Units per second, on all devices."""
     return self.call.units / self.whole.total
 
   @property
   def mfu(self) -> float:
-    """The products' share of what the device could do in that time."""
+    """Model FLOPs utilisation: FLOPs of the products over peak FLOPs."""
     peak = self.hardware.peak(self.call.dtype)
     return self.call.flops / self.whole.total / peak
 
   @property
   def seconds(self) -> float:
-    """All calls, without resampling."""
+    """Seconds of all calls, without resampling."""
     return self.call.calls * self.whole.total
 
   @property
@@ -157,14 +157,14 @@ def tell(
   hardware: Hardware,
   mesh: Mapping[str, int],
 ) -> Told:
-  """Reads a compiled program.
+  """Returns the estimates for a compiled program.
 
   Args:
-    text: its HLO, a device's.
-    memory: bytes that it takes on a device.
-    call: what it does.
-    hardware: what it is compiled for.
-    mesh: its axes and their sizes, in order.
+    text: its HLO on one device.
+    memory: bytes that it needs on a device.
+    call: the call that is estimated.
+    hardware: the hardware that it is compiled for.
+    mesh: sizes of the mesh axes, in order.
   """
   program = hlo.parse(text)
   found: dict[str, Phase] = collections.defaultdict(Phase)
@@ -187,7 +187,7 @@ def tell(
     found[c.phase] += Phase(sending=c.times * c.sent / hardware.link)
     before, n = sent.get((c.kind, c.axes), (0.0, 0))
     sent[c.kind, c.axes] = before + c.times * c.sent, n + 1
-  # Its branch counts as taken each time that is asked.
+  # `runs` counts the branch as taken at every conditional.
   resampling = found.pop('resample', Phase())
   return Told(
     *(call, hardware, memory, dict(found), resampling / call.asked, sent),
@@ -196,7 +196,7 @@ def tell(
 
 
 def _origin(i: hlo.Instruction) -> str:
-  """The last name of an instruction's scope; of a product its einsum, too."""
+  """Returns the last name of a scope; for a product, with its einsum."""
   *_, before, last = ('', '', *i.scope.split('/'))
   return f'{before}/{last}' if last == 'dot_general' else last or i.opcode
 
@@ -209,7 +209,7 @@ def _largest(i: hlo.Instruction) -> str:
 
 
 def kernel_seconds(run: runs.Run, hardware: Hardware, dtype: str) -> float:
-  """Seconds that all executions of an instruction take together."""
+  """Returns the seconds of all executions of an instruction."""
   if hardware.clock:
     return run.cycles / hardware.clock
   return run.times * max(
@@ -218,7 +218,7 @@ def kernel_seconds(run: runs.Run, hardware: Hardware, dtype: str) -> float:
 
 
 def lines(told: Told) -> list[str]:
-  """What is printed of a program."""
+  """Returns the printed report of a program's estimates."""
   call, hardware, whole = told.call, told.hardware, told.whole
   at_peak = {
     'its products': call.flops / hardware.peak(call.dtype),
@@ -239,7 +239,7 @@ def lines(told: Told) -> list[str]:
     f'{bytes_text(hardware.memory)}: {fits}',
     f'    {call.name}: {time_text(whole.total)} ({shares}); at peak '
     + ', '.join(f'{name} {time_text(s)}' for name, s in at_peak.items()),
-    f'    {told.rate:,.0f} {call.unit}/s, MFU {told.mfu:.0%}; all of them '
+    f'    {told.rate:,.0f} {call.unit}/s, MFU {told.mfu:.0%}; all calls '
     f'{time_text(told.seconds)}',
   ]
   if told.resampling.total:
@@ -264,7 +264,7 @@ def lines(told: Told) -> list[str]:
 
 
 def time_text(seconds: float) -> str:
-  """Seconds for a person: 1.5 h."""
+  """Formats seconds: 1.5 h."""
   units = ('d', 86_400), ('h', 3_600), ('min', 60), ('s', 1)
   for unit, size in units:
     if seconds >= (2 * size if size > 1 else 1):

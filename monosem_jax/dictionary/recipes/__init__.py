@@ -1,8 +1,8 @@
-"""Ways to train a dictionary, a module each: `settings.Dictionary.recipe`.
+"""Training recipes, one module each: `settings.Dictionary.recipe`.
 
-A module's `RECIPE` holds all that is of this recipe alone. Every finished
-dictionary has the standard form, the paper's: decoder rows of norm 1, encoded
-and decoded by `sae`.
+A module's `RECIPE` holds everything specific to its recipe. Every finished
+dictionary has the paper's standard form: decoder rows of norm 1, encoded and
+decoded by `sae`.
 """
 
 import dataclasses
@@ -22,23 +22,23 @@ Numbers = dict[str, jax.Array]
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-  """What sets a recipe apart. A part that is None is left out.
+  """The parts that define a recipe. A part that is None is skipped.
 
   Attributes:
     check: `check(where, c, stream)` raises UserError for settings that the
-      recipe cannot have; `where` names the dictionary.
+      recipe does not support; `where` names the dictionary.
     init: `init(c, width) -> SAE`, the weights before they have seen data.
     gradient: `gradient(c, sae, scale, l1, rows, index_MGn, dot) -> (grads,
       numbers, fired_F)`, of the batch's mean loss; arguments and results are
       those of `gradient.gradient`.
-    optimizer: `optimizer(c, lr)`, whose state training keeps.
-    start: `start(c, sae, x_NA, key, dot) -> SAE`, the weights that data fix
-      before the first step, from a sample of rows in the dictionary's scale.
+    optimizer: `optimizer(c, lr)`, the optimizer.
+    start: `start(c, sae, x_NA, key, dot) -> SAE` sets the weights that depend
+      on data before the first step, from a sample of scaled rows.
     constrain: `constrain(sae) -> SAE`, applied after every step.
-    standard: `standard(sae, dot) -> SAE`, what is trained in the standard form;
-      None: it is trained in that form.
-    row_losses: `row_losses(sae, x_NA, dot)`, as `sae.row_losses`: the loss that
-      resampling chooses inputs by; None: dead features are never re-drawn.
+    standard: `standard(sae, dot) -> SAE` converts trained weights to the
+      standard form; None if they already have it.
+    row_losses: `row_losses(sae, x_NA, dot)`, as `sae.row_losses`, the loss by
+      which resampling chooses inputs; None: dead features are not resampled.
   """
 
   check: Callable[[str, settings.Dictionary, settings.Stream], None]
@@ -56,7 +56,7 @@ class Recipe:
 
 
 def of(c: settings.Dictionary, where: str = 'recipe') -> Recipe:
-  """The recipe of a dictionary.
+  """Returns the recipe of a dictionary.
 
   Raises:
     UserError: no module has its name.
@@ -67,18 +67,18 @@ def of(c: settings.Dictionary, where: str = 'recipe') -> Recipe:
 
 
 def check(where: str, c: settings.Dictionary, stream: settings.Stream) -> None:
-  """Raises UserError for a recipe that does not exist, or cannot have the
-  settings `c`, of the dictionary `where`."""
+  """Raises UserError if dictionary `where` names an unknown recipe, or one that
+  does not support the settings `c`."""
   recipe = of(c, f'{where}.recipe')
   recipe.check(where, c, stream)
   need(
     not c.resampling.steps or recipe.row_losses is not None,
     f'{where}.resampling.steps',
-    f'the recipe `{c.recipe}` resamples nothing: set them to ().',
+    f'the recipe `{c.recipe}` does not resample: set them to ().',
   )
 
 
 def standard(c: settings.Dictionary, sae: SAE, dot: Dot) -> SAE:
-  """The standard form of a dictionary that was trained by `c.recipe`."""
+  """Converts a dictionary trained by `c.recipe` to the standard form."""
   convert = of(c).standard
   return sae if convert is None else convert(sae, dot)

@@ -1,15 +1,14 @@
 """The recipe of https://transformer-circuits.pub/2024/april-update.
 
-Decoder rows may have any norm, which weighs the L1 term; no decoder bias is
-taken off in front of the encoder; errors are summed over the activation's A
-elements:
+Decoder rows may have any norm, which weights the L1 term. The decoder bias is
+not subtracted before the encoder. Errors are summed over the A elements:
 
   f = ReLU(x W_enc + b_enc), recon = f W_dec + b_dec,
   loss = mean over rows of [||x - recon||^2 + l1 * sum_i f_i ||W_dec_i||].
 
-The standard form of these weights has the same reconstructions, and A times its
-loss with the coefficient l1 / A is this one. So the gradient is taken in that
-form, and comes back through `standard`, once for a batch.
+The standard form of these weights has the same reconstructions, and this loss
+is A times its loss with the coefficient l1 / A. So the gradient is computed in
+the standard form and pulled back through `standard`, once per batch.
 """
 
 import dataclasses
@@ -29,28 +28,28 @@ from monosem_jax.dictionary.stream import Rows
 
 
 def check(where: str, c: settings.Dictionary, stream: settings.Stream) -> None:
-  """Refuses a start that is the paper's."""
+  """Refuses initialisations that belong to the recipe `paper`."""
   del stream
   need(
     c.init == 'paper',
     f'{where}.init',
-    f'the recipe {c.recipe!r} starts in its own way: leave it at paper.',
+    f'the recipe {c.recipe!r} has its own initialisation: leave it at paper.',
   )
 
 
 def init(c: settings.Dictionary, width: int) -> SAE:
-  """Decoder rows of random directions and norm `decoder_norm`, the encoder
-  their transpose, biases 0."""
+  """Returns random decoder rows of norm `decoder_norm`, the encoder their
+  transpose, and biases of 0."""
   key = jax.random.key(c.seed)
   return sae_lib.tied(key, width, c.features, c.decoder_norm)
 
 
 def standard(sae: SAE, dot: Dot) -> SAE:
-  """What is trained, with decoder rows of norm 1.
+  """Converts trained weights to decoder rows of norm 1.
 
-  Features grow by their row's norm. The decoder bias that `encode` takes off is
-  given to the encoder bias first, by the same product, so that rounding takes
-  nothing from it.
+  Features are multiplied by their row's norm. `encode` subtracts the decoder
+  bias, so it is first added to the encoder bias by the same product, and both
+  cancel without a rounding error.
   """
   norm_F = jnp.linalg.norm(sae.W_dec_FA, axis=1)
   W_enc_AF = sae.W_enc_AF * norm_F

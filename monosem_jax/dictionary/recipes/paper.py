@@ -1,4 +1,4 @@
-"""The paper's recipe of 2023, its appendix on autoencoder training.
+"""The recipe of the paper of 2023, from its appendix on autoencoder training.
 
   f = ReLU((x - b_dec) W_enc + b_enc), recon = f W_dec + b_dec,
   loss = mean over rows of [mean over A of (x - recon)^2 + l1 * sum_i f_i],
@@ -26,17 +26,17 @@ _BLOCK = 1_024
 
 
 def check(where: str, c: settings.Dictionary, stream: settings.Stream) -> None:
-  """Refuses an unknown start."""
+  """Refuses an unknown initialisation."""
   del stream
   one_of(f'{where}.init', c.init, ('paper', 'tied', 'data'))
 
 
 def init(c: settings.Dictionary, width: int) -> SAE:
-  """The weights before they have seen data, by `c.init`.
+  """Returns the weights before they have seen data, by `c.init`.
 
-  `paper`: see `sae.init`. `tied`: decoder rows of random directions, the
-  encoder their transpose, biases 0. `data`: `start` puts every feature on an
-  input.
+  `paper`: see `sae.init`. `tied`: random unit decoder rows, the encoder their
+  transpose, biases of 0. `data`: as `tied`; `start` then places every feature
+  on an input.
   """
   key = jax.random.key(c.seed)
   if c.init == 'paper':
@@ -49,8 +49,8 @@ def start(
 ) -> SAE:
   """Sets the decoder bias to the geometric median of the first `median_rows`.
 
-  With `init='data'` it also puts a feature on each of F different rows, drawn
-  uniformly, see `place`.
+  With `init='data'` it also places a feature on each of F different rows, drawn
+  uniformly (see `place`).
   """
   known_NA = x_NA[: c.median_rows]
   sae = dataclasses.replace(sae, b_dec_A=geometric_median(known_NA))
@@ -65,11 +65,11 @@ def start(
 
 
 def geometric_median(x_NA: jax.Array, iterations: int = 100) -> jax.Array:
-  """The point with the least sum of distances to all rows: median_A.
+  """Returns the point with the least sum of distances to all rows: median_A.
 
   Weiszfeld's algorithm from the mean: the average of the rows, each weighted by
-  the inverse of its distance. The floor under distances keeps a row that the
-  estimate has hit from taking it over.
+  the inverse of its distance. A floor under the distances keeps a row at the
+  estimate itself from dominating it.
   """
   floor = 1e-6 * jnp.linalg.norm(x_NA, axis=1).mean()
 
@@ -83,10 +83,10 @@ def geometric_median(x_NA: jax.Array, iterations: int = 100) -> jax.Array:
 
 
 def drop_parallel() -> optax.GradientTransformation:
-  """Removes from each decoder row's gradient its part along the row.
+  """Removes from each decoder row's gradient its component along the row.
 
-  g_i -= (g_i . d_i) d_i for unit rows d_i (as the paper): the step then does
-  not spend itself on a norm that is put back to 1 afterwards.
+  g_i -= (g_i . d_i) d_i for unit rows d_i, as in the paper, so that no part of
+  a step changes the norm, which is reset to 1 afterwards.
   """
 
   def update(
@@ -103,12 +103,12 @@ def drop_parallel() -> optax.GradientTransformation:
 def optimizer(
   c: settings.Dictionary, lr: jax.Array | float
 ) -> optax.GradientTransformation:
-  """Adam on gradients across the decoder rows, clipped if so set."""
+  """Returns Adam on gradients orthogonal to decoder rows, clipped if set."""
   return adam(c, lr, drop_parallel())
 
 
 def constrain(sae: SAE) -> SAE:
-  """Puts decoder rows back to norm 1."""
+  """Resets decoder rows to norm 1."""
   return dataclasses.replace(sae, W_dec_FA=unit_rows(sae.W_dec_FA))
 
 
