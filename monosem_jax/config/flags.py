@@ -57,7 +57,7 @@ SHARED = (
     kind=str,
     default='',
     shown='v5p:4x4x4',
-    help='with --dry_run: compile for this hardware, which need not be present: '
+    help='with --dry_run: compile for this hardware, which need not be here: '
     'v4, v5e, v5p, v6e (chips along each side of a slice), a100, h100, h200, '
     'b200 (number of GPUs: h100:8)',
   ),
