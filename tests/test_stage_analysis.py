@@ -12,6 +12,8 @@ import program
 import pytest
 from PIL import Image
 
+from monosem_jax.analysis.results import Results
+from monosem_jax.analysis.results.numbers import NotMade
 from monosem_jax.features.table import FeatureTable
 from monosem_jax.run.files import read_tensors
 from monosem_jax.stages.analysis import ANALYSES, sections
@@ -115,6 +117,16 @@ def test_every_analysis_leaves_numbers_tables_and_pictures(name):
   for path in folder.glob('*.npz'):
     with np.load(path, allow_pickle=False) as columns:
       assert columns.files
+
+
+@pytest.mark.parametrize('name', ANALYSES)
+def test_numbers_are_typed_and_written_as_they_were_read(name, tmp_path):
+  path = _finished() / 'analysis' / name / 'numbers.json'
+  folder = (_finished() / 'analysis').joinpath
+  found = getattr(Results.load(folder, [name]), name)
+  assert not isinstance(found, NotMade)
+  found.save(tmp_path)
+  assert (tmp_path / 'numbers.json').read_bytes() == path.read_bytes()
 
 
 def test_the_report_has_a_row_for_every_run_and_the_scorecard():

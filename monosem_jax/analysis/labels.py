@@ -5,7 +5,6 @@ specific (where it fires, is the proxy on?), sensitive (where the proxy is on,
 does it fire?), and no neuron (is the best neuron's correlation far lower?).
 """
 
-import dataclasses
 import math
 from collections.abc import Callable
 
@@ -14,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from monosem_jax.analysis.results.proxies import Best
 from monosem_jax.features.moments import Moments, adding, correlation
 
 
@@ -132,21 +132,6 @@ def pearson(o: Overlap) -> np.ndarray:
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
   part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
   return part / np.where(whole > 0, whole, np.nan)
-
-
-@dataclasses.dataclass(frozen=True)
-class Best:
-  """The feature most correlated with a label on one half of the tokens.
-
-  Attributes:
-    index: of the feature.
-    found: Pearson's r on the half where it was looked for.
-    reported: on the other half.
-  """
-
-  index: int
-  found: float
-  reported: float
 
 
 def best(found: Moments, reported: Moments) -> list[Best | None]:

@@ -11,9 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from monosem_jax.analysis import results
+from monosem_jax.analysis.results import arrays
+from monosem_jax.analysis.results.automata import Automata
+from monosem_jax.analysis.results.features import ExampleTexts
+from monosem_jax.analysis.results.geometry import Geometry
+from monosem_jax.analysis.results.numbers import to_json
+from monosem_jax.analysis.results.relations import Splitting, Universality
 from monosem_jax.config.names import run_name
-from monosem_jax.run.files import read_json
 from monosem_jax.site.links import Folders
 from monosem_jax.site.pack import half
 
@@ -22,12 +26,15 @@ Pack = tuple[Any, dict[str, np.ndarray]]
 
 def texts(folder: Folders) -> Pack | None:
   """The example texts: whence each is, and its tokens."""
-  found = results.Texts.load_if_there(folder('texts') / 'texts.npz')
+  found = arrays.Texts.load_if_there(folder('texts') / 'texts.npz')
   if found is None:
     return None
   # Not their origins, which name files of somebody's machine.
   kept = ('subset', 'document', 'offset', 'whole')
-  texts = _numbers(folder, 'texts')['texts']
+  numbers = ExampleTexts.load_if_made(folder('texts'))
+  if numbers is None:
+    return None
+  texts = [to_json(text) for text in numbers.texts]
   return [{name: text[name] for name in kept} for text in texts], {
     'tokens': found.tokens_XT.astype(np.uint16)
   }
@@ -40,7 +47,7 @@ def texts_of(folder: Folders, key: str) -> Pack | None:
   The strongest of each token one after the other: `of` says where those of the
   text's token t begin, by number x * T + t.
   """
-  found = results.ActiveFeatures.load_if_there(folder('texts') / f'{key}.npz')
+  found = arrays.ActiveFeatures.load_if_there(folder('texts') / f'{key}.npz')
   if found is None:
     return None
   feature_XTL = found.feature_XTL
@@ -59,9 +66,9 @@ def layouts(
   folder: Folders, keys: Sequence[str]
 ) -> dict[str, tuple[Any, dict[str, np.ndarray]]]:
   """The maps: positions of features in the plane, and their clusters."""
-  found, numbers = {}, _numbers(folder, 'geometry') or {}
-  for name, runs in numbers.get('layouts', {}).items():
-    layout = results.Layout.load_if_there(folder('geometry') / f'{name}.npz')
+  found, numbers = {}, Geometry.load_if_made(folder('geometry'))
+  for name, runs in (numbers.layouts if numbers else {}).items():
+    layout = arrays.Layout.load_if_there(folder('geometry') / f'{name}.npz')
     own = [_key(keys, run) for run in runs]
     if layout is None or None in own:
       continue
@@ -91,16 +98,16 @@ def splitting(folder: Folders, keys: Sequence[str]) -> Pack | None:
   `source0`, `target0` and `value0` are those from the first to the second,
   float16 bits, by source and falling value.
   """
-  numbers = _numbers(folder, 'splitting')
+  numbers = Splitting.load_if_made(folder('splitting'))
   if numbers is None:
     return None
-  own = [_key(keys, run) for run in numbers['dictionaries']]
+  own = [_key(keys, run) for run in numbers.dictionaries]
   if None in own:
     return None
   columns = {}
   for step, (a, b) in enumerate(itertools.pairwise(own)):
     path = folder('splitting') / f'{keys[a]}_{keys[b]}.npz'
-    edges = results.Splits.load_if_there(path)
+    edges = arrays.Splits.load_if_there(path)
     if edges is None:
       return None
     order = np.lexsort((-edges.similarity_M, edges.source_M))
@@ -109,30 +116,42 @@ def splitting(folder: Folders, keys: Sequence[str]) -> Pack | None:
       f'target{step}': edges.target_M[order].astype(np.uint32),
       f'value{step}': half(edges.similarity_M[order]),
     }
-  kept = ('threshold', 'tokens', 'steps', 'components', 'largest')
-  return {name: numbers[name] for name in kept} | {'sets': own}, columns
+  return {
+    'threshold': numbers.threshold,
+    'tokens': numbers.tokens,
+    'steps': to_json(numbers.steps),
+    'components': numbers.components,
+    'largest': numbers.largest,
+    'sets': own,
+  }, columns
 
 
 def universality(folder: Folders, keys: Sequence[str]) -> Pack | None:
   """Pairs of features of two models, by three similarities."""
-  numbers = _numbers(folder, 'universality')
-  pairs = results.Pairs.load_if_there(folder('universality') / 'pairs.npz')
+  numbers = Universality.load_if_made(folder('universality'))
+  pairs = arrays.Pairs.load_if_there(folder('universality') / 'pairs.npz')
   if numbers is None or pairs is None:
     return None
-  features = numbers['pairs']['features']
-  sets = [_key(keys, features[name]) for name in ('of', 'with')]
+  features = numbers.pairs['features']
+  sets = [_key(keys, run) for run in (features.run, features.other)]
   if None in sets:
     return None
   medians = {
-    name: {k: x[k] for k in ('of', 'with', 'median', 'count', 'paper')}
-    for name, x in numbers['pairs'].items()
+    name: {
+      'of': x.run,
+      'with': x.other,
+      'median': x.median,
+      'count': x.count,
+      'paper': x.paper,
+    }
+    for name, x in numbers.pairs.items()
   }
   # How closely the other two similarities follow that of activations.
   follow = {
-    'logits': features.get('logits_follow_activation'),
-    'attribution': features.get('attribution_follows_activation'),
+    'logits': features.listed.logits_follow_activation,
+    'attribution': features.listed.attribution_follows_activation,
   }
-  meta = {'sets': sets, 'tokens': numbers['tokens'], 'medians': medians}
+  meta = {'sets': sets, 'tokens': numbers.tokens, 'medians': medians}
   return meta | {'follow': follow}, {
     'feature': pairs.feature_M.astype(np.uint32),
     'match': pairs.match_M.astype(np.uint32),
@@ -144,14 +163,8 @@ def universality(folder: Folders, keys: Sequence[str]) -> Pack | None:
 
 def automata(folder: Folders) -> Pack | None:
   """The machines that are listed, whole."""
-  numbers = _numbers(folder, 'automata')
-  return None if numbers is None else (numbers, {})
-
-
-def _numbers(folder: Folders, name: str) -> dict[str, Any] | None:
-  path = folder(name) / 'numbers.json'
-  found = read_json(path) if path.exists() else None
-  return None if found is None or 'not_here' in found else found
+  numbers = Automata.load_if_made(folder('automata'))
+  return None if numbers is None else (to_json(numbers), {})
 
 
 def _key(keys: Sequence[str], run: str) -> int | None:

@@ -15,18 +15,14 @@ from collections.abc import Iterator
 
 import jax
 
+from monosem_jax.analysis.results.numbers import NotMade
 from monosem_jax.config.errors import UserError, nearest
 from monosem_jax.device import hosts, mesh as meshes
-from monosem_jax.run.files import write_json
 from monosem_jax.run.stamp import Stamp
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import optional_dependencies, report
 from monosem_jax.stages.analysis import controls, summary
-from monosem_jax.stages.analysis.inputs import (
-  AnalysisInputs,
-  Unavailable,
-  json_of,
-)
+from monosem_jax.stages.analysis.inputs import AnalysisInputs, Unavailable
 from monosem_jax.text.store import TokenStore
 
 ANALYSES = (
@@ -102,12 +98,10 @@ def _make(inputs: AnalysisInputs, name: str, stamp: Stamp) -> None:
       with jax.set_mesh(inputs.mesh):
         numbers = module.make(inputs, out)
     except Unavailable as e:
-      numbers = {'not_here': str(e)}
+      numbers = NotMade(str(e))
       w.log(f'analysis/{name}: not made: {e}')
     # The others wait: what comes next may read it.
-    hosts.on_first_process(
-      lambda: write_json(out / 'numbers.json', json_of(numbers))
-    )
+    hosts.on_first_process(lambda: numbers.save(out))
   w.log(f'analysis/{name}: done')
 
 

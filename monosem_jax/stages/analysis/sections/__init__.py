@@ -7,8 +7,8 @@ over; all of it is read from the numbers that the analyses wrote.
 import dataclasses
 from collections.abc import Callable
 
+from monosem_jax.analysis.results.numbers import NotMade, Numbers
 from monosem_jax.stages.analysis.sections import effects, features, kinds
-from monosem_jax.stages.analysis.sections.form import Numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Section:
 
   title: str
   asked: str
-  answer: Callable[[Numbers, str], list[str]]
+  answer: Callable[..., list[str]]
   picture: str
   view: str = ''
 
@@ -36,13 +36,13 @@ def written(name: str, n: Numbers, main: str) -> list[str]:
 
   Args:
     name: of the analysis.
-    n: its numbers.
+    n: its numbers, or why there are none.
     main: the run that most is about.
   """
   s = SECTIONS[name]
   lines = [f'### {s.title}', '', s.asked, '']
-  if 'not_here' in n:
-    return [*lines, f'Not answered: {n["not_here"]}.', '']
+  if isinstance(n, NotMade):
+    return [*lines, f'Not answered: {n.why}.', '']
   lines += [*s.answer(n, main), '']
   lines += [f'![{s.title}](analysis/{name}/{s.picture})', '']
   if s.view:
