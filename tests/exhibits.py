@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import pathlib
 import types
 import typing
@@ -19,6 +20,7 @@ from monosem_jax.analysis.results.automata import (
 )
 from monosem_jax.analysis.results.features import ExampleTexts, Text
 from monosem_jax.analysis.results.geometry import Geometry
+from monosem_jax.analysis.results.numbers import to_json
 from monosem_jax.analysis.results.relations import (
   Comparison,
   Listed,
@@ -214,9 +216,7 @@ def analysis(root: pathlib.Path, keys: list[str]) -> pathlib.Path:
   """What the analyses leave, as far as the page reads it."""
   rng = np.random.default_rng(2)
   F = FEATURES
-
   put = functools.partial(leave, root)
-
   X, L = 3, 4
   text = functools.partial(
     Text, origin='/home/me/secret.txt', offset=0, whole=True
@@ -355,7 +355,7 @@ def analysis(root: pathlib.Path, keys: list[str]) -> pathlib.Path:
     surviving=surviving,
     surviving_within=0,
   )
-  blank(
+  automata = blank(
     Automata,
     edges=M,
     edges_above_threshold=99,
@@ -387,7 +387,10 @@ def analysis(root: pathlib.Path, keys: list[str]) -> pathlib.Path:
         not_found='no live feature fires on: <img src=x onerror=alert(5)>',
       )
     ],
-  ).save(root / 'automata')
+  )
+  # Not `save`: half of a surrogate pair is no UTF-8, but for its escape.
+  told = json.dumps(to_json(automata))
+  (root / 'automata' / 'numbers.json').write_text(told)
   return root
 
 
