@@ -19,13 +19,13 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 import jax
 
-from monosem_jax.config import load as configs, settings
+from monosem_jax.config import settings
 from monosem_jax.config.errors import UserError, full_memory
 from monosem_jax.config.names import entries
 from monosem_jax.device import targets
 from monosem_jax.device.cost import bytes_text
 from monosem_jax.device.cost.told import Told, time_text
-from monosem_jax.stages import dry_run, programs
+from monosem_jax.stages import configuration, dry_run, programs
 
 HEADER = (
   *('model', 'data x feature', 'memory', 'a chunk', 'of it sending'),
@@ -79,7 +79,7 @@ def main() -> None:
   args = parser.parse_args(
     [a for a in sys.argv[1:] if not a.startswith('--config.')]
   )
-  config = configs.load(args.config, overrides)
+  config = configuration.load(args.config, overrides)
   target = targets.find(args.target)
   found = []
   for model, names in entries(config).items():

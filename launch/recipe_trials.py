@@ -38,9 +38,11 @@ from monosem_jax.config.names import main_dictionary, model_of  # noqa: E402
 from monosem_jax.features import census  # noqa: E402
 from monosem_jax.interop import saelens  # noqa: E402
 from monosem_jax.main import run  # noqa: E402
-from monosem_jax.run.files import read_json  # noqa: E402
+from monosem_jax.run.files import read_json, write_json  # noqa: E402
 from monosem_jax.run.workdir import Workdir  # noqa: E402
-from monosem_jax.stages import evaluation, lm as lm_stage  # noqa: E402
+from monosem_jax.stages import configuration  # noqa: E402
+from monosem_jax.stages.lm import training as lm_stage  # noqa: E402
+from monosem_jax.stages.sae import evaluation  # noqa: E402
 from monosem_jax.text.store import TokenStore  # noqa: E402
 
 WORKING, DENSE = 1e-3, 1e-2
@@ -162,7 +164,7 @@ def main(argv: list[str]) -> None:
     raise UserError(f'unknown flag {unknown[0]}; see --help.')
   if flags.seeds < 1:
     raise UserError(f'--seeds: must be at least 1, not {flags.seeds}.')
-  config = configs.load(flags.config, [flag[9:] for flag in rest])
+  config = configuration.load(flags.config, [flag[9:] for flag in rest])
   tried = main_dictionary(config)
   model = model_of(config, tried)
   wanted = trials(config.dictionaries[tried], flags.seeds)
@@ -175,7 +177,7 @@ def main(argv: list[str]) -> None:
       dictionaries={names[trial]: d for trial, d in wanted.items()},
     ),
   )
-  w.write_config()
+  write_json(w.settings, configs.as_dict(w.config))
   for stage in ('tokens', 'lm', 'sae'):
     stages.run(stage, w, {})
   store = TokenStore.open(w.store)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The tests: lint, then pytest, in as many processes as there are cores, up to 4.
-# --all adds the slow ones, and the compilers for TPUs and NVIDIA GPUs that some
-# need (Linux on x86-64). Other arguments go to pytest. The page's tests drive
-# Chromium, which is installed where this may be done (Debian, as root), and
-# leave pictures of every view in build/screenshots.
+# The tests: lint, types, then pytest, in as many processes as there are cores,
+# up to 4. --all adds the slow ones, and the compilers for TPUs and NVIDIA GPUs
+# that some need (Linux on x86-64). Other arguments go to pytest. The page's
+# tests drive Chromium, which is installed where this may be done (Debian, as
+# root), and leave pictures of every view in build/screenshots.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 extras=dev
@@ -23,4 +23,5 @@ fi
 export MONOSEM_SCREENSHOTS="${MONOSEM_SCREENSHOTS:-$PWD/build/screenshots}"
 ruff check .
 ruff format --check .
+mypy
 exec python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal "$@"

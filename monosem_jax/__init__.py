@@ -28,4 +28,4 @@ Shapes live in names:
 so `acts_NA` is a matrix of N activation vectors, `W_dec_FA` a decoder.
 """
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'

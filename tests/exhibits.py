@@ -453,16 +453,7 @@ def write(
     folder = analysis(scratch, list(keys))
     match = (keys[0], keys[2]) if len(keys) > 2 else None
     found = _links.read(folder.joinpath, features, match)
-    packs = {
-      'texts': views.texts(folder.joinpath),
-      'splitting': views.splitting(folder.joinpath, keys),
-      'universality': views.universality(folder.joinpath, keys),
-      'automata': views.automata(folder.joinpath),
-      **{f'{key}/texts': views.texts_of(folder.joinpath, key) for key in keys},
-      **{
-        f'map/{k}': v for k, v in views.layouts(folder.joinpath, keys).items()
-      },
-    }
+    packs = views.packs(folder.joinpath, keys)
   tables = {
     key: table(f'{key[:-1]}/{key[-1]}', n) for n, key in enumerate(keys)
   }

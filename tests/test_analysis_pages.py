@@ -8,7 +8,6 @@ import exhibits
 import pytest
 
 from monosem_jax.analysis import scorecard
-from monosem_jax.analysis.results import Results
 from monosem_jax.analysis.results.density import Census, Density, RunDensity
 from monosem_jax.analysis.results.features import Words
 from monosem_jax.analysis.results.numbers import NotMade
@@ -114,7 +113,7 @@ def test_a_dive_without_neurons_says_none():
   assert 'dna_neuron' not in text and 'None' not in text
 
 
-def made() -> Results:
+def made() -> scorecard.Results:
   blank = exhibits.blank
   recovered = blank(Figures, loss_recovered=0.5, l0=3.0, tokens=2_048)
   census = blank(
@@ -127,7 +126,7 @@ def made() -> Results:
     median_density=1e-3,
   )
   best = {'dna': Best(0, 0.8, 0.7), 'base64': Best(1, 0.4, 0.3)}
-  return Results(
+  return scorecard.Results(
     preserved=blank(
       Preserved,
       runs={

@@ -11,7 +11,8 @@ import program
 import pytest
 
 from monosem_jax.analysis import universality
-from monosem_jax.config import load as configs, settings
+from monosem_jax.analysis.results.arrays import Pairs
+from monosem_jax.config import load as configs, names, settings
 from monosem_jax.device import mesh as meshes
 from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import sae as sae_lib
@@ -209,7 +210,7 @@ def test_pairs_of_a_run_are_those_by_hand():
   order = np.random.default_rng(0).permutation(48)
   y = dataclasses.replace(
     x,
-    name='B1',
+    name=names.SetName('A', '9'),
     sae=analysis_inputs.part(x.sae, order).replace(
       b_enc_F=x.sae.b_enc_F[order] - 0.02
     ),
@@ -238,8 +239,8 @@ def test_pairs_of_a_run_are_those_by_hand():
   there &= r[1][np.arange(48), best] != 0
   own = np.flatnonzero(there)
   assert len(own) > 10
-  np.testing.assert_array_equal(pairs['feature_M'], own)
-  np.testing.assert_array_equal(pairs['match_M'], best[own])
+  np.testing.assert_array_equal(pairs.feature_M, own)
+  np.testing.assert_array_equal(pairs.match_M, best[own])
   at = own, best[own]
   for key, want in (
     ('found', r[0]),
@@ -247,7 +248,7 @@ def test_pairs_of_a_run_are_those_by_hand():
     ('attribution', pearson(*a[1])),
     ('logits', pearson(*(logit_weights(lm, s.sae).T for s in (x, y)))),
   ):
-    np.testing.assert_allclose(pairs[f'{key}_M'], want[at], atol=2e-3)
+    np.testing.assert_allclose(pairs.columns()[f'{key}_M'], want[at], atol=2e-3)
   said = stage._of_set(pairs, 48)
   assert said['n'] + said['without'] == 48
   assert said['median_activation'] == pytest.approx(
@@ -276,14 +277,14 @@ def logit_weights(lm, sae) -> np.ndarray:
 def test_pairs_alike_where_they_fire_alone_are_counted_and_listed():
   table = types.SimpleNamespace(density_F=np.arange(9) / 1_000)
   x = types.SimpleNamespace(run='A/1', table=table)
-  columns = {
-    'feature_M': np.array([1, 3, 5, 8]),
-    'match_M': np.array([2, 0, 4, 4]),
-    'found_M': np.array([0.9, 0.9, 0.9, 0.9]),
-    'activation_M': np.array([0.95, 0.9, 0.81, 0.79]),
-    'logits_M': np.array([0.1, -0.3, 0.9, -0.9]),
-    'attribution_M': np.array([0.9, 0.8, 0.7, 0.6]),
-  }
+  columns = Pairs(
+    feature_M=np.array([1, 3, 5, 8]),
+    match_M=np.array([2, 0, 4, 4]),
+    found_M=np.array([0.9, 0.9, 0.9, 0.9]),
+    activation_M=np.array([0.95, 0.9, 0.81, 0.79]),
+    logits_M=np.array([0.1, -0.3, 0.9, -0.9]),
+    attribution_M=np.array([0.9, 0.8, 0.7, 0.6]),
+  )
   said = stage._listed(x, types.SimpleNamespace(run='B/1'), columns)
   assert [p['feature'] for p in said['outliers']] == ['A/1/3', 'A/1/1']
   assert said['outliers'][0] == {

@@ -142,11 +142,6 @@ def test_what_a_killed_save_left_is_not_taken_for_a_checkpoint(saved, tmp_path):
     'c.close()\n'
     'print("survived")\n'
   )
-  import subprocess
-  import sys
-
-  import program
-
   done = subprocess.run(
     [sys.executable, '-c', code, str(copy)],
     env=program.environment(),
@@ -215,50 +210,3 @@ def _awaits_a_signal(thread: threading.Thread) -> bool:
   frame = sys._current_frames().get(thread.ident)
   names = [frame.f_code.co_name for frame, _ in traceback.walk_stack(frame)]
   return 'wait_for_signals' in names
-
-
-# What TensorStore does with a write that ends behind a save that has failed.
-LATE = """
-import asyncio, time
-import tensorstore
-from monosem_jax.run import checkpoint
-
-promise, future = tensorstore.Promise.new()
-
-async def late():
-  await future
-
-async def failing():
-  raise ValueError('the first')
-
-async def save():
-  await asyncio.gather(late(), failing())
-
-loop = asyncio.new_event_loop()
-try:
-  loop.run_until_complete(save())
-except ValueError as e:
-  print(e)
-loop.close()
-promise.set_result(1)
-time.sleep(0.2)
-
-class Other:
-  def __del__(self):
-    raise RuntimeError('of something else')
-
-Other()
-"""
-
-
-def test_writes_behind_the_first_that_failed_print_nothing():
-  done = subprocess.run(
-    [sys.executable, '-c', LATE],
-    env=program.environment(),
-    capture_output=True,
-    text=True,
-    timeout=120,
-  )
-  assert done.stdout == 'the first\n'
-  assert 'loop is closed' not in done.stderr
-  assert 'of something else' in done.stderr

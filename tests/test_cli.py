@@ -1,5 +1,6 @@
 """What the command line says and refuses, before any stage runs."""
 
+import functools
 import pathlib
 import subprocess
 import sys
@@ -9,13 +10,17 @@ import program
 import pytest
 
 from monosem_jax import main
+from monosem_jax.config import packaged
 
 STAGES = ('tokens', 'lm', 'sae', 'features', 'site', 'all')
 
 
-def _python(code: str, *argv: str) -> subprocess.CompletedProcess:
+def _python(
+  code: str, *argv: str, cwd: pathlib.Path | None = None
+) -> subprocess.CompletedProcess:
   return subprocess.run(
     [sys.executable, '-c', code, *argv],
+    cwd=cwd,
     env=program.environment(),
     capture_output=True,
     text=True,
@@ -107,6 +112,34 @@ def test_a_missing_config_file_names_the_nearest_one(tmp_path):
   assert str(tmp_path) in program.refusal(
     'all', f'--config={tmp_path}', f'--workdir={tmp_path}/run'
   )
+
+
+def test_a_config_that_comes_with_the_program_goes_by_its_name(tmp_path):
+  """From an empty folder; a path is a path, there as anywhere."""
+  code = 'from monosem_jax import main; main.run()'
+  at = functools.partial(_python, code, 'all', '--dry_run', cwd=tmp_path)
+  named, path = (
+    at(f'--config={name}')
+    for name in ('tiny', program.ROOT / 'configs' / 'tiny.py')
+  )
+  assert named.returncode == path.returncode == 0, named.stderr + path.stderr
+  assert named.stdout == path.stdout
+  (tmp_path / 'tiny').write_text('x = 1\n')  # a path comes first
+  assert 'get_config()' in at('--config=tiny').stderr
+  assert [p.name for p in tmp_path.iterdir()] == ['tiny']
+
+
+def test_a_config_of_no_name_and_no_path_says_both():
+  message = program.refusal('all', '--config=quikstart', '--dry_run')
+  assert 'no file quikstart, and no config of that name' in message
+  assert '(did you mean quickstart?)' in message
+  assert 'the names are a1, april, quickstart, reference' in message
+
+
+def test_a_config_by_name_has_a_work_directory_of_that_name():
+  assert packaged.workdir('tiny') == 'runs/tiny'
+  for path in ('configs/tiny.py', 'tiny.py', 'unknown', '', '.', '..'):
+    assert packaged.workdir(path) is None
 
 
 def test_config_and_workdir_are_needed(argv):

@@ -183,7 +183,15 @@ IMPOSSIBLE = [
   (['sae.resampling.placement=residul'], 'residual', 'residul'),
   (['sae.init=dta'], 'data', 'dta'),
   (['sae.recipe=april', 'sae.init=tied'], 'init', 'april'),
-  (['sae.init=data', 'dictionaries.A1.features=200'], 'init', '128'),
+  (
+    [
+      'sae.init=data',
+      'dictionaries.A1.features=200',
+      'sae.resampling.steps=()',
+    ],
+    'init',
+    '128',
+  ),
   (['sae.fires_on=0'], 'fires_on', '0'),
   (['features.least_firings=0'], 'least_firings', '0'),
   (['sae.l1=-1'], 'l1', '-1'),

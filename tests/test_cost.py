@@ -68,6 +68,7 @@ def _sweep(A, F, N, *, shape=(1, 1), micro_batch=0, **changes):
     T=16,
     A=A,
     stacks=((settings.Dictionary(features=F, **changes),),),
+    converted=frozenset(),
     devices=Devices(*shape),
     item=4,
   )

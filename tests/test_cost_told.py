@@ -95,6 +95,20 @@ def test_on_a_gpu_a_kernel_waits_for_products_or_for_memory():
   assert tell(slow).whole.seconds == pytest.approx(5 * PRODUCT / 1e12)
 
 
+def test_kernels_are_told_by_where_they_come_from():
+  found = tell().kernels
+  # The custom call takes no cycles; the branch that resamples is not among it.
+  assert [(k.origin, k.array, k.times) for k in found] == [
+    ('dot', 'f32[1000,2000]', 5),
+    ('custom-call', 'pred[]', 5),
+  ]
+  assert found[0].seconds == pytest.approx(5 * 15_000 / 1.5e9)
+  assert found[0].traffic == 5 * MOVED and found[0].phase == 'train'
+  share = found[0].seconds / tell().whole.total
+  assert f'costliest kernels of a chunk, {share:.0%} of its time:' in lines(1e9)
+  assert 'dot  f32[1000,2000]' in lines(1e9)
+
+
 def lines(memory: float) -> str:
   return '\n'.join(told.lines(tell(memory=memory)))
 

@@ -12,7 +12,7 @@ from monosem_jax.dictionary import (
   sae as sae_lib,
   state as states,
 )
-from monosem_jax.dictionary.init import geometric_median
+from monosem_jax.dictionary.recipes.paper import geometric_median
 
 DOT = Dot(jnp.dtype(jnp.float32))
 

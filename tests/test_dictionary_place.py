@@ -8,6 +8,7 @@ import pytest
 from monosem_jax.config import settings
 from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import init as dictionary_init, place, state
+from monosem_jax.dictionary.recipes.paper import geometric_median
 from monosem_jax.dictionary.sae import encode
 
 A, F, DOT = 6, 10, Dot(jnp.dtype('float32'))
@@ -61,9 +62,7 @@ def test_data_place_more_features_than_rows_of_the_median():
   assert dictionary_init.sample_rows(c) == F
   x_NA = jnp.asarray(inputs(F))
   sae = dictionary_init.start(c, state.init(c, A), x_NA, DOT).sae
-  np.testing.assert_allclose(
-    sae.b_dec_A, dictionary_init.geometric_median(x_NA[:8]), rtol=1e-6
-  )
+  np.testing.assert_allclose(sae.b_dec_A, geometric_median(x_NA[:8]), rtol=1e-6)
   assert len(np.unique(np.asarray(sae.W_dec_FA).round(5), axis=0)) == F
 
 

@@ -13,6 +13,7 @@ from monosem_jax.config import settings
 from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import (
   init as dictionary_init,
+  optimizer,
   recipes,
   sae as sae_lib,
   state as states,
@@ -204,7 +205,7 @@ def test_starts_tied_with_short_rows_in_all_directions_and_no_bias():
 
 
 def test_paces_of_the_paper_are_1_whatever_the_step():
-  assert recipes.pace(settings.Dictionary(), jnp.int32(7), 10) == (1.0, 1.0)
+  assert optimizer.pace(settings.Dictionary(), jnp.int32(7), 10) == (1.0, 1.0)
 
 
 def test_resampling_and_april_are_refused_together():

@@ -44,7 +44,7 @@ def mid_training(c: settings.Dictionary, dead_F: np.ndarray):
   noise = lambda x: jnp.asarray(rng.normal(size=x.shape), x.dtype)
   state = states.init(c, A)
   opt_state = optax.tree.map_params(
-    recipes.optimizer(c, c.lr), noise, state.opt_state
+    recipes.of(c).optimizer(c, c.lr), noise, state.opt_state
   )
   # On the border: exactly the window is dead, one step less is not.
   silent_F = np.where(dead_F, WINDOW + np.arange(F) % 2 * 7, WINDOW - 1)
@@ -127,7 +127,7 @@ def test_resampling_writes_what_its_placement_says_and_nothing_else(
   pick = lambda at_F: jnp.asarray(x_RA)[at_F]
   after, count = resample(
     c,
-    recipes.optimizer(c, c.lr),
+    recipes.of(c).optimizer(c, c.lr),
     before,
     jnp.asarray(loss_R),
     pick,

@@ -15,13 +15,14 @@ import program
 import pytest
 import safetensors.numpy
 
-from monosem_jax.config import load as config
+from monosem_jax.config import choices, load as config
 from monosem_jax.config.errors import UserError
 from monosem_jax.interop import anthropic, neuronpedia
 from monosem_jax.interop.feature import Effects, Example, Feature, Group
 from monosem_jax.interop.neuronpedia_source import Source
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.stages import export, lm as lm_stage
+from monosem_jax.stages.export import flags, formats
+from monosem_jax.stages.lm import training as lm_stage
 from monosem_jax.text.store import TokenStore
 
 T, F, A = 16, 48, 32
@@ -758,7 +759,7 @@ def test_chosen_features_alone_are_written(workdir, tmp_path, published):
 )
 def test_features_that_are_none_are_named(text, said):
   with pytest.raises(UserError, match='--features') as e:
-    export.parse(text, F)
+    flags.features(text, F)
   assert said in str(e.value)
 
 
@@ -864,7 +865,7 @@ def test_results_of_another_dictionary_are_refused(changed, tmp_path):
   tensors = safetensors.numpy.load_file(path)
   tensors['b_enc'] = tensors['b_enc'] + 1
   safetensors.numpy.save_file(tensors, path)
-  for form in export.FORMATS:
+  for form in choices.names(formats.__name__):
     message = program.refusal(
       *arguments(changed, tmp_path / 'out.html', f'--format={form}')
     )

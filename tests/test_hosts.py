@@ -20,7 +20,7 @@ import pytest
 import safetensors.numpy
 from test_stage_meshes import numbers
 
-from monosem_jax.stages.analysis import ANALYSES
+from monosem_jax.stages.analysis.declaration import analyses
 
 # Of float32 runs that add up in another order; relative to the largest entry.
 RTOL = 1e-4
@@ -169,7 +169,7 @@ def test_two_processes_find_what_one_finds():
     assert p == pytest.approx(q, rel=1e-3)
 
 
-@pytest.mark.parametrize('name', ANALYSES)
+@pytest.mark.parametrize('name', analyses())
 def test_two_processes_make_the_analyses_that_one_makes(name):
   folders = [w / 'analysis' / name for w in (alone(), together()[0])]
   names = [{path.name for path in folder.iterdir()} for folder in folders]

@@ -25,8 +25,9 @@ from monosem_jax.config import load as config
 from monosem_jax.features.table import FeatureTable
 from monosem_jax.interop import saelens
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.site.server import asked
-from monosem_jax.stages import live, lm as lm_stage, notebook, shelf
+from monosem_jax.site.server import requests
+from monosem_jax.stages import live, loaded, notebook
+from monosem_jax.stages.lm import training as lm_stage
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.sample import sample
 
@@ -39,7 +40,7 @@ def _workdir() -> Workdir:
 
 @pytest.fixture(scope='module')
 def engine():
-  found = shelf.load(_workdir())
+  found = loaded.load(_workdir())
   made = live.Engine(found, found.tokenizer.token_strings())
   made.warm()
   return made
@@ -79,7 +80,7 @@ def _text(tokenizer, n: int) -> str:
 def test_a_text_is_looked_at_context_by_context(engine, parts, n):
   tokenizer, lm, sae = parts
   text = _text(tokenizer, n)
-  got = engine.probe(asked.Probe('A1', text))
+  got = engine.probe(requests.Probe('A1', text))
   ids_N = tokenizer.encode_batch([text])[0].astype(np.int32)
   assert got['tokens'] == ids_N.tolist()
   strings = tokenizer.token_strings()
@@ -111,16 +112,16 @@ def test_a_text_is_looked_at_context_by_context(engine, parts, n):
 
 def test_more_text_than_is_looked_at_is_refused_by_its_tokens(engine, parts):
   text = _text(parts[0], 8 * T + 1)
-  with pytest.raises(asked.Refused, match='129 tokens; at most 128'):
-    engine.probe(asked.Probe('A1', text))
-  empty = engine.probe(asked.Probe('A1', ''))
+  with pytest.raises(requests.Refused, match='129 tokens; at most 128'):
+    engine.probe(requests.Probe('A1', text))
+  empty = engine.probe(requests.Probe('A1', ''))
   assert empty == {
     key: [] for key in ('tokens', 'strings', 'loss', 'firing', 'active')
   }
 
 
-def steer(**fields) -> asked.Steer:
-  return asked.steer(json.dumps({'prompt': 'ab cd'} | fields).encode())
+def steer(**fields) -> requests.Steer:
+  return requests.steer(json.dumps({'prompt': 'ab cd'} | fields).encode())
 
 
 def pin(feature, value, unit='max'):
@@ -231,7 +232,7 @@ def test_nothing_is_compiled_once_it_is_warm(engine, parts):
   jax.monitoring.register_event_duration_secs_listener(note)
   try:
     for n in (1, 5, T, 3 * T + 2):
-      engine.probe(asked.Probe('A1', _text(parts[0], n)))
+      engine.probe(requests.Probe('A1', _text(parts[0], n)))
     for pins in (
       [],
       [pin('A/1/3', 0, 'activation')],
@@ -263,7 +264,7 @@ def test_nothing_is_compiled_once_it_is_warm(engine, parts):
   ],
 )
 def test_features_that_are_not_there_are_refused(engine, fields, said):
-  with pytest.raises(asked.Refused, match=re.escape(said)) as e:
+  with pytest.raises(requests.Refused, match=re.escape(said)) as e:
     engine.steer(steer(**fields))
   assert e.value.status == 400 and str(program.finished()) not in str(e.value)
 
@@ -274,8 +275,8 @@ def test_a_feature_that_never_fired_has_no_maximum(tmp_path):
   table.max_F[5] = 0
   table.save(tmp_path / 'run' / 'features' / 'A1')
   w = Workdir(tmp_path / 'run', config.load(str(program.config())))
-  found = live.Engine(shelf.load(w), [])
-  with pytest.raises(asked.Refused, match=r'never fired.*give a number'):
+  found = live.Engine(loaded.load(w), [])
+  with pytest.raises(requests.Refused, match=r'never fired.*give a number'):
     found.steer(steer(pins=[pin('A/1/5', 1)]))
   found.steer(steer(pins=[pin('A/1/5', 1, 'activation')]))
 

@@ -11,7 +11,7 @@ import pytest
 
 from monosem_jax.config import load as config
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.stages import live, serve, shelf, site
+from monosem_jax.stages import live, loaded, serve, site
 
 pytestmark = browser.needed
 
@@ -61,10 +61,10 @@ def test_the_same_page_lights_up(window, url, w):
 
 def test_a_text_is_probed(window, url, w):
   """Against the engine, asked without a server."""
-  shelved = shelf.load(w)
-  engine = live.Engine(shelved, shelved.tokenizer.token_strings())
+  models = loaded.load(w)
+  engine = live.Engine(models, models.tokenizer.token_strings())
   text = 'abc <b>def</b> ghi'
-  expected = engine.probe(live.asked.Probe('A1', text))
+  expected = engine.probe(live.requests.Probe('A1', text))
   page = window.view(f'{url}#probe')
   page.keys(*text, css='textarea')
   page.click('.strip button')

@@ -18,8 +18,9 @@ from monosem_jax.dictionary import (
   train,
 )
 from monosem_jax.dictionary.sae import encode
+from monosem_jax.run.files import write_json
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.stages import lm as lm_stage
+from monosem_jax.stages.lm import training as lm_stage
 from monosem_jax.stages.programs import forward
 from monosem_jax.text import stream
 from monosem_jax.text.store import TokenStore
@@ -38,7 +39,7 @@ def run():
   def make(path):
     c = configs.load(str(program.ROOT / 'configs/tiny.py'))
     w = Workdir(path, c)
-    w.write_config()
+    write_json(w.settings, configs.as_dict(c))
     for stage in ('tokens', 'lm'):
       stages.run(stage, w, {})
 

@@ -193,7 +193,7 @@ def test_the_dictionary_explains_as_the_report_says(workdir, report):
   """Numbers of the report, from the weights and the text alone, in NumPy."""
   from monosem_jax.config import load as configs
   from monosem_jax.run.workdir import Workdir
-  from monosem_jax.stages import lm as lm_stage
+  from monosem_jax.stages.lm import training as lm_stage
   from monosem_jax.text.store import TokenStore
 
   w = Workdir(workdir, configs.load(str(program.config())))

@@ -13,8 +13,8 @@ import pytest
 
 from monosem_jax.config import settings
 from monosem_jax.config.errors import UserError
+from monosem_jax.features.pin import parse
 from monosem_jax.features.table import FeatureTable
-from monosem_jax.stages.sample import parse
 from monosem_jax.transformer import train as lm_train, weights
 from monosem_jax.transformer.sample import sample
 

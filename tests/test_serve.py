@@ -15,7 +15,8 @@ import time
 import pytest
 
 from monosem_jax.config.errors import UserError
-from monosem_jax.site.server import application, asked, guard, serving
+from monosem_jax.features.pin import Pin
+from monosem_jax.site.server import application, guard, requests, serving
 
 POLICY = "default-src 'none'; script-src 'self'; img-src data:"
 PAGE = (
@@ -45,14 +46,14 @@ class Engine:
     if wanted.text == 'fail':
       raise OSError(f'{pathlib.Path(__file__)} cannot be read')
     if wanted.key != 'A1':
-      raise asked.Refused(400, 'key: no such dictionary.')
+      raise requests.Refused(400, 'key: no such dictionary.')
     return {'tokens': [len(wanted.text)]}
 
   def steer(self, wanted):
     self.go.wait()
     self.asked.append(wanted)
     if wanted.prompt == 'no':
-      raise asked.Refused(400, 'pins: no.')
+      raise requests.Refused(400, 'pins: no.')
 
     def events():
       for i in range(wanted.tokens):
@@ -450,7 +451,7 @@ def test_what_cannot_be_is_named(patient, what, body, said):
 
 def test_what_may_be_reaches_the_engine_as_it_was_meant(alive, engine):
   assert post(alive, 'probe', probe_of(text='é\0\U0001f600'))[0] == 200
-  assert engine.asked.pop() == asked.Probe('A1', 'é\0\U0001f600')
+  assert engine.asked.pop() == requests.Probe('A1', 'é\0\U0001f600')
   pins = [
     {'feature': 'A/neurons/0', 'value': -1.5, 'unit': 'activation'},
     {'feature': 'A/1/47', 'value': 2, 'unit': 'max'},
@@ -459,11 +460,11 @@ def test_what_may_be_reaches_the_engine_as_it_was_meant(alive, engine):
     pins=pins, key='A1', tokens=2, temperature=0, top_k=5, seed=2**32 - 1
   )
   assert post(alive, 'steer', body)[0] == 200
-  assert engine.asked.pop() == asked.Steer(
+  assert engine.asked.pop() == requests.Steer(
     key='A1',
     pins=(
-      asked.Pin('A/neurons', 0, -1.5, of_max=False),
-      asked.Pin('A/1', 47, 2.0, of_max=True),
+      Pin('A/neurons', 0, -1.5, of_max=False),
+      Pin('A/1', 47, 2.0, of_max=True),
     ),
     prompt='a',
     tokens=2,
@@ -472,7 +473,7 @@ def test_what_may_be_reaches_the_engine_as_it_was_meant(alive, engine):
     seed=2**32 - 1,
   )
   assert post(alive, 'steer', b'{"prompt": ""}')[0] == 200
-  assert engine.asked.pop() == asked.Steer(None, (), '', 64, 1.0, 0, 0)
+  assert engine.asked.pop() == requests.Steer(None, (), '', 64, 1.0, 0, 0)
 
 
 def events(body: bytes) -> list[tuple[str, dict]]:

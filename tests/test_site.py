@@ -163,7 +163,11 @@ def test_every_file_the_page_asks_for_is_there(page):
   html = (page / 'index.html').read_text('utf-8')
   asked = re.findall(r'(?:src|href)="([^"#]+)"', html)
   assert [name for name in asked if not (page / name).is_file()] == []
-  shipped = {f'static/{p.name}' for p in (page / 'static').iterdir()}
+  shipped = {
+    p.relative_to(page).as_posix()
+    for p in (page / 'static').rglob('*')
+    if p.is_file()
+  }
   assert shipped == {name for name in asked if name.startswith('static/')}
 
 
@@ -500,14 +504,14 @@ def test_a_policy_forbids_all_but_the_pages_own_files(page):
   ],
 )
 def test_static_files_have_no_way_from_data_to_code(way):
-  for path in STATIC.iterdir():
+  for path in filter(pathlib.Path.is_file, STATIC.rglob('*')):
     assert not re.search(way, path.read_text('utf-8')), path.name
 
 
 def test_only_two_scripts_speak_to_a_server():
   found = [
     p.name
-    for p in STATIC.iterdir()
+    for p in STATIC.rglob('*.*')
     if re.search(
       r'\bfetch\(|XMLHttpRequest|WebSocket|EventSource|sendBeacon',
       p.read_text(),

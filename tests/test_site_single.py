@@ -23,13 +23,14 @@ import pytest
 from exhibits import CUT, DEAD, FEATURES, HOSTILE, VOCABULARY
 
 from monosem_jax import stages
-from monosem_jax.config import load as config
+from monosem_jax.config import load as config, names
 from monosem_jax.config.errors import UserError
 from monosem_jax.features.table import FeatureTable
 from monosem_jax.run import files
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.site import export, pack, single
+from monosem_jax.site import export, pack, scripts, single
 from monosem_jax.stages import export as export_stage
+from monosem_jax.stages.export.formats import html as html_format
 
 KEYS = ('A1', 'A2', 'B1')
 # Two shards of the ordinary page; one is dead; 6 is of the low mode.
@@ -121,9 +122,7 @@ def packs(text: str) -> dict[str, tuple]:
 
 def test_all_scripts_of_the_page_stand_inside_in_their_order(text):
   parts = Parts(text)
-  names = re.findall(
-    '<script defer src="(.*?)"', (STATIC / 'index.html').read_text()
-  )
+  names = re.findall('<script defer src="(.*?)"', scripts.page())
   assert len(parts.found['script']) == len(names) > 40
   for name, script in zip(names, parts.found['script'], strict=True):
     if name == 'data/live.js':
@@ -194,12 +193,12 @@ def test_the_same_features_make_the_same_file(tmp_path, text):
 
 
 @pytest.mark.parametrize('end', ['<!--', '</SCRIPT', '</style', '<script'])
-@pytest.mark.parametrize('name', ['dom.js', 'page.css'])
+@pytest.mark.parametrize('name', ['core/dom.js', 'page.css'])
 def test_what_would_end_a_script_is_refused(tmp_path, monkeypatch, name, end):
   shutil.copytree(STATIC, tmp_path / 'static')
   with (tmp_path / 'static' / name).open('a') as file:
     file.write(f'/* {end} */')
-  monkeypatch.setattr(single.resources, 'files', lambda _: tmp_path)
+  monkeypatch.setattr(scripts.resources, 'files', lambda _: tmp_path)
   with pytest.raises(ValueError, match=re.escape(end)):
     write(tmp_path / 'x.html')
   assert not (tmp_path / 'x.html').exists()
@@ -582,13 +581,16 @@ def test_more_than_200_features_are_refused(workdir, tmp_path, monkeypatch):
   class Read(Exception):
     pass
 
-  def read(w, folder, tables, chosen):
+  def read(w, folder, sets, chosen):
     raise Read(chosen)
 
-  table = FeatureTable.load(workdir.features('A1'))
-  many = dataclasses.replace(table, fired_F=np.ones(4096))
-  monkeypatch.setattr(export_stage.tables, 'load_all', lambda w: {'A1': many})
-  monkeypatch.setattr(export_stage.exhibits, 'read', read)
+  own = html_format.featuresets.load(workdir, names.parse('A1'))
+  table = dataclasses.replace(own.table, fired_F=np.ones(4096))
+  many = dataclasses.replace(own, table=table)
+  monkeypatch.setattr(
+    html_format.featuresets, 'load_all', lambda w: {'A1': many}
+  )
+  monkeypatch.setattr(html_format.exhibits, 'read', read)
   ask = lambda features: export_stage.run(
     workdir,
     format='html',

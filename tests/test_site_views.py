@@ -33,26 +33,24 @@ def halves(column: np.ndarray) -> list[float]:
   return column.astype(float).round(3).tolist()
 
 
-def everything(analysis: pathlib.Path):
-  """All packs, by what makes them."""
-  return {
-    'texts': views.texts(analysis.joinpath),
-    'texts_of': views.texts_of(analysis.joinpath, 'A1'),
-    'layouts': views.layouts(analysis.joinpath, KEYS) or None,
-    'splitting': views.splitting(analysis.joinpath, KEYS),
-    'universality': views.universality(analysis.joinpath, KEYS),
-    'automata': views.automata(analysis.joinpath),
-  }
+def made(analysis: pathlib.Path, name: str, keys=KEYS) -> views.Pack:
+  """One of the packs that the views are made of."""
+  return views.packs(analysis.joinpath, keys)[name]
+
+
+def maps(analysis: pathlib.Path) -> list[str]:
+  found = views.packs(analysis.joinpath, KEYS)
+  return [name for name in found if name.startswith('map/')]
 
 
 def test_what_is_not_made_is_not_shown(analysis):
-  assert set(everything(analysis).values()) == {None}
+  assert views.packs(analysis.joinpath, KEYS) == {}
 
 
 def test_what_can_not_be_made_is_not_shown(analysis):
   for name in ('texts', 'geometry', 'splitting', 'universality', 'automata'):
     NotMade('one size only').save(analysis / name)
-  assert set(everything(analysis).values()) == {None}
+  assert views.packs(analysis.joinpath, KEYS) == {}
 
 
 # Texts
@@ -63,7 +61,7 @@ def test_texts_say_whence_they_are_but_name_no_file(analysis):
   text = Text(8, 'Books', '/home/me/b.txt', 7, -1, whole=False)
   numbers = exhibits.blank(ExampleTexts, texts=[text, text])
   numbers.save(analysis / 'texts')
-  meta, columns = views.texts(analysis.joinpath)
+  meta, columns = made(analysis, 'texts')
   kept = {'subset': 'Books', 'document': 7, 'offset': -1, 'whole': False}
   assert meta == [kept, kept]
   assert columns['tokens'].tolist() == [[3, 4], [5, 6]]
@@ -82,7 +80,7 @@ def test_the_features_of_a_text_stand_token_after_token(analysis):
     active_XT=[[2, 0], [1, 40]],
     loss_XT=[[np.nan, 2], [np.nan, 0.5]],
   )
-  meta, columns = views.texts_of(analysis.joinpath, 'A1')
+  meta, columns = made(analysis, 'A1/texts')
   assert meta is None
   # Text 0 has two tokens, with 2 and 0 features; text 1 with 1 and 3.
   assert columns['of'].tolist() == [0, 2, 2, 3, 6]
@@ -114,9 +112,8 @@ def test_a_map_fills_the_square_and_says_how_wide_it_was(analysis):
     cluster_F=[-1, 0, 0],
     order_F=[2, 1, 0],
   )
-  found = views.layouts(analysis.joinpath, KEYS)
-  assert list(found) == ['small']
-  meta, columns = found['small']
+  assert maps(analysis) == ['map/small']
+  meta, columns = made(analysis, 'map/small')
   # Sets by their numbers in KEYS, in the order of the layout.
   assert meta == {'sets': [1, 0], 'extent': [8.0, 1.0]}
   # A quarter of 65,535 is 16,383.75.
@@ -139,7 +136,7 @@ def test_a_map_without_clusters_has_no_order(analysis):
     dictionary_F=[0, 0],
     feature_F=[0, 1],
   )
-  _, columns = views.layouts(analysis.joinpath, KEYS)['large']
+  _, columns = made(analysis, 'map/large')
   assert set(columns) == {'position', 'set', 'feature'}
   assert columns['position'].tolist() == [[0, 0], [65_535, 0]]
 
@@ -155,7 +152,7 @@ def test_a_map_of_a_set_that_is_not_shown_is_left_out(analysis):
       dictionary_F=[0, 0],
       feature_F=[0, 1],
     )
-  assert list(views.layouts(analysis.joinpath, KEYS)) == ['small']
+  assert maps(analysis) == ['map/small']
 
 
 # Splitting
@@ -185,7 +182,7 @@ def test_splitting_holds_all_edges_from_size_to_size(analysis):
     target_M=[1, 2, 3, 0],
     similarity_M=np.float32([0.5, 0.625, 0.875, 0.75]),
   )
-  meta, columns = views.splitting(analysis.joinpath, KEYS)
+  meta, columns = made(analysis, 'splitting')
   assert meta['sets'] == [0, 1]
   assert meta['steps'] == steps
   assert (meta['threshold'], meta['largest']) == (0.4, [4, 2, 1])
@@ -208,7 +205,7 @@ def test_splitting_numbers_its_steps_from_small_to_large(analysis):
       target_M=[10 + k],
       similarity_M=[0.5],
     )
-  meta, columns = views.splitting(analysis.joinpath, keys)
+  meta, columns = made(analysis, 'splitting', keys)
   assert meta['sets'] == [1, 0, 2]
   assert [columns[f'target{k}'].tolist() for k in (0, 1)] == [[10], [11]]
 
@@ -217,7 +214,7 @@ def test_splitting_numbers_its_steps_from_small_to_large(analysis):
 def test_splitting_that_is_not_whole_is_left_out(analysis, missing):
   last = 'A/9' if missing == 'set' else 'A/2'
   split(analysis, ['A/1', last])
-  assert views.splitting(analysis.joinpath, KEYS) is None
+  assert 'splitting' not in views.packs(analysis.joinpath, KEYS)
 
 
 # Universality
@@ -252,7 +249,7 @@ def test_universality_holds_pairs_and_medians(analysis):
     logits_M=np.float32([-0.5, np.nan]),
     attribution_M=np.float32([0.5, 0.125]),
   )
-  meta, columns = views.universality(analysis.joinpath, KEYS)
+  meta, columns = made(analysis, 'universality')
   assert meta == {
     'sets': [0, 2],
     'tokens': 99,

@@ -12,11 +12,10 @@ import program
 import pytest
 from PIL import Image
 
-from monosem_jax.analysis.results import Results
 from monosem_jax.analysis.results.numbers import NotMade
 from monosem_jax.features.table import FeatureTable
 from monosem_jax.run.files import read_tensors
-from monosem_jax.stages.analysis import ANALYSES, sections
+from monosem_jax.stages.analysis.declaration import analyses
 from monosem_jax.text.store import TokenStore
 
 MORE = """
@@ -97,7 +96,7 @@ RUNS = (
 )
 
 
-@pytest.mark.parametrize('name', ANALYSES)
+@pytest.mark.parametrize('name', analyses())
 def test_every_analysis_leaves_numbers_tables_and_pictures(name):
   folder = _finished() / 'analysis' / name
   assert 'not_here' not in numbers(name), numbers(name)
@@ -119,14 +118,14 @@ def test_every_analysis_leaves_numbers_tables_and_pictures(name):
       assert columns.files
 
 
-@pytest.mark.parametrize('name', ANALYSES)
+@pytest.mark.parametrize('name', analyses())
 def test_numbers_are_typed_and_written_as_they_were_read(name, tmp_path):
-  path = _finished() / 'analysis' / name / 'numbers.json'
-  folder = (_finished() / 'analysis').joinpath
-  found = getattr(Results.load(folder, [name]), name)
+  folder = _finished() / 'analysis' / name
+  found = analyses()[name].numbers.load(folder)
   assert not isinstance(found, NotMade)
   found.save(tmp_path)
-  assert (tmp_path / 'numbers.json').read_bytes() == path.read_bytes()
+  written, path = tmp_path / 'numbers.json', folder / 'numbers.json'
+  assert written.read_bytes() == path.read_bytes()
 
 
 def test_the_report_has_a_row_for_every_run_and_the_scorecard():
@@ -151,7 +150,7 @@ def test_the_report_has_a_row_for_every_run_and_the_scorecard():
 
 def test_every_analysis_has_a_section_of_the_report():
   text = (_finished() / 'report.md').read_text()
-  for name, section in sections.SECTIONS.items():
+  for name, section in analyses().items():
     _, _, told = text.partition(f'### {section.title}\n')
     told = told.partition('\n### ')[0]
     assert section.asked in told, name
@@ -167,7 +166,6 @@ def test_every_analysis_has_a_section_of_the_report():
     # More of it is on the page, or on pages of its own.
     pages = [path for path in linked if path.endswith('.md')]
     assert pages or '](site/index.html#' in told, name
-  assert set(sections.SECTIONS) == set(ANALYSES)
 
 
 def test_controls_fire_as_they_should():
@@ -373,7 +371,7 @@ def test_the_residual_is_of_all_contexts_of_examples():
 def test_what_is_complete_is_not_made_again(analysed):
   before = program.files(analysed)
   log = run('analysis', analysed).stdout
-  for name in ANALYSES:
+  for name in analyses():
     assert f'analysis/{name}: complete' in log
   assert program.files(analysed) == before
 

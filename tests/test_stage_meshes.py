@@ -29,17 +29,17 @@ DEVICES = ' --xla_force_host_platform_device_count=8'
 SERVED = """
 import json, pathlib, sys
 from monosem_jax.config import load as config
-from monosem_jax.site.server import asked
-from monosem_jax.stages import live, shelf
+from monosem_jax.site.server import requests
+from monosem_jax.stages import live, loaded
 from monosem_jax.run.workdir import Workdir
 
 file, root, *overrides = sys.argv[1:]
-found = shelf.load(Workdir(pathlib.Path(root), config.load(file, overrides)))
+found = loaded.load(Workdir(pathlib.Path(root), config.load(file, overrides)))
 engine = live.Engine(found, found.tokenizer.token_strings())
-looked = engine.probe(asked.Probe('A1', 'the text of a run is looked at'))
+looked = engine.probe(requests.Probe('A1', 'the text of a run is looked at'))
 pins = [{'feature': 'A/1/0', 'value': 2, 'unit': 'max'}]
 wanted = {'prompt': 'the', 'pins': pins, 'tokens': 6, 'temperature': 0}
-told = list(engine.steer(asked.steer(json.dumps(wanted).encode())))
+told = list(engine.steer(requests.steer(json.dumps(wanted).encode())))
 tokens = [x['default']['id'] for kind, x in told if kind == 'token']
 print(json.dumps({'loss': looked['loss'][1:], 'firing': looked['firing'],
                   'tokens': tokens}))

@@ -151,7 +151,7 @@ def test_a_longer_dictionary_equals_one_of_that_length_from_the_start(
 def test_a_longer_model_makes_its_dictionaries_stale(workdir):
   longer = '--config.lm.steps=14'
   out = program.run('lm', workdir, longer).stdout
-  assert '12 steps are done' in out
+  assert '12 of 14 steps are done' in out
   assert [r['step'] for r in program.records(workdir, 'lm/A')] == [
     *range(1, 15)
   ]

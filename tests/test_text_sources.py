@@ -17,7 +17,7 @@ from array_record.python import array_record_module
 
 from monosem_jax.config.errors import UserError
 from monosem_jax.config.settings import Text
-from monosem_jax.text.sources import documents, is_validation, text_hash
+from monosem_jax.text.selection import documents, is_validation, text_hash
 
 flags.FLAGS.mark_as_parsed()
 
@@ -439,7 +439,7 @@ def test_tfds_prepares_only_when_told(tmp_path):
     'from collections import Counter\n'
     'from monosem_jax.config.errors import UserError\n'
     'from monosem_jax.config.settings import Text\n'
-    'from monosem_jax.text.sources import documents\n'
+    'from monosem_jax.text.selection import documents\n'
     "text = Text('tfds', ('tiny_text',), tfds_dir=sys.argv[1],\n"
     '  min_document_chars=0, tfds_prepare=bool(int(sys.argv[2])))\n'
     'try:\n'

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from monosem_jax.config import settings
 from monosem_jax.device import mesh as meshes
@@ -257,3 +258,27 @@ def test_a_penalty_lowers_itself_and_a_row_of_zeros_has_a_gradient():
   assert stats['loss'][0] < math.log(V) + 0.7
   _, plain = two_steps()(init(), tokens_SBT[:2])
   assert 'activation_penalty' not in plain
+
+
+def one_step(graph: bool) -> dict[str, np.ndarray]:
+  """One training step, and the gradient by nnx' own transformations."""
+  tokens_SBT = jnp.asarray(tokens(1))
+  with nnx.set_graph_mode(graph):
+    made = train.init(BASE, vocab_size=V, context=T, separator=0)
+    loss, grads = nnx.jit(nnx.value_and_grad(train.mean_loss))(
+      made.model, tokens_SBT[0]
+    )
+    state, stats = train.make_chunk(BASE)(made, tokens_SBT)
+  found = {'state': state, 'stats': stats, 'loss': loss}
+  found['grads'] = jax.tree.leaves(grads)  # a State, and a Transformer
+  leaves, _ = jax.tree_util.tree_flatten_with_path(found)
+  return {jax.tree_util.keystr(p): np.asarray(x) for p, x in leaves}
+
+
+def test_a_step_is_the_same_in_the_graph_and_the_tree_mode_of_nnx():
+  graph, tree = one_step(True), one_step(False)
+  assert graph.keys() == tree.keys()
+  assert len(graph) > 60
+  for key, x in graph.items():
+    np.testing.assert_array_equal(x, tree[key], err_msg=key)
+  assert graph["['loss']"] == pytest.approx(graph["['stats']['loss']"][0])

@@ -8,7 +8,6 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from monosem_jax import paper
-from monosem_jax.analysis.results import Results
 from monosem_jax.analysis.results.density import Census, Density
 from monosem_jax.analysis.results.features import Neurons
 from monosem_jax.analysis.results.numbers import Interval, NotMade
@@ -52,6 +51,18 @@ class Figure:
   why: str = ''
   n: str = ''
   interval: Interval = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+  """The numbers that rows are made of; None of analyses that were not made."""
+
+  preserved: Preserved | NotMade | None = None
+  density: Density | NotMade | None = None
+  neurons: Neurons | NotMade | None = None
+  universality: Universality | NotMade | None = None
+  proxies: Proxies | NotMade | None = None
+  splitting: Splitting | NotMade | None = None
 
 
 def rows(

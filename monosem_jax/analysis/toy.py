@@ -166,10 +166,10 @@ def penalise(c: Penalty, seed: int) -> dict[str, np.ndarray]:
   One of F exclusive features is on; the neurons see which, the output names it
   by a softmax. Loss: cross-entropy + penalty * mean over features of the sum
   over neurons of activation * norm of the neuron's output row. By that norm, as
-  in `recipes`, since activations alone would shrink and the output weights grow
-  instead. There are fewer neurons than features, and the F inputs are all
-  there is, so the loss is exact. The monosemantic network is the same one, its
-  neurons held to a feature each: what the penalty is to lead to.
+  in `dictionary.recipes.april`, since activations alone would shrink and the
+  output weights grow instead. There are fewer neurons than features, and the F
+  inputs are all there is, so the loss is exact. The monosemantic network is the
+  same one, its neurons held to a feature each: what the penalty is to lead to.
 
   With the default sizes a penalty first takes away that several neurons fire
   for a feature, while neurons stay shared, since that is the cheaper way. It

@@ -6,9 +6,7 @@ A config file defines `get_config()`, a ConfigDict with the parts of
 """
 
 import dataclasses
-import difflib
 import json
-import pathlib
 import runpy
 import sys
 import typing
@@ -17,7 +15,7 @@ from typing import Any
 
 import ml_collections
 
-from monosem_jax.config import settings
+from monosem_jax.config import packaged, settings
 from monosem_jax.config.check import check
 from monosem_jax.config.errors import UserError, nearest
 
@@ -37,7 +35,8 @@ def load(path: str, overrides: Sequence[str] = ()) -> settings.Config:
   """Reads a config file, applies overrides and checks the whole.
 
   Args:
-    path: of a Python file that defines `get_config()`.
+    path: of a Python file that defines `get_config()`, the name of one that
+      comes with the program, or the config.json of a work directory.
     overrides: `some.key=value` each, later ones winning.
 
   Raises:
@@ -58,7 +57,7 @@ def load(path: str, overrides: Sequence[str] = ()) -> settings.Config:
 
 def resolve(tree: Mapping[str, Any]) -> settings.Config:
   """Turns nested dicts of a config file's form into checked settings."""
-  parts = {
+  parts: dict[str, Any] = {
     name: _build(kind, _group(tree, name), name)
     for name, kind in _PARTS.items()
     if name not in ('lm', 'sae')
@@ -86,20 +85,21 @@ def resolve(tree: Mapping[str, Any]) -> settings.Config:
 
 def as_dict(config: settings.Config) -> dict[str, Any]:
   """The settings as nested dicts of JSON types."""
-  return json.loads(json.dumps(dataclasses.asdict(config)))
+  tree: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+  return tree
 
 
 def _read(path: str) -> dict[str, Any]:
-  file = pathlib.Path(path)
-  if not file.is_file():
-    known = [str(p) for p in file.parent.glob('*.py')]
-    near = difflib.get_close_matches(path, known, n=1)
-    hint = f' (did you mean {near[0]}?)' if near else ''
-    raise UserError(f'--config: no file {path}{hint}.')
+  file = packaged.find(path)
+  if file.suffix == '.json':
+    try:
+      return json.loads(file.read_text('utf-8'))
+    except ValueError as e:
+      raise UserError(f'--config: {path} is not whole JSON: {e}.') from e
   sys.path.insert(0, str(file.parent))  # a config may start from its neighbour
   try:
     # Not an import: an import leaves a compiled copy, which goes stale.
-    found = runpy.run_path(path)
+    found = runpy.run_path(str(file))
     tree = found['get_config']() if 'get_config' in found else None
   except Exception as e:
     raise UserError(
@@ -112,17 +112,20 @@ def _read(path: str) -> dict[str, Any]:
       f'--config: {path} must define get_config(), which returns an '
       'ml_collections.ConfigDict.'
     )
-  return tree.to_dict()
+  found_tree: dict[str, Any] = tree.to_dict()
+  return found_tree
 
 
-def _group(tree: Mapping, name: str, where: str = '') -> Mapping[str, Any]:
+def _group(
+  tree: Mapping[str, Any], name: str, where: str = ''
+) -> Mapping[str, Any]:
   value = tree.get(name, {})
   if not isinstance(value, Mapping):
     raise UserError(f'config: {where}{name} is a group of keys, not {value!r}.')
   return value
 
 
-def _merge(shared: Mapping, own: Mapping) -> dict[str, Any]:
+def _merge(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
   merged = dict(shared)
   for key, value in own.items():
     nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
@@ -130,7 +133,7 @@ def _merge(shared: Mapping, own: Mapping) -> dict[str, Any]:
   return merged
 
 
-def _build(kind: type, values: Mapping, where: str):
+def _build(kind: Any, values: Mapping[str, Any], where: str) -> Any:
   """Builds a dataclass from a dict, every value checked against its type."""
   fields = {f.name: f.type for f in dataclasses.fields(kind)}
   for key in values:
@@ -145,7 +148,7 @@ def _build(kind: type, values: Mapping, where: str):
   )
 
 
-def _typed(kind, value, where: str):
+def _typed(kind: Any, value: Any, where: str) -> Any:
   """Returns `value` as `kind`; a whole number may be written 1e6."""
   if dataclasses.is_dataclass(kind):
     if not isinstance(value, Mapping):
@@ -173,8 +176,8 @@ def _typed(kind, value, where: str):
   raise UserError(f'config: {where} must be {_kind_name(kind)}, not {value!r}.')
 
 
-def _kind_name(kind) -> str:
-  names = {
+def _kind_name(kind: Any) -> str:
+  names: dict[Any, str] = {
     int: 'a whole number',
     float: 'a number',
     bool: 'true or false',
@@ -227,7 +230,9 @@ def _has(tree: Any, path: Sequence[str]) -> bool:
   return True
 
 
-def _child(kind, name: str, node: Mapping, depth: int):
+def _child(
+  kind: Any, name: str, node: Mapping[str, Any], depth: int
+) -> tuple[Any, list[str]]:
   """The type of a key below `kind`, or None, and the keys known there."""
   if depth == 0:
     return (_FAMILIES | _PARTS).get(name), [*_PARTS, *_FAMILIES]
@@ -241,7 +246,7 @@ def _child(kind, name: str, node: Mapping, depth: int):
   return None, []
 
 
-def _parse(kind, text: str, where: str):
+def _parse(kind: Any, text: str, where: str) -> Any:
   """Reads an override's text as `kind`."""
   wrong = UserError(f'{where}: must be {_kind_name(kind)}, not {text!r}.')
   if typing.get_origin(kind) is tuple:

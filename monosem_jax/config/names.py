@@ -112,7 +112,7 @@ def controls(config: settings.Config) -> list[str]:
 
 def entries(config: settings.Config) -> Mapping[str, list[str]]:
   """The dictionaries of each model, in the config's order."""
-  found = {name: [] for name in config.models}
+  found: dict[str, list[str]] = {name: [] for name in config.models}
   for name in config.dictionaries:
     found[model_of(config, name)].append(name)
   return found

@@ -45,7 +45,7 @@ class Program:
   def memory(self) -> str:
     """XLA's own figures, named by the platform."""
     backend = f'XLA ({self.platform})'
-    if self.arguments is None:
+    if self.arguments is None or self.temporaries is None:
       return f'{backend}: no figures'
     return (
       f'{backend}: arguments {bytes_text(self.arguments)}, temporaries '

@@ -2,7 +2,7 @@
 
 All of them run the same stages in the same order. Process 0 alone decides what
 is done, writes and speaks; the work directory is one file system that all of
-them see (`Workdir.require_shared`). Without `together` there is one process.
+them see (`run.shared`). Without `together` there is one process.
 
 What the processes say to each other outside of compiled programs goes through
 the key-value store that jax keeps at process 0: it needs no device, and a wait
@@ -250,11 +250,17 @@ def barrier() -> None:
   largest(0)
 
 
+def _several() -> _Together:
+  """The processes, where there are several."""
+  assert _together is not None
+  return _together
+
+
 def _value(key: str) -> str:
   """What a key holds, once it does; waited for in slices, to see signals."""
   while True:
     try:
-      return _together.client.blocking_key_value_get(key, 1_000)
+      return _several().client.blocking_key_value_get(key, 1_000)
     except RuntimeError as e:
       if 'DEADLINE_EXCEEDED' not in str(e):
         raise
@@ -264,7 +270,7 @@ def _watch() -> None:
   """Ends this process when another one says that it has to end."""
   with contextlib.suppress(RuntimeError):  # the store is gone: seen elsewhere
     note = json.loads(_value(_END))
-    if note is not None and note['process'] != _together.index:
+    if note is not None and note['process'] != _several().index:
       if first():
         time.sleep(1)  # the store ends with this process
       _leave(note['code'], f'process {note["process"]}: {note["message"]}')
@@ -303,8 +309,9 @@ def abandon(code: int, message: str) -> None:
 
 
 def _leave(code: int, message: str) -> None:
-  if str(_together.libraries) not in message:
-    _together.libraries.unlink(missing_ok=True)
+  libraries = _several().libraries
+  if str(libraries) not in message:
+    libraries.unlink(missing_ok=True)
   native.leave(code, _own_line(message))
 
 

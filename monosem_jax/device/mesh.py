@@ -7,6 +7,7 @@ rows). No other module writes an axis name.
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -118,7 +119,9 @@ def require_share(
     )
 
 
-def shardings(mesh: jax.sharding.Mesh, tree):
+def shardings(
+  mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh, tree: Any
+) -> Any:
   """The placement of every array of a state, by the name of its field.
 
   Adam's moments have the fields of what they are moments of, and so lie beside
@@ -126,21 +129,27 @@ def shardings(mesh: jax.sharding.Mesh, tree):
   which dictionaries are stacked.
   """
 
-  def of_leaf(path, x):
+  return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs(tree))
+
+
+def specs(tree: Any) -> Any:
+  """The PartitionSpec of every array of a state, see `shardings`."""
+
+  def of_leaf(path: tuple[Any, ...], x: jax.Array) -> P:
     name = getattr(path[-1], 'name', '') if path else ''
     spec = getattr(SPECS, name, SPECS.replicated)
-    return NamedSharding(mesh, P(*[None] * (x.ndim - len(spec)), *spec))
+    return P(*[None] * (x.ndim - len(spec)), *spec)
 
   return jax.tree_util.tree_map_with_path(of_leaf, tree)
 
 
-def made_in_place(mesh: jax.sharding.Mesh, init):
+def made_in_place(mesh: jax.sharding.Mesh, init: Callable[[], Any]) -> Any:
   """Runs `init()` so that every array is made where it will live."""
   like = jax.eval_shape(init)
   return jax.jit(init, out_shardings=shardings(mesh, like))()
 
 
-def like(mesh: jax.sharding.Mesh, init):
+def like(mesh: jax.sharding.Mesh, init: Callable[[], Any]) -> Any:
   """The shapes of `init()` with their placement, for a restore."""
   shapes = jax.eval_shape(init)
   return jax.tree.map(
@@ -165,14 +174,14 @@ def put(mesh: jax.sharding.Mesh, x, spec: P) -> jax.Array:
   )
 
 
-def place(mesh: jax.sharding.Mesh, tree):
+def place(mesh: jax.sharding.Mesh, tree: Any) -> Any:
   """Sends host arrays that every process has whole where `shardings` says."""
   return jax.tree.map(
     lambda x, s: put(mesh, x, s.spec), tree, shardings(mesh, tree)
   )
 
 
-def fetch(tree):
+def fetch(tree: Any) -> Any:
   """The arrays of a tree as numpy arrays, whole, in every process.
 
   What is spread over several processes is gathered, one array at a time; all of
@@ -235,7 +244,7 @@ def constrain(x: jax.Array, spec: P) -> jax.Array:
   return jax.lax.with_sharding_constraint(x, spec)
 
 
-def in_place(tree):
+def in_place(tree: Any) -> Any:
   """Pins the arrays of a tree where `shardings` puts them."""
   mesh = jax.sharding.get_abstract_mesh()
   if mesh.empty:
@@ -278,7 +287,9 @@ def spread(spec: P) -> tuple[P, P, P]:
   return P(rows), P(columns), P(tuple(x for x in spec if x))
 
 
-def per_device(f: Callable, in_specs, out_specs) -> Callable:
+def per_device(
+  f: Callable[..., Any], in_specs: Any, out_specs: Any
+) -> Callable[..., Any]:
   """`f` on each device's own shards; no mesh, no shards: `f` itself."""
   if jax.sharding.get_abstract_mesh().empty:
     return f
@@ -287,12 +298,12 @@ def per_device(f: Callable, in_specs, out_specs) -> Callable:
   )
 
 
-def sum_over_rows(tree):
+def sum_over_rows(tree: Any) -> Any:
   """Inside `per_device`: the sum over the shares of the rows."""
   return _sum(tree, 'data')
 
 
-def sum_over_features(tree):
+def sum_over_features(tree: Any) -> Any:
   """Inside `per_device`: the sum over the shares of the features."""
   return _sum(tree, 'feature')
 
@@ -300,10 +311,11 @@ def sum_over_features(tree):
 def mean_over_devices(total: jax.Array) -> jax.Array:
   """Inside `per_device`: the mean over all, of what is a sum over rows."""
   mesh = jax.sharding.get_abstract_mesh()
-  return sum_over_features(total) / (1 if mesh.empty else mesh.size)
+  whole: jax.Array = sum_over_features(total)
+  return whole / (1 if mesh.empty else mesh.size)
 
 
-def _sum(tree, axis: str):
+def _sum(tree: Any, axis: str) -> Any:
   mesh = jax.sharding.get_abstract_mesh()
   if mesh.empty or mesh.shape[axis] == 1:
     return tree

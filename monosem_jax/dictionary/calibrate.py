@@ -54,7 +54,7 @@ def l1_for_l0(
 
   def l0_at(log_l1: float) -> float:
     l1 = jnp.full_like(state.l1, math.exp(log_l1))
-    l0 = float(trial(state.replace(l1=l1, lr=lr), rows))
+    l0 = float(trial(dataclasses.replace(state, l1=l1, lr=lr), rows))
     log(
       f'trial of {c.calibration_steps} steps: l1 {float(l1):.4g}, L0 {l0:.3g}'
     )
@@ -94,18 +94,23 @@ def search(
   return min(tried, key=lambda t: abs(t[1]))[0]
 
 
-def _make_trial(c: settings.Dictionary, precision: str) -> Callable:
+def _make_trial(
+  c: settings.Dictionary, precision: str
+) -> Callable[[DictionaryState, Rows], jax.Array]:
   """Compiles `trial(state, rows) -> L0` over the trial's last steps."""
   hasty = dataclasses.replace(c, beta2=0.9)
   dot = Dot(compute_dtype(precision))
 
   @jax.jit
   def trial(state: DictionaryState, rows: Rows) -> jax.Array:
-    def step(state, i):
+    def step(
+      state: DictionaryState, i: jax.Array
+    ) -> tuple[DictionaryState, jax.Array]:
       index_MGn = rows.index_SMGn[i % rows.index_SMGn.shape[0]]
       state, numbers, _ = train_step(hasty, state, rows, index_MGn, dot)
       return state, numbers['l0']
 
+    l0_S: jax.Array
     _, l0_S = jax.lax.scan(step, state, jnp.arange(c.calibration_steps))
     return l0_S[-max(1, c.calibration_steps // 10) :].mean()
 

@@ -1,6 +1,7 @@
 """What a dictionary preserves, on held-out text."""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,9 @@ from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import SAE, decode, encode, rows_of
 
 
-def make_sums(patched_loss: Callable, dot: Dot) -> Callable:
+def make_sums(
+  patched_loss: Callable[..., tuple[jax.Array, jax.Array]], dot: Dot
+) -> Callable[[Any, Mapping[str, SAE], jax.Array], dict[str, Any]]:
   """Compiles `sums(lm, dictionaries, tokens_BT)`: one batch's contributions.
 
   Args:
@@ -25,13 +28,15 @@ def make_sums(patched_loss: Callable, dot: Dot) -> Callable:
   """
 
   @jax.jit
-  def sums(lm, dictionaries: Mapping[str, SAE], tokens_BT: jax.Array):
+  def sums(
+    lm: Any, dictionaries: Mapping[str, SAE], tokens_BT: jax.Array
+  ) -> dict[str, Any]:
     tokens_BT = constrain(tokens_BT, tokens_spec(len(tokens_BT)))
     clean, acts_BTA = patched_loss(lm, tokens_BT, None)
     zeroed, _ = patched_loss(lm, tokens_BT, jnp.zeros_like)
     x_NA = rows_of(acts_BTA)
     x_NA = x_NA.astype(jnp.result_type(x_NA, jnp.float32))
-    total = {
+    total: dict[str, Any] = {
       'clean': clean,
       'zeroed': zeroed,
       'x_A': x_NA.sum(0),
@@ -39,7 +44,7 @@ def make_sums(patched_loss: Callable, dot: Dot) -> Callable:
     }
     for name, sae in dictionaries.items():
 
-      def reconstruct(acts_BTA, sae=sae):
+      def reconstruct(acts_BTA: jax.Array, sae: SAE = sae) -> jax.Array:
         x_NA = rows_of(acts_BTA)
         f_NF = constrain(encode(sae, x_NA, dot), f_spec(len(x_NA)))
         return decode(sae, f_NF, dot).reshape(acts_BTA.shape)
@@ -52,7 +57,10 @@ def make_sums(patched_loss: Callable, dot: Dot) -> Callable:
         'l1_norm': f_NF.sum(),
         'fired_F': (f_NF > 0).sum(0, dtype=jnp.int32),
       }
-    return jax.tree.map(lambda x: constrain(x, SPECS.replicated), total)
+    whole: dict[str, Any] = jax.tree.map(
+      lambda x: constrain(x, SPECS.replicated), total
+    )
+    return whole
 
   return sums
 
@@ -84,11 +92,11 @@ def recovered(
 
 
 def evaluate(
-  sums: Callable,
-  lm,
+  sums: Callable[..., dict[str, Any]],
+  lm: Any,
   dictionaries: Mapping[str, SAE],
   batches: Iterable[np.ndarray],
-) -> dict[str, dict]:
+) -> dict[str, dict[str, Any]]:
   """Measures dictionaries of one model over batches of held-out contexts.
 
   Returns:
@@ -100,7 +108,8 @@ def evaluate(
     `features.census`, on more tokens). `fired_F` is an array: on how many
     tokens each fired.
   """
-  total, tokens, predicted = None, 0, 0
+  total: Any = None
+  tokens = predicted = 0
   for tokens_BT in batches:
     part = jax.tree.map(
       lambda x: np.asarray(x, np.float64), sums(lm, dictionaries, tokens_BT)

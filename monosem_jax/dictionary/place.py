@@ -65,7 +65,7 @@ def thresholds(
   M, N, _ = x_MNA.shape
   k = min(max(round(share * M * N), 1), M * N - 1)
 
-  def merge(most_Fk, x_NA):
+  def merge(most_Fk: jax.Array, x_NA: jax.Array) -> tuple[jax.Array, None]:
     product_FN = dot('fa,na->fn', row_FA, x_NA)
     together = jnp.concatenate([most_Fk, product_FN], 1)
     return jax.lax.top_k(together, k + 1)[0], None
@@ -85,11 +85,12 @@ def residuals(sae: SAE, x_FA: jax.Array, rows: int, dot: Dot) -> jax.Array:
     dot: the matrix product.
   """
 
-  def of(x_A):
+  def of(x_A: jax.Array) -> jax.Array:
     x_1A = x_A[None]
     return (x_1A - decode(sae, encode(sae, x_1A, dot), dot))[0]
 
-  return jax.lax.map(of, x_FA, batch_size=rows)
+  residual_FA: jax.Array = jax.lax.map(of, x_FA, batch_size=rows)
+  return residual_FA
 
 
 def on_residuals(

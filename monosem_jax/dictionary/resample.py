@@ -6,6 +6,7 @@ features on one input would stay the same feature), and see `Resampling` for the
 loss that is squared and what the new decoder row is made of.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -16,6 +17,7 @@ from monosem_jax.config import settings
 from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import place
 from monosem_jax.dictionary.sae import SAE, unit_rows
+from monosem_jax.dictionary.state import DictionaryState
 
 
 def draw(key: jax.Array, loss_R: jax.Array, n: int) -> jax.Array:
@@ -55,7 +57,8 @@ def on_inputs(
 
 def replace(sae: SAE, new: SAE, dead_F: jax.Array) -> SAE:
   """Puts new features in the place of the dead; the living keep every bit."""
-  return sae.replace(
+  return dataclasses.replace(
+    sae,
     W_enc_AF=jnp.where(dead_F, new.W_enc_AF, sae.W_enc_AF),
     b_enc_F=jnp.where(dead_F, new.b_enc_F, sae.b_enc_F),
     W_dec_FA=jnp.where(dead_F[:, None], new.W_dec_FA, sae.W_dec_FA),
@@ -83,19 +86,19 @@ def forget(
 def resample(
   c: settings.Dictionary,
   tx: optax.GradientTransformation,
-  state,
+  state: DictionaryState,
   loss_R: jax.Array,
   pick: Callable[[jax.Array], jax.Array],
   x_MNA: jax.Array,
   key: jax.Array,
   dot: Dot,
-):
+) -> tuple[DictionaryState, jax.Array]:
   """Re-draws the dead features of a dictionary.
 
   Args:
     c: settings.
     tx: the optimizer of `state.opt_state`.
-    state: a `DictionaryState`.
+    state: of the dictionary's training.
     loss_R: the loss of the candidate rows, R at least F.
     pick: gathers candidate rows by number, as x_FA, in the dictionary's scale.
     x_MNA: a batch of rows, in that scale, which tells how often a new feature
@@ -116,7 +119,8 @@ def resample(
     new = place.on_residuals(sae.b_dec_A, residual_FA, x_MNA, c.fires_on, dot)
   else:
     new = on_inputs(c.resampling, sae, dead_F, x_FA)
-  state = state.replace(
+  state = dataclasses.replace(
+    state,
     sae=replace(sae, new, dead_F),
     opt_state=forget(tx, state.opt_state, dead_F),
     silent_F=jnp.where(dead_F, 0, state.silent_F),

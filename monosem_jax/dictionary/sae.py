@@ -1,6 +1,7 @@
 """The sparse autoencoder: four arrays, encode, decode, loss.
 
-The paper's recipe of 2023 (its appendix on autoencoder training).
+This is the standard form of a dictionary, the paper's of 2023 (its appendix on
+autoencoder training).
 """
 
 import flax.struct
@@ -31,7 +32,7 @@ def init(key: jax.Array, width: int, features: int) -> SAE:
 
   Kaiming-uniform with a = sqrt(5) is U(-1/sqrt(fan_in), 1/sqrt(fan_in)). The
   encoder bias is not stated; it starts at 0. The decoder bias is set to the
-  data's geometric median by `init.start`.
+  data's geometric median by `recipes.paper.start`.
   """
   enc_key, dec_key = jax.random.split(key)
   enc_bound, dec_bound = width**-0.5, features**-0.5
@@ -52,6 +53,18 @@ def init(key: jax.Array, width: int, features: int) -> SAE:
 def rows_of(acts_BTA: jax.Array) -> jax.Array:
   """The activations of all tokens one below another: x_NA."""
   return acts_BTA.reshape(-1, acts_BTA.shape[-1])
+
+
+def tied(key: jax.Array, width: int, features: int, norm: float) -> SAE:
+  """Decoder rows of random directions and one norm, the encoder their
+  transpose, biases 0."""
+  W_dec_FA = norm * unit_rows(jax.random.normal(key, (features, width)))
+  return SAE(
+    W_enc_AF=W_dec_FA.T,
+    b_enc_F=jnp.zeros(features),
+    W_dec_FA=W_dec_FA,
+    b_dec_A=jnp.zeros(width),
+  )
 
 
 def encode(sae: SAE, x_NA: jax.Array, dot: Dot) -> jax.Array:

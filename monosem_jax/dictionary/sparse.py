@@ -11,6 +11,8 @@ The decoder and its gradient walk over the K entries, one of each row at a time,
 as far as any row has them: gathering all at once would hold [N, K, A].
 """
 
+import dataclasses
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -21,6 +23,7 @@ from monosem_jax.device.mesh import (
   mean_over_devices,
   per_device,
   platform,
+  specs,
   sum_over_features,
   sum_over_rows,
 )
@@ -82,14 +85,14 @@ def gradient(
     The gradient; the means `loss`, `mse`, `l1_norm`, and `fallbacks`, the share
     of micro-batches that took dense products; fired_F.
   """
-  weights = SAE(SPECS.W_enc_AF, SPECS.b_enc_F, SPECS.W_dec_FA, SPECS.b_dec_A)
-  one = SPECS.replicated
+  weights, one = specs(sae), SPECS.replicated
   rows = x_MNA.shape[0] * x_MNA.shape[1]
-  return per_device(
-    lambda *args: _on_device(*args, rows, active, dot),
+  found: tuple[SAE, dict[str, jax.Array], jax.Array] = per_device(
+    lambda sae, x_MNA, l1: _on_device(sae, x_MNA, l1, rows, active, dot),
     in_specs=(weights, SPECS.x_MNA, one),
     out_specs=(weights, dict.fromkeys(_NUMBERS, one), SPECS.b_enc_F),
   )(sae, x_MNA, l1)
+  return found
 
 
 def _on_device(
@@ -104,17 +107,17 @@ def _on_device(
     most = active_NF.sum(1, dtype=jnp.int32).max()
     fits = most <= K
 
-    def decode():
+    def decode() -> tuple[jax.Array, jax.Array, jax.Array]:
       value_NK, index_NK = jax.lax.top_k(f_NF, K)
       value_KN, index_KN = value_NK.T, index_NK.T
 
-      def add_entry(k, recon_NA):
+      def add_entry(k: jax.Array, recon_NA: jax.Array) -> jax.Array:
         return recon_NA + value_KN[k][:, None] * sae.W_dec_FA[index_KN[k]]
 
       recon_NA = jax.lax.fori_loop(0, most, add_entry, jnp.zeros_like(x_NA))
       return recon_NA, value_KN, index_KN
 
-    def dense_decode():
+    def dense_decode() -> tuple[jax.Array, jax.Array, jax.Array]:
       none_KN = jnp.zeros((K, x_NA.shape[0]), jnp.int32)
       recon_NA = dot('nf,fa->na', f_NF, sae.W_dec_FA)
       return recon_NA, none_KN.astype(f_NF.dtype), none_KN
@@ -124,31 +127,34 @@ def _on_device(
     g_NA = 2 / (rows * x_NA.shape[1]) * error_NA
     input_NA = x_NA - sae.b_dec_A
 
-    def backward():
-      def add_entry(k, sums):
+    def backward() -> _Sums:
+      def add_entry(k: jax.Array, sums: _Sums) -> _Sums:
         value_N, index_N = value_KN[k], index_KN[k]
         df_N = (sae.W_dec_FA[index_N] * g_NA).sum(1) + l1 / rows
         df_N = jnp.where(value_N > 0, df_N, 0)  # a row may have fewer than K
-        at = lambda x_FA: x_FA.at[index_N]
-        return sums.replace(
-          W_enc_FA=at(sums.W_enc_FA).add(df_N[:, None] * input_NA),
-          b_enc_F=at(sums.b_enc_F).add(df_N),
-          W_dec_FA=at(sums.W_dec_FA).add(value_N[:, None] * g_NA),
+        return dataclasses.replace(
+          sums,
+          W_enc_FA=sums.W_enc_FA.at[index_N].add(df_N[:, None] * input_NA),
+          b_enc_F=sums.b_enc_F.at[index_N].add(df_N),
+          W_dec_FA=sums.W_dec_FA.at[index_N].add(value_N[:, None] * g_NA),
         )
 
-      return jax.lax.fori_loop(0, most, add_entry, sums)
+      added: _Sums = jax.lax.fori_loop(0, most, add_entry, sums)
+      return added
 
-    def dense_backward():
+    def dense_backward() -> _Sums:
       df_NF = dot('na,fa->nf', g_NA, sae.W_dec_FA) + l1 / rows
       df_NF = jnp.where(active_NF, df_NF, 0)
-      return sums.replace(
+      return dataclasses.replace(
+        sums,
         W_enc_FA=sums.W_enc_FA + dot('nf,na->fa', df_NF, input_NA),
         b_enc_F=sums.b_enc_F + df_NF.sum(0),
         W_dec_FA=sums.W_dec_FA + dot('nf,na->fa', f_NF, g_NA),
       )
 
     sums = jax.lax.cond(fits, backward, dense_backward)
-    return sums.replace(
+    return dataclasses.replace(
+      sums,
       b_dec_A=sums.b_dec_A + g_NA.sum(0),
       mse=sums.mse + jnp.square(error_NA).mean(1).sum(),
       l1_norm=sums.l1_norm + f_NF.sum(),

@@ -24,7 +24,7 @@ class DictionaryState:
     sae: the weights as they are trained, see `recipes.standard`.
     opt_state: Adam's.
     silent_F: steps since each feature last fired, int32.
-    l1: the L1 coefficient, before `recipes.pace`.
+    l1: the L1 coefficient, before `optimizer.pace`.
     lr: the learning rate, likewise.
     seed: of the resampling's draws, int32.
     scale: what rows are multiplied with first; 1 unless normalised.
@@ -106,11 +106,12 @@ def stacks(
 
 def init(c: settings.Dictionary, width: int) -> DictionaryState:
   """A state before it has seen data; see `init.start` for what data fixes."""
-  sae = recipes.init(c, width)
+  recipe = recipes.of(c)
+  sae = recipe.init(c, width)
   dtype = sae.b_enc_F.dtype
   return DictionaryState(
     sae=sae,
-    opt_state=recipes.optimizer(c, c.lr).init(sae),
+    opt_state=recipe.optimizer(c, c.lr).init(sae),
     silent_F=jnp.zeros(c.features, jnp.int32),
     l1=jnp.asarray(c.l1, dtype),
     lr=jnp.asarray(c.lr, dtype),

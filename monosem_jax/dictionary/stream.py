@@ -7,6 +7,7 @@ lie on the `data` axis, so the shuffle moves no row between its devices.
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import flax.struct
 import jax
@@ -32,16 +33,17 @@ class Rows:
   def take(self, index_Gn: jax.Array) -> jax.Array:
     """Gathers n rows of every group, as x_NA with N = G * n."""
 
-    def of_device(rows_UGrA, index_Gn):
+    def of_device(rows_UGrA: jax.Array, index_Gn: jax.Array) -> jax.Array:
       _, G, r, A = rows_UGrA.shape
       # One index into all rows, as they lie: by two XLA would lay them anew.
       u_Gn, r_Gn = jnp.divmod(index_Gn, r)
       flat_Gn = (u_Gn * G + jnp.arange(G)[:, None]) * r + r_Gn
       return rows_UGrA.reshape(-1, A)[flat_Gn.reshape(-1)]
 
-    return per_device(of_device, (SPECS.rows_UGrA, SPECS.x_NA), SPECS.x_NA)(
-      self.rows_UGrA, index_Gn
-    )
+    x_NA: jax.Array = per_device(
+      of_device, (SPECS.rows_UGrA, SPECS.x_NA), SPECS.x_NA
+    )(self.rows_UGrA, index_Gn)
+    return x_NA
 
   def pick(self, flat_F: jax.Array) -> jax.Array:
     """Gathers rows by their number in the order of training, as x_FA."""
@@ -49,19 +51,26 @@ class Rows:
     index_F = self.index_SMGn.reshape(-1)[flat_F]
     group_F = flat_F // n % G
 
-    def of_device(rows_UGrA, first_G, index_F, group_F):
+    def of_device(
+      rows_UGrA: jax.Array,
+      first_G: jax.Array,
+      index_F: jax.Array,
+      group_F: jax.Array,
+    ) -> jax.Array:
       _, own, r, A = rows_UGrA.shape
       at_F = group_F - first_G[0]
       here_F = (at_F >= 0) & (at_F < own)
       u_F, r_F = jnp.divmod(index_F, r)
       flat_F = (u_F * own + jnp.where(here_F, at_F, 0)) * r + r_F
       x_FA = rows_UGrA.reshape(-1, A)[flat_F]
-      return sum_over_rows(jnp.where(here_F[:, None], x_FA, 0))
+      total_FA: jax.Array = sum_over_rows(jnp.where(here_F[:, None], x_FA, 0))
+      return total_FA
 
     one = SPECS.replicated
-    return per_device(of_device, (SPECS.rows_UGrA, SPECS.x_NA, one, one), one)(
-      self.rows_UGrA, jnp.arange(G), index_F, group_F
-    )
+    x_FA: jax.Array = per_device(
+      of_device, (SPECS.rows_UGrA, SPECS.x_NA, one, one), one
+    )(self.rows_UGrA, jnp.arange(G), index_F, group_F)
+    return x_FA
 
 
 def joined(chunks: Iterable[Rows]) -> Rows:
@@ -90,12 +99,13 @@ def positions(
   P = c.positions_per_context
   key = jax.random.fold_in(jax.random.key(c.seed), 0)
 
-  def of_context(context, epoch):
+  def of_context(context: jax.Array, epoch: jax.Array) -> jax.Array:
     order_T = jax.random.permutation(jax.random.fold_in(key, context), T)
     start = epoch % (T // P) * P if T // P > 1 else 0
     return jax.lax.dynamic_slice_in_dim(order_T, start, P)
 
-  return jax.vmap(of_context)(context_C, epoch_C)
+  position_CP: jax.Array = jax.vmap(of_context)(context_C, epoch_C)
+  return position_CP
 
 
 def shuffled_index(c: settings.Stream, chunk: jax.Array) -> jax.Array:
@@ -113,7 +123,7 @@ def shuffled_index(c: settings.Stream, chunk: jax.Array) -> jax.Array:
 def harvest(
   c: settings.Stream,
   forward: Callable[..., jax.Array],
-  lm,
+  lm: Any,
   tokens_CT: jax.Array,
   context_C: jax.Array,
   epoch_C: jax.Array,
@@ -134,11 +144,12 @@ def harvest(
   G, U = c.shuffle_groups, c.micro_batches
   position_CP = positions(c, context_C, epoch_C, T)
 
-  def outermost(x_CX):  # groups stay sharded, micro-batches are mapped over
+  # Groups stay sharded, micro-batches are mapped over.
+  def outermost(x_CX: jax.Array) -> jax.Array:
     x_UGCX = x_CX.reshape(G, U, C // G // U, *x_CX.shape[1:]).swapaxes(0, 1)
     return constrain(x_UGCX, SPECS.tokens_UGCT)
 
-  def micro_batch(inputs):
+  def micro_batch(inputs: tuple[jax.Array, jax.Array]) -> jax.Array:
     # Mapped over groups, not joined to one batch: that could not be spread over
     # both axes, and every device along `feature` would run the same forward.
     tokens_GCT, position_GCP = inputs

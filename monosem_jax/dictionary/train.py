@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from monosem_jax.config import settings
 from monosem_jax.device.precision import Dot, compute_dtype
-from monosem_jax.dictionary import recipes, sae as sae_lib
+from monosem_jax.dictionary import optimizer, recipes
 from monosem_jax.dictionary.resample import resample
 from monosem_jax.dictionary.state import DictionaryState, StreamState
 from monosem_jax.dictionary.step import train_step
@@ -24,10 +24,11 @@ def candidate_losses(
 ) -> jax.Array:
   """The loss of the current dictionary on the chunk's first rows: loss_R."""
   batches = c.resampling.candidates // N
+  row_losses = recipes.of(c).row_losses
 
   def losses(index_Gn):
     x_NA = rows.take(index_Gn).astype(state.scale.dtype) * state.scale
-    mse_N, l1_norm_N, _ = sae_lib.row_losses(state.sae, x_NA, dot)
+    mse_N, l1_norm_N, _ = row_losses(state.sae, x_NA, dot)
     if c.resampling.loss == 'mse':
       return mse_N
     return mse_N + state.l1 * l1_norm_N
@@ -88,7 +89,7 @@ def train_on(
       x_MNA = jax.vmap(rows.take)(rows.index_SMGn[0])
       x_MNA = x_MNA.astype(state.scale.dtype) * state.scale
       key = jax.random.fold_in(jax.random.key(state.seed), step)
-      tx = recipes.optimizer(c, state.lr)
+      tx = recipes.of(c).optimizer(c, state.lr)
       return resample(c, tx, state, loss_R, pick, x_MNA, key, dot)
 
     def keep(state):  # the false branch: the other way round XLA copies
@@ -100,7 +101,7 @@ def train_on(
   def run_step(carry, inputs):
     state, fired_F = carry
     step, index_MGn = inputs
-    pace = recipes.pace(c, step, steps)
+    pace = optimizer.pace(c, step, steps)
     state, numbers, more_F = train_step(c, state, rows, index_MGn, dot, pace)
     numbers['finite'] = jnp.isfinite(numbers['loss'])
     return (state, fired_F + more_F), numbers

@@ -127,6 +127,8 @@ def modes(log_F: np.ndarray, cosine_F: np.ndarray | None) -> Modes | None:
   x_nk = np.stack([(x - x.mean()) / x.std() for x in columns], 1)
   weight_k = np.eye(len(columns))[0]
   found = split(x_nk @ weight_k)
+  if found is None:
+    return None
   low_n = x_nk @ weight_k <= found.border
   for _ in range(_LINES if len(columns) == 2 else 0):
     line_k = _discriminant(x_nk, low_n)

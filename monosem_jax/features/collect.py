@@ -206,9 +206,12 @@ def collect(
   first = next(batches())[0].size
   step = make_step(forward, dot, room_for(c, F, first, tokens))
 
-  def run(keep_F, limit: int, told) -> Iterator[Totals | Sampled]:
+  def run(
+    keep_F: np.ndarray, limit: int, told: Callable[[int], object]
+  ) -> tuple[list[Sampled], Totals]:
     totals = jax.jit(lambda: in_place(fresh(F, 2 * c.top)))()
-    seen, waiting = 0, None
+    parts: list[Sampled] = []
+    seen = 0
     for i, (tokens_BT, context_B) in enumerate(batches()):
       if seen >= limit:
         break
@@ -221,36 +224,31 @@ def collect(
         tokens_BT,
         context_B,
       )
-      # The batch before is read only now, so that the device never waits.
-      if waiting is not None:
-        yield waiting
-      waiting = sampled
+      parts.append(sampled)
       seen += tokens_BT.size
       told(tokens_BT.size)
-    if waiting is not None:
-      yield waiting
-    yield totals
+    return parts, totals
 
   read: list[int] = []  # whole batches, which may be more than was asked for
   dtype = sae.b_enc_F.dtype
-  *_, totals = run(
+  _, totals = run(
     np.zeros(F, dtype), max(1, int(tokens * c.sample_fraction)), read.append
   )
   expected_F = np.maximum(fetch(totals.fired_F), 1) / sum(read) * tokens
   # A little more than wanted: what is too much is dropped below.
   keep_F = np.minimum(1.0, 1.2 * c.activations / expected_F)
-  *parts, totals = run(keep_F.astype(dtype), tokens, progress)
+  parts, totals = run(keep_F.astype(dtype), tokens, progress)
   return _on_host(c, tokens, parts, totals)
 
 
 def _on_host(
   c: settings.Features, tokens: int, parts: Iterable[Sampled], totals: Totals
 ) -> Found:
-  totals, *parts = fetch([totals, *parts])
-  there = [np.arange(p.value_XM.shape[1]) < p.count_X[:, None] for p in parts]
+  found, *drawn = fetch([totals, *parts])
+  there = [np.arange(p.value_XM.shape[1]) < p.count_X[:, None] for p in drawn]
   feature_M, value_M, context_M, position_M, priority_M = (
     np.concatenate(
-      [getattr(p, name)[at] for p, at in zip(parts, there, strict=True)]
+      [getattr(p, name)[at] for p, at in zip(drawn, there, strict=True)]
     )
     for name in (
       *('feature_XM', 'value_XM', 'context_XM', 'position_XM'),
@@ -259,16 +257,16 @@ def _on_host(
   )
   # Of each feature, those of the lowest priorities are kept.
   order_M = np.lexsort((priority_M, feature_M))
-  start_F = np.searchsorted(feature_M[order_M], np.arange(totals.fired_F.size))
+  start_F = np.searchsorted(feature_M[order_M], np.arange(found.fired_F.size))
   rank_M = np.arange(order_M.size) - start_F[feature_M[order_M]]
   order_M = order_M[rank_M < c.activations]
   order_M = order_M[np.lexsort((value_M[order_M], feature_M[order_M]))]
   return Found(
     tokens,
-    totals.fired_F.astype(np.int64),
-    totals.top_FE,
-    totals.top_context_FE,
-    int(totals.lost),
+    found.fired_F.astype(np.int64),
+    found.top_FE,
+    found.top_context_FE,
+    int(found.lost),
     feature_M[order_M],
     value_M[order_M],
     context_M[order_M],

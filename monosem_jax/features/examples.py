@@ -1,5 +1,6 @@
 """Which examples of each feature are shown, and the windows around them."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 
@@ -141,7 +142,9 @@ def make_windows(
     acts_BTA = forward(lm, constrain(tokens_BT, at)).astype(sae.b_enc_F.dtype)
 
     def of_row(x_TA, W_nA, feature_n, position_n):
-      own = sae.replace(W_enc_AF=W_nA.T, b_enc_F=sae.b_enc_F[feature_n])
+      own = dataclasses.replace(
+        sae, W_enc_AF=W_nA.T, b_enc_F=sae.b_enc_F[feature_n]
+      )
       f_Tn = encode(own, x_TA, dot)
       at_n = jnp.where(position_n < 0, f_Tn.argmax(0), position_n)
       padded_Tn = jnp.pad(f_Tn, ((before, after), (0, 0)))

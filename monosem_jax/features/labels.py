@@ -107,7 +107,7 @@ def of_run(labels: Labels, run: str) -> dict[int, list[Entry]]:
   """The entries of each labelled feature of a run."""
   found: dict[int, list[Entry]] = {}
   for entry in labels['labels']:
-    own, number = _FEATURE.fullmatch(entry['feature']).groups()
+    own, _, number = entry['feature'].rpartition('/')
     if own == run:
       found.setdefault(int(number), []).append(entry)
   return found
@@ -173,12 +173,14 @@ def _rank(interval: str | None) -> int:
   """Where an interval stands: the whole, the strongest, down to the weakest."""
   if interval is None:
     return -2
-  top, number, bottom = _INTERVAL.fullmatch(interval).groups()
+  found = _INTERVAL.fullmatch(interval)
+  assert found is not None, 'labels are checked where they are read'
+  top, number, bottom = found.groups()
   return -1 if top else 11 if bottom else int(number)
 
 
 def _place(entry: Entry) -> tuple:
-  run, number = _FEATURE.fullmatch(entry['feature']).groups()
+  run, _, number = entry['feature'].rpartition('/')
   return run, int(number), _rank(entry['interval']), entry['by']
 
 

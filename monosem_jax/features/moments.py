@@ -121,7 +121,8 @@ def correlation(m: Moments) -> np.ndarray:
   varies_Y = variance_Y > 1e-6 * m.square_Y / n
   scale_X = np.where(varies_X, variance_X, np.inf) ** -0.5
   scale_Y = np.where(varies_Y, variance_Y, np.inf) ** -0.5
-  return (covariance_XY * scale_X[:, None] * scale_Y).astype(np.float32)
+  r_XY = covariance_XY * scale_X[:, None] * scale_Y
+  return np.asarray(r_XY, np.float32)
 
 
 def masked_cosine(m: Moments) -> np.ndarray:

@@ -7,6 +7,7 @@ same sample. Drawn activations are rare: blocks of rows that hold any are found
 first.
 """
 
+import functools
 import math
 
 import flax.struct
@@ -56,7 +57,7 @@ def draw(
   by_row, by_feature, device = spread(at)
   row_key, feature_key = jax.random.split(key)
   found = per_device(
-    lambda *x: _of_device(*x, room),
+    functools.partial(_of_device, room=room),
     (at, by_row, by_row, by_feature, by_feature, by_feature),
     (device,) * 5,
   )(

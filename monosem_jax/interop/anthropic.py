@@ -30,7 +30,6 @@ from typing import Any
 import numpy as np
 
 from monosem_jax.interop.feature import (
-  Effects,
   Example,
   Feature,
   Group,
@@ -83,7 +82,9 @@ def feature(f: Feature, vocabulary: list[str]) -> dict[str, Any]:
     'act_buckets': f.histogram_H.tolist(),
     'act_bucket_edges': digits(np.linspace(0, f.sample_max, bins + 1)),
     'logit_buckets': f.logit_histogram_H.tolist(),
-    'logit_bucket_edges': digits(np.linspace(*f.logit_range_2, bins + 1)),
+    'logit_bucket_edges': digits(
+      np.linspace(f.logit_range_2[0], f.logit_range_2[1], bins + 1)
+    ),
     'examples_quantiles': [_group(g, vocabulary, seen) for g in groups],
     'statistics': {
       'density_frac': digits(f.density),
@@ -125,13 +126,15 @@ def _example(
     'train_token_ind': e.own - first,
     'is_repeated_datapoint': int(repeated),
     'datapoint_ind': e.datapoint,
-    'ablations': _ablations(e.effects, e.residual_W, shown, vocabulary),
+    'ablations': _ablations(e, shown, vocabulary),
   }
 
 
 def _ablations(
-  effects: Effects, residual_W: np.ndarray, shown: slice, vocabulary: list[str]
+  e: Example, shown: slice, vocabulary: list[str]
 ) -> dict[str, Any]:
+  effects, residual_W = e.effects, e.residual_W
+  assert effects is not None and residual_W is not None, 'made for an export'
   tokens = lambda ids_Wk: [
     [vocabulary[i] for i in ids_w] for ids_w in ids_Wk[shown].T
   ]

@@ -18,7 +18,7 @@ import gzip
 import hashlib
 import pathlib
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -72,7 +72,7 @@ def write(
 
 
 @contextlib.contextmanager
-def _gzip(path: pathlib.Path) -> Iterator[BinaryIO]:
+def _gzip(path: pathlib.Path) -> Iterator[gzip.GzipFile]:
   """A new archive that names neither a file nor a time."""
   with (
     path.open('wb') as file,

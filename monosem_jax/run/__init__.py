@@ -1,1 +1,1 @@
-"""What every stage needs: loop, checkpoints, metrics, folders, stamps."""
+"""What every stage needs: graph, training, checkpoints, metrics."""

@@ -7,40 +7,22 @@ a checkpoint is read.
 
 import contextlib
 import gc
-import logging
 import pathlib
 import sys
-import time
-import types
 import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-import tensorstore
 
 from monosem_jax.config.errors import UserError, full_disk
 from monosem_jax.device import hosts
+from monosem_jax.run import patches
 
 try:  # orbax moved its v1 API out of `experimental` between releases
   import orbax.checkpoint.v1 as ocp
 except ImportError:
   import orbax.checkpoint.experimental.v1 as ocp
-
-# At every save Orbax asks twice for counters that nobody reads, and TensorStore
-# (0.1.86) never frees the 8 kB that it answers with.
-tensorstore.experimental_collect_matching_metrics = lambda *unused: []
-
-# Orbax gives up a save when its time is over (between its own threads after 300
-# s that no option changes), by a clock that may be set in the meantime; its
-# modules get one that only runs.
-_steady = types.SimpleNamespace(**vars(time) | {'time': time.monotonic})
-for _name, _module in list(sys.modules.items()):
-  if _name.startswith('orbax.') and vars(_module).get('time') is time:
-    _module.time = _steady
-
-# Orbax' threads wait 300 s for a folder that another of them could not make,
-# and the process cannot end before: so it is made before a save returns.
-_HERE = ocp.options.AsyncOptions(create_directories_asynchronously=False)
 
 # What a file system that takes nothing says, in Python and in TensorStore.
 _REFUSALS = (
@@ -50,27 +32,8 @@ _REFUSALS = (
   'Disk quota exceeded',
 )
 
-# What fails is raised to us, and said in words; the tracebacks that are logged
-# besides, from several threads, would bury it.
-for _name in ('absl', 'asyncio'):
-  logging.getLogger(_name).setLevel(logging.CRITICAL)
 
-# The first write that fails closes the loop of a save; each of the others tells
-# it of its end later, from a thread of TensorStore's where nobody can catch.
-_hook = sys.unraisablehook
-
-
-def _late_writes_dropped(unraisable) -> None:
-  error = unraisable.exc_value
-  late = isinstance(error, RuntimeError) and 'loop is closed' in str(error)
-  if not (late and unraisable.object is None):
-    _hook(unraisable)
-
-
-sys.unraisablehook = _late_writes_dropped
-
-
-def _flat(tree) -> dict[str, Any]:
+def _flat(tree: Any) -> dict[str, Any]:
   leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
   return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
 
@@ -79,6 +42,7 @@ class Checkpoints:
   """The checkpoints of one run, by number of chunks done."""
 
   def __init__(self, directory: pathlib.Path, keep: int):
+    patches.apply()
     self._directory = directory
     with self._disk_errors():
       directory.mkdir(parents=True, exist_ok=True)
@@ -96,14 +60,18 @@ class Checkpoints:
       cleanup_tmp_directories=True,
     )
 
-  def save(self, chunk: int, state) -> None:
+  def save(self, chunk: int, state: Any) -> None:
     """Starts to write `state`; the copy is taken before this returns.
 
     Raises:
       UserError: this save or the one before it could not be written.
     """
     self.wait()
-    with self._disk_errors(), ocp.Context(async_options=_HERE):
+    context = ocp.Context()
+    # Orbax' threads wait 300 s for a folder that another of them could not
+    # make, and the process cannot end before: so it is made before we return.
+    context.asynchronous.create_directories_asynchronously = False
+    with self._disk_errors(), context:
       self._saving = self._checkpointer.save_checkpointables_async(
         chunk, {'state': _flat(state)}
       )
@@ -115,7 +83,9 @@ class Checkpoints:
       with self._disk_errors():
         saving.result()
 
-  def restore(self, like, log=print):
+  def restore(
+    self, like: Any, log: Callable[[str], object] = print
+  ) -> tuple[int, Any] | None:
     """Restores the newest checkpoint that can be read.
 
     Args:
@@ -152,7 +122,7 @@ class Checkpoints:
       )
     return None
 
-  def _load(self, chunk, wanted: dict[str, Any]):
+  def _load(self, chunk: int, wanted: dict[str, Any]) -> tuple[Any, str]:
     """A checkpoint's arrays and '', or None and the reason."""
     try:
       state = {'state': wanted}
@@ -170,7 +140,7 @@ class Checkpoints:
         self._checkpointer.close()
 
   @contextlib.contextmanager
-  def _disk_errors(self):
+  def _disk_errors(self) -> Iterator[None]:
     try:
       yield
     except Exception as e:
@@ -200,7 +170,7 @@ def _refusal(error: BaseException | None) -> str:
 
 
 @contextlib.contextmanager
-def _coroutines_dropped():
+def _coroutines_dropped() -> Iterator[None]:
   """A load that fails leaves coroutines behind; Python complains of each."""
   before = sys.unraisablehook
   sys.unraisablehook = lambda unraisable: None

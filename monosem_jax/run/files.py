@@ -52,7 +52,7 @@ def write_tensors(path: pathlib.Path, tensors: Mapping[str, Any]) -> None:
   write_file(path, safetensors.numpy.save(host))
 
 
-def write_arrays(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
+def write_arrays(path: pathlib.Path, arrays: Mapping[str, Any]) -> None:
   """Writes arrays as a compressed .npz file, for notebooks."""
   out = io.BytesIO()
   np.savez_compressed(out, **arrays)

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,7 +20,7 @@ class Signals:
   A second Ctrl-C is Python's own and ends the program at once.
   """
 
-  def __init__(self):
+  def __init__(self) -> None:
     self.caught = 0
 
   def __enter__(self) -> 'Signals':
@@ -28,11 +29,11 @@ class Signals:
     }
     return self
 
-  def __exit__(self, *unused) -> None:
+  def __exit__(self, *unused: object) -> None:
     for s, handler in self._before.items():
       signal.signal(s, handler)
 
-  def _note(self, signum: int, frame) -> None:
+  def _note(self, signum: int, frame: types.FrameType | None) -> None:
     self.caught = signum
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -50,7 +51,7 @@ def finite(state: Any) -> jax.Array:
 def run(
   chunk: Callable[..., tuple[Any, Any]],
   state: Any,
-  batches: Iterator[tuple],
+  batches: Iterator[tuple[Any, ...]],
   *,
   start: int,
   stop: int,
@@ -83,9 +84,10 @@ def run(
   Raises:
     Stopped: a signal came; the state is saved.
   """
-  waiting, done = None, start
+  done = start
+  waiting: tuple[int, Any, jax.Array] | None = None
 
-  def settle():
+  def settle() -> None:
     nonlocal waiting
     if waiting is not None:
       number, *numbers = waiting

@@ -254,7 +254,7 @@ class Reporter:
     or there was only one chunk.
     """
     known = dict.fromkeys(('units_per_second', 'flops_per_second', 'mfu'))
-    if self._first is None:
+    if self._first is None or self._last is None:
       return known
     return known | self._timing(self._first, self._last)
 

@@ -17,6 +17,7 @@ Each of the data is a pack: see `pack`.
 
 import hashlib
 import pathlib
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any
@@ -25,15 +26,15 @@ import numpy as np
 
 from monosem_jax.features import census
 from monosem_jax.run.files import in_place_of
-from monosem_jax.site import provenance, shards
+from monosem_jax.site import provenance, scripts, shards
 from monosem_jax.site.exhibit import Contexts, Exhibit
 from monosem_jax.site.pack import Writer, half
+from monosem_jax.site.views import Pack
 
 # Features of a shard: one click loads some hundred kilobytes, files stay few.
 SHARD = 64
 CONTEXTS = 256
-LIVE, NO_SERVER = 'data/live.js', b'monosem.live = null;\n'
-Packs = Mapping[str, tuple[Any, Mapping[str, np.ndarray]]]
+NO_SERVER = b'monosem.live = null;\n'
 # Takes a pack: its name, meta and columns.
 Put = Callable[[str, Any, Mapping[str, np.ndarray]], None]
 
@@ -46,7 +47,7 @@ def write(
   exhibits: Sequence[Exhibit],
   contexts: Contexts,
   vocabulary: list[str],
-  views: Packs,
+  views: Mapping[str, Pack],
   pictures: Mapping[str, pathlib.Path],
 ) -> None:
   """Writes the page into `directory`, in place of one that is there.
@@ -74,7 +75,7 @@ def write(
       put(name, meta, columns)
     put('vocabulary', vocabulary, {})
     put('index', {**run, **index(contexts, exhibits, views, pictures)}, {})
-    (scratch / LIVE).write_bytes(NO_SERVER)
+    (scratch / scripts.LIVE).write_bytes(NO_SERVER)
     if pictures:
       (scratch / 'pictures').mkdir()
     for name, path in pictures.items():
@@ -85,12 +86,10 @@ def write(
 
 def copy_static(directory: pathlib.Path) -> None:
   """The page itself, without data."""
-  static = resources.files('monosem_jax.site') / 'static'
-  (directory / 'static').mkdir(parents=True)
-  for file in static.iterdir():
-    name = file.name
-    where = directory if name == 'index.html' else directory / 'static'
-    (where / name).write_bytes(file.read_bytes())
+  with resources.as_file(scripts.static()) as static:
+    shutil.copytree(static, directory / 'static')
+  (directory / 'static/index.html').unlink()
+  (directory / 'index.html').write_text(scripts.page(), 'utf-8')
 
 
 def put_columns(put: Put, e: Exhibit, kept_F: np.ndarray | None = None) -> None:

@@ -79,10 +79,10 @@ def unpack(data: bytes) -> tuple[str, Any, dict[str, np.ndarray]]:
   columns = {}
   for name, (dtype, shape, at) in header['columns'].items():
     width, size = int(dtype[1]), int(np.prod(shape, dtype=np.int64))
-    data = np.frombuffer(raw, np.uint8, width * size, start + at)
+    byte = np.frombuffer(raw, np.uint8, width * size, start + at)
     if dtype != _AS_THEY_ARE:
-      data = np.ascontiguousarray(data.reshape(width, size).T)
-    columns[name] = data.reshape(-1).view(f'<{dtype}').reshape(shape)
+      byte = np.ascontiguousarray(byte.reshape(width, size).T)
+    columns[name] = byte.reshape(-1).view(f'<{dtype}').reshape(shape)
   return header['build'], header['meta'], columns
 
 

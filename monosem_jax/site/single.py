@@ -16,13 +16,12 @@ import hashlib
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any
 
 import numpy as np
 
 from monosem_jax.run.files import write_file
-from monosem_jax.site import export, pack
+from monosem_jax.site import export, pack, scripts
 from monosem_jax.site.exhibit import Contexts, Exhibit
 
 # Features of a file, at most: some megabytes, which mail and notebooks take.
@@ -60,10 +59,10 @@ def write(
   Raises:
     UserError: the disk is full.
   """
-  scripts = [export.NO_SERVER.decode('ascii')]
+  data = [export.NO_SERVER.decode('ascii')]
 
   def put(name: str, meta: Any, columns: Mapping[str, np.ndarray]) -> None:
-    scripts.append(pack.inline(name, pack.pack(build, meta, columns)))
+    data.append(pack.inline(name, pack.pack(build, meta, columns)))
 
   [own] = (e for e in exhibits if e.features.key == key)
   part = only(own, chosen)
@@ -78,7 +77,7 @@ def write(
   export.put_contexts(put, contexts, [part])
   put('vocabulary', vocabulary, {})
   put('index', {**run, 'main': key, **index}, {})
-  write_file(path, _page(''.join(scripts)).encode())
+  write_file(path, _page(''.join(data)).encode())
 
 
 def only(e: Exhibit, chosen: Sequence[int]) -> Exhibit:
@@ -109,40 +108,34 @@ def only(e: Exhibit, chosen: Sequence[int]) -> Exhibit:
 
 def _page(data: str) -> str:
   """The page with everything inside, the data among its scripts."""
-  scripts, styles = [], []
+  inside, styles = [], []
 
   def script(match: re.Match) -> str:
     name = match[1]
-    scripts.append(_whole(data if name == export.LIVE else _static(name)))
+    inside.append(_whole(data if name == scripts.LIVE else scripts.text(name)))
     return ''
 
   def style(match: re.Match) -> str:
-    styles.append(_whole(_static(match[1])))
+    styles.append(_whole(scripts.text(match[1])))
     return f'<style>{styles[-1]}</style>'
 
   def icon(match: re.Match) -> str:
-    drawn = base64.b64encode(_static(match[0]).encode()).decode()
+    drawn = base64.b64encode(scripts.text(match[0]).encode()).decode()
     return f'data:image/svg+xml;base64,{drawn}'
 
-  page = _SCRIPT.sub(script, _static('index.html'))
+  page = _SCRIPT.sub(script, scripts.page())
   page = _ICON.sub(icon, _STYLE.sub(style, page))
   policy = (
-    f"default-src 'none'; script-src {_hashes(scripts)}; "
+    f"default-src 'none'; script-src {_hashes(inside)}; "
     f"style-src {_hashes(styles)}; img-src data: blob:; base-uri 'none'; "
     "form-action 'none'"
   )
   said = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
   page = _POLICY.sub(lambda _: said, page)
   # As deferred ones they run when all of the body is there.
-  inside = ''.join(f'<script>{text}</script>\n' for text in scripts)
+  tags = ''.join(f'<script>{text}</script>\n' for text in inside)
   before, end, after = page.rpartition('</body>')
-  return before + inside + end + after
-
-
-def _static(name: str) -> str:
-  """A file of the page, by its address in it."""
-  files = resources.files('monosem_jax.site') / 'static'
-  return (files / name.removeprefix('static/')).read_text('utf-8')
+  return before + tags + end + after
 
 
 def _whole(text: str) -> str:

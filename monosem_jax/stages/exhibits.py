@@ -1,7 +1,6 @@
 """What pages show of a run, read from what its stages have left."""
 
 import dataclasses
-import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,11 +16,13 @@ from monosem_jax.analysis.results.arrays import (
 from monosem_jax.config.names import main_dictionary, match_dictionary
 from monosem_jax.features import labels as hand
 from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.run import graph
 from monosem_jax.run.files import read_json, sha256
 from monosem_jax.run.stamp import NAME as STAMP
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.site import links
 from monosem_jax.site.exhibit import Contexts, Exhibit
+from monosem_jax.stages.analysis import analysis, declared
 from monosem_jax.text.store import TokenStore
 
 # Settings that name places of one machine, which a page is not to tell.
@@ -49,29 +50,15 @@ def folders(w: Workdir) -> links.Folders:
   One that was made before a transformer, a dictionary or a feature table was
   made anew is left out, and said to be: its numbers are of other features.
   """
-  current = functools.cache(lambda name: _hash(w, name))
-  stale = set()
-  for stamp in sorted(w.analysis('').glob(f'*/{STAMP}')):
-    inputs = read_json(stamp)['inputs']
-    if any(current(k) not in (None, v) for k, v in inputs.items()):
-      stale.add(stamp.parent.name)
+  stale = {n for n in declared() if graph.changed_inputs(analysis(w, n))}
+  for name in declared():
+    if name in stale:
       w.log(
-        f'analysis/{stamp.parent.name} was made before what is there now and '
-        'is left out; run the analysis stage again'
+        f'analysis/{name} was made before what is there now and is left out; '
+        'run the analysis stage again'
       )
   absent = w.analysis('absent')
   return lambda name: absent if name in stale else w.analysis(name)
-
-
-def _hash(w: Workdir, name: str) -> str | None:
-  """What a stamp would say of `models/A`, ...; None where there is none."""
-  kind, _, own = name.partition('/')
-  path = {
-    'models': w.weights,
-    'dictionaries': lambda key: w.dictionary(key) / 'sae_weights.safetensors',
-    'features': lambda key: w.features(key) / STAMP,
-  }[kind](own)
-  return sha256(path) if path.exists() else None
 
 
 def read(

@@ -5,18 +5,15 @@ from monosem_jax.config.names import (
   SetName,
   controls,
   main_dictionary,
-  model_of,
   parse,
 )
 from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.features.table import META, FeatureTable
+from monosem_jax.run import graph
 from monosem_jax.run.files import read_json, read_tensors
-from monosem_jax.run.stamp import NAME as STAMP
 from monosem_jax.run.workdir import Workdir
+from monosem_jax.stages import features
 from monosem_jax.text.manifest import MANIFEST
-
-# A dictionary's weights, as `interop.saelens` names them, which needs jax.
-_WEIGHTS = 'sae_weights.safetensors'
 
 
 def there(w: Workdir) -> list[SetName]:
@@ -30,8 +27,6 @@ def there(w: Workdir) -> list[SetName]:
   """
   c, main = w.config, main_dictionary(w.config)
   dictionaries = sorted(c.dictionaries, key=lambda name: name != main)
-  for name in dictionaries:
-    model_of(c, name)
   names = [parse(key) for key in (*dictionaries, *controls(c))]
   names = [n for n in names if n.is_neurons or not n.is_control]
   found = [n for n in names if (w.features(n.key) / META).exists()]
@@ -54,12 +49,9 @@ def table(w: Workdir, key: str) -> FeatureTable:
   """
   directory = w.features(key)
   found = FeatureTable.load(directory)
-  made_from = read_json(directory / STAMP)['inputs']
   text = read_json(w.store / MANIFEST)['sha256']
-  if (
-    made_from != w.features_stamp(key, found.meta['model']).inputs
-    or found.meta['manifest'] != text
-  ):
+  made = features.table(w, key, found.meta['model'])
+  if not graph.made_from_now(made) or found.meta['manifest'] != text:
     raise UserError(
       f'{directory} is of another dictionary, transformer or text than is '
       'there now; run the stage again that made it.'
@@ -70,7 +62,7 @@ def table(w: Workdir, key: str) -> FeatureTable:
 def load(w: Workdir, name: SetName) -> FeatureSet:
   """A set of features; see `table`."""
   found = table(w, name.key)
-  rows_FA = read_tensors(w.dictionary(name.key) / _WEIGHTS)['W_dec']
+  rows_FA = read_tensors(w.dictionary_weights(name.key))['W_dec']
   return FeatureSet(name, found, rows_FA)
 
 

@@ -11,7 +11,8 @@ from monosem_jax.device.precision import Dot, compute_dtype
 from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.interop import saelens
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.stages import featuresets, lm as lm_stage
+from monosem_jax.stages import featuresets
+from monosem_jax.stages.lm import training as lm_stage
 from monosem_jax.text.store import TokenStore
 from monosem_jax.text.tokenizer import Tokenizer
 from monosem_jax.transformer.model import Transformer

@@ -4,10 +4,9 @@ import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from monosem_jax.config import load as config
 from monosem_jax.device.compile import use_cache
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.stages import serve
+from monosem_jax.stages import configuration, serve
 
 if TYPE_CHECKING:
   from monosem_jax.site.server.serving import Serving
@@ -43,7 +42,7 @@ def show(
   Raises:
     UserError: see `stages.serve.start`.
   """
-  settings = config.load(str(config_file), list(overrides))
+  settings = configuration.load(str(config_file), list(overrides))
   w = Workdir(pathlib.Path(workdir), settings)
   use_cache(settings.runtime, w.log)
   try:

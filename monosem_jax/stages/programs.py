@@ -19,6 +19,7 @@ from monosem_jax.device.cost import Devices, dictionary, transformer
 from monosem_jax.device.mesh import SPECS
 from monosem_jax.device.precision import Dot, compute_dtype
 from monosem_jax.dictionary import (
+  recipes,
   sae as sae_lib,
   sparse,
   train as dictionary_train,
@@ -196,6 +197,9 @@ def sweep(
     stacks=tuple(
       tuple(resolved(dictionaries[name]) for name in stack)
       for stack in stacks(dictionaries)
+    ),
+    converted=frozenset(
+      d.recipe for d in dictionaries.values() if recipes.of(d).standard
     ),
     devices=Devices(**mesh.shape),
     item=compute_dtype(config.stream.precision).itemsize,

@@ -1,15 +1,30 @@
-"""Stage `serve`: the page that the stage `site` made, alive."""
+"""Stage `serve`: serves the page of the site: probe text, pin features."""
 
 import sys
 from typing import TYPE_CHECKING
 
 from monosem_jax.config.errors import UserError
+from monosem_jax.config.flags import Flag
 from monosem_jax.device import hosts
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages.optional_dependencies import lacking
 
 if TYPE_CHECKING:
   from monosem_jax.site.server.serving import Serving
+
+
+FLAGS = (
+  Flag(
+    name='port',
+    kind=int,
+    default=8000,
+    shown='8000',
+    help='where on this machine, which others cannot reach; 0: any that is '
+    'free',
+    least=0,
+    most=65_535,
+  ),
+)
 
 
 def run(w: Workdir, *, port: int) -> None:

@@ -1,12 +1,25 @@
-"""Stage `site`: the page that shows every feature."""
+"""Stage `site`: writes the page of all features: DIR/site/index.html."""
 
 from monosem_jax.device import hosts
+from monosem_jax.run.artefact import Artefact
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.site import export, links, views
+from monosem_jax.site import export, views
 from monosem_jax.stages import exhibits, featuresets, report
 
 # Of the analyses' pictures, those that belong beside the scorecard.
 _PICTURES = ('density', 'preserved', 'logits', 'neurons', 'universality')
+
+
+def artefacts(w: Workdir) -> list[Artefact]:
+  """The page, which is written anew each time and so has no stamp."""
+  return [
+    Artefact(
+      name='site',
+      stage='site',
+      folder=w.site,
+      whole={'site': w.site / 'index.html'},
+    )
+  ]
 
 
 def run(w: Workdir) -> None:
@@ -32,7 +45,7 @@ def _write(w: Workdir) -> None:
     exhibits=shown.exhibits,
     contexts=shown.contexts,
     vocabulary=shown.vocabulary,
-    views=_views(folder, list(found)),
+    views=views.packs(folder, list(found)),
     pictures={
       f'{path.parent.name}_{path.name}': path
       for name in _PICTURES
@@ -40,18 +53,3 @@ def _write(w: Workdir) -> None:
     },
   )
   w.log(f'site: open {w.site / "index.html"}')
-
-
-def _views(folder: links.Folders, keys: list[str]) -> export.Packs:
-  """The packs of the other views, as far as their analyses are made."""
-  found = {
-    'texts': views.texts(folder),
-    'splitting': views.splitting(folder, keys),
-    'universality': views.universality(folder, keys),
-    'automata': views.automata(folder),
-  }
-  found |= {f'{k}/texts': views.texts_of(folder, k) for k in keys}
-  found |= {
-    f'map/{name}': pack for name, pack in views.layouts(folder, keys).items()
-  }
-  return {name: pack for name, pack in found.items() if pack is not None}

@@ -1,8 +1,9 @@
-"""Files behind globs, and the lines of plain and compressed ones."""
+"""Files by globs and by folders, and the lines of plain and compressed ones."""
 
 import dataclasses
 import glob
 import os
+import stat
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import zstandard
 
+from monosem_jax.config import settings
 from monosem_jax.config.errors import UserError
 from monosem_jax.text.document import Skips
 
@@ -26,13 +28,12 @@ class SourceFile:
   name: str
 
 
-def matched(patterns: tuple[str, ...], source: str) -> list[SourceFile]:
-  """Returns the files the globs match, each once, in sorted order.
+def matched(patterns: tuple[str, ...]) -> list[SourceFile]:
+  """Returns the files that globs match, each once, in sorted order.
 
   Raises:
-    UserError: without a glob, or where a glob matches no file.
+    UserError: a glob matches no file.
   """
-  require_paths(patterns, source, 'a glob')
   found: set[str] = set()
   for pattern in patterns:
     hits = glob.glob(os.path.expanduser(pattern), recursive=True)
@@ -50,12 +51,28 @@ def matched(patterns: tuple[str, ...], source: str) -> list[SourceFile]:
   ]
 
 
-def require_paths(paths: tuple[str, ...], source: str, what: str) -> None:
-  """Raises UserError where a source that needs paths has none."""
-  if not paths:
-    raise UserError(
-      f'text.source={source!r} needs text.paths: name {what} at least.'
-    )
+def names(text: settings.Text, documents: int) -> dict[str, Any]:
+  """What a source of files says of itself, see `sources.Source.description`."""
+  del documents
+  return {'files': [file.name for file in matched(text.paths)]}
+
+
+def walk(
+  root: Path,
+  suffixes: frozenset[str],
+  not_entered: frozenset[str] = frozenset(),
+) -> Iterator[tuple[Path, str]]:
+  """Yields (path, path relative to root) of regular files in sorted order.
+
+  No symbolic link is followed, so nothing outside `root` is read; nor is a
+  folder of a name in `not_entered`.
+  """
+  for folder, names, files in os.walk(root):
+    names[:] = sorted(name for name in names if name not in not_entered)
+    for name in sorted(files):
+      path = Path(folder, name)
+      if path.suffix in suffixes and stat.S_ISREG(path.lstat().st_mode):
+        yield path, path.relative_to(root).as_posix()
 
 
 def _zstd() -> Any:

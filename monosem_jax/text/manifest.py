@@ -48,7 +48,7 @@ def finish(
     shards: (file name, records) of each split.
   """
   tables = {split: builder.build() for split, builder in builders.items()}
-  columns = {
+  columns: dict[str, Any] = {
     name: array
     for split, table in tables.items()
     for name, array in table.columns(split).items()
@@ -70,9 +70,8 @@ def finish(
     'splits': splits,
   }
   chosen = dataclasses.asdict(text)
-  source = sources.description(text)
-  if text.source == 'installed':
-    source['files'] = sum(len(table.digest) for table in tables.values())
+  kept = sum(len(table.digest) for table in tables.values())
+  source = sources.of(text).description(text, kept)
   manifest = {
     'sha256': _digest(identity),
     **identity,

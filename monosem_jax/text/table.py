@@ -43,7 +43,7 @@ class DocumentTable:
     end = int(self.origin_end[document])
     return self.origins[begin:end].tobytes().decode('utf-8')
 
-  def document_of(self, token: np.ndarray) -> np.ndarray:
+  def document_of(self, token: np.ndarray | np.integer) -> np.ndarray:
     """Returns the document of each token number, int64 of the same shape."""
     return np.searchsorted(self.start, token, side='right') - 1
 

@@ -165,5 +165,7 @@ class Tokenizer:
     strings = [
       data.decode('utf-8', 'backslashreplace') for data in self._token_bytes
     ]
-    strings[self.separator] = self._inner.id_to_token(self.separator)
+    name = self._inner.id_to_token(self.separator)
+    assert name is not None, 'a separator is made with every tokenizer'
+    strings[self.separator] = name
     return strings

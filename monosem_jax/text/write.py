@@ -17,7 +17,7 @@ import numpy as np
 
 from monosem_jax.config import settings
 from monosem_jax.config.errors import UserError
-from monosem_jax.text import manifest as manifests, publish, records, sources
+from monosem_jax.text import manifest as manifests, publish, records, selection
 from monosem_jax.text.document import Document
 from monosem_jax.text.table import TableBuilder
 from monosem_jax.text.tokenizer import Tokenizer
@@ -88,11 +88,11 @@ def _sample(text: settings.Text, chars: int) -> list[str]:
   # A heap gives back its smallest; we want to drop the largest.
   kept: list[tuple[int, str]] = []
   total = 0
-  for document in sources.documents(text, Counter()):
-    digest = sources.text_hash(document.text)
-    if sources.is_validation(digest, text.val_fraction):
+  for document in selection.documents(text, Counter()):
+    digest = selection.text_hash(document.text)
+    if selection.is_validation(digest, text.val_fraction):
       continue
-    heapq.heappush(kept, (-sources.hash_word(digest, 2), document.text))
+    heapq.heappush(kept, (-selection.hash_word(digest, 2), document.text))
     total += len(document.text)
     while total - len(kept[0][1]) >= chars:
       total -= len(heapq.heappop(kept)[1])
@@ -129,17 +129,17 @@ def _encode(
       split: stack.enter_context(open(path, 'wb'))
       for split, path in streams.items()
     }
-    for batch in _batches(sources.documents(text, skipped)):
+    for batch in _batches(selection.documents(text, skipped)):
       encoded = tok.encode_batch([document.text for document in batch])
       for document, ids in zip(batch, encoded, strict=True):
-        digest = sources.text_hash(document.text)
-        held_out = sources.is_validation(digest, text.val_fraction)
+        digest = selection.text_hash(document.text)
+        held_out = selection.is_validation(digest, text.val_fraction)
         split = 'val' if held_out else 'train'
         files[split].write(ids.astype('<u2').tobytes() + separator)
         tables[split].add(
           len(ids) + 1,
           subsets.setdefault(document.subset, len(subsets)),
-          sources.hash_word(digest, 0),
+          selection.hash_word(digest, 0),
           document.origin,
         )
       now = time.monotonic()

@@ -140,7 +140,7 @@ class Transformer(nnx.Module):
     """The pass up to the final norm: the stream x_BTD, and acts_BTA."""
     x_BTD = self.W_E_VD[...][tokens_BT] + self.W_pos_TD[: tokens_BT.shape[1]]
     mask_B1TT = self._mask(tokens_BT)
-    acts_BTA = None
+    acts_BTA: jax.Array | None = None
     for layer, block in enumerate(self.blocks):
       x_BTD = x_BTD + block.attn(block.ln1(x_BTD), mask_B1TT)
       hidden_BTA = block.mlp.hidden(block.ln2(x_BTD))
@@ -151,6 +151,7 @@ class Transformer(nnx.Module):
       if self.site == ('resid', layer):
         acts_BTA = x_BTD
         x_BTD = patch(x_BTD) if patch else x_BTD
+    assert acts_BTA is not None, 'the settings have checked the site'
     return x_BTD, acts_BTA
 
   def unembed(self, x_BTD: jax.Array) -> jax.Array:

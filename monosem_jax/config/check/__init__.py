@@ -7,7 +7,11 @@ from monosem_jax.config.names import model_of
 
 
 def check(config: settings.Config) -> None:
-  """Raises UserError at the first thing that cannot be."""
+  """Raises UserError at the first thing that cannot be.
+
+  What only a module of another room knows, as a recipe or a text source does,
+  `stages.configuration` checks.
+  """
   training.text(config.text, config.tokenizer)
   if not config.models:
     raise UserError('config: models names no model; add models.A.')

@@ -12,13 +12,13 @@ def one_of(where: str, value: str, known: tuple[str, ...]) -> None:
   need(value in known, where, f'unknown {value!r}{nearest(value, known)}.')
 
 
-def positive(where: str, part, *names: str) -> None:
+def positive(where: str, part: object, *names: str) -> None:
   for name in names:
     value = getattr(part, name)
     need(value > 0, f'{where}.{name}', f'must be above 0, not {value}.')
 
 
-def not_negative(where: str, part, *names: str) -> None:
+def not_negative(where: str, part: object, *names: str) -> None:
   for name in names:
     value = getattr(part, name)
     need(value >= 0, f'{where}.{name}', f'must not be below 0, not {value}.')
@@ -36,7 +36,7 @@ def divides(where: str, small: int, of: str, large: int) -> None:
   )
 
 
-def betas(where: str, part) -> None:
+def betas(where: str, part: object) -> None:
   for name in ('beta1', 'beta2'):
     value = getattr(part, name)
     need(0 <= value < 1, f'{where}.{name}', f'must lie in [0, 1), not {value}.')

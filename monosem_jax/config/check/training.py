@@ -17,16 +17,9 @@ _SHAPE = (
   *('n_layers', 'd_model', 'd_mlp', 'n_heads', 'activation', 'site'),
   *('site_layer', 'attend_across_documents'),
 )
-SOURCES = ('installed', 'jsonl', 'text', 'tfds', 'array_record', 'parquet')
 
 
 def text(text: settings.Text, tokenizer: settings.Tokenizer) -> None:
-  one_of('text.source', text.source, SOURCES)
-  need(
-    text.source == 'installed' or bool(text.paths),
-    'text.paths',
-    f'the source {text.source!r} needs at least one path.',
-  )
   positive('text', text, 'context', 'contexts_per_record', 'max_document_chars')
   need(text.context > 1, 'text.context', 'must be at least 2 tokens.')
   need(
@@ -141,13 +134,6 @@ def dictionary(
   betas(where, c)
   fraction(f'{where}.l1_warmup', c.l1_warmup)
   fraction(f'{where}.lr_decay', c.lr_decay)
-  one_of(f'{where}.recipe', c.recipe, ('paper', 'april'))
-  one_of(f'{where}.init', c.init, ('paper', 'tied', 'data'))
-  need(
-    c.init == 'paper' or c.recipe == 'paper',
-    f'{where}.init',
-    f'the recipe {c.recipe!r} starts in its own way: leave it at paper.',
-  )
   need(
     c.init != 'data' or c.features <= rows,
     f'{where}.init',
@@ -170,11 +156,6 @@ def dictionary(
   r, where = c.resampling, f'{where}.resampling'
   if not r.steps:
     return
-  need(
-    c.recipe != 'april',
-    f'{where}.steps',
-    'the recipe `april` resamples nothing: set them to ().',
-  )
   positive(where, r, 'window', 'candidates', 'encoder_scale')
   one_of(f'{where}.placement', r.placement, ('paper', 'residual'))
   one_of(f'{where}.loss', r.loss, ('total', 'mse'))

@@ -15,7 +15,8 @@ class Text:
   crosses a separator.
   """
 
-  # installed | jsonl | text | tfds | array_record | parquet
+  # A module of `text.sources`: installed, jsonl, text, tfds, array_record,
+  # parquet.
   source: str = 'installed'
   # jsonl, array_record, parquet: globs; text: folders; tfds: data set names.
   paths: tuple[str, ...] = ()

@@ -114,16 +114,17 @@ class Dictionary:
   """A sparse autoencoder and its training.
 
   Loss of the recipe `paper`: mean over the batch of [mean over the A elements
-  of the squared error + l1 * sum over the F features of f]; for `april` see
-  `dictionary.recipes`. `l1` therefore scales with the activations: doubling
+  of the squared error + l1 * sum over the F features of f]; the others' stand
+  in `dictionary.recipes`. `l1` therefore scales with the activations: doubling
   them asks for twice the `l1` at the same sparsity.
   """
 
   # F.
   features: int = 4_096
-  # paper (2023) | april (2024: decoder norms are free, nothing is resampled).
+  # A module of `dictionary.recipes`: paper (2023), april (2024: decoder norms
+  # are free, nothing is resampled).
   recipe: str = 'paper'
-  # What training starts from, see `recipes.init`: paper | tied | data.
+  # What training starts from, see `recipes.paper.init`: paper | tied | data.
   init: str = 'paper'
   # Share of inputs that a feature fires on at first, of `init='data'` and
   # `resampling.placement='residual'`.

@@ -19,6 +19,7 @@ class Sweep:
     stacks: settings of the dictionaries, by the stacks they are trained in.
       Those whose `sparse` is `always` take the sparse path, all others the
       dense one; who knows the backend resolves `auto` first.
+    converted: recipes whose weights a step converts to the standard form.
     devices: the mesh.
     item: bytes of a number in a matrix product, and of a stored activation.
   """
@@ -29,6 +30,7 @@ class Sweep:
   T: int
   A: int
   stacks: tuple[tuple[settings.Dictionary, ...], ...]
+  converted: frozenset[str]
   devices: Devices
   item: int
 
@@ -88,13 +90,14 @@ def state_memory(s: Sweep, d: settings.Dictionary) -> dict[str, float]:
 def step_memory(s: Sweep, d: settings.Dictionary) -> dict[str, float]:
   """Bytes that a dictionary's step holds besides its state.
 
-  The gradient's sum and a micro-batch's, of `april` the standard form, too; of
-  a micro-batch the features, their gradient, and one of the two in between.
+  The gradient's sum and a micro-batch's, and the standard form where weights
+  are converted; of a micro-batch the features, their gradient, and one of the
+  two in between.
   """
   rows = (s.stream.micro_batch or s.stream.batch_size) / s.devices.data
   weights = state_memory(s, d)['weights']
   return {
-    'gradients': (3 if d.recipe == 'april' else 2) * weights,
+    'gradients': (3 if d.recipe in s.converted else 2) * weights,
     'features of a micro-batch': 3
     * F32
     * rows

@@ -73,10 +73,10 @@ class Instruction:
     """The opcode, without the halves that an asynchronous one has."""
     return re.sub(r'-(start|done|update)$', '', self.opcode)
 
-  def called(self, key: str) -> str | None:
-    """The computation that it names under a key, such as `body`."""
+  def called(self, key: str) -> str:
+    """The computation that it names under a key, such as `body`; '' of none."""
     found = re.search(rf'\b{key}=%?([\w.-]+)', self.text)
-    return found[1] if found else None
+    return found[1] if found else ''
 
   @property
   def branches(self) -> list[str]:
@@ -126,7 +126,9 @@ def parse(text: str) -> Program:
   """Reads the HLO of a compiled program, `compiled.as_text()`."""
   head, _, _ = text.partition('\n')
   aliases = re.search(r'input_output_alias=\{(.*?)\}, entry', head)
-  computations, entry, body, name, root = {}, '', None, '', ''
+  computations: dict[str, Computation] = {}
+  body: dict[str, Instruction] | None = None
+  entry, name, root = '', '', ''
   for line in text.splitlines():
     if body is None:
       found = _HEADER.match(line)

@@ -112,7 +112,7 @@ def moved(program: Program, own: Computation, i: Instruction) -> float:
   slice alone counts.
   """
   written = sum(a.bytes for a in i.arrays if a.main)
-  inside = program.computations.get(i.called('calls') or '')
+  inside = program.computations.get(i.called('calls'))
   if inside is None:
     if i.opcode in ('dynamic-slice', 'gather'):
       return 2 * written
@@ -142,7 +142,7 @@ def moved(program: Program, own: Computation, i: Instruction) -> float:
 
 def products(program: Program, own: Computation, i: Instruction) -> float:
   """FLOPs of the matrix products of an instruction, 2 per multiply-add."""
-  inside = program.computations.get(i.called('calls') or '')
+  inside = program.computations.get(i.called('calls'))
   if inside is not None:
     return sum(
       products(program, inside, j) for j in inside.instructions.values()

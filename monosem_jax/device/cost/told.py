@@ -20,6 +20,8 @@ from monosem_jax.device.cost import (
 )
 from monosem_jax.device.cost.hardware import Hardware
 
+# Kernels that are printed.
+_SHOWN = 10
 # Named scopes of the chunks' programs.
 PHASES = ('forward', 'shuffle', 'train', 'resample')
 
@@ -79,6 +81,27 @@ class Call:
 
 
 @dataclasses.dataclass(frozen=True)
+class Kernel:
+  """Instructions of one origin, in one call of a program, on one device.
+
+  Attributes:
+    phase: that they belong to.
+    origin: the end of their scope in the Python program.
+    array: the largest that each makes, as HLO writes it.
+    times: how often they run.
+    seconds: of all of them.
+    traffic: bytes read and written in main memory.
+  """
+
+  phase: str
+  origin: str
+  array: str
+  times: float
+  seconds: float
+  traffic: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Told:
   """What is told of a program.
 
@@ -90,6 +113,7 @@ class Told:
     resampling: of one dictionary, had it to; in no phase.
     sent: bytes that a device sends in a call, and in how many instructions,
       by kind of collective and the axes that it crosses.
+    kernels: of one call, the costliest first; without resampling.
   """
 
   call: Call
@@ -98,6 +122,7 @@ class Told:
   phases: Mapping[str, Phase]
   resampling: Phase
   sent: Mapping[tuple[str, tuple[str, ...]], tuple[float, int]]
+  kernels: tuple[Kernel, ...]
 
   @property
   def whole(self) -> Phase:
@@ -143,11 +168,21 @@ def tell(
   """
   program = hlo.parse(text)
   found: dict[str, Phase] = collections.defaultdict(Phase)
+  kernels: dict[tuple[str, str, str], Kernel] = {}
   for run in runs.runs(program, PHASES):
     if not sending.is_collective(run.instruction):
       seconds = kernel_seconds(run, hardware, call.dtype)
       found[run.phase] += Phase(seconds, 0, run.traffic)
-  sent = {}
+      if not run.branch:
+        key = run.phase, _origin(run.instruction), _largest(run.instruction)
+        k = kernels.get(key, Kernel(*key, 0, 0, 0))
+        kernels[key] = Kernel(
+          *key,
+          times=k.times + run.times,
+          seconds=k.seconds + seconds,
+          traffic=k.traffic + run.traffic,
+        )
+  sent: dict[tuple[str, tuple[str, ...]], tuple[float, int]] = {}
   for c in sending.collectives(program, PHASES, mesh):
     found[c.phase] += Phase(sending=c.times * c.sent / hardware.link)
     before, n = sent.get((c.kind, c.axes), (0.0, 0))
@@ -155,8 +190,22 @@ def tell(
   # Its branch counts as taken each time that is asked.
   resampling = found.pop('resample', Phase())
   return Told(
-    call, hardware, memory, dict(found), resampling / call.asked, sent
+    *(call, hardware, memory, dict(found), resampling / call.asked, sent),
+    kernels=tuple(sorted(kernels.values(), key=lambda k: -k.seconds)),
   )
+
+
+def _origin(i: hlo.Instruction) -> str:
+  """The last name of an instruction's scope; of a product its einsum, too."""
+  *_, before, last = ('', '', *i.scope.split('/'))
+  return f'{before}/{last}' if last == 'dot_general' else last or i.opcode
+
+
+def _largest(i: hlo.Instruction) -> str:
+  largest = max(i.arrays, key=lambda a: a.bytes, default=None)
+  if largest is None:
+    return ''
+  return f'{largest.dtype}[{",".join(map(str, largest.shape))}]'
 
 
 def kernel_seconds(run: runs.Run, hardware: Hardware, dtype: str) -> float:
@@ -195,6 +244,16 @@ def lines(told: Told) -> list[str]:
   ]
   if told.resampling.total:
     found.append(f'    a resampling: {time_text(told.resampling.total)}')
+  shown = told.kernels[:_SHOWN]
+  share = sum(k.seconds for k in shown) / whole.total
+  found.append(
+    f'    costliest kernels of {call.name}, {share:.0%} of its time:'
+  )
+  found += [
+    f'      {k.phase or "the rest":8}  {time_text(k.seconds):>7}'
+    f'  {k.times:6,.0f} x  {bytes_text(k.traffic):>8}  {k.origin}  {k.array}'
+    for k in shown
+  ]
   return found + [
     f'    {n} x {kind} along {" and ".join(axes) or "no axis"}: '
     f'{bytes_text(sent / call.steps)} sent a step'

@@ -50,7 +50,7 @@ class Engine(Protocol):
     """The events, by name, one after another; refuses before the first."""
 
 
-class Desk:
+class ComputeQueue:
   """The one place where something is computed, and those who wait for it.
 
   Attributes:
@@ -87,18 +87,22 @@ class _Stream(StreamingResponse):
   When the client is gone, no further event is computed.
   """
 
-  def __init__(self, desk: Desk, events: Iterator, seat: contextlib.ExitStack):
-    super().__init__(self._lines(desk, events), media_type='text/event-stream')
+  def __init__(
+    self, queue: ComputeQueue, events: Iterator, seat: contextlib.ExitStack
+  ):
+    super().__init__(self._lines(queue, events), media_type='text/event-stream')
     self._seat = seat
 
   async def __call__(self, scope, receive, send) -> None:
     with self._seat:
       await super().__call__(scope, receive, send)
 
-  async def _lines(self, desk: Desk, events: Iterator) -> AsyncIterator[bytes]:
+  async def _lines(
+    self, queue: ComputeQueue, events: Iterator
+  ) -> AsyncIterator[bytes]:
     try:
-      while not desk.closing:
-        event = await desk.work(next, events, None)
+      while not queue.closing:
+        event = await queue.work(next, events, None)
         if event is None:
           return
         name, value = event
@@ -108,7 +112,9 @@ class _Stream(StreamingResponse):
       yield b'event: error\ndata: %s\n\n' % dump(_FAILED)
 
 
-def application(site: pathlib.Path, engine: Engine, desk: Desk) -> Starlette:
+def application(
+  site: pathlib.Path, engine: Engine, queue: ComputeQueue
+) -> Starlette:
   """The application that the token protects."""
   files = StaticFiles(directory=site, follow_symlink=False)
   about = engine.about()
@@ -134,15 +140,15 @@ def application(site: pathlib.Path, engine: Engine, desk: Desk) -> Starlette:
 
   async def probe(request: Request) -> Response:
     wanted = requests.probe(await _body(request))
-    with desk.seat():
-      return _json(await desk.work(engine.probe, wanted))
+    with queue.seat():
+      return _json(await queue.work(engine.probe, wanted))
 
   async def steer(request: Request) -> Response:
     wanted = requests.steer(await _body(request))
     with contextlib.ExitStack() as stack:
-      stack.enter_context(desk.seat())
-      events = await desk.work(engine.steer, wanted)
-      return _Stream(desk, events, stack.pop_all())
+      stack.enter_context(queue.seat())
+      events = await queue.work(engine.steer, wanted)
+      return _Stream(queue, events, stack.pop_all())
 
   async def refused(request: Request, e: Refused) -> Response:
     return _json({'error': str(e)}, e.status)

@@ -10,7 +10,11 @@ from collections.abc import Sequence
 import uvicorn
 
 from monosem_jax.config.errors import UserError
-from monosem_jax.site.server.application import Desk, Engine, application
+from monosem_jax.site.server.application import (
+  ComputeQueue,
+  Engine,
+  application,
+)
 from monosem_jax.site.server.guard import Guard
 
 _HOST = '127.0.0.1'
@@ -61,11 +65,13 @@ class Serving:
     url: all of it; who knows it may ask.
   """
 
-  def __init__(self, guard: Guard, desk: Desk, listener: socket.socket):
+  def __init__(
+    self, guard: Guard, queue: ComputeQueue, listener: socket.socket
+  ):
     self.port = listener.getsockname()[1]
     self.path = f'/{guard.token}/'
     self.url = f'http://{_HOST}:{self.port}{self.path}'
-    self._desk = desk
+    self._queue = queue
     self._server = uvicorn.Server(
       uvicorn.Config(
         guard,
@@ -104,9 +110,9 @@ class Serving:
 
   def close(self) -> None:
     """Ends it; streams end after their current event."""
-    self._desk.closing = self._server.should_exit = True
+    self._queue.closing = self._server.should_exit = True
     self._thread.join()
-    self._desk.close()
+    self._queue.close()
 
 
 def start(
@@ -123,13 +129,13 @@ def start(
     listener: see `listen`.
     suffixes: see `Guard`.
   """
-  desk = Desk()
+  queue = ComputeQueue()
   page = (site / 'index.html').read_text(encoding='utf-8')
   guard = Guard(
-    application(site, engine, desk),
+    application(site, engine, queue),
     token=secrets.token_urlsafe(24),
     port=listener.getsockname()[1],
     policy=policy(page),
     suffixes=suffixes,
   )
-  return Serving(guard, desk, listener)
+  return Serving(guard, queue, listener)

@@ -1,74 +1,112 @@
-"""Stage `analysis`: the paper's claims about features, beside their controls.
+"""Stage `analysis`: measures the paper's claims about features, and controls.
 
-Each module here is an analysis, `make(inputs, out)`: it writes tables (.npz)
-and pictures into the folder `out` and returns the numbers. Those under `runs`,
-by run (`A/1`, `A/neurons`), become columns of the report's table. They are made
-in the order below, each complete or not at all. With several processes all
-compute, and the first one's files are kept.
+A module here that declares an `ANALYSIS` is one, see `declaration`. Numbers
+under `runs`, by run (`A/1`, `A/neurons`), become columns of the report's table.
+Analyses are made in their order, each complete or not at all. With several
+processes all compute, and the first one's files are kept.
 """
 
-import contextlib
-import importlib
-import pathlib
-import tempfile
-from collections.abc import Iterator
+import dataclasses
+import functools
 
-import jax
-
-from monosem_jax.analysis.results.numbers import NotMade
-from monosem_jax.config.errors import UserError, nearest
-from monosem_jax.device import hosts, mesh as meshes
-from monosem_jax.run.stamp import Stamp
+from monosem_jax.config import choices, names
+from monosem_jax.config.flags import Flag
+from monosem_jax.run.artefact import Artefact, Changed
+from monosem_jax.run.stamp import identity
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.stages import optional_dependencies, report
-from monosem_jax.stages.analysis import controls, summary
-from monosem_jax.stages.analysis.inputs import AnalysisInputs, Unavailable
-from monosem_jax.text.store import TokenStore
-
-ANALYSES = (
-  *('density', 'preserved', 'logits', 'ablation', 'neurons', 'neighbours'),
-  *('texts', 'proxies', 'steering', 'universality', 'splitting', 'geometry'),
-  'automata',
+from monosem_jax.stages import (
+  features,
+  later,
+  lm,
+  optional_dependencies,
+  sae,
 )
-# Analyses that take the results of others.
-NEEDS = {'steering': ('proxies',), 'automata': ('proxies',)}
+
+FLAGS = (
+  Flag(
+    name='only',
+    kind=str,
+    default='',
+    shown='A,B',
+    help='these alone, such as density,automata',
+  ),
+)
+# Settings that controls depend on.
+_OF_CONTROLS = ('control_rows', 'ica_passes', 'split', 'seed')
 
 
-def run(w: Workdir, only: str = '') -> None:
-  """Makes the analyses, or those that `only` names with commas between.
+@functools.cache
+def declared() -> dict[str, tuple[str, ...]]:
+  """The analyses in their order, and those whose results each reads.
 
-  Raises:
-    UserError: an unknown name, a missing library or an earlier stage's result.
+  The modules are read, not imported: they need jax and libraries for drawing.
   """
-  wanted = [name for name in only.split(',') if name] or list(ANALYSES)
-  for name in wanted:
-    if name not in ANALYSES:
-      raise UserError(
-        f'--only: unknown analysis {name!r}{nearest(name, ANALYSES)}.'
-      )
+  found = choices.literals(__package__, 'ANALYSIS')
+  names = sorted(found, key=lambda name: found[name]['order'])
+  return {name: found[name].get('needs', ()) for name in names}
+
+
+def artefacts(w: Workdir) -> list[Artefact]:
   if not w.config.dictionaries:
-    raise UserError('analysis: the config names no dictionary.')
-  if left_out():
-    raise UserError(f'analysis: {left_out()}.')
-  store = TokenStore.open(w.store)
-  mesh = meshes.make_mesh(w.config.mesh)
-  for name, d in w.config.dictionaries.items():
-    meshes.require_share(
-      mesh, d.features, f'dictionaries.{name}.features', meshes.AXES[1:]
-    )
-  inputs = AnalysisInputs(w, store, mesh)
-  controls.make(inputs)
-  needed = {other for name in wanted for other in NEEDS.get(name, ())}
-  made_from = w.analysis_inputs()
-  stamps = {
-    name: w.analysis_stamp((name, *NEEDS.get(name, ())), made_from)
-    for name in ANALYSES
+    return []
+  found = []
+  for name in names.controls(w.config):
+    found += [control(w, name), features.table(w, name, _model_of(name))]
+  return [*found, *(analysis(w, name) for name in declared())]
+
+
+def _model_of(control: str) -> str:
+  return names.parse(control).model
+
+
+def control(w: Workdir, name: str) -> Artefact:
+  """A dictionary that nothing was learned for; it lies where these do."""
+  c = w.config.analysis
+  inputs = lm.output(w, _model_of(name))
+  if not names.parse(name).is_neurons:
+    inputs |= sae.output(w, names.main_dictionary(w.config))
+  return Artefact(
+    name=f'controls/{name}',
+    stage='analysis',
+    folder=w.dictionary(name),
+    whole={f'controls/{name}': w.dictionary_weights(name)},
+    settings={f'analysis.{k}': getattr(c, k) for k in _OF_CONTROLS},
+    inputs=inputs,
+    changed=Changed.ANEW,
+    later=later('analysis'),
+  )
+
+
+def analysis(w: Workdir, name: str) -> Artefact:
+  """An analysis: of its own settings, of shared ones, and of all results."""
+  c = w.config
+  own = {name, *declared()[name]}
+  others = {
+    f.name
+    for f in dataclasses.fields(c.analysis)
+    if dataclasses.is_dataclass(getattr(c.analysis, f.name))
+  } - own
+  settings = {
+    key: value
+    for key, value in identity(c.analysis, 'analysis').items()
+    if key.split('.')[1] not in others
   }
-  for name in ANALYSES:
-    if name in needed.union(wanted):
-      _make(inputs, name, stamps[name])
-      # So that it says how far we are.
-      hosts.on_first_process(lambda: _summarise(inputs, stamps))
+  inputs = {}
+  for model, dictionaries in names.entries(c).items():
+    inputs |= lm.output(w, model)
+    for dictionary in dictionaries:
+      inputs |= sae.output(w, dictionary) | features.output(w, dictionary)
+  return Artefact(
+    name=f'analysis/{name}',
+    stage='analysis',
+    folder=w.analysis(name),
+    whole={f'analysis/{name}': w.analysis(name) / 'numbers.json'},
+    # What is preserved is measured on the tokens of the evaluation.
+    settings=settings | identity(c.evaluation, 'evaluation'),
+    inputs=inputs,
+    changed=Changed.ANEW,
+    later=later('analysis'),
+  )
 
 
 def left_out() -> str:
@@ -76,42 +114,7 @@ def left_out() -> str:
   return optional_dependencies.lacking('matplotlib', 'sklearn', 'umap')
 
 
-def _complete(w: Workdir, name: str, stamp: Stamp) -> bool:
-  out = w.analysis(name)
-  return stamp.matches(out) and (out / 'numbers.json').exists()
+def run(w: Workdir, only: str = '') -> None:
+  from monosem_jax.stages.analysis import make
 
-
-def _summarise(inputs: AnalysisInputs, stamps: dict[str, Stamp]) -> None:
-  w = inputs.w
-  summary.write(inputs, [n for n in ANALYSES if _complete(w, n, stamps[n])])
-  report.write(w)
-
-
-def _make(inputs: AnalysisInputs, name: str, stamp: Stamp) -> None:
-  w = inputs.w
-  if hosts.on_first_process(lambda: _complete(w, name, stamp)):
-    w.log(f'analysis/{name}: complete')
-    return
-  module = importlib.import_module(f'monosem_jax.stages.analysis.{name}')
-  with _folder(w.analysis(name), stamp) as out:
-    try:
-      with jax.set_mesh(inputs.mesh):
-        numbers = module.make(inputs, out)
-    except Unavailable as e:
-      numbers = NotMade(str(e))
-      w.log(f'analysis/{name}: not made: {e}')
-    # The others wait: what comes next may read it.
-    hosts.on_first_process(lambda: numbers.save(out))
-  w.log(f'analysis/{name}: done')
-
-
-@contextlib.contextmanager
-def _folder(out: pathlib.Path, stamp: Stamp) -> Iterator[pathlib.Path]:
-  """Where this process writes: what is not the first's is dropped."""
-  if hosts.first():
-    # Minutes of work, and changed settings are why it is run again.
-    stamp.replace(out)
-    yield out
-    return
-  with tempfile.TemporaryDirectory() as dropped:
-    yield pathlib.Path(dropped)
+  make.run(w, only)

@@ -17,7 +17,9 @@ from monosem_jax.analysis.results.features import (
   RunAblation,
 )
 from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import AnalysisInputs, Unavailable
+from monosem_jax.stages.analysis.sections import effects
 from monosem_jax.transformer.model import next_token_loss
 
 
@@ -118,3 +120,16 @@ def _over_features(feature_M: np.ndarray, value_M: np.ndarray):
     'examples': np.bincount(at_M).astype(np.float64),
   }
   return intervals.over_groups(sums, lambda s: s['value'] / s['examples'])
+
+
+ANALYSIS = Analysis(
+  order=40,
+  make=make,
+  numbers=Ablation,
+  title='What is lost without a feature',
+  asked='By how much does the loss of the next token rise where a feature that '
+  'fires strongly is taken away?',
+  answer=effects.ablation,
+  picture='top_examples.png',
+  view='features',
+)

@@ -28,11 +28,13 @@ from monosem_jax.stages.analysis import (
   machine_tests,
   machine_text,
 )
+from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import AnalysisInputs, activations, part
 from monosem_jax.stages.analysis.labelled import Labelled
 from monosem_jax.stages.analysis.machine_effects import effects, walks
 from monosem_jax.stages.analysis.machine_tests import KINDS, Judged
 from monosem_jax.stages.analysis.machine_text import Counted, Edge
+from monosem_jax.stages.analysis.sections import effects as told
 from monosem_jax.stages.analysis.words import described
 
 
@@ -285,3 +287,17 @@ def _between(
     (int(own[s]), int(own[x])): float(gain_XX[s, x])
     for s, x in zip(*np.nonzero(gain_XX > 0), strict=True)
   }
+
+
+ANALYSIS = Analysis(
+  order=130,
+  make=make,
+  numbers=Automata,
+  title='Finite-state automata',
+  asked='Do features lead to each other in cycles and chains, more than chance '
+  'would have it, and does text follow them?',
+  answer=told.automata,
+  picture='null.png',
+  view='automata',
+  needs=('proxies',),
+)

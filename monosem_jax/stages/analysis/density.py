@@ -26,7 +26,9 @@ from monosem_jax.features.moments import adding, collect
 from monosem_jax.interop import saelens
 from monosem_jax.run.files import read_json, write_arrays
 from monosem_jax.stages import programs
+from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import AnalysisInputs
+from monosem_jax.stages.analysis.sections import features
 
 # At most so many contexts are used for the densities of snapshots.
 _HISTORY_CONTEXTS = 512
@@ -139,3 +141,16 @@ def _history(
     numbers = census.numbers(own, fired_F)
     told.append(Snapshot(step, from_json(Census, to_json(numbers), out)))
   return told
+
+
+ANALYSIS = Analysis(
+  order=10,
+  make=make,
+  numbers=Density,
+  title='Which features live',
+  asked='How many features of each dictionary are dead, rare, of a low '
+  'mode, live?',
+  answer=features.density,
+  picture='densities.png',
+  view='features',
+)

@@ -21,12 +21,14 @@ from monosem_jax.analysis.results.geometry import (
 from monosem_jax.analysis.results.numbers import Reason
 from monosem_jax.features import moments
 from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import (
   AnalysisInputs,
   Unavailable,
   activations,
   part,
 )
+from monosem_jax.stages.analysis.sections import kinds
 from monosem_jax.stages.analysis.words import described
 
 # Features of the main dictionary whose activations are correlated, at most.
@@ -268,3 +270,15 @@ def _bars(own: Agreements, trust: Trust, path: pathlib.Path) -> None:
     'measure',
     'value (no unit)',
   )
+
+
+ANALYSIS = Analysis(
+  order=120,
+  make=make,
+  numbers=Geometry,
+  title='Geometry',
+  asked='Do features that fire alike lie near each other?',
+  answer=kinds.geometry,
+  picture='small.png',
+  view='map',
+)

@@ -18,8 +18,9 @@ from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.interop import saelens
 from monosem_jax.run import metrics
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.stages import featuresets, lm as lm_stage, programs
+from monosem_jax.stages import featuresets, programs
 from monosem_jax.stages.analysis import documents
+from monosem_jax.stages.lm import training as lm_stage
 from monosem_jax.text import stream
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.model import Transformer
@@ -215,8 +216,7 @@ class AnalysisInputs:
     for (tokens_BT,) in self.batches('sample', contexts=-(-rows // kept)):
       found = meshes.fetch(take(lm, tokens_BT))
       parts.append(np.asarray(found, np.float32))
-    x_NA = np.concatenate(parts)
-    return x_NA.reshape(-1, x_NA.shape[-1])[:rows]
+    return np.concatenate(parts).reshape(-1, parts[0].shape[-1])[:rows]
 
   def progress(self, name: str) -> Callable[[int, int], None]:
     """A progress line for work that tells how far it is: `(done, total)`."""

@@ -14,7 +14,9 @@ from monosem_jax.analysis.results.features import Linear, Logits, RunLogits
 from monosem_jax.device import mesh as meshes
 from monosem_jax.features.moments import collect
 from monosem_jax.run.files import write_arrays
+from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import AnalysisInputs, median
+from monosem_jax.stages.analysis.sections import features
 
 # Pairs of a feature and a token that are ablated of each batch.
 _PAIRS = 64
@@ -65,3 +67,16 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Logits:
       label,
     )
   return Logits(runs)
+
+
+ANALYSIS = Analysis(
+  order=30,
+  make=make,
+  numbers=Logits,
+  title='What features predict',
+  asked='Are logit weights those of few tokens, and do they foretell what an '
+  'ablation does?',
+  answer=features.logits,
+  picture='kurtosis.png',
+  view='features',
+)

@@ -13,7 +13,9 @@ from monosem_jax.analysis.results.arrays import Nearest, Neighbours
 from monosem_jax.analysis.results.features import NearestRows
 from monosem_jax.features import moments
 from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import AnalysisInputs, median
+from monosem_jax.stages.analysis.sections import features
 
 # Of each feature, in each dictionary.
 _NEAREST = 5
@@ -56,3 +58,15 @@ def _nearest(inputs: AnalysisInputs, x: FeatureSet, y: FeatureSet) -> Nearest:
     x.rows_FA, x.fires_F, _NEAREST, others, block
   )
   return Nearest(index_Fk, cosine_Fk)
+
+
+ANALYSIS = Analysis(
+  order=60,
+  make=make,
+  numbers=NearestRows,
+  title='Nearest decoder rows',
+  asked='How near is the nearest other row, in each dictionary of the model?',
+  answer=features.neighbours,
+  picture='nearest.png',
+  view='features',
+)

@@ -10,6 +10,7 @@ from monosem_jax.analysis.results.features import Neurons, RunNeurons
 from monosem_jax.features import moments
 from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.run.files import write_arrays
+from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import (
   AnalysisInputs,
   Unavailable,
@@ -17,6 +18,7 @@ from monosem_jax.stages.analysis.inputs import (
   median,
   of_two,
 )
+from monosem_jax.stages.analysis.sections import features
 
 _MEDIANS = ('kurtosis', 'diversity', 'coefficients', 'neuron_r')
 _SHARES = ('single_token', 'single_document')
@@ -207,3 +209,15 @@ def _pictures(inputs: AnalysisInputs, tables: dict, out: pathlib.Path) -> None:
       label,
       bins=40,
     )
+
+
+ANALYSIS = Analysis(
+  order=50,
+  make=make,
+  numbers=Neurons,
+  title='Features and neurons',
+  asked='Are features sparser, purer and other than neurons?',
+  answer=features.neurons,
+  picture='neuron_r.png',
+  view='features',
+)

@@ -33,9 +33,11 @@ from monosem_jax.features.moments import adding, collect
 from monosem_jax.run import metrics
 from monosem_jax.run.files import read_json
 from monosem_jax.stages import programs
+from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.documents import GROUPS
 from monosem_jax.stages.analysis.inputs import AnalysisInputs
 from monosem_jax.stages.analysis.labelled import Labelled
+from monosem_jax.stages.analysis.sections import effects
 from monosem_jax.text import stream
 
 # The neurons about their means, among the runs of their model.
@@ -238,3 +240,17 @@ def _pictures(
     'subset',
     'loss recovered (zero ablation: 0)',
   )
+
+
+ANALYSIS = Analysis(
+  order=20,
+  make=make,
+  numbers=Preserved,
+  title='What dictionaries preserve',
+  asked='How much of the loss comes back when reconstructions stand for '
+  'activations, and how much with neurons, components or random directions, '
+  'as many a token?',
+  answer=effects.preserved,
+  picture='frontier.png',
+  view='scorecard',
+)

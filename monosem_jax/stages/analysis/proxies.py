@@ -22,6 +22,7 @@ from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.features.moments import Moments
 from monosem_jax.run.files import write_arrays
 from monosem_jax.stages.analysis import bests, dives, versus
+from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.documents import GROUPS
 from monosem_jax.stages.analysis.inputs import (
   AnalysisInputs,
@@ -29,6 +30,7 @@ from monosem_jax.stages.analysis.inputs import (
   activations,
 )
 from monosem_jax.stages.analysis.labelled import Labelled
+from monosem_jax.stages.analysis.sections import kinds
 
 # Measures as pictures name them.
 _MEASURES = {
@@ -180,3 +182,16 @@ def _reported(entry: Versus | Reason, measure: str) -> tuple[float, float]:
   both = sides.feature, sides.neuron
   feature, neuron = (np.nan if x is None else x.reported for x in both)
   return feature, neuron
+
+
+ANALYSIS = Analysis(
+  order=80,
+  make=make,
+  numbers=Proxies,
+  title='Features that mean what a proxy says',
+  asked='Does a feature stand for Arabic, DNA, ..., and does it do so '
+  'better than the best neuron?',
+  answer=kinds.proxies,
+  picture='proxies_r.png',
+  view='scorecard',
+)

@@ -24,12 +24,14 @@ from monosem_jax.analysis.results.relations import (
 from monosem_jax.features import moments
 from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.stages.analysis.children import Children, Levels
+from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import (
   AnalysisInputs,
   Unavailable,
   of_two,
   part,
 )
+from monosem_jax.stages.analysis.sections import kinds
 
 _LABEL = 'base64'
 
@@ -198,3 +200,16 @@ def _draw(
     labels,
     size=(9.0, max(4.0, 0.55 * tallest)),
   )
+
+
+ANALYSIS = Analysis(
+  order=110,
+  make=make,
+  numbers=Splitting,
+  title='Feature splitting',
+  asked='What does a feature of a small dictionary become in a larger '
+  'one, and is that more than what chance leads to?',
+  answer=kinds.splitting,
+  picture='children.png',
+  view='splitting',
+)

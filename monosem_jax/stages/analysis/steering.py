@@ -31,9 +31,11 @@ from monosem_jax.features import moments
 from monosem_jax.run.files import write_file
 from monosem_jax.stages import programs
 from monosem_jax.stages.analysis import dose_pictures, doses
+from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import AnalysisInputs, Unavailable
 from monosem_jax.stages.analysis.labelled import Labelled
 from monosem_jax.stages.analysis.pages import code
+from monosem_jax.stages.analysis.sections import effects
 from monosem_jax.transformer.sample import sample
 
 # Samples of a transcript, and what they are pinned to, in maxima.
@@ -272,3 +274,17 @@ def _transcript(inputs: AnalysisInputs, lm, prompt_T, name: str, i: int) -> str:
       lines.append(f'- {code(inputs.store.tokenizer.decode(row))}')
     lines += ['']
   return '\n'.join(lines)
+
+
+ANALYSIS = Analysis(
+  order=90,
+  make=make,
+  numbers=Steering,
+  title='Features as actions',
+  asked='Does a pinned feature bring about what it fires on, and more so '
+  'than a neuron or a difference of means that moves the model as '
+  'far?',
+  answer=effects.steering,
+  picture='at_maximum.png',
+  needs=('proxies',),
+)

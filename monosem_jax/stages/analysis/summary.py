@@ -1,16 +1,16 @@
 """What all analyses say together: the scorecard, and every run's row."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from monosem_jax.analysis import scorecard
-from monosem_jax.analysis.results import Results
-from monosem_jax.analysis.results.numbers import NotMade
+from monosem_jax.analysis.results.numbers import NotMade, Numbers
 from monosem_jax.analysis.results.preserved import Figures, Measured, Run
 from monosem_jax.run.files import read_json, write_file, write_json
-from monosem_jax.stages.analysis import sections
+from monosem_jax.stages.analysis.declaration import analyses
 from monosem_jax.stages.analysis.inputs import AnalysisInputs
+from monosem_jax.stages.analysis.sections.written import written
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,23 +116,26 @@ COLUMNS = {
   ),
 }
 
+_SCORED = {f.name for f in dataclasses.fields(scorecard.Results)}
+
 
 def write(inputs: AnalysisInputs, names: Sequence[str]) -> None:
   """Writes summary.json and summary.md from the numbers of those made."""
   w = inputs.w
-  results = Results.load(w.analysis, names)
+  made: dict[str, Numbers] = {
+    name: analyses()[name].numbers.load(w.analysis(name)) for name in names
+  }
   dictionaries = w.config.dictionaries
   widest = max(dictionaries, key=lambda name: dictionaries[name].features)
   main = inputs.main
   rows = scorecard.rows(
-    results,
+    scorecard.Results(**{k: x for k, x in made.items() if k in _SCORED}),
     main.run,
     main.model,
     (inputs.feature_set(widest).run, dictionaries[widest].features),
   )
   scale = _scale(inputs)
-  runs = _rows(inputs, results)
-  made = {name: getattr(results, name) for name in names}
+  runs = _rows(inputs, made)
   why = {n: x.why for n, x in made.items() if isinstance(x, NotMade)}
   out = w.analysis('summary')
   write_json(
@@ -161,7 +164,7 @@ def write(inputs: AnalysisInputs, names: Sequence[str]) -> None:
       *(
         line
         for name, own in made.items()
-        for line in sections.written(name, own, main.run)
+        for line in written(name, analyses()[name], own, main.run)
       ),
     ]
   )
@@ -185,17 +188,17 @@ def _scale(inputs: AnalysisInputs) -> dict[str, str]:
 
 
 def _rows(
-  inputs: AnalysisInputs, results: Results
+  inputs: AnalysisInputs, made: Mapping[str, Numbers]
 ) -> dict[str, dict[str, Any]]:
   """Each run's values for the columns, and its proxies' correlations."""
   found = {}
   for s in inputs.feature_sets():
     row: dict[str, Any] = {}
     for analysis, columns in COLUMNS.items():
-      own = _of_run(getattr(results, analysis), s.run)
+      own = _of_run(made.get(analysis), s.run)
       for c in columns:
         row[f'{analysis}.{c.key}'] = None if own is None else c.of(own)
-    bests = _of_run(results.proxies, s.run)
+    bests = _of_run(made.get('proxies'), s.run)
     for name, best in (bests.proxies if bests else {}).items():
       row[f'proxies.{name}'] = best and best.reported
     found[s.run] = row

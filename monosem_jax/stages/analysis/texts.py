@@ -15,7 +15,9 @@ from monosem_jax.analysis.results.features import Active, ExampleTexts, Text
 from monosem_jax.device import mesh as meshes
 from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.stages import programs
+from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import AnalysisInputs
+from monosem_jax.stages.analysis.sections import features
 from monosem_jax.transformer.model import Transformer, next_token_loss
 
 # Held-out text: none that a dictionary was trained on.
@@ -139,3 +141,15 @@ def _view(
     active_XT=together('active_BT'),
     loss_XT=loss_XT,
   )
+
+
+ANALYSIS = Analysis(
+  order=70,
+  make=make,
+  numbers=ExampleTexts,
+  title='Texts, token by token',
+  asked='How many features are active on a token?',
+  answer=features.texts,
+  picture='active.png',
+  view='texts',
+)

@@ -28,12 +28,14 @@ from monosem_jax.device.precision import Dot
 from monosem_jax.features import moments
 from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.stages import programs
+from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import (
   AnalysisInputs,
   Unavailable,
   median,
   part,
 )
+from monosem_jax.stages.analysis.sections import kinds
 
 # Pairs that are listed.
 _LISTED = 20
@@ -303,3 +305,15 @@ def _r(a: np.ndarray, b: np.ndarray) -> float | None:
   if len(a) < 2 or not (np.ptp(a) and np.ptp(b)):
     return None
   return float(np.corrcoef(a, b)[0, 1])
+
+
+ANALYSIS = Analysis(
+  order=100,
+  make=make,
+  numbers=Universality,
+  title='Universality',
+  asked='Has another model, from another seed, the same features?',
+  answer=kinds.universality,
+  picture='nearest.png',
+  view='universality',
+)

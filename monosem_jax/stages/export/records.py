@@ -19,13 +19,12 @@ from monosem_jax.features.table import META
 from monosem_jax.interop.feature import Effects, Example, Feature, Group
 from monosem_jax.interop.neuronpedia_source import Source
 from monosem_jax.run.files import read_json, sha256
-from monosem_jax.run.stamp import NAME as STAMP
 from monosem_jax.run.workdir import Workdir
-from monosem_jax.stages import featuresets
+from monosem_jax.stages import features, featuresets
 from monosem_jax.stages.export.results import why_not
 from monosem_jax.text.manifest import MANIFEST
 
-# A dictionary's settings, as `interop.saelens` names them, which needs jax.
+# As `interop.saelens` names it, which needs jax.
 _CONFIG = 'cfg.json'
 
 
@@ -61,13 +60,13 @@ class Records:
     """
     found, key = featuresets.load(w, name), name.key
     manifest = read_json(w.store / MANIFEST)
-    now = read_json(w.features(key) / STAMP)['inputs']
-    now |= {f'features/{key}': sha256(w.features(key) / STAMP)}
+    made = features.table(w, key, name.model)
+    inputs = made.inputs.keys() | features.output(w, key).keys()
 
     def arrays(
       kind: type[Arrays], analysis: str, end: str, needed: bool
     ) -> Any:
-      why = why_not(w, analysis, f'{key}{end}', now)
+      why = why_not(w, analysis, f'{key}{end}', inputs)
       if why is None:
         return kind.load(w.analysis(analysis) / f'{key}{end}')
       if needed:

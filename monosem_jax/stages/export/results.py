@@ -1,12 +1,15 @@
 """Results of analyses: whether they are of what is there now."""
 
+from collections.abc import Set
+
+from monosem_jax.run import graph
 from monosem_jax.run.files import read_json
-from monosem_jax.run.stamp import NAME as STAMP
 from monosem_jax.run.workdir import Workdir
+from monosem_jax.stages import analysis as analyses
 
 
 def why_not(
-  w: Workdir, analysis: str, file: str, now: dict[str, str]
+  w: Workdir, analysis: str, file: str, inputs: Set[str]
 ) -> str | None:
   """Why an analysis' file cannot be used; None if it can.
 
@@ -14,7 +17,7 @@ def why_not(
     w: the work directory.
     analysis: its name.
     file: the file's.
-    now: hashes of what it must have been made from.
+    inputs: names of what must be as it was when the analysis was made.
   """
   folder = w.analysis(analysis)
   again = f'run `monosem analysis --only={analysis}` (first delete {folder})'
@@ -25,8 +28,7 @@ def why_not(
     return f'{analysis}: {reason}.'
   if not (folder / file).exists():
     return f'no {folder / file}; {again}.'
-  made_from = read_json(folder / STAMP)['inputs']
-  # Controls are not named there: they are made anew with the transformer.
-  if any(made_from.get(k, v) != v for k, v in now.items()):
+  # Controls are none of its inputs: they are made anew with the transformer.
+  if graph.changed_inputs(analyses.analysis(w, analysis)) & inputs:
     return f'{folder} was made before what is there now; {again}.'
   return None

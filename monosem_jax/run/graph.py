@@ -1,0 +1,220 @@
+"""The states of artefacts: what is complete, what stale, what is refused.
+
+An artefact's stamp is written before its first result, and the files that say
+that it is whole come last: a run that is killed at any moment leaves it half
+done, never wrong.
+"""
+
+import contextlib
+import dataclasses
+import enum
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+
+from monosem_jax.config.errors import UserError
+from monosem_jax.device import hosts
+from monosem_jax.run.artefact import Artefact, Changed
+from monosem_jax.run.files import read_json
+from monosem_jax.run.stamp import Stamp
+
+
+class Kind(enum.Enum):
+  COMPLETE = 'complete'
+  HALF_DONE = 'half done'
+  STALE = 'stale'
+  MISSING = 'missing'
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+  """The state of an artefact.
+
+  Attributes:
+    kind: which.
+    step: that a training which is half done has come to.
+    steps: that it is to come to; 0 for all else.
+    changed: what has changed since a stale one was made, a line each.
+  """
+
+  kind: Kind
+  step: int = 0
+  steps: int = 0
+  changed: tuple[str, ...] = ()
+
+  def __str__(self) -> str:
+    why = '; '.join(self.changed)
+    if self.steps:
+      why = f'step {self.step:,} of {self.steps:,}'
+    return f'{self.kind.value}: {why}' if why else self.kind.value
+
+
+def state(a: Artefact) -> State:
+  """Says in which state an artefact is; changes nothing.
+
+  An input that is not there is taken as unchanged: it has its own state.
+  """
+  there = Stamp.read(a.folder)
+  whole = [path.exists() for path in a.whole.values()]
+  if there is None and not any(whole):
+    return State(Kind.MISSING)
+  if there is None and a.changed is Changed.ANEW:
+    return State(Kind.STALE, changed=('nothing says what it was made from',))
+  if there is not None:
+    known = {k: i.hash() for k, i in a.inputs.items() if i.file.exists()}
+    gone = a.inputs.keys() - known
+    inputs = known | {k: there.inputs[k] for k in gone if k in there.inputs}
+    lines = there.differences(Stamp(dict(a.settings), inputs))
+    if lines:
+      return State(Kind.STALE, changed=tuple(lines))
+  if a.progress is None:
+    return State(Kind.COMPLETE if all(whole) else Kind.HALF_DONE)
+  wanted = a.progress.steps
+  finished = [_steps(path) for path in a.whole.values()]
+  if max(finished) > wanted:
+    line = f'{max(finished):,} steps there, {wanted:,} now'
+    return State(Kind.STALE, changed=(line,))
+  if min(finished) == wanted:
+    return State(Kind.COMPLETE)
+  done = max(min(finished), min(a.progress.done(), wanted))
+  return State(Kind.HALF_DONE, step=done, steps=wanted)
+
+
+def complete(a: Artefact, log: Callable[[str], None]) -> bool:
+  """Whether an artefact is complete; says so. All processes ask together.
+
+  What changed settings or inputs make anew is not complete.
+
+  Raises:
+    UserError: it was made otherwise and is not made anew for that, or an input
+      is missing.
+  """
+  return hosts.on_first_process(lambda: _complete(a, log))
+
+
+def _complete(a: Artefact, log: Callable[[str], None]) -> bool:
+  there, now = Stamp.read(a.folder), a.stamp()
+  if a.changed is Changed.ANEW:
+    if there != now:
+      return False
+  elif there not in (None, now):
+    if there.settings != now.settings or a.changed is Changed.REFUSED:
+      raise UserError(_refusal(a, there.differences(now)))
+    shutil.rmtree(a.folder)
+    return False
+  for label, path in a.whole.items():
+    if not _whole(a, label, path):
+      return False
+    log(f'{label}: complete')
+  return True
+
+
+def _whole(a: Artefact, label: str, path: pathlib.Path) -> bool:
+  if a.progress is None:
+    return path.exists()
+  done, steps = _steps(path), a.progress.steps
+  if done > steps:
+    raise UserError(
+      f'{label}: was trained for {done:,} steps already, and {steps:,} are '
+      f'asked for; a training can only be made longer. Delete {path.parent} to '
+      'make it anew, or use another --workdir.'
+    )
+  return done == steps
+
+
+def _steps(result: pathlib.Path) -> int:
+  """The steps of a finished training; 0 if it is not finished."""
+  return read_json(result)['steps'] if result.exists() else 0
+
+
+def is_complete(a: Artefact) -> bool:
+  """Whether an artefact is complete, and of what is there now."""
+  return state(a).kind is Kind.COMPLETE
+
+
+def _refusal(a: Artefact, lines: list[str]) -> str:
+  return (
+    f'{a.stage}: {a.folder} was made otherwise:\n'
+    + ''.join(f'  {line}\n' for line in lines)
+    + 'Use another --workdir, or set these keys back, or delete that folder to '
+    'make it anew'
+    + (f' (which makes {", ".join(a.later)} stale).' if a.later else '.')
+  )
+
+
+def begin(a: Artefact) -> None:
+  """Stamps an artefact that is about to be made or to go on.
+
+  All processes call it together. What is made anew is removed first.
+  """
+
+  def write() -> None:
+    if a.changed is Changed.ANEW:
+      shutil.rmtree(a.folder, ignore_errors=True)
+    a.stamp().write(a.folder)
+
+  hosts.on_first_process(write)
+
+
+@contextlib.contextmanager
+def making(a: Artefact) -> Iterator[pathlib.Path]:
+  """Begins an artefact that all processes compute, and gives a folder to fill.
+
+  The first process is given the artefact's own; what the others write is
+  dropped. They wait for it at the end: what comes next may read the artefact.
+  """
+  begin(a)
+  if hosts.first():
+    yield a.folder
+  else:
+    with tempfile.TemporaryDirectory() as dropped:
+      yield pathlib.Path(dropped)
+  hosts.barrier()
+
+
+def made_from_now(a: Artefact) -> bool:
+  """Whether an artefact was made from exactly the inputs that are there now.
+
+  Raises:
+    UserError: an input is missing.
+  """
+  there = Stamp.read(a.folder)
+  return there is not None and there.inputs == a.stamp().inputs
+
+
+def changed_inputs(a: Artefact) -> set[str]:
+  """The inputs that are there, but not as when the artefact was made.
+
+  An input that the artefact did not know then is none of them.
+  """
+  there = Stamp.read(a.folder) or Stamp({}, {})
+  return {
+    name
+    for name, i in a.inputs.items()
+    if i.file.exists() and there.inputs.get(name, i.hash()) != i.hash()
+  }
+
+
+def require(artefacts: Iterable[Artefact], asked: str) -> None:
+  """Sees to it that artefacts are complete.
+
+  Args:
+    artefacts: that are needed.
+    asked: what needs them, for the message: `--from=features`.
+
+  Raises:
+    UserError: some are not; the message names them with their states.
+  """
+  states = {a.name: state(a) for a in artefacts}
+  lines = [
+    f'  {name}: {found}\n'
+    for name, found in states.items()
+    if found.kind is not Kind.COMPLETE
+  ]
+  if lines:
+    raise UserError(
+      f'{asked}: what comes before is not complete:\n'
+      + ''.join(lines)
+      + 'Start at an earlier stage, or set the keys back that have changed.'
+    )

@@ -1,0 +1,108 @@
+"""A training from its start, or its last checkpoint, to its end."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from monosem_jax.device import mesh as meshes
+from monosem_jax.device.compile import Program, announce, peak_flops, profiled
+from monosem_jax.run import loop
+from monosem_jax.run.artefact import Progress
+from monosem_jax.run.checkpoint import Checkpoints
+from monosem_jax.run.metrics import Reporter
+from monosem_jax.run.workdir import Workdir
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Training:
+  """What trainings differ in.
+
+  Attributes:
+    run: its name in metrics.jsonl: `lm/A`.
+    progress: the steps that are wanted, and where checkpoints lie.
+    mesh: what it is spread over.
+    init: makes the state that it starts from; it is traced.
+    start: fixes what data fixes of that state.
+    program: compiles `chunk(state, *fixed, *batch) -> (state, stats)` for a
+      state like this one.
+    fixed: arguments that are the same for every chunk.
+    batches: opens the batches from this chunk on; closed at the end.
+    place: puts a batch where the chunk takes it.
+    unit: what the progress line counts.
+    units_per_chunk: how many of them a chunk has.
+    flops: of a chunk's matrix products, on each device.
+    precision: of these products.
+    summarise: a chunk's stats, on the host, to numbers worth writing and
+      finite_S, whether each step's were finite.
+    observe: sees the state after each chunk, see `loop.run`.
+  """
+
+  run: str
+  progress: Progress
+  mesh: jax.sharding.Mesh
+  init: Callable[[], Any]
+  start: Callable[[Any], Any] = lambda state: state
+  program: Callable[[Any], Program]
+  fixed: tuple[Any, ...] = ()
+  batches: Callable[[int], Iterator[Any]]
+  place: Callable[[Any], tuple[jax.Array, ...]]
+  unit: str
+  units_per_chunk: int
+  flops: float
+  precision: np.dtype
+  summarise: Callable[[Any], tuple[dict[str, Any], np.ndarray]]
+  observe: Callable[[int, Any], None] = lambda done, state: None
+
+
+def fit(w: Workdir, t: Training) -> tuple[Any, dict[str, float | None]]:
+  """Trains on the mesh in force, which is the training's.
+
+  Returns:
+    The state at the end, and the timing of this session: `Reporter.timing`.
+
+  Raises:
+    Stopped: a signal came; the state is saved.
+    UserError: a step was not finite, or the disk takes no checkpoint.
+  """
+  log = lambda line: w.log(f'{t.run}: {line}')
+  runtime, S = w.config.runtime, t.progress.steps_per_chunk
+  checkpoints = Checkpoints(t.progress.checkpoints, w.config.checkpoint.keep)
+  restored = checkpoints.restore(meshes.like(t.mesh, t.init), w.log)
+  start, state = restored or (0, t.start(meshes.made_in_place(t.mesh, t.init)))
+  log(f'{start * S:,} of {t.progress.steps:,} steps are done')
+  program = t.program(state)
+  announce(program, t.flops, S, log)
+  stop = t.progress.steps // S
+  reporter = Reporter(
+    w.root,
+    t.run,
+    start=start,
+    stop=stop,
+    steps_per_chunk=S,
+    units_per_chunk=t.units_per_chunk,
+    unit=t.unit,
+    summarise=t.summarise,
+    flops_per_chunk=t.flops * t.mesh.size,
+    peak_flops=peak_flops(runtime, t.precision.name),
+  )
+  with (
+    contextlib.closing(t.batches(start)) as batches,
+    profiled(runtime, w.profile(t.run), log, program.call) as chunk,
+  ):
+    state = loop.run(
+      lambda state, *batch: chunk(state, *t.fixed, *batch),
+      state,
+      map(t.place, batches),
+      start=start,
+      stop=stop,
+      report=reporter,
+      checkpoints=checkpoints,
+      every=w.config.checkpoint.every_chunks,
+      observe=t.observe,
+    )
+  reporter.close()
+  return state, reporter.timing()

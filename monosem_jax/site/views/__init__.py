@@ -1,0 +1,35 @@
+"""What the page's other views show: packs made of finished analyses.
+
+A module each, with a function `packs(folder, keys)`: it takes what gives the
+folders of analyses, and the keys of the sets that are shown, in order, and
+returns packs by name, none where its analysis is not made. Sets are told by
+their numbers in `keys`. What is drawn of them stands in `static/views/`.
+"""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from monosem_jax.config import choices
+from monosem_jax.config.names import run_name
+from monosem_jax.site.links import Folders
+
+# A pack's meta and columns.
+Pack = tuple[Any, Mapping[str, np.ndarray]]
+
+
+def packs(folder: Folders, keys: Sequence[str]) -> dict[str, Pack]:
+  """Those of all views, as far as their analyses are made."""
+  found: dict[str, Pack] = {}
+  for name in choices.names(__name__):
+    view = importlib.import_module(f'{__name__}.{name}')
+    found |= view.packs(folder, keys)
+  return found
+
+
+def number_of(keys: Sequence[str], run: str) -> int | None:
+  """The number of a run, A/1, among the keys of sets."""
+  runs = [run_name(key) for key in keys]
+  return runs.index(run) if run in runs else None

@@ -1,0 +1,86 @@
+"""What the flags of an export say, and what of it cannot be."""
+
+import pathlib
+
+from monosem_jax.config.errors import UserError, nearest
+from monosem_jax.config.names import SetName, by_run, main_dictionary, parse
+from monosem_jax.run.workdir import Workdir
+
+
+def features(text: str, count: int) -> list[int]:
+  """Reads numbers of features and ranges of them, both ends included.
+
+  Args:
+    text: such as 3,17,100-120; '' for all.
+    count: how many features there are.
+
+  Returns:
+    Them, rising, each once.
+
+  Raises:
+    UserError: a part is neither, or names a feature that is not there.
+  """
+  if not text:
+    return list(range(count))
+  found: set[int] = set()
+  for part in (x.strip() for x in text.split(',')):
+    first, dash, last = (x.strip() for x in part.partition('-'))
+    last = last if dash else first
+    if not (_number(first) and _number(last) and int(first) <= int(last)):
+      raise UserError(
+        f'--features: {part!r} is neither a number nor a range, such as 3 or '
+        '100-120.'
+      )
+    if int(last) >= count:
+      raise UserError(
+        f'--features: {part}: there are {count:,} features, 0 to {count - 1}.'
+      )
+    found.update(range(int(first), int(last) + 1))
+  return sorted(found)
+
+
+def _number(text: str) -> bool:
+  return text.isascii() and text.isdecimal()
+
+
+def dictionary(w: Workdir, run: str) -> SetName:
+  """A dictionary or a control by the paper's name of it, A/1."""
+  if not w.config.dictionaries:
+    raise UserError('export: the config names no dictionary.')
+  if not run:
+    return parse(main_dictionary(w.config))
+  known = by_run(w.config)
+  if run not in known:
+    raise UserError(f'--run: unknown run {run!r}{nearest(run, known)}.')
+  return known[run]
+
+
+def file(to: str, suffix: str) -> pathlib.Path:
+  """The file to write, which is not there yet."""
+  if not to.endswith(suffix):
+    raise UserError(f'--to=FILE{suffix} is needed: the file to write.')
+  path = pathlib.Path(to).absolute()
+  if path.exists():
+    raise UserError(f'--to: {path} is there; name another, or remove it.')
+  return path
+
+
+def folder(to: str) -> pathlib.Path:
+  """The folder to write, which nothing of the user's is in the way of."""
+  if not to:
+    raise UserError('--to=DIR is needed: the folder to write.')
+  directory = pathlib.Path(to).absolute()
+  if directory.exists() and not directory.is_dir():
+    raise UserError(f'--to: {directory} is a file, not a folder.')
+  if directory.exists() and any(directory.iterdir()):
+    raise UserError(
+      f'--to: {directory} is not empty; name another folder, or empty it.'
+    )
+  for end in ('.new', '.old'):
+    other = directory.with_name(directory.name + end)
+    if other.exists():
+      raise UserError(
+        f'--to: {other} is in the way: what an export left that was killed, or '
+        'yours. Remove it, or name another folder.'
+      )
+  return directory

@@ -1,0 +1,22 @@
+"""Formats that features are written in, a module each: `--format`."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+
+from monosem_jax.config.names import SetName
+from monosem_jax.run.workdir import Workdir
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+  """What a module declares as `FORMAT`.
+
+  Attributes:
+    write: `write(w, path, name, features)` writes features of a dictionary or
+      control, those that the flag `features` names, to `path`.
+    suffix: of the file that it writes, such as .html; '' if it writes a folder.
+  """
+
+  write: Callable[[Workdir, pathlib.Path, SetName, str], None]
+  suffix: str = ''

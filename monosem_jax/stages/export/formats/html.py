@@ -1,0 +1,51 @@
+"""The page of some features in one file, FILE.html: `site.single`."""
+
+import pathlib
+
+from monosem_jax.config.errors import UserError
+from monosem_jax.config.names import SetName
+from monosem_jax.run.workdir import Workdir
+from monosem_jax.site import single
+from monosem_jax.stages import exhibits, featuresets
+from monosem_jax.stages.export import flags
+from monosem_jax.stages.export.formats import Format
+
+
+def write(w: Workdir, path: pathlib.Path, name: SetName, features: str) -> None:
+  """Writes the file.
+
+  Raises:
+    UserError: there is no feature table, or too many features for one file.
+  """
+  found = featuresets.load_all(w)
+  key, run = name.key, name.run
+  if key not in found:
+    raise UserError(
+      f'--run: {run}: the page shows dictionaries and neurons that have a '
+      f'feature table, and there is none in {w.features(key)}.'
+    )
+  chosen = flags.features(features, found[key].count)
+  if len(chosen) > single.MOST:
+    raise UserError(
+      f'--features: {len(chosen):,} features of {run}; one file holds '
+      f'{single.MOST} at most. Name fewer, or share the folder {w.site}.'
+    )
+  shown = exhibits.read(w, exhibits.folders(w), found, {key: chosen})
+  try:
+    single.write(
+      path,
+      build=shown.build,
+      run=shown.run,
+      exhibits=shown.exhibits,
+      contexts=shown.contexts,
+      vocabulary=shown.vocabulary,
+      key=key,
+      chosen=chosen,
+    )
+  except OSError as e:
+    raise UserError(f'--to={path}: {e.strerror}.') from e
+  size = path.stat().st_size / 1e6
+  w.log(f'export: {len(chosen):,} features of {run} in {path}, {size:.1f} MB')
+
+
+FORMAT = Format(write, suffix='.html')

@@ -1,0 +1,41 @@
+"""Stage `features`: finds where every feature fires and what it predicts."""
+
+from monosem_jax.config.names import entries
+from monosem_jax.features.table import META
+from monosem_jax.run.artefact import Artefact, Changed, Input
+from monosem_jax.run.stamp import NAME as STAMP, identity
+from monosem_jax.run.workdir import Workdir
+from monosem_jax.stages import later, lm, sae
+
+
+def artefacts(w: Workdir) -> list[Artefact]:
+  return [
+    table(w, name, model)
+    for model, names in entries(w.config).items()
+    for name in names
+  ]
+
+
+def table(w: Workdir, name: str, model: str) -> Artefact:
+  """The feature table of a dictionary, or of a control, of a model."""
+  return Artefact(
+    name=f'features/{name}',
+    stage='features',
+    folder=w.features(name),
+    whole={f'features/{name}': w.features(name) / META},
+    settings=identity(w.config.features, 'features'),
+    inputs=lm.output(w, model) | sae.output(w, name),
+    changed=Changed.INPUTS_ANEW,
+    later=later('features'),
+  )
+
+
+def output(w: Workdir, name: str) -> dict[str, Input]:
+  """A feature table, for what is made from it."""
+  return {f'features/{name}': Input(w.features(name) / STAMP)}
+
+
+def run(w: Workdir) -> None:
+  from monosem_jax.stages.features import describe
+
+  describe.run(w)

@@ -1,0 +1,38 @@
+"""Stage `lm`: trains the transformers of the config."""
+
+from monosem_jax.run.artefact import Artefact, Changed, Input, Progress
+from monosem_jax.run.stamp import identity
+from monosem_jax.run.workdir import Workdir
+from monosem_jax.stages import later, tokens
+
+
+def artefacts(w: Workdir) -> list[Artefact]:
+  return [transformer(w, name) for name in w.config.models]
+
+
+def transformer(w: Workdir, name: str) -> Artefact:
+  """A transformer: trained, or another one's weights shuffled."""
+  c = w.config.models[name]
+  trained = Progress(w.model(name) / 'checkpoints', c.steps_per_chunk, c.steps)
+  return Artefact(
+    name=f'models/{name}',
+    stage='lm',
+    folder=w.model(name),
+    whole={f'lm/{name}': w.model_result(name)},
+    settings=identity(c, f'models.{name}'),
+    inputs=tokens.output(w) | (output(w, c.shuffle_of) if c.shuffle_of else {}),
+    changed=Changed.INPUTS_ANEW if c.shuffle_of else Changed.REFUSED,
+    later=later('lm'),
+    progress=None if c.shuffle_of else trained,
+  )
+
+
+def output(w: Workdir, name: str) -> dict[str, Input]:
+  """A transformer's weights, for what is made from them."""
+  return {f'models/{name}': Input(w.weights(name))}
+
+
+def run(w: Workdir) -> None:
+  from monosem_jax.stages.lm import training
+
+  training.run(w)

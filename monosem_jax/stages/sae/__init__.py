@@ -1,0 +1,61 @@
+"""Stage `sae`: streams activations into the dictionaries, and measures them."""
+
+from monosem_jax.config.names import entries, model_of
+from monosem_jax.run.artefact import Artefact, Changed, Input, Progress
+from monosem_jax.run.stamp import identity
+from monosem_jax.run.workdir import Workdir
+from monosem_jax.stages import later, lm, tokens
+
+
+def artefacts(w: Workdir) -> list[Artefact]:
+  found = []
+  for model, names in entries(w.config).items():
+    if names:
+      found += [
+        stream_of(w, model),
+        *(evaluation_of(w, name) for name in names),
+      ]
+  return found
+
+
+def stream_of(w: Workdir, model: str) -> Artefact:
+  """The dictionaries of a model, which train on one stream."""
+  c, names = w.config.stream, entries(w.config)[model]
+  settings = identity(c, 'stream')
+  for name in names:
+    settings |= identity(w.config.dictionaries[name], f'dictionaries.{name}')
+  steps = c.contexts_per_chunk * c.positions_per_context // c.batch_size
+  return Artefact(
+    name=f'dictionaries/stream_{model}',
+    stage='sae',
+    folder=w.stream(model),
+    whole={f'sae/{name}': w.training(name) for name in names},
+    settings=settings,
+    inputs=tokens.output(w) | lm.output(w, model),
+    later=later('sae'),
+    progress=Progress(w.stream(model) / 'checkpoints', steps, c.steps),
+  )
+
+
+def evaluation_of(w: Workdir, name: str) -> Artefact:
+  """What a dictionary preserves of held-out text."""
+  return Artefact(
+    name=f'evaluation/{name}',
+    stage='sae',
+    folder=w.evaluation(name),
+    whole={f'evaluation/{name}': w.evaluation(name) / 'numbers.json'},
+    settings=identity(w.config.evaluation, 'evaluation'),
+    inputs=lm.output(w, model_of(w.config, name)) | output(w, name),
+    changed=Changed.ANEW,
+  )
+
+
+def output(w: Workdir, name: str) -> dict[str, Input]:
+  """A dictionary's weights, for what is made from them."""
+  return {f'dictionaries/{name}': Input(w.dictionary_weights(name))}
+
+
+def run(w: Workdir) -> None:
+  from monosem_jax.stages.sae import training
+
+  training.run(w)

@@ -1,0 +1,81 @@
+"""What the dictionaries of a model preserve: the end of the stage `sae`."""
+
+import jax
+
+from monosem_jax.device import mesh as meshes
+from monosem_jax.device.precision import Dot, compute_dtype
+from monosem_jax.dictionary import evaluate
+from monosem_jax.interop import saelens
+from monosem_jax.run import graph, metrics
+from monosem_jax.run.files import write_json
+from monosem_jax.run.workdir import Workdir
+from monosem_jax.stages import sae
+from monosem_jax.text import stream
+from monosem_jax.text.store import TokenStore
+from monosem_jax.transformer.model import Transformer
+from monosem_jax.transformer.train import patched_loss
+
+
+def measure(
+  w: Workdir,
+  store: TokenStore,
+  model: str,
+  lm: Transformer,
+  names: list[str],
+) -> None:
+  """Measures what is not measured yet on held-out text, all in one pass."""
+  made = {n: sae.evaluation_of(w, n) for n in names}
+  # Said by the numbers, when they are made.
+  quietly = lambda line: None
+  wanted = [n for n in names if not graph.complete(made[n], quietly)]
+  if not wanted:
+    return
+  for name, numbers in evaluated(w, store, model, lm, wanted).items():
+    del numbers['fired_F']
+    with graph.making(made[name]) as folder:
+      write_json(folder / 'numbers.json', numbers)
+    share, why = numbers['loss_recovered'], numbers['loss_recovered_reason']
+    recovered = f'none ({why})' if share is None else f'{share:.1%}'
+    w.log(
+      f'sae/{name}: L0 {numbers["l0"]:.1f}, loss recovered '
+      f'{recovered}, explained variance '
+      f'{numbers["explained_variance"]:.1%}, {numbers["silent"]:,} silent on '
+      f'{numbers["sample_tokens"]:,} held-out tokens'
+    )
+
+
+def evaluated(
+  w: Workdir,
+  store: TokenStore,
+  model: str,
+  lm: Transformer,
+  names: list[str],
+) -> dict[str, dict]:
+  """The numbers of `dictionary.evaluate` of dictionaries, in one pass."""
+  c, mesh = w.config.evaluation, meshes.make_mesh(w.config.mesh)
+  contexts = min(c.contexts, store.n_contexts('val'))
+  bar = metrics.progress(f'evaluate/{model}', total=contexts, unit='ctx')
+  batches = stream.batches(
+    store, 'val', c.batch_size, seed=None, start=0, epochs=1
+  )
+
+  def until_enough():
+    left = contexts
+    for batch in batches:
+      yield batch.tokens_BT[:left]
+      bar.update(min(left, len(batch.tokens_BT)))
+      left -= len(batch.tokens_BT)
+      if left <= 0:
+        return
+
+  dot = Dot(compute_dtype(w.config.stream.precision))
+  with jax.set_mesh(mesh):
+    results = evaluate.evaluate(
+      evaluate.make_sums(patched_loss, dot),
+      meshes.place(mesh, lm),
+      {n: meshes.place(mesh, saelens.load(w.dictionary(n))) for n in names},
+      until_enough(),
+    )
+  batches.close()
+  bar.close()
+  return results

@@ -1,0 +1,136 @@
+"""What a transformer says, and what with features pinned."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from monosem_jax.analysis import steering
+from monosem_jax.config.errors import UserError, nearest
+from monosem_jax.config.names import SetName, by_run
+from monosem_jax.device import mesh as meshes
+from monosem_jax.dictionary.sae import SAE
+from monosem_jax.features.pin import Pin, parse
+from monosem_jax.interop import saelens
+from monosem_jax.run.workdir import Workdir
+from monosem_jax.stages import featuresets
+from monosem_jax.stages.lm import training as lm_stage
+from monosem_jax.text.store import TokenStore
+from monosem_jax.transformer.sample import sample
+
+
+def run(
+  w: Workdir,
+  *,
+  pin: str,
+  prompt: str | None,
+  tokens: int,
+  samples: int,
+  temperature: float,
+  top_k: int,
+  seed: int,
+) -> None:
+  """Prints the prompt and what follows it, unpinned beside pinned.
+
+  Without pins it is the first model of the config that speaks, otherwise that
+  of the pins. The first sample with pins and the first without draw the same
+  random numbers, and so on: where they part, the pins did it. An empty prompt
+  is the beginning of a document.
+
+  Raises:
+    UserError: a flag says what cannot be; something is not made yet.
+  """
+  if not math.isfinite(temperature):
+    raise UserError(f'--temperature={temperature}: must be a finite number.')
+  prompt = steering.PROMPT if prompt is None else prompt
+  try:
+    prompt.encode()
+  except UnicodeEncodeError as e:
+    raise UserError(f'--prompt: is not UTF-8 ({e.reason}).') from e
+  pins = parse(pin)
+  store = TokenStore.open(w.store)
+  sets = {p.run: _named(w, p.run) for p in pins}
+  model = _one_model(pins, sets) or next(iter(w.config.models))
+  saes = {run: saelens.load(w.dictionary(s.key)) for run, s in sets.items()}
+  for p in pins:
+    p.require(saes[p.run].b_enc_F.size)
+  max_F = {
+    p.run: featuresets.table(w, sets[p.run].key).max_F for p in pins if p.of_max
+  }
+  values = [p.activation(max_F.get(p.run)) for p in pins]
+
+  ids_T = store.tokenizer.encode_batch([prompt])[0].astype(np.int32)
+  if not ids_T.size:
+    ids_T = np.array([store.tokenizer.separator], np.int32)
+  # The likeliest tokens are the same each time.
+  samples = samples if temperature else 1
+  pinned = _pinned(pins, values, saes) if pins else None
+  mesh = meshes.make_mesh(w.config.mesh)
+  with jax.set_mesh(mesh):
+    lm = meshes.place(mesh, lm_stage.load(w, store, model))
+
+    def texts(pinned: steering.Pins | None) -> list[str]:
+      tokens_BT = sample(
+        lm,
+        np.tile(ids_T, (samples, 1)),
+        jax.random.key(seed),
+        length=tokens,
+        temperature=temperature,
+        top_k=top_k,
+        patch=steering.patch if pinned else None,
+        patch_args=pinned,
+      )
+      new_BT = meshes.fetch(tokens_BT)[:, ids_T.size :]
+      return [store.tokenizer.decode(row) for row in new_BT.tolist()]
+
+    said = {'unpinned': texts(None)}
+    if pins:
+      said['pinned  '] = texts(meshes.place(mesh, pinned))
+  top = f', top_k {top_k}' if top_k else ''
+  w.log(f'model {model}, temperature {temperature:g}{top}, seed {seed}')
+  for p, value in zip(pins, values, strict=True):
+    of_max = f' ({p.value:g} x its maximum)' if p.of_max else ''
+    w.log(f'pinned: {p.run}/{p.feature} = {value:.4g}{of_max}')
+  w.log(f'prompt: {prompt!r} ({ids_T.size} tokens)')
+  for i in range(samples):
+    for name, found in said.items():
+      w.log(f'{i + 1} {name} {found[i]!r}')
+
+
+def _named(w: Workdir, run: str) -> SetName:
+  """A dictionary, A/1, or a control, A/neurons, by the paper's name of it.
+
+  Raises:
+    UserError: the config names no such run.
+  """
+  known = by_run(w.config)
+  if run not in known:
+    raise UserError(f'pin: unknown run {run!r}{nearest(run, known)}.')
+  return known[run]
+
+
+def _one_model(pins: Sequence[Pin], sets: Mapping[str, SetName]) -> str | None:
+  """The model that the pins are of; None without pins."""
+  for p in pins[1:]:
+    first, own = sets[pins[0].run].model, sets[p.run].model
+    if own != first:
+      raise UserError(
+        f"pin '{p}': is of model {own}, and '{pins[0]}' of model {first}; pin "
+        'features of one model at a time.'
+      )
+  return sets[pins[0].run].model if pins else None
+
+
+def _pinned(
+  pins: Sequence[Pin], values: Sequence[float], saes: Mapping[str, SAE]
+) -> steering.Pins:
+  """The pins of all runs in one."""
+  found = []
+  for name, sae in saes.items():
+    own = [i for i, p in enumerate(pins) if p.run == name]
+    features = jnp.array([pins[i].feature for i in own], jnp.int32)
+    at = jnp.array([values[i] for i in own], jnp.float32)
+    found.append(steering.pins(sae, features, at))
+  return jax.tree.map(lambda *x: jnp.concatenate(x), *found)

@@ -1,0 +1,116 @@
+"""Stage `status`: prints what is complete, half done, stale or missing.
+
+Every artefact of the work directory comes with its state, the bytes of its
+files, and when the last of them changed. Nothing is written. Without --config
+the config is the one that the last run has kept in the work directory.
+"""
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import os
+import pathlib
+from collections.abc import Iterator, Sequence, Set
+from typing import Any
+
+from monosem_jax import stages
+from monosem_jax.config.flags import Flag
+from monosem_jax.run import graph
+from monosem_jax.run.artefact import Artefact
+from monosem_jax.run.graph import State
+from monosem_jax.run.workdir import Workdir
+
+FLAGS = (Flag('json', bool, False, '', 'as JSON, for programs'),)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """An artefact as it is.
+
+  Attributes:
+    artefact: which.
+    state: its state.
+    bytes: of its files.
+    time: when the last of them changed; None without files.
+  """
+
+  artefact: Artefact
+  state: State
+  bytes: int
+  time: datetime.datetime | None
+
+  def as_dict(self) -> dict[str, Any]:
+    """All of it as JSON has it."""
+    return {
+      'name': self.artefact.name,
+      'stage': self.artefact.stage,
+      'state': self.state.kind.value,
+      'step': self.state.step,
+      'steps': self.state.steps,
+      'changed': list(self.state.changed),
+      'bytes': self.bytes,
+      'time': self.time and self.time.isoformat(),
+    }
+
+
+def run(w: Workdir, **flags: bool) -> None:
+  """Prints the table, or JSON if the flag `json` says so."""
+  found = rows(w)
+  w.log(
+    json.dumps([row.as_dict() for row in found], indent=1)
+    if flags['json']
+    else _table(found)
+  )
+
+
+def rows(w: Workdir) -> list[Row]:
+  """Every artefact of the config, in the order in which they are made."""
+  artefacts = stages.artefacts(w)
+  folders = {a.folder for a in artefacts}
+  return [_row(a, folders - {a.folder}) for a in artefacts]
+
+
+def _row(a: Artefact, others: Set[pathlib.Path]) -> Row:
+  # The results of a training lie in folders of their own.
+  places = {a.folder, *(path.parent for path in a.whole.values())} - others
+  files = [file for place in places for file in _files(place, places | others)]
+  last = max((file.st_mtime for file in files), default=None)
+  return Row(
+    artefact=a,
+    state=graph.state(a),
+    bytes=sum(file.st_size for file in files),
+    time=None
+    if last is None
+    else datetime.datetime.fromtimestamp(int(last), datetime.UTC),
+  )
+
+
+def _files(
+  folder: pathlib.Path, others: Set[pathlib.Path]
+) -> Iterator[os.stat_result]:
+  """The files below a folder, without those in other folders of artefacts."""
+  for place, inside, names in os.walk(folder):
+    inside[:] = [n for n in inside if pathlib.Path(place, n) not in others]
+    for name in names:
+      # A run that goes on meanwhile removes what it has replaced.
+      with contextlib.suppress(FileNotFoundError):
+        yield pathlib.Path(place, name).stat()
+
+
+def _table(found: Sequence[Row]) -> str:
+  cells = [
+    (
+      row.artefact.name,
+      f'{row.bytes:,}',
+      f'{row.time.astimezone():%Y-%m-%d %H:%M:%S}' if row.time else '-',
+      str(row.state),
+    )
+    for row in found
+  ]
+  cells = [('artefact', 'bytes', 'last change', 'state'), *cells]
+  name, size, time, _ = (max(map(len, c)) for c in zip(*cells, strict=True))
+  return '\n'.join(
+    f'{cell[0]:{name}}  {cell[1]:>{size}}  {cell[2]:{time}}  {cell[3]}'
+    for cell in cells
+  )
