@@ -10,6 +10,7 @@ changes a token's logits by its own activation alone, exactly, and only tokens
 on which the feature fires have to be looked at. That is what is computed here.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 
@@ -111,7 +112,9 @@ def make_rows(dot: Dot, width: int) -> Callable:
     at_BnW = jnp.where(inside_BnW, at_BnW, 0)
 
     def of_row(x_TA, W_nA, feature_n, at_nW):
-      own = sae.replace(W_enc_AF=W_nA.T, b_enc_F=sae.b_enc_F[feature_n])
+      own = dataclasses.replace(
+        sae, W_enc_AF=W_nA.T, b_enc_F=sae.b_enc_F[feature_n]
+      )
       return jnp.take_along_axis(encode(own, x_TA, dot).T, at_nW, 1)
 
     f_BnW = jax.vmap(of_row)(acts_BTA, W_enc_FA[feature_Bn], feature_Bn, at_BnW)

@@ -51,8 +51,9 @@ def shares(
   Returns:
     share_VX and base_X, float32.
   """
-  base_X = np.float32(fired_VX.sum(0) / tokens_V.sum())
-  return np.float32((fired_VX + base_X) / (tokens_V[:, None] + 1)), base_X
+  base_X = np.asarray(fired_VX.sum(0) / tokens_V.sum(), np.float32)
+  share_VX = (fired_VX + base_X) / (tokens_V[:, None] + 1)
+  return np.asarray(share_VX, np.float32), base_X
 
 
 def _gains(v_RV, share_VX, base_X, dot: Dot, temperature: float) -> jax.Array:

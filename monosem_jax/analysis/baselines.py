@@ -14,6 +14,9 @@ on one side: a sum of those rebuilds little, whatever the directions are, and
 all neurons at once rebuild everything.
 """
 
+import dataclasses
+from typing import Any
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -60,8 +63,9 @@ def neurons(offset_A: np.ndarray, k: int) -> SparseBasis:
     offset_A: zeros, or the means over a sample of tokens.
     k: at most A.
   """
-  eye_AA = np.eye(offset_A.size, dtype=np.float32)
-  return SparseBasis(eye_AA, eye_AA, offset_A.astype(np.float32), k)
+  eye_AA: Any = np.eye(offset_A.size, dtype=np.float32)
+  taken_off_A: Any = offset_A.astype(np.float32)
+  return SparseBasis(eye_AA, eye_AA, taken_off_A, k)
 
 
 def components(control: SAE, k: int) -> SparseBasis:
@@ -119,12 +123,11 @@ def refit(sae: SAE, x_NA: np.ndarray, dot: Dot, block: int = 2_048) -> SAE:
     product_FA += f_NF.T @ own_NA.astype(np.float64)
   diagonal_F = np.diagonal(gram_FF)[:-1]
   gram_FF[np.arange(F), np.arange(F)] += RIDGE * (diagonal_F.mean() or 1)
-  W_FA = np.linalg.solve(gram_FF, product_FA).astype(np.float32)
+  W_FA: Any = np.linalg.solve(gram_FF, product_FA).astype(np.float32)
   # As `encode` takes it off, in the same precision.
   taken_off = lambda b_A: np.asarray(dot('a,af->f', b_A, sae.W_enc_AF))
   shift_F = taken_off(sae.b_dec_A) - taken_off(W_FA[-1])
-  return sae.replace(
-    W_dec_FA=W_FA[:-1],
-    b_dec_A=W_FA[-1],
-    b_enc_F=np.asarray(sae.b_enc_F) - shift_F,
+  b_enc_F: Any = np.asarray(sae.b_enc_F) - shift_F
+  return dataclasses.replace(
+    sae, W_dec_FA=W_FA[:-1], b_dec_A=W_FA[-1], b_enc_F=b_enc_F
   )

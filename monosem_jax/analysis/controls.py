@@ -16,6 +16,7 @@ controls, and that of shuffled weights, which is a model of its own).
 """
 
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,14 @@ def neurons(width: int) -> SAE:
   """The identity: f = x for activations that are not negative."""
   eye = np.eye(width, dtype=np.float32)
   zero = np.zeros(width, np.float32)
-  return SAE(W_enc_AF=eye, b_enc_F=zero, W_dec_FA=eye, b_dec_A=zero)
+  return _of_host(eye, zero, eye, zero)
+
+
+def _of_host(W_enc_AF: Any, b_enc_F: Any, W_dec_FA: Any, b_dec_A: Any) -> SAE:
+  """A dictionary of numpy arrays, until it is placed on devices."""
+  return SAE(
+    W_enc_AF=W_enc_AF, b_enc_F=b_enc_F, W_dec_FA=W_dec_FA, b_dec_A=b_dec_A
+  )
 
 
 def random(
@@ -62,11 +70,8 @@ def random(
     silent = kept == 0
     beyond = 2 * np.abs(product_FN).max(1)
     bias_F[own] = -np.where(silent, beyond, (upper + lower) / 2)
-  return SAE(
-    W_enc_AF=np.ascontiguousarray(rows_FA.T),
-    b_enc_F=bias_F,
-    W_dec_FA=rows_FA,
-    b_dec_A=mean_A.astype(np.float32),
+  return _of_host(
+    np.ascontiguousarray(rows_FA.T), bias_F, rows_FA, mean_A.astype(np.float32)
   )
 
 
@@ -106,19 +111,19 @@ def ica(x_NA: np.ndarray, seed: int, passes: int) -> SAE:
   return _components(x_NA, learner.components_.T, learner.mixing_.T)
 
 
-def _components(x_NA: np.ndarray, enc_AF: np.ndarray, dec_FA: np.ndarray):
+def _components(
+  x_NA: np.ndarray, enc_AF: np.ndarray, dec_FA: np.ndarray
+) -> SAE:
   """Components with decoder rows of norm 1, turned to the right."""
   mean_A = x_NA.mean(0)
   norm_F = np.linalg.norm(dec_FA, axis=1)
   product_NF = (x_NA - mean_A) @ enc_AF
   turn_F = np.where((product_NF**3).mean(0) < 0, -1, 1)
-  return SAE(
-    W_enc_AF=np.ascontiguousarray(enc_AF * norm_F * turn_F, np.float32),
-    b_enc_F=np.zeros(len(dec_FA), np.float32),
-    W_dec_FA=np.ascontiguousarray(
-      dec_FA * (turn_F / norm_F)[:, None], np.float32
-    ),
-    b_dec_A=mean_A.astype(np.float32),
+  return _of_host(
+    np.ascontiguousarray(enc_AF * norm_F * turn_F, np.float32),
+    np.zeros(len(dec_FA), np.float32),
+    np.ascontiguousarray(dec_FA * (turn_F / norm_F)[:, None], np.float32),
+    mean_A.astype(np.float32),
   )
 
 

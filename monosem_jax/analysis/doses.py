@@ -6,6 +6,7 @@ the text as much. Here are the rules for both, and the price in fluency.
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +63,8 @@ def continuation_loss(lm, tokens_BT: jax.Array, *, start: int) -> jax.Array:
   """
   total = tokens_BT.shape[1]
   width = min(lm.W_pos_TD[...].shape[0], total)
-  loss_B, judged, end = 0.0, start, width
+  loss_B: Any = 0.0
+  judged, end = start, width
   while True:
     if judged < end:
       seen_BT = tokens_BT[:, end - width : end]
@@ -121,7 +123,7 @@ def equal_kl(multiples, row: dict, name: str) -> dict:
   order = np.argsort(multiple_M)
   order = order[multiple_M[order] > 0]
   wanted_M = np.where(multiple_M > 0, row['kl']['pinned']['mean'], np.nan)
-  found = {}
+  found: dict[str, dict[str, dict[str, np.ndarray]]] = {}
   for arm in row['kl']:
     if arm == 'pinned':
       continue
@@ -131,7 +133,8 @@ def equal_kl(multiples, row: dict, name: str) -> dict:
       zero, own = response['unpinned'], response[arm]
       mean_W, se_W = at_kl(
         kl_M,
-        *(np.concatenate([[zero[k]], own[k][order]]) for k in ('mean', 'se')),
+        np.concatenate([[zero['mean']], own['mean'][order]]),
+        np.concatenate([[zero['se']], own['se'][order]]),
         wanted_M,
       )
       found[arm][key] = {'mean': mean_W, 'se': se_W}

@@ -193,7 +193,7 @@ def clusters(rows_FA: np.ndarray, seed: int = 0) -> Clusters:
   members = [np.flatnonzero(cluster_F == i) for i in range(cluster_F.max() + 1)]
   medoid_C = np.array([_medoid(rows_FA, m) for m in members], np.int64)
   leading = np.concatenate([np.flatnonzero(cluster_F < 0), medoid_C])
-  order_F = []
+  order_F: list[int] = []
   for i in leading[_line(rows_FA[leading], seed)]:
     whole = cluster_F[i] >= 0
     order_F.extend(members[cluster_F[i]].tolist() if whole else [int(i)])
@@ -224,7 +224,8 @@ def clumping(
     same of as many isotropic directions.
   """
   nearest = lambda rows: 1 - neighbours(rows, 2)[1][:, 1]
-  return nearest(rows_FA), nearest(random_rows(*np.shape(rows_FA), seed))
+  features, width = rows_FA.shape
+  return nearest(rows_FA), nearest(random_rows(features, width, seed))
 
 
 def random_rows(features: int, width: int, seed: int) -> np.ndarray:

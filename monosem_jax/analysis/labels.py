@@ -12,6 +12,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from monosem_jax.analysis.results.proxies import Best
 from monosem_jax.features.moments import Moments, adding, correlation
@@ -121,7 +122,7 @@ def pearson(o: Overlap) -> np.ndarray:
   on_K, mass_on_K = base_rate(o), o.mass_on_KB.sum(-1) / tokens_K
   mean_K = mass_on_K + o.mass_off_KB.sum(-1) / tokens_K
   square_K = o.square_K / tokens_K
-  variance_K = square_K - mean_K**2
+  variance_K = np.asarray(square_K - mean_K**2)
   # A variance below rounding is that of a constant.
   variance_K = np.where(variance_K > 1e-6 * square_K, variance_K, 0)
   return _share(
@@ -129,9 +130,9 @@ def pearson(o: Overlap) -> np.ndarray:
   )
 
 
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-  part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
-  return part / np.where(whole > 0, whole, np.nan)
+def _share(part: ArrayLike, whole: ArrayLike) -> np.ndarray:
+  total = np.asarray(whole, np.float64)
+  return np.asarray(part, np.float64) / np.where(total > 0, total, np.nan)
 
 
 def best(found: Moments, reported: Moments) -> list[Best | None]:

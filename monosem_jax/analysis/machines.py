@@ -55,11 +55,15 @@ def search(
     Machines by their weakest edge, then by the geometric mean, falling; and the
     weight above which all are found: the threshold, or where `looks` ran out.
   """
-  edges = zip(weight_M, source_M, target_M, strict=True)
-  edges = sorted((-float(w), int(i), int(j)) for w, i, j in edges)
+  edges = sorted(
+    (-float(w), int(i), int(j))
+    for w, i, j in zip(weight_M, source_M, target_M, strict=True)
+  )
   # Neighbours and the weights of the edges, the strongest first.
-  ahead, behind = ({k: {} for e in edges for k in e[1:]} for _ in range(2))
-  cycles, chains = {}, {}
+  ahead: dict[int, dict[int, float]] = {k: {} for e in edges for k in e[1:]}
+  behind: dict[int, dict[int, float]] = {k: {} for k in ahead}
+  cycles: dict[tuple[int, ...], None] = {}
+  chains: dict[tuple[int, ...], None] = {}
 
   def close(path):
     nonlocal looks
@@ -82,7 +86,8 @@ def search(
     if -w <= threshold:
       break
     ahead[i][j] = behind[j][i] = -w
-    closed, path = [], (i,)
+    closed: list[tuple[int, ...]] = []
+    path: tuple[int, ...] = (i,)
     if i != j:
       closed, path = list(close((i, j))), grow((i, j), ahead)
     if i not in ahead[path[-1]]:
@@ -105,9 +110,9 @@ def search(
     for n in range(3, len(path) + 1)
   }
   found = [('chain', p, p[1:]) for p in chains if p not in arcs]
-  for path in cycles:
-    kind = {1: 'self-loop', 2: 'two-cycle'}.get(len(path), 'cycle')
-    found.append((kind, path, path[1:] + path[:1]))
+  for own in cycles:
+    kind = {1: 'self-loop', 2: 'two-cycle'}.get(len(own), 'cycle')
+    found.append((kind, own, own[1:] + own[:1]))
   weigh = lambda path, then: tuple(
     ahead[i][j] for i, j in zip(path, then, strict=False)
   )

@@ -94,8 +94,7 @@ def rank_correlation(x_N: np.ndarray, y_N: np.ndarray) -> float | None:
   there = np.isfinite(x_N) & np.isfinite(y_N)
   if not there.any() or not np.ptp(x_N[there]) or not np.ptp(y_N[there]):
     return None
-  ranks = [_rank(x[there]) for x in (x_N, y_N)]
-  return float(np.corrcoef(*ranks)[0, 1])
+  return float(np.corrcoef(_rank(x_N[there]), _rank(y_N[there]))[0, 1])
 
 
 def _rank(x_N: np.ndarray) -> np.ndarray:

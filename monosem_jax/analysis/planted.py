@@ -4,6 +4,7 @@ The truth is known here: unit directions, more of them than dimensions, of which
 every sample holds a few.
 """
 
+import dataclasses
 import time
 import warnings
 from collections.abc import Callable
@@ -104,7 +105,9 @@ def compare(c: settings.Planted, seed: int) -> list[dict[str, Any]]:
   compiling = time.monotonic() - began
   many = c.features * c.width
   table = []
-  for name, passes, learn, penalty, before, parameters in (
+  ways: tuple[
+    tuple[str, int, Callable[[Any], np.ndarray], float | None, float, int], ...
+  ] = (
     (
       *('sparse autoencoder', c.passes, autoencoder, c.l1, compiling),
       2 * many + c.features + c.width,
@@ -115,8 +118,9 @@ def compare(c: settings.Planted, seed: int) -> list[dict[str, Any]]:
       many,
     ),
     ('random', 0, lambda _: random_FA, None, 0.0, many),
-  ):
-    tried = []
+  )
+  for name, passes, learn, penalty, before, parameters in ways:
+    tried: list[dict[str, Any]] = []
     for at in [None] if penalty is None else [x * penalty for x in c.search]:
       began = time.monotonic()
       with warnings.catch_warnings():
@@ -193,18 +197,18 @@ def _autoencoder(
     seed=seed,
     resampling=settings.Resampling(steps=()),
   )
-  x_NA = jnp.asarray(x_NA, jnp.float32)
-  start = dictionary_init.start(d, states.init(d, c.width), x_NA, _DOT)
+  rows_NA = jnp.asarray(x_NA, jnp.float32)
+  start = dictionary_init.start(d, states.init(d, c.width), rows_NA, _DOT)
 
   def at(l1: float) -> states.StreamState:
-    own = start.replace(l1=jnp.asarray(l1, start.l1.dtype))
+    own = dataclasses.replace(start, l1=jnp.asarray(l1, start.l1.dtype))
     return states.StreamState.of(jnp.int32(0), {'d': d}, {'d': own})
 
   # Tokens name samples: the transformer's stand-in is a table of them.
   chunk = train.make_chunk(stream, {'d': d}, lambda lm, tokens: lm[tokens])
   tokens_CT = np.arange(c.samples, dtype=np.int32).reshape(batches, -1)
   context_C = np.arange(batches, dtype=np.int32)
-  of_pass = x_NA, tokens_CT, context_C, 0 * context_C
+  of_pass = rows_NA, tokens_CT, context_C, 0 * context_C
   compiled = chunk.lower(at(c.l1), *of_pass).compile()
 
   def learn(l1: float) -> np.ndarray:

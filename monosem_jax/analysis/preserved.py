@@ -201,9 +201,10 @@ _CELLS = ('tokens', 'predicted', 'clean', 'zero', 'mean', 'x_squared')
 def _recovered(s: Mapping, ablation: str) -> tuple[float | None, str]:
   if not s['predicted']:
     return None, 'no token is predicted'
-  return evaluate.recovered(
-    *(s[key] / s['predicted'] for key in (ablation, 'clean', 'loss')), ablation
+  ablated, clean, own = (
+    s[key] / s['predicted'] for key in (ablation, 'clean', 'loss')
   )
+  return evaluate.recovered(ablated, clean, own, ablation)
 
 
 def _explained(s: Mapping) -> float | None:

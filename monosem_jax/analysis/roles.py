@@ -75,12 +75,14 @@ def widest(
   ahead: dict[int, list[int]] = {}
   for i, j in weights:
     ahead.setdefault(i, []).append(j)
-  found, reached = [], 0
+  found: list[tuple[float, tuple[int, ...]]] = []
+  reached = 0
   for start in map(int, plays[0]):
-    best = {start: (np.inf, (start,))}
+    best: dict[int, tuple[float, tuple[int, ...]]] = {start: (np.inf, (start,))}
     reached = max(reached, 1)
-    for n, own in enumerate([*plays[1:], [start]]):
-      own, further = {int(i) for i in own}, {}
+    for n, role in enumerate([*plays[1:], np.array([start])]):
+      own = {int(i) for i in role}
+      further: dict[int, tuple[float, tuple[int, ...]]] = {}
       for i, (weakest, path) in best.items():
         for j in own.intersection(ahead.get(i, ())):
           w = min(weakest, weights[i, j])

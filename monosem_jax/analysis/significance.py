@@ -59,9 +59,9 @@ def against(
     null_weakest: the same of each permutation.
     tests: tuples there are, see `tuples`.
   """
-  weakest_R, P = np.asarray(weakest_R, np.float64), len(null_weakest)
+  found_R, P = np.asarray(weakest_R, np.float64), len(null_weakest)
   null = np.sort(np.concatenate([np.zeros(0), *map(np.asarray, null_weakest)]))
-  reached_R = null.size - np.searchsorted(null, weakest_R)
+  reached_R = null.size - np.searchsorted(null, found_R)
   p_R = (1 + reached_R) / (1 + P * tests)
   return Test(
     p_R=p_R,

@@ -158,10 +158,11 @@ class Shares:
 def shares(m: Moments) -> Shares:
   """Shares from the moments of `masks` (the last: all tokens) and features."""
   some = lambda x: np.where(x > 0, x, np.nan)
+  assert m.x_square_XY is not None, 'masks are squared'
   # Of a mask, the square is itself.
-  both_MY = m.x_square_XY
+  both_MY = np.asarray(m.x_square_XY)
   return Shares(
-    mass_MY=m.product_XY / some(m.sum_Y),
+    mass_MY=np.asarray(m.product_XY) / some(m.sum_Y),
     firing_MY=both_MY / some(both_MY[-1]),
     found_MY=both_MY / some(m.sum_X)[:, None],
   )

@@ -11,8 +11,10 @@ Multiples of it may lie in [-10, 10], as "Scaling Monosemanticity" (2024) found;
 what lies beyond makes gibberish.
 """
 
+import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import flax.struct
 import jax
@@ -64,8 +66,8 @@ def none(slots: int, width: int) -> Pins:
   A pin of zeros changes nothing, so that texts with few pins and with many run
   through one program.
   """
-  rows_KA = np.zeros((slots, width), np.float32)
-  zero_K = np.zeros(slots, np.float32)
+  rows_KA: Any = np.zeros((slots, width), np.float32)
+  zero_K: Any = np.zeros(slots, np.float32)
   return Pins(rows_KA, zero_K, rows_KA, zero_K)
 
 
@@ -129,8 +131,8 @@ def direction(added_A: np.ndarray) -> Pins:
 
   It fires nowhere, so that its value is the multiple of the direction added.
   """
-  row_KA = np.asarray(added_A, np.float32)[None]
-  return none(1, row_KA.shape[1]).replace(W_dec_KA=row_KA)
+  row_KA: Any = np.asarray(added_A, np.float32)[None]
+  return dataclasses.replace(none(1, row_KA.shape[1]), W_dec_KA=row_KA)
 
 
 def along(own: Pins, row_A: np.ndarray) -> Pins:
@@ -141,7 +143,8 @@ def along(own: Pins, row_A: np.ndarray) -> Pins:
   """
   norm = lambda x_KA: np.linalg.norm(x_KA, axis=1, keepdims=True)
   row_KA = np.asarray(row_A, np.float32)[None]
-  return own.replace(W_dec_KA=row_KA * (norm(own.W_dec_KA) / norm(row_KA)))
+  along_KA: Any = row_KA * (norm(own.W_dec_KA) / norm(row_KA))
+  return dataclasses.replace(own, W_dec_KA=along_KA)
 
 
 def at_values(arms: Sequence[Pins], value_LM: np.ndarray) -> Pins:
@@ -199,7 +202,9 @@ def top(lm, sae: SAE, feature_X: jax.Array) -> jax.Array:
   return jax.lax.top_k(lm.logit_weights(sae.W_dec_FA[feature_X]), TOP)[1]
 
 
-def difference_of_means(sums: dict[str, np.ndarray]) -> list:
+def difference_of_means(
+  sums: dict[str, np.ndarray],
+) -> list[np.ndarray | None]:
   """mean where on - mean where off, from sums over tokens: of each label.
 
   None where there is no such difference: a label that is never on, or always.
@@ -207,7 +212,7 @@ def difference_of_means(sums: dict[str, np.ndarray]) -> list:
   Args:
     sums: `on_KA` and `all_A`, of activations; `on_K` and `all`, of tokens.
   """
-  found = []
+  found: list[np.ndarray | None] = []
   for on_A, on in zip(sums['on_KA'], sums['on_K'], strict=True):
     off = sums['all'] - on
     if not (on > 0 and off > 0):

@@ -4,6 +4,7 @@ Where `automata` predicts from weights, here the transformer is run, with a
 feature pinned: x + (value - f(x)) d, at the last position alone.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -18,7 +19,8 @@ def _fires(sae: SAE, dot: Dot, x_BA, feature_Bn) -> jax.Array:
 
   def of_row(x_A, feature_n):
     W_An, b_n = sae.W_enc_AF[:, feature_n], sae.b_enc_F[feature_n]
-    return encode(sae.replace(W_enc_AF=W_An, b_enc_F=b_n), x_A[None], dot)[0]
+    own = dataclasses.replace(sae, W_enc_AF=W_An, b_enc_F=b_n)
+    return encode(own, x_A[None], dot)[0]
 
   return jax.vmap(of_row)(x_BA.astype(sae.b_enc_F.dtype), feature_Bn)
 

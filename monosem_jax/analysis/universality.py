@@ -18,6 +18,7 @@ half of the documents, and its correlation is that on the other.
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import flax.struct
 import jax
@@ -44,7 +45,7 @@ class Side:
     median_F: of each feature's logit weights over the vocabulary.
   """
 
-  lm: object
+  lm: Any
   sae: SAE
   rows_FD: jax.Array
   median_F: jax.Array
@@ -159,8 +160,8 @@ def nearest(
   Returns:
     By the names of the sets.
   """
-  there: dict[str, list] = {name: [] for name in sets}
-  back = {
+  there: dict[str, list[tuple[np.ndarray, ...]]] = {name: [] for name in sets}
+  back: dict[str, tuple[np.ndarray, ...]] = {
     name: (
       np.zeros(own_Y.size, int),
       np.full(own_Y.size, -np.inf),
@@ -195,8 +196,13 @@ def _best(
   return index_X1[:, 0], at(found_XY), at(r_XY)
 
 
-def _named(index_X, found_X, r_X) -> Nearest:
+def _named(
+  index_X: np.ndarray, found_X: np.ndarray, r_X: np.ndarray
+) -> Nearest:
   # A correlation of exactly 0 is one with a constant.
   none_X = ~np.isfinite(found_X) | (found_X == 0) | (r_X == 0)
-  of = lambda x, none: np.where(none_X, none, x)
+
+  def of(x: np.ndarray, none: float) -> np.ndarray:
+    return np.where(none_X, none, x)
+
   return Nearest(of(index_X, -1), of(found_X, np.nan), of(r_X, np.nan))

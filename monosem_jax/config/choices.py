@@ -55,8 +55,11 @@ def literals(package: str, name: str) -> dict[str, dict[str, Any]]:
   found = {}
   for module, tree in _sources(package):
     for node in tree.body:
-      assigned = isinstance(node, ast.Assign) and ast.unparse(node.targets[0])
-      if assigned == name and isinstance(node.value, ast.Call):
+      if (
+        isinstance(node, ast.Assign)
+        and ast.unparse(node.targets[0]) == name
+        and isinstance(node.value, ast.Call)
+      ):
         found[module] = _literals(node.value)
   return found
 

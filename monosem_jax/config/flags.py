@@ -30,8 +30,21 @@ class Flag:
 
 # Flags of every stage.
 SHARED = (
-  Flag('config', str, None, 'FILE', 'a config file, such as configs/tiny.py'),
-  Flag('workdir', str, None, 'DIR', 'where everything is kept'),
+  Flag(
+    name='config',
+    kind=str,
+    default=None,
+    shown='FILE',
+    help='a config file, such as configs/tiny.py, or the name of one that '
+    'comes with the program: --config=tiny',
+  ),
+  Flag(
+    name='workdir',
+    kind=str,
+    default=None,
+    shown='DIR',
+    help='where everything is kept; runs/NAME for a config given by name',
+  ),
   Flag(
     name='dry_run',
     kind=bool,
@@ -44,7 +57,7 @@ SHARED = (
     kind=str,
     default='',
     shown='v5p:4x4x4',
-    help='of a dry run: the hardware that it is of, which need not be here: '
+    help='with --dry_run: hardware to compile for, which need not be here: '
     'v4, v5e, v5p, v6e (chips along each side of a slice), a100, h100, h200, '
     'b200 (how many: h100:8)',
   ),

@@ -93,7 +93,8 @@ def _read(path: str) -> dict[str, Any]:
   file = packaged.find(path)
   if file.suffix == '.json':
     try:
-      return json.loads(file.read_text('utf-8'))
+      kept: dict[str, Any] = json.loads(file.read_text('utf-8'))
+      return kept
     except ValueError as e:
       raise UserError(f'--config: {path} is not whole JSON: {e}.') from e
   sys.path.insert(0, str(file.parent))  # a config may start from its neighbour

@@ -72,8 +72,8 @@ def by_run(config: settings.Config) -> dict[str, SetName]:
     *config.dictionaries,
     *(controls(config) if config.dictionaries else ()),
   )
-  found = [parse(name) for name in names]
-  return {name.run: name for name in found}
+  found = map(parse, names)
+  return {name.run: name for name in found if name}
 
 
 def width(model: settings.Transformer) -> int:

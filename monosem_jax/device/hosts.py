@@ -250,17 +250,12 @@ def barrier() -> None:
   largest(0)
 
 
-def _several() -> _Together:
-  """The processes, where there are several."""
-  assert _together is not None
-  return _together
-
-
 def _value(key: str) -> str:
   """What a key holds, once it does; waited for in slices, to see signals."""
+  assert _together is not None
   while True:
     try:
-      return _several().client.blocking_key_value_get(key, 1_000)
+      return _together.client.blocking_key_value_get(key, 1_000)
     except RuntimeError as e:
       if 'DEADLINE_EXCEEDED' not in str(e):
         raise
@@ -270,7 +265,7 @@ def _watch() -> None:
   """Ends this process when another one says that it has to end."""
   with contextlib.suppress(RuntimeError):  # the store is gone: seen elsewhere
     note = json.loads(_value(_END))
-    if note is not None and note['process'] != _several().index:
+    if note is not None and _together and note['process'] != _together.index:
       if first():
         time.sleep(1)  # the store ends with this process
       _leave(note['code'], f'process {note["process"]}: {note["message"]}')
@@ -309,9 +304,8 @@ def abandon(code: int, message: str) -> None:
 
 
 def _leave(code: int, message: str) -> None:
-  libraries = _several().libraries
-  if str(libraries) not in message:
-    libraries.unlink(missing_ok=True)
+  if _together and str(_together.libraries) not in message:
+    _together.libraries.unlink(missing_ok=True)
   native.leave(code, _own_line(message))
 
 

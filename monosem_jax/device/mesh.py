@@ -119,16 +119,13 @@ def require_share(
     )
 
 
-def shardings(
-  mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh, tree: Any
-) -> Any:
+def shardings(mesh: jax.sharding.Mesh, tree: Any) -> Any:
   """The placement of every array of a state, by the name of its field.
 
   Adam's moments have the fields of what they are moments of, and so lie beside
   it. What `Specs` does not name is replicated, and so is a leading axis by
   which dictionaries are stacked.
   """
-
   return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs(tree))
 
 
@@ -246,12 +243,9 @@ def constrain(x: jax.Array, spec: P) -> jax.Array:
 
 def in_place(tree: Any) -> Any:
   """Pins the arrays of a tree where `shardings` puts them."""
-  mesh = jax.sharding.get_abstract_mesh()
-  if mesh.empty:
+  if jax.sharding.get_abstract_mesh().empty:
     return tree
-  return jax.tree.map(
-    lambda x, s: constrain(x, s.spec), tree, shardings(mesh, tree)
-  )
+  return jax.tree.map(constrain, tree, specs(tree))
 
 
 def tokens_spec(n: int) -> P:

@@ -1,5 +1,8 @@
 """The gradient of a batch's mean loss, of a dictionary in the standard form."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -64,7 +67,7 @@ def _dense(
   N, A = index_MGn.size, sae.b_dec_A.size
   shift_F = sae_lib.shift(sae, dot)
 
-  def add(total, index_Gn):
+  def add(total: Any, index_Gn: jax.Array) -> tuple[Any, None]:
     x_NA = rows.take(index_Gn).astype(scale.dtype) * scale
     pre_NF = dot.rounded('na,af->nf', x_NA, sae.W_enc_AF)
     f_NF = jax.nn.relu(pre_NF.astype(shift_F.dtype) + shift_F)
@@ -106,7 +109,8 @@ def _dense(
     index_MGn,
   )
   # Kept apart, or XLA makes one sum of the two: a pass of its own over f_NF.
-  l1_norm_F = jax.lax.optimization_barrier(numbers['l1_norm_F'])
+  apart: Callable[[jax.Array], jax.Array] = jax.lax.optimization_barrier
+  l1_norm_F = apart(numbers['l1_norm_F'])
   mse, l1_norm = numbers['mse'] / N, l1_norm_F.sum() / N
   # The decoder bias is also taken off in front of the encoder.
   through_A = dot('af,f->a', sae.W_enc_AF, grads.b_enc_F)

@@ -1,5 +1,7 @@
 """What data fixes of a dictionary before its first step."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
@@ -26,7 +28,7 @@ def start(
     norm = jnp.linalg.norm(x_NA[: c.median_rows], axis=1).mean()
     scale = x_NA.shape[1] ** 0.5 / norm
   if recipe.start is None:
-    return state.replace(scale=scale)
+    return dataclasses.replace(state, scale=scale)
   key = jax.random.fold_in(jax.random.key(state.seed), 0)
   sae = recipe.start(c, state.sae, scale * x_NA, key, dot)
-  return state.replace(scale=scale, sae=sae)
+  return dataclasses.replace(state, scale=scale, sae=sae)

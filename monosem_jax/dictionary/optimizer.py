@@ -30,7 +30,8 @@ def pace(
     steps: of the whole training.
   """
   done = step.astype(jnp.result_type(float)) / steps
-  l1 = lr = 1.0
+  l1: jax.Array | float = 1.0
+  lr: jax.Array | float = 1.0
   if c.l1_warmup:
     l1 = jnp.minimum(done / c.l1_warmup, 1)
   if c.lr_decay:

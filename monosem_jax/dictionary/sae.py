@@ -4,6 +4,8 @@ This is the standard form of a dictionary, the paper's of 2023 (its appendix on
 autoencoder training).
 """
 
+import dataclasses
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -108,4 +110,6 @@ def fold_scale(sae: SAE, scale: jax.Array) -> SAE:
   Trained on scale * x, used on x: features come out divided by `scale`, decoder
   rows stay at norm 1.
   """
-  return sae.replace(b_enc_F=sae.b_enc_F / scale, b_dec_A=sae.b_dec_A / scale)
+  return dataclasses.replace(
+    sae, b_enc_F=sae.b_enc_F / scale, b_dec_A=sae.b_dec_A / scale
+  )

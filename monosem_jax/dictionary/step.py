@@ -1,5 +1,7 @@
 """One training step of one dictionary."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -50,7 +52,8 @@ def train_step(
   sae = optax.apply_updates(state.sae, updates)
   if recipe.constrain is not None:
     sae = recipe.constrain(sae)
-  state = state.replace(
+  state = dataclasses.replace(
+    state,
     sae=sae,
     opt_state=opt_state,
     silent_F=jnp.where(fired_F > 0, 0, state.silent_F + 1),

@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,8 +26,9 @@ def candidate_losses(
   """The loss of the current dictionary on the chunk's first rows: loss_R."""
   batches = c.resampling.candidates // N
   row_losses = recipes.of(c).row_losses
+  assert row_losses is not None, 'the settings have checked the recipe'
 
-  def losses(index_Gn):
+  def losses(index_Gn: jax.Array) -> jax.Array:
     x_NA = rows.take(index_Gn).astype(state.scale.dtype) * state.scale
     mse_N, l1_norm_N, _ = row_losses(state.sae, x_NA, dot)
     if c.resampling.loss == 'mse':
@@ -35,7 +37,8 @@ def candidate_losses(
 
   index_SMGn = rows.index_SMGn[:batches]
   index_RGn = index_SMGn.reshape(-1, *index_SMGn.shape[2:])
-  return jax.lax.map(losses, index_RGn).reshape(-1)
+  loss_R: jax.Array = jax.lax.map(losses, index_RGn).reshape(-1)
+  return loss_R
 
 
 def density_histogram(fired_F: jax.Array, rows: int) -> jax.Array:
@@ -76,12 +79,14 @@ def train_on(
   S, *shape = rows.index_SMGn.shape
   batch_size = math.prod(shape)
 
-  def maybe_resample(state, step):
+  def maybe_resample(
+    state: DictionaryState, step: jax.Array
+  ) -> tuple[DictionaryState, jax.Array]:
     if not c.resampling.steps:
       return state, jnp.zeros((), jnp.int32)
 
     @jax.named_scope('resample')
-    def redraw(state):
+    def redraw(state: DictionaryState) -> tuple[DictionaryState, jax.Array]:
       loss_R = candidate_losses(c, state, rows, batch_size, dot)
       pick = lambda flat_F: (
         rows.pick(flat_F).astype(state.scale.dtype) * state.scale
@@ -92,13 +97,20 @@ def train_on(
       tx = recipes.of(c).optimizer(c, state.lr)
       return resample(c, tx, state, loss_R, pick, x_MNA, key, dot)
 
-    def keep(state):  # the false branch: the other way round XLA copies
+    # The false branch: the other way round XLA copies.
+    def keep(state: DictionaryState) -> tuple[DictionaryState, jax.Array]:
       return state, jnp.zeros((), jnp.int32)
 
     is_due = (step == jnp.asarray(c.resampling.steps, jnp.int32)).any()
-    return jax.lax.cond(is_due, redraw, keep, state)
+    redrawn: tuple[DictionaryState, jax.Array] = jax.lax.cond(
+      is_due, redraw, keep, state
+    )
+    return redrawn
 
-  def run_step(carry, inputs):
+  def run_step(
+    carry: tuple[DictionaryState, jax.Array],
+    inputs: tuple[jax.Array, jax.Array],
+  ) -> tuple[tuple[DictionaryState, jax.Array], dict[str, jax.Array]]:
     state, fired_F = carry
     step, index_MGn = inputs
     pace = optimizer.pace(c, step, steps)
@@ -106,7 +118,10 @@ def train_on(
     numbers['finite'] = jnp.isfinite(numbers['loss'])
     return (state, fired_F + more_F), numbers
 
-  def run_segment(carry, inputs):
+  def run_segment(
+    carry: tuple[DictionaryState, jax.Array],
+    inputs: tuple[jax.Array, jax.Array],
+  ) -> tuple[tuple[DictionaryState, jax.Array], Any]:
     step_S, index_SMGn = inputs
     state, fired_F = carry
     state, resampled = maybe_resample(state, step_S[0])
@@ -130,7 +145,7 @@ def train_on(
 
 
 def train_stack(
-  one: Callable, stack: DictionaryState, how: str
+  one: Callable[[DictionaryState], Any], stack: DictionaryState, how: str
 ) -> tuple[DictionaryState, dict[str, jax.Array]]:
   """Trains stacked dictionaries: `one(state) -> (state, numbers)` for each.
 
@@ -139,21 +154,26 @@ def train_stack(
   are sliced from the stack once in a chunk. By `vmap`, all at once.
   """
   Z = stack.l1.size
+  trained: tuple[DictionaryState, dict[str, jax.Array]]
   if how == 'vmap':
-    return jax.vmap(one)(stack)
+    trained = jax.vmap(one)(stack)
+    return trained
 
-  def train(stack, z):
+  def train(
+    stack: DictionaryState, z: jax.Array
+  ) -> tuple[DictionaryState, dict[str, jax.Array]]:
     state, numbers = one(jax.tree.map(lambda x: x[z], stack))
     return jax.tree.map(lambda x, y: x.at[z].set(y), stack, state), numbers
 
-  return jax.lax.scan(train, stack, jnp.arange(Z))
+  trained = jax.lax.scan(train, stack, jnp.arange(Z))
+  return trained
 
 
 def make_chunk(
   c: settings.Stream,
   dictionaries: Mapping[str, settings.Dictionary],
   forward: Callable[..., jax.Array],
-) -> Callable:
+) -> jax.stages.Wrapped:
   """Compiles the chunk: forward, shuffle, S = R / N training steps.
 
   Returns:
@@ -169,7 +189,13 @@ def make_chunk(
   dot = Dot(dtype)
 
   @jax.jit(donate_argnums=0)
-  def chunk(state: StreamState, lm, tokens_CT, context_C, epoch_C):
+  def chunk(
+    state: StreamState,
+    lm: Any,
+    tokens_CT: jax.Array,
+    context_C: jax.Array,
+    epoch_C: jax.Array,
+  ) -> tuple[StreamState, dict[str, dict[str, jax.Array]]]:
     with jax.named_scope('forward'):
       rows_UGrA = harvest(c, forward, lm, tokens_CT, context_C, epoch_C, dtype)
     with jax.named_scope('shuffle'):

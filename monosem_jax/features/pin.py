@@ -46,6 +46,7 @@ class Pin:
     """
     if not self.of_max:
       return self.value
+    assert max_F is not None, 'a value in maxima needs them'
     if not max_F[self.feature] > 0:
       raise UserError(
         f"pin '{self}': feature {self.feature} of {self.run} never fired in "

@@ -38,7 +38,7 @@ class Input:
       UserError: the file is missing.
     """
     if self.key:
-      return read_json(self.file)[self.key]
+      return str(read_json(self.file)[self.key])
     if not self.file.exists():
       return sha256(self.file)  # says what is missing
     found = self.file.stat()

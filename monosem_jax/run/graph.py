@@ -90,7 +90,7 @@ def complete(a: Artefact, log: Callable[[str], None]) -> bool:
     UserError: it was made otherwise and is not made anew for that, or an input
       is missing.
   """
-  return hosts.on_first_process(lambda: _complete(a, log))
+  return bool(hosts.on_first_process(lambda: _complete(a, log)))
 
 
 def _complete(a: Artefact, log: Callable[[str], None]) -> bool:

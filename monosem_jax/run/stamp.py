@@ -12,7 +12,7 @@ NAME = 'stamp.json'
 
 def identity(part: Any, prefix: str) -> dict[str, Any]:
   """The fields of a settings dataclass that change a result, keys dotted."""
-  found = {}
+  found: dict[str, Any] = {}
   for field in dataclasses.fields(part):
     if field.metadata.get('free'):
       continue

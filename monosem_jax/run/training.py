@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import jax
@@ -48,7 +48,7 @@ class Training:
   start: Callable[[Any], Any] = lambda state: state
   program: Callable[[Any], Program]
   fixed: tuple[Any, ...] = ()
-  batches: Callable[[int], Iterator[Any]]
+  batches: Callable[[int], Generator[Any, None, None]]
   place: Callable[[Any], tuple[jax.Array, ...]]
   unit: str
   units_per_chunk: int
@@ -68,7 +68,10 @@ def fit(w: Workdir, t: Training) -> tuple[Any, dict[str, float | None]]:
     Stopped: a signal came; the state is saved.
     UserError: a step was not finite, or the disk takes no checkpoint.
   """
-  log = lambda line: w.log(f'{t.run}: {line}')
+
+  def log(line: str) -> None:
+    w.log(f'{t.run}: {line}')
+
   runtime, S = w.config.runtime, t.progress.steps_per_chunk
   checkpoints = Checkpoints(t.progress.checkpoints, w.config.checkpoint.keep)
   restored = checkpoints.restore(meshes.like(t.mesh, t.init), w.log)

@@ -146,11 +146,10 @@ def begin(prompt_T: np.ndarray, context: int) -> Texts:
   last = prompt_T[-context:]
   tokens_T = np.zeros(context, np.int32)
   tokens_T[: last.size] = last
-  return Texts(
-    tokens_2T=np.stack([tokens_T, tokens_T]),
-    seen=np.int32(last.size),
-    length=np.int32(prompt_T.size),
-  )
+  tokens_2T: Any = np.stack([tokens_T, tokens_T])
+  seen: Any = np.int32(last.size)
+  length: Any = np.int32(prompt_T.size)
+  return Texts(tokens_2T=tokens_2T, seen=seen, length=length)
 
 
 @jax.jit(static_argnames='patch')

@@ -9,7 +9,7 @@ import io
 import pathlib
 import zipfile
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -22,7 +22,7 @@ class Arrays:
 
   def columns(self) -> dict[str, np.ndarray]:
     """The arrays by name; those that are None are left out."""
-    found = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+    found = {name: getattr(self, name) for name in _fields(type(self))}
     return {name: x for name, x in found.items() if x is not None}
 
   def save(self, path: pathlib.Path) -> None:
@@ -35,7 +35,7 @@ class Arrays:
     Raises:
       UserError: the file is missing, not whole, or of another kind.
     """
-    found, known = _read(path), {f.name: f for f in dataclasses.fields(cls)}
+    found, known = _read(path), _fields(cls)
     for name, field in known.items():
       if name not in found and field.default is dataclasses.MISSING:
         raise UserError(f'{path}: holds no {name}; {_AGAIN}')
@@ -48,6 +48,10 @@ class Arrays:
 
 
 _AGAIN = 'delete its folder and run the stage analysis again.'
+
+
+def _fields(kind: Any) -> dict[str, dataclasses.Field]:
+  return {field.name: field for field in dataclasses.fields(kind)}
 
 
 def _read(path: pathlib.Path) -> dict[str, np.ndarray]:

@@ -62,7 +62,8 @@ def of(c: settings.Dictionary, where: str = 'recipe') -> Recipe:
     UserError: no module has its name.
   """
   found = choices.module(__name__, c.recipe, f'config: {where}: unknown')
-  return found.RECIPE
+  recipe: Recipe = found.RECIPE
+  return recipe
 
 
 def check(where: str, c: settings.Dictionary, stream: settings.Stream) -> None:

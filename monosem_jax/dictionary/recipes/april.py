@@ -12,6 +12,8 @@ loss with the coefficient l1 / A is this one. So the gradient is taken in that
 form, and comes back through `standard`, once for a batch.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -53,7 +55,8 @@ def standard(sae: SAE, dot: Dot) -> SAE:
   norm_F = jnp.linalg.norm(sae.W_dec_FA, axis=1)
   W_enc_AF = sae.W_enc_AF * norm_F
   shift_F = dot('a,af->f', sae.b_dec_A, W_enc_AF)
-  return sae.replace(
+  return dataclasses.replace(
+    sae,
     W_enc_AF=W_enc_AF,
     b_enc_F=sae.b_enc_F * norm_F + shift_F,
     W_dec_FA=sae.W_dec_FA / norm_F[:, None],

@@ -6,6 +6,8 @@
 with decoder rows of norm 1.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -51,7 +53,7 @@ def start(
   uniformly, see `place`.
   """
   known_NA = x_NA[: c.median_rows]
-  sae = sae.replace(b_dec_A=geometric_median(known_NA))
+  sae = dataclasses.replace(sae, b_dec_A=geometric_median(known_NA))
   if c.init != 'data':
     return sae
   x_FA = x_NA[jax.random.permutation(key, len(x_NA))[: c.features]]
@@ -71,12 +73,13 @@ def geometric_median(x_NA: jax.Array, iterations: int = 100) -> jax.Array:
   """
   floor = 1e-6 * jnp.linalg.norm(x_NA, axis=1).mean()
 
-  def closer(_, median_A):
+  def closer(_: jax.Array, median_A: jax.Array) -> jax.Array:
     distance_N = jnp.linalg.norm(x_NA - median_A, axis=1)
     weight_N = 1 / jnp.maximum(distance_N, floor)
     return weight_N @ x_NA / weight_N.sum()
 
-  return jax.lax.fori_loop(0, iterations, closer, x_NA.mean(0))
+  median_A: jax.Array = jax.lax.fori_loop(0, iterations, closer, x_NA.mean(0))
+  return median_A
 
 
 def drop_parallel() -> optax.GradientTransformation:
@@ -86,10 +89,13 @@ def drop_parallel() -> optax.GradientTransformation:
   not spend itself on a norm that is put back to 1 afterwards.
   """
 
-  def update(grads: SAE, state, params: SAE):
+  def update(
+    grads: SAE, state: optax.OptState, params: SAE
+  ) -> tuple[SAE, optax.OptState]:
     g_FA, d_FA = grads.W_dec_FA, params.W_dec_FA
     along_F1 = (g_FA * d_FA).sum(1, keepdims=True)
-    return grads.replace(W_dec_FA=g_FA - along_F1 * d_FA), state
+    across_FA = g_FA - along_F1 * d_FA
+    return dataclasses.replace(grads, W_dec_FA=across_FA), state
 
   return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
@@ -103,7 +109,7 @@ def optimizer(
 
 def constrain(sae: SAE) -> SAE:
   """Puts decoder rows back to norm 1."""
-  return sae.replace(W_dec_FA=unit_rows(sae.W_dec_FA))
+  return dataclasses.replace(sae, W_dec_FA=unit_rows(sae.W_dec_FA))
 
 
 RECIPE = Recipe(

@@ -47,9 +47,10 @@ def _as_mapping(data: bytes, text: settings.Text) -> Any:
       record = None
     if field(record, text.text_field) is not None:
       return record
+  found: Any = data
   for name in reversed(text.text_field.split('.')):
-    data = {name: data}
-  return data
+    found = {name: found}
+  return found
 
 
 SOURCE = Source(read, names, paths='a glob')
