@@ -21,12 +21,10 @@ from monosem_jax.analysis.results.automata import (
 from monosem_jax.analysis.results.features import ExampleTexts, Text
 from monosem_jax.analysis.results.geometry import Geometry
 from monosem_jax.analysis.results.numbers import to_json
-from monosem_jax.analysis.results.relations import (
+from monosem_jax.analysis.results.splitting import Splitting, Step, Summary
+from monosem_jax.analysis.results.universality import (
   Comparison,
   Listed,
-  Splitting,
-  Step,
-  Summary,
   Universality,
 )
 from monosem_jax.config import names

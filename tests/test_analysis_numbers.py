@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import exhibits
 import numpy as np
@@ -10,13 +10,13 @@ import program
 import pytest
 
 from monosem_jax.analysis.results.numbers import (
+  Inline,
   Interval,
+  Key,
   NotMade,
   Numbers,
   Reason,
   from_json,
-  inline,
-  key,
   to_json,
 )
 from monosem_jax.config.errors import UserError
@@ -36,9 +36,9 @@ class Other:
 
 @dataclasses.dataclass(frozen=True)
 class Form(Numbers):
-  source: str = key('from')
-  within: Inside = inline()
-  more: Other | None = inline()
+  source: Annotated[str, Key('from')]
+  within: Inline[Inside]
+  more: Inline[Other | None]
   either: Inside | Reason
   by_name: dict[str, Reason | dict[str, int]]
   listed: list[Other]

@@ -10,7 +10,7 @@ import program
 import pytest
 
 from monosem_jax.analysis import splitting
-from monosem_jax.analysis.results.relations import Beside
+from monosem_jax.analysis.results.splitting import Beside
 from monosem_jax.config import load as configs, names, settings
 from monosem_jax.device import mesh as meshes
 from monosem_jax.device.precision import Dot

@@ -10,12 +10,10 @@ from monosem_jax.analysis.results import arrays
 from monosem_jax.analysis.results.features import ExampleTexts, Text
 from monosem_jax.analysis.results.geometry import Geometry
 from monosem_jax.analysis.results.numbers import NotMade
-from monosem_jax.analysis.results.relations import (
+from monosem_jax.analysis.results.splitting import Splitting, Step, Summary
+from monosem_jax.analysis.results.universality import (
   Comparison,
   Listed,
-  Splitting,
-  Step,
-  Summary,
   Universality,
 )
 from monosem_jax.site import links, pack, views

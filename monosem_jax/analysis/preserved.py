@@ -8,6 +8,7 @@ documents.
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -136,7 +137,7 @@ def numbers(
     subsets['x_A'] = total['x_KA']
     whole = _numbers({key: x.sum(0) for key, x in groups.items()})
     ends = {key: interval(groups, figure) for key, figure in _FIGURES.items()}
-    lacking = {
+    lacking: dict[str, Any] = {
       reason: getattr(whole, reason) or _NO_INTERVAL
       for key, reason in (
         ('loss_recovered', 'loss_recovered_reason'),

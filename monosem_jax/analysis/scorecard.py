@@ -13,11 +13,8 @@ from monosem_jax.analysis.results.features import Neurons
 from monosem_jax.analysis.results.numbers import Interval, NotMade
 from monosem_jax.analysis.results.preserved import Preserved, Refused
 from monosem_jax.analysis.results.proxies import Proxies
-from monosem_jax.analysis.results.relations import (
-  Absent,
-  Splitting,
-  Universality,
-)
+from monosem_jax.analysis.results.splitting import Absent, Splitting
+from monosem_jax.analysis.results.universality import Universality
 
 
 @dataclasses.dataclass(frozen=True)

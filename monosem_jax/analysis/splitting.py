@@ -28,7 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from monosem_jax.analysis.results.arrays import Splits
-from monosem_jax.analysis.results.relations import Beside, Summary
+from monosem_jax.analysis.results.splitting import Beside, Summary
 from monosem_jax.features.moments import Moments
 
 # Features whose densities differ by more than this factor are not alike.

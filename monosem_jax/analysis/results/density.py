@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from monosem_jax.analysis.results.numbers import Interval, Numbers, inline
+from monosem_jax.analysis.results.numbers import Inline, Interval, Numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Census:
 class RunDensity:
   """The census of a run, with the interval of its median density."""
 
-  census: Census = inline()
+  census: Inline[Census]
   median_density_interval: Interval
 
 
@@ -61,7 +61,7 @@ class Snapshot:
   """The census of a dictionary at a step of its training."""
 
   step: int
-  census: Census = inline()
+  census: Inline[Census]
 
 
 @dataclasses.dataclass(frozen=True)

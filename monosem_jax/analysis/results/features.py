@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from monosem_jax.analysis.results.numbers import Interval, Numbers, inline
+from monosem_jax.analysis.results.numbers import Inline, Interval, Numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +107,7 @@ class RunLogits:
 
   median_logit_skew: float | None
   median_logit_kurtosis: float | None
-  effects: Linear | None = inline()
+  effects: Inline[Linear | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +142,7 @@ class RunAblation:
   ablation_loss_interval: Interval
   ablation_hurts: float | None
   ablation_hurts_interval: Interval
-  residual: Residual | None = inline()
+  residual: Inline[Residual | None]
 
 
 @dataclasses.dataclass(frozen=True)

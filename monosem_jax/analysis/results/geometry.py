@@ -1,14 +1,15 @@
 """How decoder rows lie to one another (geometry)."""
 
 import dataclasses
+from typing import Annotated
 
 from monosem_jax.analysis.results.features import Words
 from monosem_jax.analysis.results.numbers import (
+  Inline,
   Interval,
+  Key,
   Numbers,
   Reason,
-  inline,
-  key,
 )
 
 
@@ -42,7 +43,7 @@ class Cluster:
 
   features: int
   medoid: str
-  words: Words = inline()
+  words: Inline[Words]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,19 +86,19 @@ class RandomRows:
 class RandomDictionary:
   """The same of so many features of a random dictionary."""
 
-  run: str = key('of')
+  run: Annotated[str, Key('of')]
   features: int
-  found: Agreement = inline()
+  found: Inline[Agreement]
 
 
 @dataclasses.dataclass(frozen=True)
 class Agreements:
   """Whether rows that are near fire alike, beside two controls."""
 
-  run: str = key('of')
+  run: Annotated[str, Key('of')]
   features: int
   tokens: int
-  found: Agreement = inline()
+  found: Inline[Agreement]
   random_rows: RandomRows
   random_dictionary: RandomDictionary | Reason
 

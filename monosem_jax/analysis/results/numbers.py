@@ -2,8 +2,8 @@
 
 `to_json` and `from_json` convert any dataclass whose fields are numbers, text,
 lists, tuples, dictionaries by name, unions of these, or other dataclasses. A
-field is a key of the file by the same name, unless `key` gives another or
-`inline` says that its own keys stand among those around it. Everything here is
+field is a key of the file by the same name, unless `Key` gives another or
+`Inline` says that its own keys stand among those around it. Everything here is
 plain Python, so that readers start without jax.
 """
 
@@ -14,7 +14,7 @@ import pathlib
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Annotated, Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
@@ -26,18 +26,24 @@ FILE = 'numbers.json'
 Interval = tuple[float, float] | None
 
 
-def key(name: str) -> Any:
-  """A field whose key in the file is no name of Python's."""
-  return dataclasses.field(metadata={'key': name})
+T = TypeVar('T')
 
 
-def inline() -> Any:
-  """A field that is a dataclass, whose keys stand among its owner's.
+@dataclasses.dataclass(frozen=True)
+class Key:
+  """The key of a field in the file, where it is no name of Python's."""
 
-  It may be a union: the first whose keys are all there is meant, and None if
-  there are no such keys.
-  """
-  return dataclasses.field(metadata={'inline': True})
+  name: str
+
+
+class _Inline:
+  pass
+
+
+# A field that is a dataclass, whose keys stand among its owner's. It may be a
+# union: the first whose keys are all there is meant, and None if there are no
+# such keys.
+Inline = Annotated[T, _Inline()]
 
 
 class Numbers:
@@ -76,7 +82,7 @@ class NotMade(Numbers):
     why: what the run lacks.
   """
 
-  why: str = key('not_here')
+  why: Annotated[str, Key('not_here')]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,13 +99,13 @@ class Reason:
 def to_json(value: Any) -> Any:
   """A value as JSON has it: of arrays lists, of NaN and infinity null."""
   if dataclasses.is_dataclass(value):
-    found = {}
-    for field in dataclasses.fields(value):
+    found: dict[str, Any] = {}
+    for field in _fields(typing.cast(type, type(value))):
       own = to_json(getattr(value, field.name))
-      if 'inline' in field.metadata:
+      if field.is_inline:
         found |= own or {}
       else:
-        found[_key(field)] = own
+        found[field.key] = own
     return found
   if isinstance(value, Mapping):
     return {str(k): to_json(x) for k, x in value.items()}
@@ -137,15 +143,25 @@ class _NotOfForm(Exception):
   pass
 
 
-def _key(field: dataclasses.Field) -> str:
-  return field.metadata.get('key', field.name)
+class _Field(NamedTuple):
+  """A field of a dataclass: its key in the file, and its type."""
+
+  name: str
+  key: str
+  is_inline: bool
+  kind: Any
 
 
 @functools.cache
-def _fields(kind: type) -> list[tuple[dataclasses.Field, Any]]:
-  """The fields of a dataclass with their types."""
-  hints = typing.get_type_hints(kind)
-  return [(field, hints[field.name]) for field in dataclasses.fields(kind)]
+def _fields(kind: type) -> list[_Field]:
+  found = []
+  for name, hint in typing.get_type_hints(kind, include_extras=True).items():
+    marks = getattr(hint, '__metadata__', ())
+    own = typing.get_args(hint)[0] if marks else hint
+    keys = [mark.name for mark in marks if isinstance(mark, Key)]
+    is_inline = any(isinstance(mark, _Inline) for mark in marks)
+    found.append(_Field(name, keys[0] if keys else name, is_inline, own))
+  return found
 
 
 def _members(kind: Any) -> tuple:
@@ -157,11 +173,11 @@ def _members(kind: Any) -> tuple:
 def _keys(kind: type) -> frozenset[str]:
   """The keys without which a dataclass cannot be read."""
   keys: set[str] = set()
-  for field, own in _fields(kind):
-    if 'inline' not in field.metadata:
-      keys.add(_key(field))
-    elif len(_members(own)) == 1:
-      keys |= _keys(own)
+  for field in _fields(kind):
+    if not field.is_inline:
+      keys.add(field.key)
+    elif len(_members(field.kind)) == 1:
+      keys |= _keys(field.kind)
   return frozenset(keys)
 
 
@@ -180,7 +196,9 @@ def _fits(kind: Any, value: Any) -> bool:
   if kind is Any:
     return True
   if dataclasses.is_dataclass(kind):
-    return isinstance(value, dict) and _keys(kind) <= value.keys()
+    return (
+      isinstance(value, dict) and _keys(typing.cast(type, kind)) <= value.keys()
+    )
   if kind in _SCALARS:
     is_bool = isinstance(value, bool)
     return isinstance(value, _SCALARS[kind]) and is_bool == (kind is bool)
@@ -193,7 +211,8 @@ def _read(kind: Any, value: Any, at: str) -> Any:
   if own is None:
     raise _NotOfForm(_complaint(members, value, at))
   if dataclasses.is_dataclass(own):
-    return own(**{f.name: _field(f, m, value, at) for f, m in _fields(own)})
+    kind = typing.cast(type, own)
+    return kind(**{f.name: _field(f, value, at) for f in _fields(kind)})
   origin, args = typing.get_origin(own), typing.get_args(own)
   if origin is dict:
     return {k: _read(args[1], x, f'{at}.{k}') for k, x in value.items()}
@@ -209,19 +228,19 @@ def _read(kind: Any, value: Any, at: str) -> Any:
   return value
 
 
-def _field(field: dataclasses.Field, kind: Any, value: dict, at: str) -> Any:
-  if 'inline' not in field.metadata:
-    return _read(kind, value[_key(field)], f'{at}.{_key(field)}')
-  members = _members(kind)
+def _field(field: _Field, value: dict[str, Any], at: str) -> Any:
+  if not field.is_inline:
+    return _read(field.kind, value[field.key], f'{at}.{field.key}')
+  members = _members(field.kind)
   if types.NoneType in members and not any(_fits(m, value) for m in members):
     return None
-  return _read(kind, value, at)
+  return _read(field.kind, value, at)
 
 
 def _complaint(members: tuple, value: Any, at: str) -> str:
   first = members[0]
   if dataclasses.is_dataclass(first) and isinstance(value, dict):
-    lacking = min(_keys(first) - value.keys())
+    lacking = min(_keys(typing.cast(type, first)) - value.keys())
     return f'holds no {f"{at}.{lacking}"[1:]}'
   names = [getattr(m, '__name__', str(m)) for m in members]
   said = f'{at[1:]} is' if at else 'holds'

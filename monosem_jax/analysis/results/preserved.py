@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from monosem_jax.analysis.results.numbers import Interval, Numbers, inline
+from monosem_jax.analysis.results.numbers import Inline, Interval, Numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Measured:
     subsets: by the subset's name.
   """
 
-  whole: Figures = inline()
+  whole: Inline[Figures]
   loss_recovered_interval: Interval
   loss_recovered_mean_interval: Interval
   kl_interval: Interval
@@ -133,9 +133,9 @@ class Run:
     margin: None of the main dictionary, and of other models.
   """
 
-  kept: Independent | Components | Largest | Described = inline()
-  found: Measured | Refused = inline()
-  margin: Margin | None = inline()
+  kept: Inline[Independent | Components | Largest | Described]
+  found: Inline[Measured | Refused]
+  margin: Inline[Margin | None]
 
 
 @dataclasses.dataclass(frozen=True)

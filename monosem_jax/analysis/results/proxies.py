@@ -4,10 +4,10 @@ import dataclasses
 
 from monosem_jax.analysis.results.features import Words
 from monosem_jax.analysis.results.numbers import (
+  Inline,
   Interval,
   Numbers,
   Reason,
-  inline,
 )
 
 
@@ -89,7 +89,7 @@ class Companion:
 
   feature: str
   r: float | None
-  words: Words = inline()
+  words: Inline[Words]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Dive:
   base_rate: float
   density: float
   max: float
-  words: Words = inline()
+  words: Inline[Words]
   predicted_on: int
   predicted: int
   coefficients: dict[str, float]
@@ -153,7 +153,7 @@ class BestNeuron:
   """The best neuron by a measure, and the difference if there are both."""
 
   neuron: Found | None
-  apart: Difference | None = inline()
+  apart: Inline[Difference | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,15 +166,15 @@ class Sides:
   """
 
   feature: Found | None
-  beside: BestNeuron | None = inline()
+  beside: Inline[BestNeuron | None]
 
   @property
   def neuron(self) -> Found | None:
-    return self.beside and self.beside.neuron
+    return None if self.beside is None else self.beside.neuron
 
   @property
   def apart(self) -> Difference | None:
-    return self.beside and self.beside.apart
+    return None if self.beside is None else self.beside.apart
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from monosem_jax.analysis.results.numbers import Interval, Numbers, inline
+from monosem_jax.analysis.results.numbers import Inline, Interval, Numbers
 
 # A number, or one for each dose; None where it is not known.
 Curve = list[float | None] | float | None
@@ -27,7 +27,7 @@ class Estimate:
   se: Curve
   n: int
   unit: str
-  controls: OverFeatures | None = inline()
+  controls: Inline[OverFeatures | None]
 
 
 @dataclasses.dataclass(frozen=True)

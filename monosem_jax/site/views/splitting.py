@@ -7,7 +7,7 @@ import numpy as np
 
 from monosem_jax.analysis.results.arrays import Splits
 from monosem_jax.analysis.results.numbers import to_json
-from monosem_jax.analysis.results.relations import Splitting
+from monosem_jax.analysis.results.splitting import Splitting
 from monosem_jax.site import views
 from monosem_jax.site.links import Folders
 from monosem_jax.site.pack import half

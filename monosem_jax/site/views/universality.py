@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from monosem_jax.analysis.results.arrays import Pairs
-from monosem_jax.analysis.results.relations import Universality
+from monosem_jax.analysis.results.universality import Universality
 from monosem_jax.site import views
 from monosem_jax.site.links import Folders
 from monosem_jax.site.pack import half

@@ -13,7 +13,7 @@ import numpy as np
 
 from monosem_jax.analysis import intervals, splitting
 from monosem_jax.analysis.results.arrays import Splits
-from monosem_jax.analysis.results.relations import (
+from monosem_jax.analysis.results.splitting import (
   LabelFit,
   Nulls,
   Reached,

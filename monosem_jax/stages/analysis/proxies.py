@@ -11,12 +11,7 @@ import numpy as np
 
 from monosem_jax.analysis import figures, labels
 from monosem_jax.analysis.results.numbers import Reason
-from monosem_jax.analysis.results.proxies import (
-  Best,
-  Proxies,
-  RunBests,
-  Versus,
-)
+from monosem_jax.analysis.results.proxies import Best, Proxies, RunBests, Versus
 from monosem_jax.features import moments
 from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.features.moments import Moments

@@ -15,7 +15,7 @@ import numpy as np
 
 from monosem_jax.analysis import figures, splitting
 from monosem_jax.analysis.results.arrays import Splits
-from monosem_jax.analysis.results.relations import (
+from monosem_jax.analysis.results.splitting import (
   Absent,
   Splitting,
   Start,

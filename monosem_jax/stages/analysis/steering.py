@@ -20,11 +20,7 @@ from monosem_jax.analysis import (
 )
 from monosem_jax.analysis.results.numbers import from_json, to_json
 from monosem_jax.analysis.results.proxies import Dive, Proxies
-from monosem_jax.analysis.results.steering import (
-  Lead,
-  SteeredFeature,
-  Steering,
-)
+from monosem_jax.analysis.results.steering import Lead, SteeredFeature, Steering
 from monosem_jax.device import mesh as meshes
 from monosem_jax.dictionary.sae import rows_of
 from monosem_jax.features import moments

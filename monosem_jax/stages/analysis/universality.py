@@ -16,7 +16,7 @@ import numpy as np
 from monosem_jax import paper
 from monosem_jax.analysis import figures, intervals, universality
 from monosem_jax.analysis.results.arrays import Pairs, Twins
-from monosem_jax.analysis.results.relations import (
+from monosem_jax.analysis.results.universality import (
   AlikePair,
   Comparison,
   Listed,

@@ -3,11 +3,8 @@
 from monosem_jax.analysis.results.geometry import Geometry
 from monosem_jax.analysis.results.numbers import Reason
 from monosem_jax.analysis.results.proxies import Overlap, Proxies
-from monosem_jax.analysis.results.relations import (
-  Absent,
-  Splitting,
-  Universality,
-)
+from monosem_jax.analysis.results.splitting import Absent, Splitting
+from monosem_jax.analysis.results.universality import Universality
 from monosem_jax.stages.analysis.sections.form import between, figure, rows
 
 
