@@ -33,6 +33,27 @@ DEEP_DIVES = {
   'hebrew': DeepDive('Hebrew', 'A/1/416', 0.55, 3.63e-4, 0.92),
 }
 
+# Of A/1: the share of the loss that its reconstructions recover, and active
+# features of a token.
+LOSS_RECOVERED = 0.79
+L0 = 4.9
+# Of all features, the shares of those that are dead, of ultralow density, and
+# live.
+DEAD = 0.041
+ULTRALOW = 0.071
+LIVE = 0.888
+# Of the live features, how many fire on more than 1% of tokens, the median
+# density, and the share of those that fire on one token alone. Counted in the
+# published data.
+ABOVE_1_PERCENT = 4
+MEDIAN_DENSITY = 8.1e-4
+SINGLE_TOKEN = 0.57
+# Features that are about base64, by dictionary.
+BASE64_FEATURES = {'A/0': 1, 'A/1': 3}
+# The features of the largest dictionary, and the loss that it recovers.
+LARGEST = 131_072
+LARGEST_LOSS_RECOVERED = 0.945
+
 # Medians, of features and of neurons, of the correlation with the nearest one
 # of the other model.
 UNIVERSALITY = {'features': 0.72, 'neurons': 0.46}

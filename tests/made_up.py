@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from monosem_jax.analysis.results import AblationEffects
+from monosem_jax.analysis.results.arrays import AblationEffects
 from monosem_jax.features import census
 from monosem_jax.features.table import FeatureTable, groups
 from monosem_jax.site.exhibit import Contexts

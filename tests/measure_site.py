@@ -23,7 +23,7 @@ import time
 import browser
 import numpy as np
 
-from monosem_jax.analysis.results import AblationEffects
+from monosem_jax.analysis.results.arrays import AblationEffects
 from monosem_jax.config import load as config
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.site import export

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from monosem_jax.analysis import directions
+from monosem_jax.analysis.results.features import Agreement
 from monosem_jax.config import settings
 from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import sae as sae_lib
@@ -85,12 +86,12 @@ def test_agreement_is_that_of_all_pairs(strength):
     xs.append(x)
     ys.append(y)
   x, y = np.concatenate(xs), np.concatenate(ys)
-  assert found['pairs'] == len(own) > 40
-  np.testing.assert_allclose(found['mean_correlation'], np.mean(own), atol=2e-3)
+  assert found.pairs == len(own) > 40
+  np.testing.assert_allclose(found.mean_correlation, np.mean(own), atol=2e-3)
   np.testing.assert_allclose(
-    found['correlation'], x @ y / np.sqrt((x @ x) * (y @ y)), atol=2e-3
+    found.correlation, x @ y / np.sqrt((x @ x) * (y @ y)), atol=2e-3
   )
-  np.testing.assert_allclose(found['slope'], (x @ y) / (x @ x), rtol=5e-3)
+  np.testing.assert_allclose(found.slope, (x @ y) / (x @ x), rtol=5e-3)
 
 
 def test_where_nothing_fires_there_is_nothing_to_agree():
@@ -105,9 +106,4 @@ def test_where_nothing_fires_there_is_nothing_to_agree():
       [(tokens, jax.random.key(0))],
     )
   )
-  assert found == {
-    'pairs': 0,
-    'correlation': None,
-    'mean_correlation': None,
-    'slope': None,
-  }
+  assert found == Agreement(0, None, None, None)

@@ -1,11 +1,30 @@
 """Texts of strangers on our Markdown pages, and the scorecard."""
 
+import dataclasses
 import re
 import types
 
+import exhibits
 import pytest
 
 from monosem_jax.analysis import scorecard
+from monosem_jax.analysis.results.density import Census, Density, RunDensity
+from monosem_jax.analysis.results.features import Words
+from monosem_jax.analysis.results.numbers import NotMade
+from monosem_jax.analysis.results.preserved import (
+  Figures,
+  Measured,
+  Preserved,
+  Run,
+)
+from monosem_jax.analysis.results.proxies import (
+  Best,
+  Companion,
+  Dive,
+  Overlap,
+  Proxies,
+  RunBests,
+)
 from monosem_jax.stages.analysis import pages
 
 
@@ -25,46 +44,46 @@ def test_a_token_is_shown_and_does_nothing(text):
     assert (c if c.isprintable() else repr(c)[1:-1]) in inside
 
 
-def overlap(feature: str, **changes):
-  return {
-    'feature': feature,
-    'tokens': 5_000,
-    'edges': [0.0, 2.5],
-    'specificity': [0.01, 0.25, float('nan')],
-    'r': 0.7,
-    'r_interval': (0.6, 0.8),
-    'sensitivity': 0.5,
-    'sensitivity_interval': (0.4, 0.55),
-    'activation_on': 0.81,
-    'activation_on_interval': None,
-    'average_precision': 0.66,
-    'average_precision_interval': (0.5, 0.7),
-    'f1': 0.6,
-    'f1_interval': (0.5, 0.65),
-  } | changes
+def overlap(feature: str, **changes) -> Overlap:
+  own = exhibits.blank(
+    Overlap,
+    feature=feature,
+    tokens=5_000,
+    edges=[0.0, 2.5],
+    specificity=[0.01, 0.25, float('nan')],
+    r=0.7,
+    r_interval=(0.6, 0.8),
+    sensitivity=0.5,
+    sensitivity_interval=(0.4, 0.55),
+    activation_on=0.81,
+    activation_on_interval=None,
+    average_precision=0.66,
+    average_precision_interval=(0.5, 0.7),
+    f1=0.6,
+    f1_interval=(0.5, 0.65),
+  )
+  return dataclasses.replace(own, **changes)
 
 
 def dive(neuron: str | None):
   overlaps = {'A/1': overlap('A/1/5')}
   if neuron:
     overlaps['A/neurons'] = overlap(neuron, r=0.2, r_interval=(0.1, 0.3))
-  numbers = {
-    'feature': 'A/1/5',
-    'r': 0.7,
-    'neuron': neuron,
-    'base_rate': 0.0123,
-    'density': 1e-3,
-    'fires_on': ['x'],
-    'predicts': [],
-    'predicted_on': 3,
-    'predicted': 10,
-    'coefficients': {'7': 0.5},
-    'twin': None,
-    'companions': [
-      {'feature': 'A/1/6', 'r': 0.1, 'fires_on': [], 'predicts': []}
-    ],
-    'overlap': overlaps,
-  }
+  numbers = exhibits.blank(
+    Dive,
+    feature='A/1/5',
+    r=0.7,
+    neuron=neuron,
+    base_rate=0.0123,
+    density=1e-3,
+    words=Words(fires_on=['x'], predicts=[]),
+    predicted_on=3,
+    predicted=10,
+    coefficients={'7': 0.5},
+    twin=None,
+    companions=[Companion('A/1/6', 0.1, Words(fires_on=[], predicts=[]))],
+    overlap=overlaps,
+  )
   inputs = types.SimpleNamespace(
     main=types.SimpleNamespace(run='A/1', model='A')
   )
@@ -94,53 +113,43 @@ def test_a_dive_without_neurons_says_none():
   assert 'dna_neuron' not in text and 'None' not in text
 
 
-def numbers(**changes):
-  found = {
-    'preserved': {
-      'runs': {
-        'A/1': {
-          'loss_recovered': 0.5,
-          'loss_recovered_interval': [0.4, 0.55],
-          'l0': 3.0,
-          'tokens': 2_048,
-        }
-      }
-    },
-    'density': {
-      'runs': {
-        'A/1': {
-          'features': 40,
-          'tokens': 1_000,
-          'dead': 10,
-          'rare': 0,
-          'low_mode': 0,
-          'ultralow': None,
-          'ultralow_reason': 'too few',
-          'live': 30,
-          'above_1_percent': 2,
-          'median_density': 1e-3,
-        }
-      }
-    },
-    'universality': {'not_here': 'no other model'},
-    'proxies': {
-      'absent': {'arabic': 'absent from this corpus'},
-      'runs': {
-        'A/1': {
-          'proxies': {
-            'dna': {'reported': 0.7},
-            'base64': {'reported': 0.3},
-            'hebrew': None,
-          }
-        }
+def made() -> scorecard.Results:
+  blank = exhibits.blank
+  recovered = blank(Figures, loss_recovered=0.5, l0=3.0, tokens=2_048)
+  census = blank(
+    Census,
+    **{'features': 40, 'tokens': 1_000},
+    **{'dead': 10, 'rare': 0, 'low_mode': 0, 'live': 30},
+    ultralow=None,
+    ultralow_reason='too few',
+    above_1_percent=2,
+    median_density=1e-3,
+  )
+  best = {'dna': Best(0, 0.8, 0.7), 'base64': Best(1, 0.4, 0.3)}
+  return scorecard.Results(
+    preserved=blank(
+      Preserved,
+      runs={
+        'A/1': blank(
+          Run,
+          found=blank(
+            Measured, whole=recovered, loss_recovered_interval=(0.4, 0.55)
+          ),
+        )
       },
-    },
-  }
-  return found | changes
+    ),
+    density=blank(Density, runs={'A/1': RunDensity(census, None)}),
+    universality=NotMade('no other model'),
+    proxies=blank(
+      Proxies,
+      absent={'arabic': 'absent from this corpus'},
+      runs={'A/1': RunBests(best | {'hebrew': None}, {})},
+    ),
+  )
 
 
 def test_no_row_is_filled_that_was_not_measured():
-  rows = scorecard.rows(numbers(), 'A/1', 'A', ('A/2', 512))
+  rows = scorecard.rows(made(), 'A/1', 'A', ('A/2', 512))
   found = {row.what: row for row in rows}
   assert found['loss recovered'].run == 0.5
   assert found['dead features'].run == 0.25

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from monosem_jax.analysis import baselines, intervals, preserved
+from monosem_jax.analysis.results.numbers import to_json
+from monosem_jax.analysis.results.preserved import Margin
 from monosem_jax.config import settings
 from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import sae as sae_lib
@@ -15,6 +17,11 @@ from monosem_jax.transformer import train
 
 V, T, A, F = 40, 9, 24, 30
 DOT = Dot(jnp.dtype(jnp.float32))
+
+
+def as_written(sums, names: list[str]):
+  """The numbers as they stand in the file."""
+  return to_json(preserved.numbers(sums, names, intervals.over_groups))
 
 
 @pytest.fixture(scope='module')
@@ -46,9 +53,7 @@ def case():
     (lm, mean_A, saes),
     [(tokens[own], subset[own], group[own]) for own in (slice(4), slice(4, 8))],
   )
-  found = preserved.numbers(
-    sums, ['x', 'y', 'first', 'none'], intervals.over_groups
-  )
+  found = as_written(sums, ['x', 'y', 'first', 'none'])
   return lm, saes, tokens, subset, mean_A, found
 
 
@@ -144,7 +149,7 @@ def toy(read: float, groups: int = 4):
     (Toy(jnp.asarray(acts_VA), jnp.asarray(read_AV)), mean_A, {'A/1': half}),
     [(tokens, np.zeros_like(tokens), group.astype(np.int32))],
   )
-  own = preserved.numbers(sums, ['x'], intervals.over_groups)['A/1']
+  own = as_written(sums, ['x'])['A/1']
   nll = lambda a: np.log(np.exp(read * a) + 4) - read * a
   clean = nll(acts_VA[tokens[:, :-1], 0].astype(float)).mean()
   return own, nll, clean
@@ -207,7 +212,7 @@ def test_intervals_are_those_of_a_bootstrap_over_groups():
   rng = np.random.default_rng(1)
   G = 40
   sums = sums_of_groups(rng, G)
-  own = preserved.numbers(sums, ['x'], intervals.over_groups)['A/1']
+  own = as_written(sums, ['x'])['A/1']
   assert own['groups'] == G
   more = ('x_KA', 'x_GA', 'dictionaries')
   mine = {k: x for k, x in sums.items() if k not in more}
@@ -236,7 +241,7 @@ def test_intervals_cover_what_the_groups_were_drawn_from():
   covered = 0
   for seed in range(60):
     sums = sums_of_groups(np.random.default_rng(seed), 60)
-    own = preserved.numbers(sums, ['x'], intervals.over_groups)['A/1']
+    own = as_written(sums, ['x'])['A/1']
     low, high = own['l0_interval']
     covered += low < 9 < high
   assert covered >= 51
@@ -253,18 +258,18 @@ def test_a_margin_is_a_difference_on_the_same_documents():
   sums['dictionaries']['A/ica'] = {'loss': loss + half * harm}
   found = preserved.margins(sums, 'A/1', intervals.over_groups)
   assert set(found) == {'A/pca', 'A/ica'}
-  np.testing.assert_allclose(found['A/pca']['margin'], 0.1)
-  np.testing.assert_allclose(found['A/pca']['margin_interval'], 0.1)
+  np.testing.assert_allclose(found['A/pca'].margin, 0.1)
+  np.testing.assert_allclose(found['A/pca'].margin_interval, 0.1)
   want = (half * harm).sum() / harm.sum()
-  assert found['A/ica']['margin'] == pytest.approx(want)
+  assert found['A/ica'].margin == pytest.approx(want)
   drawn = []
   for _ in range(4_000):
     who = rng.integers(30, size=30)
     drawn.append((half * harm)[0, who].sum() / harm[0, who].sum())
   want = np.percentile(drawn, [2.5, 97.5])
   np.testing.assert_allclose(
-    found['A/ica']['margin_interval'], want, atol=0.12 * (want[1] - want[0])
+    found['A/ica'].margin_interval, want, atol=0.12 * (want[1] - want[0])
   )
   sums['zero'] = sums['clean'] - 1
   found = preserved.margins(sums, 'A/1', intervals.over_groups)
-  assert found['A/pca'] == {'margin': None, 'margin_interval': None}
+  assert found['A/pca'] == Margin(None, None)

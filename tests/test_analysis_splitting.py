@@ -10,6 +10,7 @@ import program
 import pytest
 
 from monosem_jax.analysis import splitting
+from monosem_jax.analysis.results.splitting import Beside
 from monosem_jax.config import load as configs, names, settings
 from monosem_jax.device import mesh as meshes
 from monosem_jax.device.precision import Dot
@@ -170,16 +171,11 @@ def test_null_starts_are_the_live_ones_nearest_in_log_density():
 
 def test_a_count_stands_beside_its_nulls():
   mean_of = lambda values, statistic: (statistic(values), len(values))
-  assert splitting.beside(3, np.array([0, 1, 3, 5]), mean_of) == {
-    'count': 3,
-    'mean': 2.25,
-    'interval': (2.25, 4),
-    'max': 5,
-    'n': 4,
-    'p': 3 / 5,
-  }
+  assert splitting.beside(3, np.array([0, 1, 3, 5]), mean_of) == Beside(
+    count=3, mean=2.25, interval=(2.25, 4), max=5, n=4, p=3 / 5
+  )
   alone = splitting.beside(3, np.array([]), lambda *_: None)
-  assert alone['mean'] is alone['max'] is alone['p'] is None
+  assert alone.mean is alone.max is alone.p is None
 
 
 # Of a run's own activations
@@ -254,7 +250,7 @@ def test_children_are_counted_as_by_hand(inputs, monkeypatch, tmp_path):
       inputs, growing, [(inputs.store.tokens('val', held_out(inputs)), None)]
     )
   assert tokens == sum(len(x) for x, _ in f)
-  assert found['start'] and set(found['children']) == {'A/0', 'A/1'}
+  assert found.start and set(found.children) == {'A/0', 'A/1'}
   on = [
     np.concatenate([(t % 3 == 0).ravel() for t, _ in half]) for half in seen
   ]
@@ -293,28 +289,26 @@ def test_children_are_counted_as_by_hand(inputs, monkeypatch, tmp_path):
     for h in (0, 1)
   ]  # fmt: skip
   start = int(np.argmax(r[0]))
-  assert found['start'] == f'A/0/{start}'
-  assert found['correlation'] == pytest.approx(r[1][start], abs=1e-4)
-  assert list(found['counts']['A/1'].values()) == by_hand(1, start, True)
+  assert found.start == f'A/0/{start}'
+  assert found.fit.correlation == pytest.approx(r[1][start], abs=1e-4)
+  assert list(found.counts['A/1'].values()) == by_hand(1, start, True)
   ratio_F = np.where(live_F, density_F, 1) / density_F[start]
   away = np.abs(np.log(ratio_F))
   away[~live_F], away[start] = np.inf, np.inf
   nulls = np.argsort(away, kind='stable')[: min(5, (away < np.log(2)).sum())]
-  assert found['null']['starts'] == len(nulls) > 1
+  assert found.null.starts == len(nulls) > 1
   wanted = np.array([by_hand(1, i, True) for i in nulls])
-  null = list(found['null']['counts']['A/1'].values())
-  assert [x['mean'] for x in null] == wanted.mean(0).tolist()
-  assert [x['max'] for x in null] == wanted.max(0).tolist()
+  null = list(found.null.counts['A/1'].values())
+  assert [x.mean for x in null] == wanted.mean(0).tolist()
+  assert [x.max for x in null] == wanted.max(0).tolist()
   # By rule: most children on the first half, counts of the second.
   first = [by_hand(0, i, False)[-1] if live_F[i] else -1 for i in range(48)]
   order = np.argsort(-np.array(first), kind='stable')[:3]
   assert first[order[0]] > 0
-  assert [x['start'] for x in most] == [
-    f'A/0/{i}' for i in order if first[i] > 0
-  ]
+  assert [x.start for x in most] == [f'A/0/{i}' for i in order if first[i] > 0]
   for x, i in zip(most, order, strict=False):
-    assert list(x['counts']['A/1'].values()) == by_hand(1, i, False)
-    assert x['children_found']['A/1'] == first[i]
+    assert list(x.counts['A/1'].values()) == by_hand(1, i, False)
+    assert x.children_found['A/1'] == first[i]
   stage._draw(growing, halves[1], found, tmp_path / 'graph.png')
   stage._bars('A/1', found, most, c.purity, tmp_path / 'bars.png')
   assert all(path.stat().st_size > 5_000 for path in tmp_path.glob('*.png'))

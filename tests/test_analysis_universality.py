@@ -11,7 +11,8 @@ import program
 import pytest
 
 from monosem_jax.analysis import universality
-from monosem_jax.analysis.results import Pairs
+from monosem_jax.analysis.results.arrays import Pairs
+from monosem_jax.analysis.results.universality import AlikePair
 from monosem_jax.config import load as configs, names, settings
 from monosem_jax.device import mesh as meshes
 from monosem_jax.device.precision import Dot
@@ -250,12 +251,10 @@ def test_pairs_of_a_run_are_those_by_hand():
   ):
     np.testing.assert_allclose(pairs.columns()[f'{key}_M'], want[at], atol=2e-3)
   said = stage._of_set(pairs, 48)
-  assert said['n'] + said['without'] == 48
-  assert said['median_activation'] == pytest.approx(
-    np.median(r[1][at]), abs=1e-3
-  )
-  low, high = said['interval_activation']
-  assert low <= said['median_activation'] <= high
+  assert said.n + said.without == 48
+  assert said.median_activation == pytest.approx(np.median(r[1][at]), abs=1e-3)
+  low, high = said.interval_activation
+  assert low <= said.median_activation <= high
 
 
 def by_hand(lm, sae, batches) -> np.ndarray:
@@ -286,11 +285,11 @@ def test_pairs_alike_where_they_fire_alone_are_counted_and_listed():
     attribution_M=np.array([0.9, 0.8, 0.7, 0.6]),
   )
   said = stage._listed(x, types.SimpleNamespace(run='B/1'), columns)
-  assert [p['feature'] for p in said['outliers']] == ['A/1/3', 'A/1/1']
-  assert said['outliers'][0] == {
-    'feature': 'A/1/3', 'match': 'B/1/0', 'density': 0.003, 'found': 0.9,
-    'activation': 0.9, 'logits': -0.3, 'attribution': 0.8,
-  }  # fmt: skip
+  assert [p.feature for p in said.outliers] == ['A/1/3', 'A/1/1']
+  assert said.outliers[0] == AlikePair(
+    feature='A/1/3', match='B/1/0', density=0.003, found=0.9,
+    activation=0.9, logits=-0.3, attribution=0.8,
+  )  # fmt: skip
   of_set = stage._of_set(columns, 9)
-  assert (of_set['alike'], of_set['alike_but_apart']) == (3, 2)
-  assert (of_set['n'], of_set['without']) == (4, 5)
+  assert (of_set.alike, of_set.alike_but_apart) == (3, 2)
+  assert (of_set.n, of_set.without) == (4, 5)

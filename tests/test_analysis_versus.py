@@ -78,22 +78,22 @@ def test_the_best_is_what_was_found_and_its_measures_are_of_the_other(planted):
   entry = versus.of_label(both, 0)
   on_N = features[2][1, :, 0]
   rate = on_N.mean()
-  assert entry['base_rate'] == pytest.approx(rate)
-  assert entry['tokens'] == on_N.sum()
+  assert entry.base_rate == pytest.approx(rate)
+  assert entry.tokens == on_N.sum()
   everything = metrics.f1_score(on_N, np.ones(N, bool))
-  assert entry['chance']['f1'] == pytest.approx(everything)
-  for measure, own in entry['measures'].items():
+  assert entry.chance['f1'] == pytest.approx(everything)
+  for measure, own in entry.measures.items():
     # Luck is found, and told as what it is.
-    assert own['feature']['feature'] == 'A/1/3'
-    assert own['neuron']['feature'] == 'A/neurons/0'
-    assert own['feature']['found'] > 0.9
-    chance = entry['chance'][measure]
-    assert own['feature']['reported'] < chance + 0.06
-    gap = own['feature']['reported'] - own['neuron']['reported']
-    assert own['difference'] == pytest.approx(gap)
-    for x in (own['feature'], own['neuron']):
-      assert x['interval'][0] <= x['reported'] <= x['interval'][1]
-  own = entry['measures']
+    assert own.feature.feature == 'A/1/3'
+    assert own.neuron.feature == 'A/neurons/0'
+    assert own.feature.found > 0.9
+    chance = entry.chance[measure]
+    assert own.feature.reported < chance + 0.06
+    gap = own.feature.reported - own.neuron.reported
+    assert own.apart.difference == pytest.approx(gap)
+    for x in (own.feature, own.neuron):
+      assert x.interval[0] <= x.reported <= x.interval[1]
+  own = entry.measures
   f_N, edge_I = features[1][1, :, 3], features[3][3]
   bin_N = (f_N[:, None] > edge_I).sum(1)
   want = {
@@ -102,14 +102,14 @@ def test_the_best_is_what_was_found_and_its_measures_are_of_the_other(planted):
     'average_precision': metrics.average_precision_score(on_N, bin_N),
   }
   for measure, x in want.items():
-    reported = own[measure]['feature']['reported']
+    reported = own[measure].feature.reported
     assert reported == pytest.approx(x, abs=1e-5), measure
   # The threshold of F1 is the best of the first half.
   first_N, first_on_N = features[1][0, :, 3], features[2][0, :, 0]
   scores = [metrics.f1_score(first_on_N, first_N > edge) for edge in edge_I]
   guess_N = f_N > edge_I[int(np.argmax(scores))]
-  assert own['f1']['feature']['found'] == pytest.approx(max(scores))
-  reported = own['f1']['feature']['reported']
+  assert own['f1'].feature.found == pytest.approx(max(scores))
+  reported = own['f1'].feature.reported
   assert reported == pytest.approx(metrics.f1_score(on_N, guess_N))
 
 
@@ -122,25 +122,25 @@ def test_wins_are_counted_by_measure(planted):
   entries = {
     name: (k, versus.of_label(both, k)) for k, name in enumerate('xyz')
   }
-  assert 'other half' in entries['z'][1]['reason']
+  assert 'other half' in entries['z'][1].reason
   for measure, own in versus.wins(both, entries).items():
-    assert (own['n'], own['above'], own['names']) == (2, 1, ['x']), measure
-    assert (own['clearly_above'], own['clearly_below']) == (1, 1)
+    assert (own.n, own.above, own.names) == (2, 1, ['x']), measure
+    assert (own.clearly_above, own.clearly_below) == (1, 1)
     gaps = [
-      entries[name][1]['measures'][measure]['difference'] for name in 'xy'
+      entries[name][1].measures[measure].apart.difference for name in 'xy'
     ]
     assert gaps[0] > 0 > gaps[1]
-    assert own['mean_difference'] == pytest.approx(np.mean(gaps))
-    low, high = own['interval']
-    assert low < own['mean_difference'] < high
+    assert own.mean_difference == pytest.approx(np.mean(gaps))
+    low, high = own.interval
+    assert low < own.mean_difference < high
 
 
 def test_without_neurons_features_stand_alone(planted):
   entry = versus.of_label([planted[0][0]], 1)
-  assert set(entry['measures']['r']) == {'feature'}
+  assert entry.measures['r'].beside is None
   none = bests.Told(None, {}, None, None)
   subject, found, _ = planted[0][0]
-  assert 'no feature' in versus.of_label([(subject, found, none)], 1)['reason']
+  assert 'no feature' in versus.of_label([(subject, found, none)], 1).reason
 
 
 def seen(inputs, labelled, s, half: int):
@@ -211,11 +211,11 @@ def test_a_run_is_told_of_on_the_other_half_with_its_interval(run):
     x, y = f_NF[:, i], on_NL[:, k].astype(float)
     if not x.any() or not 0 < y.mean() < 1:
       continue
-    own = versus.value(one, 'r')
-    assert own['reported'] == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-4)
+    reported, ends = versus.value(one, 'r')
+    assert reported == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-4)
     edge = ranks.edges(s.table.max_F, 33)[i, found.threshold_LF[k, i]]
     want = metrics.f1_score(y > 0, x > edge, zero_division=0)
-    assert versus.value(one, 'f1')['reported'] == pytest.approx(want)
+    assert versus.value(one, 'f1')[0] == pytest.approx(want)
     # The same resamples of groups, token by token.
     weight_DG = np.random.default_rng(0).multinomial(
       GROUPS, np.full(GROUPS, 1 / GROUPS), size=1_000
@@ -227,7 +227,7 @@ def test_a_run_is_told_of_on_the_other_half_with_its_interval(run):
         drawn.append(c[0, 1] / np.sqrt(c[0, 0] * c[1, 1]))
     if len(drawn) > 900:
       np.testing.assert_allclose(
-        own['interval'], np.percentile(drawn, (2.5, 97.5)), atol=2e-3
+        ends, np.percentile(drawn, (2.5, 97.5)), atol=2e-3
       )
 
 

@@ -1,13 +1,21 @@
 """What the page's other views and links hold, from what analyses leave."""
 
-import json
 import pathlib
 
 import exhibits
 import numpy as np
 import pytest
 
-from monosem_jax.analysis import results
+from monosem_jax.analysis.results import arrays
+from monosem_jax.analysis.results.features import ExampleTexts, Text
+from monosem_jax.analysis.results.geometry import Geometry
+from monosem_jax.analysis.results.numbers import NotMade
+from monosem_jax.analysis.results.splitting import Splitting, Step, Summary
+from monosem_jax.analysis.results.universality import (
+  Comparison,
+  Listed,
+  Universality,
+)
 from monosem_jax.site import links, pack, views
 
 KEYS = ['A1', 'A2', 'B1']
@@ -16,11 +24,6 @@ KEYS = ['A1', 'A2', 'B1']
 @pytest.fixture
 def analysis(tmp_path) -> pathlib.Path:
   return tmp_path / 'analysis'
-
-
-def numbers(analysis: pathlib.Path, name: str, value: dict) -> None:
-  (analysis / name).mkdir(parents=True, exist_ok=True)
-  (analysis / name / 'numbers.json').write_text(json.dumps(value))
 
 
 def halves(column: np.ndarray) -> list[float]:
@@ -44,7 +47,7 @@ def test_what_is_not_made_is_not_shown(analysis):
 
 def test_what_can_not_be_made_is_not_shown(analysis):
   for name in ('texts', 'geometry', 'splitting', 'universality', 'automata'):
-    numbers(analysis, name, {'not_here': 'one size only'})
+    NotMade('one size only').save(analysis / name)
   assert views.packs(analysis.joinpath, KEYS) == {}
 
 
@@ -53,9 +56,9 @@ def test_what_can_not_be_made_is_not_shown(analysis):
 
 def test_texts_say_whence_they_are_but_name_no_file(analysis):
   exhibits.leave(analysis, 'texts/texts', tokens_XT=[[3, 4], [5, 6]])
-  text = {'context': 8, 'subset': 'Books', 'origin': '/home/me/b.txt'}
-  text |= {'document': 7, 'offset': -1, 'whole': False}
-  numbers(analysis, 'texts', {'texts': [text, text], 'runs': {}})
+  text = Text(8, 'Books', '/home/me/b.txt', 7, -1, whole=False)
+  numbers = exhibits.blank(ExampleTexts, texts=[text, text])
+  numbers.save(analysis / 'texts')
   meta, columns = made(analysis, 'texts')
   kept = {'subset': 'Books', 'document': 7, 'offset': -1, 'whole': False}
   assert meta == [kept, kept]
@@ -92,8 +95,12 @@ def test_the_features_of_a_text_stand_token_after_token(analysis):
 # Maps
 
 
+def laid_out(analysis: pathlib.Path, **layouts: list[str]) -> None:
+  exhibits.blank(Geometry, layouts=layouts).save(analysis / 'geometry')
+
+
 def test_a_map_fills_the_square_and_says_how_wide_it_was(analysis):
-  numbers(analysis, 'geometry', {'layouts': {'small': ['A/2', 'A/1']}})
+  laid_out(analysis, small=['A/2', 'A/1'])
   exhibits.leave(
     analysis,
     'geometry/small',
@@ -118,7 +125,7 @@ def test_a_map_fills_the_square_and_says_how_wide_it_was(analysis):
 
 
 def test_a_map_without_clusters_has_no_order(analysis):
-  numbers(analysis, 'geometry', {'layouts': {'large': ['A/1']}})
+  laid_out(analysis, large=['A/1'])
   exhibits.leave(
     analysis,
     'geometry/large',
@@ -134,7 +141,7 @@ def test_a_map_without_clusters_has_no_order(analysis):
 
 def test_a_map_of_a_set_that_is_not_shown_is_left_out(analysis):
   layouts = {'small': ['A/1'], 'large': ['A/1', 'A/9']}
-  numbers(analysis, 'geometry', {'layouts': layouts})
+  laid_out(analysis, **layouts)
   for name in layouts:
     exhibits.leave(
       analysis,
@@ -148,23 +155,24 @@ def test_a_map_of_a_set_that_is_not_shown_is_left_out(analysis):
 
 # Splitting
 
-SPLITTING = {
-  'threshold': 0.4,
-  'tokens': 1_000,
-  'components': 3,
-  'largest': [4, 2, 1],
-  'base64': {'absent': 'not needed'},
-}
+
+def split(analysis: pathlib.Path, dictionaries: list[str], steps=()) -> None:
+  exhibits.blank(
+    Splitting,
+    dictionaries=dictionaries,
+    threshold=0.4,
+    tokens=1_000,
+    steps=list(steps),
+    components=3,
+    largest=[4, 2, 1],
+  ).save(analysis / 'splitting')
 
 
 def test_splitting_holds_all_edges_from_size_to_size(analysis):
-  step = {'splits': 1, 'one_to_one': 1, 'merges': 0, 'without': 2, 'new': 0}
-  steps = [{'from': 'A/1', 'to': 'A/2', **step}]
-  numbers(
-    analysis,
-    'splitting',
-    SPLITTING | {'dictionaries': ['A/1', 'A/2'], 'steps': steps},
-  )
+  counts = {'splits': 1, 'one_to_one': 1, 'merges': 0, 'without': 2, 'new': 0}
+  steps = [{'from': 'A/1', 'to': 'A/2', **counts}]
+  step = Step('A/1', 'A/2', Summary(**counts))
+  split(analysis, ['A/1', 'A/2'], [step])
   exhibits.leave(
     analysis,
     'splitting/A1_A2',
@@ -186,9 +194,7 @@ def test_splitting_holds_all_edges_from_size_to_size(analysis):
 def test_splitting_numbers_its_steps_from_small_to_large(analysis):
   keys = ['A1', 'A0', 'A2']
   runs = ['A/0', 'A/1', 'A/2']
-  numbers(
-    analysis, 'splitting', SPLITTING | {'dictionaries': runs, 'steps': []}
-  )
+  split(analysis, runs)
   for k, name in enumerate(('A0_A1', 'A1_A2')):
     exhibits.leave(
       analysis,
@@ -205,8 +211,7 @@ def test_splitting_numbers_its_steps_from_small_to_large(analysis):
 @pytest.mark.parametrize('missing', ['set', 'edges'])
 def test_splitting_that_is_not_whole_is_left_out(analysis, missing):
   last = 'A/9' if missing == 'set' else 'A/2'
-  said = {'dictionaries': ['A/1', last], 'steps': []}
-  numbers(analysis, 'splitting', SPLITTING | said)
+  split(analysis, ['A/1', last])
   assert 'splitting' not in views.packs(analysis.joinpath, KEYS)
 
 
@@ -215,18 +220,24 @@ def test_splitting_that_is_not_whole_is_left_out(analysis, missing):
 
 def test_universality_holds_pairs_and_medians(analysis):
   pair = {'of': 'A/1', 'with': 'B/1', 'median': 0.5, 'count': 2, 'paper': 0.72}
-  more = {
-    'nearest': [],
-    'outliers': [],
-    'logits_follow_activation': 0.25,
-    'attribution_follows_activation': None,
-  }
   neurons = pair | {'of': 'A/neurons', 'with': 'B/neurons', 'paper': 0.46}
-  numbers(
-    analysis,
-    'universality',
-    {'pairs': {'features': pair | more, 'neurons': neurons}, 'tokens': 99},
+  listed = exhibits.blank(
+    Listed, logits_follow_activation=0.25, attribution_follows_activation=None
   )
+
+  def compared(of: dict, listed: Listed | None) -> Comparison:
+    own = {k: of[k] for k in ('median', 'count', 'paper')}
+    own |= {'run': of['of'], 'other': of['with'], 'listed': listed}
+    return exhibits.blank(Comparison, **own)
+
+  exhibits.blank(
+    Universality,
+    pairs={
+      'features': compared(pair, listed),
+      'neurons': compared(neurons, None),
+    },
+    tokens=99,
+  ).save(analysis / 'universality')
   exhibits.leave(
     analysis,
     'universality/pairs',
@@ -346,10 +357,10 @@ def test_edges_of_automata_lead_on_and_back_where_they_raise(analysis):
 
 
 def test_neighbours_of_every_set_are_kept_apart(analysis):
-  nearest = lambda index, cosine: results.Nearest(
+  nearest = lambda index, cosine: arrays.Nearest(
     np.array(index), np.float32(cosine)
   )
-  results.Neighbours(
+  arrays.Neighbours(
     {
       'A1': nearest(
         [[3, 0], [1, -1], [-1, -1], [0, 1]],

@@ -12,6 +12,7 @@ import program
 import pytest
 from PIL import Image
 
+from monosem_jax.analysis.results.numbers import NotMade
 from monosem_jax.features.table import FeatureTable
 from monosem_jax.run.files import read_tensors
 from monosem_jax.stages.analysis.declaration import analyses
@@ -115,6 +116,16 @@ def test_every_analysis_leaves_numbers_tables_and_pictures(name):
   for path in folder.glob('*.npz'):
     with np.load(path, allow_pickle=False) as columns:
       assert columns.files
+
+
+@pytest.mark.parametrize('name', analyses())
+def test_numbers_are_typed_and_written_as_they_were_read(name, tmp_path):
+  folder = _finished() / 'analysis' / name
+  found = analyses()[name].numbers.load(folder)
+  assert not isinstance(found, NotMade)
+  found.save(tmp_path)
+  written, path = tmp_path / 'numbers.json', folder / 'numbers.json'
+  assert written.read_bytes() == path.read_bytes()
 
 
 def test_the_report_has_a_row_for_every_run_and_the_scorecard():

@@ -75,35 +75,51 @@ def largest(max_F):
   return float(np.max(max_F))
 '''
 ANALYSIS = """
+import dataclasses
+
 import numpy as np
 
 from monosem_jax.analysis import added as leaf
+from monosem_jax.analysis.results.numbers import Numbers
 from monosem_jax.run.files import write_arrays
 from monosem_jax.stages.analysis.declaration import Analysis
+
+
+@dataclasses.dataclass(frozen=True)
+class Largest(Numbers):
+  largest: float
 
 
 def make(bench, out):
   max_F = bench.main.table.max_F
   write_arrays(out / 'max.npz', {'max_F': np.asarray(max_F)})
-  return {'largest': leaf.largest(max_F)}
+  return Largest(leaf.largest(max_F))
 
 
 ANALYSIS = Analysis(
   order=15,
   make=make,
+  numbers=Largest,
   title='The largest of all',
   asked='How large is the largest activation?',
-  answer=lambda numbers, main: [f'It is {numbers["largest"]:.3f} in {main}.'],
+  answer=lambda numbers, main: [f'It is {numbers.largest:.3f} in {main}.'],
   picture='none.png',
 )
 """
 PACKS = """
-from monosem_jax.site import views
+import dataclasses
+
+from monosem_jax.analysis.results.numbers import Numbers, to_json
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown(Numbers):
+  largest: float
 
 
 def packs(folder, keys):
-  numbers = views.numbers(folder, 'added')
-  return {} if numbers is None else {'added': (numbers, {})}
+  numbers = Shown.load_if_made(folder('added'))
+  return {} if numbers is None else {'added': (to_json(numbers), {})}
 """
 SCRIPT = """'use strict';
 

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax.analysis.results import AblationEffects
+from monosem_jax.analysis.results.arrays import AblationEffects
 from monosem_jax.config.errors import UserError
 from monosem_jax.device import mesh as meshes
 from monosem_jax.device.precision import Dot

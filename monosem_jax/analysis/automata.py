@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax.analysis.results import Successors
+from monosem_jax.analysis.results.arrays import Successors
 from monosem_jax.device import mesh as meshes
 from monosem_jax.device.precision import Dot
 from monosem_jax.features.moments import adding

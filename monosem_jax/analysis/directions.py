@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from monosem_jax.analysis.results.features import Agreement
 from monosem_jax.device import mesh as meshes
 from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import SAE, encode, rows_of
@@ -108,7 +109,7 @@ def make_check(dot: Dot, pairs: int) -> Callable:
   return adding(of)
 
 
-def agreement(sums: dict) -> dict[str, float | int | None]:
+def agreement(sums: dict) -> Agreement:
   """How the linear prediction agrees with what was measured.
 
   Returns:
@@ -117,14 +118,13 @@ def agreement(sums: dict) -> dict[str, float | int | None]:
     the predicted one, by least squares. None without a pair.
   """
   if not sums['pairs'] or not sums['xx'] or not sums['yy']:
-    none = dict.fromkeys(('correlation', 'mean_correlation', 'slope'))
-    return {'pairs': int(sums['pairs']), **none}
-  return {
-    'pairs': int(sums['pairs']),
-    'correlation': float(sums['xy'] / np.sqrt(sums['xx'] * sums['yy'])),
-    'mean_correlation': float(sums['own'] / sums['pairs']),
-    'slope': float(sums['xy'] / sums['xx']),
-  }
+    return Agreement(int(sums['pairs']), None, None, None)
+  return Agreement(
+    pairs=int(sums['pairs']),
+    correlation=float(sums['xy'] / np.sqrt(sums['xx'] * sums['yy'])),
+    mean_correlation=float(sums['own'] / sums['pairs']),
+    slope=float(sums['xy'] / sums['xx']),
+  )
 
 
 @jax.jit

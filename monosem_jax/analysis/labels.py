@@ -5,7 +5,6 @@ specific (where it fires, is the proxy on?), sensitive (where the proxy is on,
 does it fire?), and no neuron (is the best neuron's correlation far lower?).
 """
 
-import dataclasses
 import math
 from collections.abc import Callable
 
@@ -15,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from monosem_jax.analysis.results.proxies import Best
 from monosem_jax.features.moments import Moments, adding, correlation
 
 
@@ -133,21 +133,6 @@ def pearson(o: Overlap) -> np.ndarray:
 def _share(part: ArrayLike, whole: ArrayLike) -> np.ndarray:
   total = np.asarray(whole, np.float64)
   return np.asarray(part, np.float64) / np.where(total > 0, total, np.nan)
-
-
-@dataclasses.dataclass(frozen=True)
-class Best:
-  """The feature most correlated with a label on one half of the tokens.
-
-  Attributes:
-    index: of the feature.
-    found: Pearson's r on the half where it was looked for.
-    reported: on the other half.
-  """
-
-  index: int
-  found: float
-  reported: float
 
 
 def best(found: Moments, reported: Moments) -> list[Best | None]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax.analysis.results import BestNeurons
+from monosem_jax.analysis.results.arrays import BestNeurons
 from monosem_jax.features.moments import (
   Moments,
   adding,

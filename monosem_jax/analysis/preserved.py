@@ -6,12 +6,15 @@ All of it for every subset of the corpus, too, and with intervals over groups of
 documents.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from monosem_jax.analysis.results.preserved import Figures, Margin, Measured
 from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import evaluate
 from monosem_jax.features.moments import adding
@@ -101,7 +104,7 @@ def make_step(
 
 def numbers(
   total: Mapping, names: list[str], interval: Callable
-) -> dict[str, dict]:
+) -> dict[str, Measured]:
   """What the sums of a stream say, of all tokens and of each subset.
 
   Args:
@@ -133,24 +136,29 @@ def numbers(
     subsets = {key: x_KG.sum(1) for key, x_KG in mine.items()}
     subsets['x_A'] = total['x_KA']
     whole = _numbers({key: x.sum(0) for key, x in groups.items()})
-    for key, figure in _FIGURES.items():
-      whole[f'{key}_interval'] = interval(groups, figure)
-    for key in ('loss_recovered', 'loss_recovered_mean'):
-      if whole[f'{key}_interval'] is None:
-        whole[f'{key}_reason'] = whole[f'{key}_reason'] or _NO_INTERVAL
-    whole['groups'] = int(there_G.sum())
-    whole['subsets'] = {
-      subset: _numbers({key: x[k] for key, x in subsets.items()})
-      for k, subset in enumerate(names)
-      if total['tokens'][k].sum()
+    ends = {key: interval(groups, figure) for key, figure in _FIGURES.items()}
+    lacking: dict[str, Any] = {
+      reason: getattr(whole, reason) or _NO_INTERVAL
+      for key, reason in (
+        ('loss_recovered', 'loss_recovered_reason'),
+        ('loss_recovered_mean', 'loss_recovered_mean_reason'),
+      )
+      if ends[key] is None
     }
-    found[name] = whole
+    found[name] = Measured(
+      whole=dataclasses.replace(whole, **lacking),
+      **{f'{key}_interval': own for key, own in ends.items()},
+      groups=int(there_G.sum()),
+      subsets={
+        subset: _numbers({key: x[k] for key, x in subsets.items()})
+        for k, subset in enumerate(names)
+        if total['tokens'][k].sum()
+      },
+    )
   return found
 
 
-def margins(
-  total: Mapping, main: str, interval: Callable
-) -> dict[str, dict[str, float | tuple | None]]:
+def margins(total: Mapping, main: str, interval: Callable) -> dict[str, Margin]:
   """How much more of the loss one dictionary recovers than the others do.
 
   All are measured on the same tokens: a difference varies far less over
@@ -176,10 +184,10 @@ def margins(
   for name in own.keys() - {main}:
     sums = kept | {'loss': own[name], 'main': own[main]}
     groups = {key: x_G[there_G] for key, x_G in sums.items()}
-    found[name] = {
-      'margin': margin({key: x.sum() for key, x in groups.items()}),
-      'margin_interval': interval(groups, margin),
-    }
+    found[name] = Margin(
+      margin({key: x.sum() for key, x in groups.items()}),
+      interval(groups, margin),
+    )
   return found
 
 
@@ -222,15 +230,15 @@ _FIGURES = {
 }
 
 
-def _numbers(s: Mapping) -> dict:
-  return {
-    'tokens': int(s['tokens']),
+def _numbers(s: Mapping) -> Figures:
+  return Figures(
+    tokens=int(s['tokens']),
     **{key: figure(s) for key, figure in _FIGURES.items()},
-    'loss_recovered_reason': _recovered(s, 'zero')[1],
-    'loss_recovered_mean_reason': _recovered(s, 'mean')[1],
-    'l1_norm': _ratio(s, 'l1_norm', 'tokens'),
-    'loss_clean': _ratio(s, 'clean', 'predicted'),
-    'loss_zero': _ratio(s, 'zero', 'predicted'),
-    'loss_mean': _ratio(s, 'mean', 'predicted'),
-    'loss_reconstructed': _ratio(s, 'loss', 'predicted'),
-  }
+    loss_recovered_reason=_recovered(s, 'zero')[1],
+    loss_recovered_mean_reason=_recovered(s, 'mean')[1],
+    l1_norm=_ratio(s, 'l1_norm', 'tokens'),
+    loss_clean=_ratio(s, 'clean', 'predicted'),
+    loss_zero=_ratio(s, 'zero', 'predicted'),
+    loss_mean=_ratio(s, 'mean', 'predicted'),
+    loss_reconstructed=_ratio(s, 'loss', 'predicted'),
+  )

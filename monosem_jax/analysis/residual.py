@@ -13,7 +13,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from monosem_jax.analysis.results import Residuals
+from monosem_jax.analysis.results.arrays import Residuals
 from monosem_jax.device import mesh as meshes
 from monosem_jax.device.mesh import constrain, f_spec, tokens_spec
 from monosem_jax.device.precision import Dot

@@ -6,9 +6,15 @@ stand its interval (95%) and what it is of: how many features or tokens.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from monosem_jax import paper
+from monosem_jax.analysis.results.density import Census, Density
+from monosem_jax.analysis.results.features import Neurons
+from monosem_jax.analysis.results.numbers import Interval, NotMade
+from monosem_jax.analysis.results.preserved import Preserved, Refused
+from monosem_jax.analysis.results.proxies import Proxies
+from monosem_jax.analysis.results.splitting import Absent, Splitting
+from monosem_jax.analysis.results.universality import Universality
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Row:
   why: str
   form: str
   n: str = ''
-  interval: tuple[float, float] | None = None
+  interval: Interval = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,19 +47,28 @@ class Figure:
   value: float | str | None
   why: str = ''
   n: str = ''
-  interval: tuple[float, float] | None = None
+  interval: Interval = None
 
 
-Numbers = Mapping[str, Mapping[str, Any]]
+@dataclasses.dataclass(frozen=True)
+class Results:
+  """The numbers that rows are made of; None of analyses that were not made."""
+
+  preserved: Preserved | NotMade | None = None
+  density: Density | NotMade | None = None
+  neurons: Neurons | NotMade | None = None
+  universality: Universality | NotMade | None = None
+  proxies: Proxies | NotMade | None = None
+  splitting: Splitting | NotMade | None = None
 
 
 def rows(
-  numbers: Numbers, main: str, model: str, largest: tuple[str, int]
+  results: Results, main: str, model: str, largest: tuple[str, int]
 ) -> list[Row]:
   """The rows of a run.
 
   Args:
-    numbers: of each analysis that was made, by its name.
+    results: the analyses that were made.
     main: the run that stands beside A/1.
     model: its transformer's name.
     largest: the run of most features, and how many these are.
@@ -61,110 +76,166 @@ def rows(
   neurons = f'{model}/neurons'
   found: list[Row] = []
 
-  def add(what, published, form, analysis, get: Callable) -> None:
-    if analysis not in numbers:
-      own = Figure(None, f'the analysis {analysis} was not made')
-    elif 'not_here' in numbers[analysis]:
-      own = Figure(None, numbers[analysis]['not_here'])
+  def add(what, published, form, analysis, own, get: Callable) -> None:
+    if own is None:
+      figure = Figure(None, f'the analysis {analysis} was not made')
+    elif isinstance(own, NotMade):
+      figure = Figure(None, own.why)
     else:
-      own = get(numbers[analysis])
-    if own.value is None and not own.why:
+      figure = get(own)
+    if figure.value is None and not figure.why:
       why = f'nothing to be measured: see the analysis {analysis}'
-      own = dataclasses.replace(own, why=why)
+      figure = dataclasses.replace(figure, why=why)
     found.append(
-      Row(what, published, own.value, own.why, form, own.n, own.interval)
+      Row(
+        *(what, published, figure.value, figure.why, form, figure.n),
+        figure.interval,
+      )
     )
 
-  def of(run: str, key: str, unit: str = '', count: str = ''):
-    """A key of a run's numbers, with its interval and its reason."""
-
-    def get(n) -> Figure:
-      own = n['runs'].get(run, {})
-      if own.get(key) is None:
-        return Figure(None, own.get(f'{key}_reason', ''))
-      size = own.get(count)
-      words = f'{size:,} {unit}' if size is not None else ''
-      return Figure(own[key], '', words, own.get(f'{key}_interval'))
-
-    return get
-
-  def share(key: str):
-    def get(n) -> Figure:
-      own = n['runs'][main]
-      if own[key] is None:
-        return Figure(None, own['ultralow_reason'])
-      words = f'{own["features"]:,} features on {own["tokens"]:,} tokens'
-      return Figure(own[key] / own['features'], '', words)
-
-    return get
-
-  def proxy(name: str):
-    def get(n) -> Figure:
-      if name in n['absent']:
-        return Figure(None, n['absent'][name])
-      best = n['runs'][main]['proxies'][name]
-      if best is None:
-        return Figure(None, 'no feature goes with it')
-      dive = n.get('dives', {}).get(name, {}).get('overlap', {}).get(main, {})
-      tokens = f'{dive["tokens"]:,} tokens' if dive else ''
-      return Figure(best['reported'], '', tokens, dive.get('r_interval'))
-
-    return get
-
-  def widest(n) -> Figure:
-    if largest[1] < 131_072:
+  def widest(n: Preserved) -> Figure:
+    if largest[1] < paper.LARGEST:
       return Figure(None, f'the largest is {largest[0]} of {largest[1]:,}')
-    return of(largest[0], 'loss_recovered', 'tokens', 'tokens')(n)
+    return _recovered(n, largest[0])
 
-  def split(n) -> Figure:
-    own = n['base64']
-    if 'absent' in own:
-      return Figure(None, own['absent'])
-    counts = own.get('children', own['reached'])
-    return Figure(', '.join(f'{run} {count}' for run, count in counts.items()))
-
-  tokens = ('tokens', 'tokens')
-  live = ('live features', 'live')
+  preserved = 'preserved', results.preserved
+  density = 'density', results.density
   add(
-    *('loss recovered', 0.79, '.1%', 'preserved'),
-    of(main, 'loss_recovered', *tokens),
+    *('loss recovered', paper.LOSS_RECOVERED, '.1%', *preserved),
+    lambda n: _recovered(n, main),
   )
-  add('L0', 4.9, '.1f', 'preserved', of(main, 'l0', *tokens))
-  add('dead features', 0.041, '.1%', 'density', share('dead'))
-  add('ultralow-density features', 0.071, '.1%', 'density', share('ultralow'))
-  add('low-mode features', '-', '.1%', 'density', share('low_mode'))
-  add('live features', 0.888, '.1%', 'density', share('live'))
+  add('L0', paper.L0, '.1f', *preserved, lambda n: _l0(n, main))
+  for what, published, of in (
+    ('dead', paper.DEAD, lambda c: c.dead),
+    ('ultralow-density', paper.ULTRALOW, lambda c: c.ultralow),
+    ('low-mode', '-', lambda c: c.low_mode),
+    ('live', paper.LIVE, lambda c: c.live),
+  ):
+    add(
+      *(f'{what} features', published, '.1%', *density),
+      lambda n, of=of: _share(n.runs[main].census, of),
+    )
   add(
-    *('live features of density above 1%', 4, ',', 'density'),
-    of(main, 'above_1_percent', *live),
-  )
-  add(
-    *('median density of live features', 8.1e-4, '.1e', 'density'),
-    of(main, 'median_density', *live),
+    *('live features of density above 1%', paper.ABOVE_1_PERCENT, ','),
+    *(*density, lambda n: _above_1_percent(n, main)),
   )
   add(
-    *('single-token features', 0.57, '.0%', 'neurons'),
-    of(main, 'single_token', *live),
+    *('median density of live features', paper.MEDIAN_DENSITY, '.1e'),
+    *(*density, lambda n: _median_density(n, main)),
+  )
+  add(
+    *('single-token features', paper.SINGLE_TOKEN, '.0%', 'neurons'),
+    *(results.neurons, lambda n: _single_token(n, main)),
   )
   for what, run in (('feature', main), ('neuron', neurons)):
     add(
       f'nearest {what} of the other model, median correlation',
       paper.UNIVERSALITY[f'{what}s'],
-      '.2f',
-      'universality',
-      of(run, 'universality_r', f'live {what}s', 'n'),
+      *('.2f', 'universality', results.universality),
+      lambda n, run=run: _universality(n, run),
     )
-  for name, published in paper.DEEP_DIVES.items():
+  for name, dive in paper.DEEP_DIVES.items():
     add(
-      f'{published.title} feature: correlation with its proxy',
-      published.r,
-      '.2f',
-      'proxies',
-      proxy(name),
+      f'{dive.title} feature: correlation with its proxy',
+      *(dive.r, '.2f', 'proxies', results.proxies),
+      lambda n, name=name: _proxy(n, name, main),
     )
-  add('base64 features by dictionary', 'A/0 1, A/1 3', '', 'splitting', split)
-  add('loss recovered, 131,072 features', 0.945, '.1%', 'preserved', widest)
+  add(
+    *('base64 features by dictionary', _counts(paper.BASE64_FEATURES), ''),
+    *('splitting', results.splitting, _base64),
+  )
+  add(
+    f'loss recovered, {paper.LARGEST:,} features',
+    *(paper.LARGEST_LOSS_RECOVERED, '.1%', *preserved, widest),
+  )
   return found
+
+
+def _figure(
+  value: float | None, n: str, interval: Interval = None, why: str = ''
+) -> Figure:
+  """A figure, or why there is none."""
+  return Figure(None, why) if value is None else Figure(value, '', n, interval)
+
+
+def _recovered(n: Preserved, run: str) -> Figure:
+  own = n.runs.get(run)
+  if own is None:
+    return Figure(None)
+  if isinstance(own.found, Refused):
+    return Figure(None, own.found.loss_recovered_reason)
+  whole = own.found.whole
+  return _figure(
+    whole.loss_recovered,
+    f'{whole.tokens:,} tokens',
+    own.found.loss_recovered_interval,
+    whole.loss_recovered_reason,
+  )
+
+
+def _l0(n: Preserved, run: str) -> Figure:
+  own = n.runs.get(run)
+  if own is None or isinstance(own.found, Refused):
+    return Figure(None)
+  whole = own.found.whole
+  return _figure(whole.l0, f'{whole.tokens:,} tokens', own.found.l0_interval)
+
+
+def _share(own: Census, of: Callable[[Census], int | None]) -> Figure:
+  count = of(own)
+  if count is None:
+    return Figure(None, own.ultralow_reason)
+  words = f'{own.features:,} features on {own.tokens:,} tokens'
+  return Figure(count / own.features, '', words)
+
+
+def _above_1_percent(n: Density, run: str) -> Figure:
+  own = n.runs[run].census
+  return Figure(own.above_1_percent, '', f'{own.live:,} live features')
+
+
+def _median_density(n: Density, run: str) -> Figure:
+  own = n.runs[run].census
+  words = f'{own.live:,} live features'
+  ends = n.runs[run].median_density_interval
+  return _figure(own.median_density, words, ends)
+
+
+def _single_token(n: Neurons, run: str) -> Figure:
+  own = n.runs.get(run)
+  if own is None:
+    return Figure(None)
+  words = f'{own.live:,} live features'
+  return _figure(own.single_token, words, own.single_token_interval)
+
+
+def _universality(n: Universality, run: str) -> Figure:
+  own = n.runs.get(run)
+  return Figure(None if own is None else own.universality_r)
+
+
+def _proxy(n: Proxies, name: str, main: str) -> Figure:
+  if name in n.absent:
+    return Figure(None, n.absent[name])
+  best = n.runs[main].proxies[name]
+  if best is None:
+    return Figure(None, 'no feature goes with it')
+  dive = n.dives.get(name)
+  overlap = dive and dive.overlap.get(main)
+  if not overlap:
+    return Figure(best.reported)
+  words = f'{overlap.tokens:,} tokens'
+  return Figure(best.reported, '', words, overlap.r_interval)
+
+
+def _base64(n: Splitting) -> Figure:
+  if isinstance(n.base64, Absent):
+    return Figure(None, n.base64.absent)
+  return Figure(_counts(n.base64.children))
+
+
+def _counts(by_run: Mapping[str, int]) -> str:
+  return ', '.join(f'{run} {count}' for run, count in by_run.items())
 
 
 def table(found: list[Row], scale: Mapping[str, str]) -> str:

@@ -27,7 +27,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from monosem_jax.analysis.results import Splits
+from monosem_jax.analysis.results.arrays import Splits
+from monosem_jax.analysis.results.splitting import Beside, Summary
 from monosem_jax.features.moments import Moments
 
 # Features whose densities differ by more than this factor are not alike.
@@ -108,25 +109,6 @@ def descendants(
     reached = np.isin(level.source_M, found[source])
     found[target] = np.unique(level.target_M[reached]).tolist()
   return found
-
-
-@dataclasses.dataclass(frozen=True)
-class Summary:
-  """How the features of a dictionary relate to those of a larger one.
-
-  Attributes:
-    splits: features with more than one edge to the larger one.
-    one_to_one: with one edge, to a feature that has no other.
-    merges: features of the larger one with more than one edge.
-    without: features that no edge leaves.
-    new: features of the larger one that no edge enters.
-  """
-
-  splits: int
-  one_to_one: int
-  merges: int
-  without: int
-  new: int
 
 
 def summary(found: Splits, live_X: np.ndarray, live_Y: np.ndarray) -> Summary:
@@ -221,7 +203,7 @@ def beside(
   count: int,
   null_S: np.ndarray,
   interval: Callable[..., tuple[float, float] | None],
-) -> dict:
+) -> Beside:
   """A count of children and those of S null starts.
 
   Args:
@@ -236,11 +218,11 @@ def beside(
   """
   null_S = np.asarray(null_S)
   S = null_S.size
-  return {
-    'count': int(count),
-    'mean': float(null_S.mean()) if S else None,
-    'interval': interval(null_S, np.mean),
-    'max': int(null_S.max()) if S else None,
-    'n': int(S),
-    'p': float((1 + (null_S >= count).sum()) / (1 + S)) if S else None,
-  }
+  return Beside(
+    count=int(count),
+    mean=float(null_S.mean()) if S else None,
+    interval=interval(null_S, np.mean),
+    max=int(null_S.max()) if S else None,
+    n=int(S),
+    p=float((1 + (null_S >= count).sum()) / (1 + S)) if S else None,
+  )

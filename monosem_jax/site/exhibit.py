@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from monosem_jax.analysis.results import AblationEffects, BestNeurons
+from monosem_jax.analysis.results.arrays import AblationEffects, BestNeurons
 from monosem_jax.features.featureset import FeatureSet
 
 if TYPE_CHECKING:

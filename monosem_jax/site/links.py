@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from monosem_jax.analysis import results
+from monosem_jax.analysis.results import arrays
 
 # Gives the folder of an analysis by its name; it may not be there.
 Folders = Callable[[str], pathlib.Path]
@@ -74,7 +74,7 @@ def read(
   for path in sorted((folder('splitting')).glob('*_*.npz')):
     small, _, large = path.stem.partition('_')
     if small in found and large in found:
-      e = results.Splits.load(path)
+      e = arrays.Splits.load(path)
       source, target, value = e.source_M, e.target_M, e.similarity_M
       found[small].append(('child', keys.index(large), source, target, value))
       found[large].append(('parent', keys.index(small), target, source, value))
@@ -82,7 +82,7 @@ def read(
 
 
 def _near(path: pathlib.Path, keys: list[str]) -> Iterator[tuple]:
-  found = results.Neighbours.load(path).of
+  found = arrays.Neighbours.load(path).of
   for number, key in enumerate(keys):
     if key in found:
       index_Fk, cosine_Fk = found[key].index_Fk, found[key].cosine_Fk
@@ -93,7 +93,7 @@ def _near(path: pathlib.Path, keys: list[str]) -> Iterator[tuple]:
 
 
 def _twins(path, match, keys, found) -> None:
-  t = results.Twins.load_if_there(path)
+  t = arrays.Twins.load_if_there(path)
   if t is None:
     return
   for own, other, index_F, r_F in (
@@ -107,7 +107,7 @@ def _twins(path, match, keys, found) -> None:
 
 
 def _automata(path, main, keys, found) -> None:
-  edges = results.Successors.load_if_there(path)
+  edges = arrays.Successors.load_if_there(path)
   if edges is None or main not in found:
     return
   kept = edges.gain_M > 0

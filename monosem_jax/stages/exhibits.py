@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import monosem_jax
-from monosem_jax.analysis.results import (
+from monosem_jax.analysis.results.arrays import (
   AblationEffects,
   BestNeurons,
   Residuals,

@@ -14,7 +14,6 @@ import numpy as np
 
 from monosem_jax.config import choices
 from monosem_jax.config.names import run_name
-from monosem_jax.run.files import read_json
 from monosem_jax.site.links import Folders
 
 # A pack's meta and columns.
@@ -28,13 +27,6 @@ def packs(folder: Folders, keys: Sequence[str]) -> dict[str, Pack]:
     view = importlib.import_module(f'{__name__}.{name}')
     found |= view.packs(folder, keys)
   return found
-
-
-def numbers(folder: Folders, name: str) -> dict[str, Any] | None:
-  """An analysis' numbers; None where it is not made."""
-  path = folder(name) / 'numbers.json'
-  found = read_json(path) if path.exists() else None
-  return None if found is None or 'not_here' in found else found
 
 
 def number_of(keys: Sequence[str], run: str) -> int | None:

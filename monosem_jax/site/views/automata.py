@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from monosem_jax.analysis.results.automata import Automata
+from monosem_jax.analysis.results.numbers import to_json
 from monosem_jax.site import views
 from monosem_jax.site.links import Folders
 
@@ -9,5 +11,5 @@ from monosem_jax.site.links import Folders
 def packs(folder: Folders, keys: Sequence[str]) -> dict[str, views.Pack]:
   """`automata`: the machines that are listed, whole."""
   del keys
-  numbers = views.numbers(folder, 'automata')
-  return {} if numbers is None else {'automata': (numbers, {})}
+  numbers = Automata.load_if_made(folder('automata'))
+  return {} if numbers is None else {'automata': (to_json(numbers), {})}

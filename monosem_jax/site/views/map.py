@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from monosem_jax.analysis.results import Layout
+from monosem_jax.analysis.results.arrays import Layout
+from monosem_jax.analysis.results.geometry import Geometry
 from monosem_jax.site import views
 from monosem_jax.site.links import Folders
 
@@ -13,8 +14,8 @@ from monosem_jax.site.links import Folders
 def packs(folder: Folders, keys: Sequence[str]) -> dict[str, views.Pack]:
   """`map/NAME`: positions of features in the plane, and their clusters."""
   found: dict[str, views.Pack] = {}
-  numbers = views.numbers(folder, 'geometry') or {}
-  for name, runs in numbers.get('layouts', {}).items():
+  numbers = Geometry.load_if_made(folder('geometry'))
+  for name, runs in (numbers.layouts if numbers else {}).items():
     layout = Layout.load_if_there(folder('geometry') / f'{name}.npz')
     own = [views.number_of(keys, run) for run in runs]
     if layout is None or None in own:

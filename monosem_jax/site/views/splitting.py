@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from monosem_jax.analysis.results import Splits
+from monosem_jax.analysis.results.arrays import Splits
+from monosem_jax.analysis.results.numbers import to_json
+from monosem_jax.analysis.results.splitting import Splitting
 from monosem_jax.site import views
 from monosem_jax.site.links import Folders
 from monosem_jax.site.pack import half
@@ -23,10 +25,10 @@ def _splitting(folder: Folders, keys: Sequence[str]) -> views.Pack | None:
   `source0`, `target0` and `value0` are those from the first to the second,
   float16 bits, by source and falling value.
   """
-  numbers = views.numbers(folder, 'splitting')
+  numbers = Splitting.load_if_made(folder('splitting'))
   if numbers is None:
     return None
-  own = [views.number_of(keys, run) for run in numbers['dictionaries']]
+  own = [views.number_of(keys, run) for run in numbers.dictionaries]
   if None in own:
     return None
   columns = {}
@@ -41,5 +43,11 @@ def _splitting(folder: Folders, keys: Sequence[str]) -> views.Pack | None:
       f'target{step}': edges.target_M[order].astype(np.uint32),
       f'value{step}': half(edges.similarity_M[order]),
     }
-  kept = ('threshold', 'tokens', 'steps', 'components', 'largest')
-  return {name: numbers[name] for name in kept} | {'sets': own}, columns
+  return {
+    'threshold': numbers.threshold,
+    'tokens': numbers.tokens,
+    'steps': to_json(numbers.steps),
+    'components': numbers.components,
+    'largest': numbers.largest,
+    'sets': own,
+  }, columns

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from monosem_jax.analysis.results import ActiveFeatures, Texts
+from monosem_jax.analysis.results.arrays import ActiveFeatures, Texts
+from monosem_jax.analysis.results.features import ExampleTexts
 from monosem_jax.site import views
 from monosem_jax.site.links import Folders
 from monosem_jax.site.pack import half
@@ -20,14 +21,20 @@ def packs(folder: Folders, keys: Sequence[str]) -> dict[str, views.Pack]:
 def _texts(folder: Folders) -> views.Pack | None:
   """The example texts: whence each is, and its tokens."""
   found = Texts.load_if_there(folder('texts') / 'texts.npz')
-  if found is None:
+  numbers = ExampleTexts.load_if_made(folder('texts'))
+  if found is None or numbers is None:
     return None
   # Not their origins, which name files of somebody's machine.
-  kept = ('subset', 'document', 'offset', 'whole')
-  texts = views.numbers(folder, 'texts')['texts']
-  return [{name: text[name] for name in kept} for text in texts], {
-    'tokens': found.tokens_XT.astype(np.uint16)
-  }
+  told = [
+    {
+      'subset': text.subset,
+      'document': text.document,
+      'offset': text.offset,
+      'whole': text.whole,
+    }
+    for text in numbers.texts
+  ]
+  return told, {'tokens': found.tokens_XT.astype(np.uint16)}
 
 
 def _texts_of(folder: Folders, key: str) -> views.Pack | None:

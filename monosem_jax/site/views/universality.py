@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from monosem_jax.analysis.results import Pairs
+from monosem_jax.analysis.results.arrays import Pairs
+from monosem_jax.analysis.results.universality import Universality
 from monosem_jax.site import views
 from monosem_jax.site.links import Folders
 from monosem_jax.site.pack import half
@@ -18,24 +19,30 @@ def packs(folder: Folders, keys: Sequence[str]) -> dict[str, views.Pack]:
 
 def _universality(folder: Folders, keys: Sequence[str]) -> views.Pack | None:
   """Pairs of features of two models, by three similarities."""
-  numbers = views.numbers(folder, 'universality')
+  numbers = Universality.load_if_made(folder('universality'))
   pairs = Pairs.load_if_there(folder('universality') / 'pairs.npz')
   if numbers is None or pairs is None:
     return None
-  features = numbers['pairs']['features']
-  sets = [views.number_of(keys, features[name]) for name in ('of', 'with')]
+  features = numbers.pairs['features']
+  sets = [views.number_of(keys, x) for x in (features.run, features.other)]
   if None in sets:
     return None
   medians = {
-    name: {k: x[k] for k in ('of', 'with', 'median', 'count', 'paper')}
-    for name, x in numbers['pairs'].items()
+    name: {
+      'of': x.run,
+      'with': x.other,
+      'median': x.median,
+      'count': x.count,
+      'paper': x.paper,
+    }
+    for name, x in numbers.pairs.items()
   }
   # How closely the other two similarities follow that of activations.
   follow = {
-    'logits': features.get('logits_follow_activation'),
-    'attribution': features.get('attribution_follows_activation'),
+    'logits': features.listed.logits_follow_activation,
+    'attribution': features.listed.attribution_follows_activation,
   }
-  meta = {'sets': sets, 'tokens': numbers['tokens'], 'medians': medians}
+  meta = {'sets': sets, 'tokens': numbers.tokens, 'medians': medians}
   return meta | {'follow': follow}, {
     'feature': pairs.feature_M.astype(np.uint32),
     'match': pairs.match_M.astype(np.uint32),

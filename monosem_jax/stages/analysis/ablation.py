@@ -10,7 +10,12 @@ import pathlib
 import numpy as np
 
 from monosem_jax.analysis import ablation, figures, intervals, residual
-from monosem_jax.analysis.results import AblationEffects, Residuals
+from monosem_jax.analysis.results.arrays import AblationEffects, Residuals
+from monosem_jax.analysis.results.features import (
+  Ablation,
+  Residual,
+  RunAblation,
+)
 from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import AnalysisInputs, Unavailable
@@ -18,7 +23,7 @@ from monosem_jax.stages.analysis.sections import effects
 from monosem_jax.transformer.model import next_token_loss
 
 
-def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
+def make(inputs: AnalysisInputs, out: pathlib.Path) -> Ablation:
   runs, centres = {}, {}
   # The neurons are the control that the paper compares features with; of other
   # controls there is nothing to be read token by token.
@@ -42,12 +47,13 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
       inputs.progress(f'ablation/{s.key}'),
     )
     found.save(out / f'{s.key}.npz')
-    runs[s.run], centres[s.run] = _summary(s, found)
+    left_over = None
     if not s.is_control:
       rest = _residual(inputs, s)
       rest.save(out / f'{s.key}_residual.npz')
       rest_CT = rest.residual_CT[:, 1:].astype(np.float64)
-      runs[s.run]['residual_loss'] = rest_CT.mean() if rest_CT.size else None
+      left_over = Residual(rest_CT.mean() if rest_CT.size else None)
+    runs[s.run], centres[s.run] = _summary(s, found, left_over)
   figures.histogram(
     out / 'top_examples.png',
     centres,
@@ -58,7 +64,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
     'share of examples',
     bins=np.linspace(-2, 4, 61),
   )
-  return {'runs': runs}
+  return Ablation(runs)
 
 
 def _residual(inputs: AnalysisInputs, s: FeatureSet) -> Residuals:
@@ -83,7 +89,9 @@ def _losses(lm, tokens_BT, patch):
 _UPPER = 6
 
 
-def _summary(s: FeatureSet, found: AblationEffects) -> tuple[dict, np.ndarray]:
+def _summary(
+  s: FeatureSet, found: AblationEffects, left_over: Residual | None
+) -> tuple[RunAblation, np.ndarray]:
   """Effects on the tokens that follow strong firings of a feature."""
   F, E, W = s.table.example_tokens_FEW.shape
   groups = s.table.meta['groups'][: _UPPER + 1]
@@ -93,14 +101,15 @@ def _summary(s: FeatureSet, found: AblationEffects) -> tuple[dict, np.ndarray]:
   own_M = at_M == s.table.meta['before'] + 1
   own_M &= (example_M < upper) & s.live_F[feature_M]
   loss_M = found.loss_M[own_M].astype(np.float64)
-  return {
-    'ablation_pairs': int(found.at_M.size),
-    'ablation_examples': int(loss_M.size),
-    'ablation_loss': float(loss_M.mean()) if loss_M.size else None,
-    'ablation_loss_interval': _over_features(feature_M[own_M], loss_M),
-    'ablation_hurts': float((loss_M > 0).mean()) if loss_M.size else None,
-    'ablation_hurts_interval': _over_features(feature_M[own_M], loss_M > 0),
-  }, loss_M
+  return RunAblation(
+    ablation_pairs=int(found.at_M.size),
+    ablation_examples=int(loss_M.size),
+    ablation_loss=float(loss_M.mean()) if loss_M.size else None,
+    ablation_loss_interval=_over_features(feature_M[own_M], loss_M),
+    ablation_hurts=float((loss_M > 0).mean()) if loss_M.size else None,
+    ablation_hurts_interval=_over_features(feature_M[own_M], loss_M > 0),
+    residual=left_over,
+  ), loss_M
 
 
 def _over_features(feature_M: np.ndarray, value_M: np.ndarray):
@@ -116,6 +125,7 @@ def _over_features(feature_M: np.ndarray, value_M: np.ndarray):
 ANALYSIS = Analysis(
   order=40,
   make=make,
+  numbers=Ablation,
   title='What is lost without a feature',
   asked='By how much does the loss of the next token rise where a feature that '
   'fires strongly is taken away?',

@@ -7,6 +7,7 @@ weights say, are listed and measured, in held-out text and by pinning. The
 others stay candidates, of which there is a count.
 """
 
+import dataclasses
 import itertools
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,9 @@ import jax
 import numpy as np
 
 from monosem_jax.analysis import automata, roles, significance
+from monosem_jax.analysis.results.automata import Automata
+from monosem_jax.analysis.results.numbers import to_json
+from monosem_jax.analysis.results.proxies import Proxies
 from monosem_jax.features import moments
 from monosem_jax.run.files import write_file
 from monosem_jax.stages.analysis import (
@@ -34,7 +38,7 @@ from monosem_jax.stages.analysis.sections import effects as told
 from monosem_jax.stages.analysis.words import described
 
 
-def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
+def make(inputs: AnalysisInputs, out: pathlib.Path) -> Automata:
   c, main = inputs.config.automata, inputs.main
   role_RV = roles.of_tokens(inputs.vocabulary)
   plays: list[np.ndarray] = []
@@ -64,7 +68,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
   kept = [m for m in judged if m.q is not None and m.q <= c.q]
   played = machine_tests.players(np.concatenate(plays, 1))
   named = machine_tests.named(played, _between(inputs, played), judged, c)
-  systems = [found['machine'] for found in named if found['machine']]
+  systems = [found.machine for found in named if found.machine]
   permuted = machine_tests.permuted(inputs, edges)
   counted = machine_text.count(
     inputs, {*above, *(edge for m in systems for edge in m.edges)}, permuted
@@ -80,31 +84,31 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
   machine_pages.draw_null(out / 'null.png', null, c.permutations)
   rest = iter(entries[len(listed) :])
   tally = lambda own: {kind: sum(m.kind == kind for m in own) for kind in KINDS}
-  numbers = {
-    'edges': int(edges.gain_M.size),
-    'edges_above_threshold': len(above),
-    'threshold': c.threshold,
-    'complete_above': complete_above,
-    'live': int(main.live_F.sum()),
-    'q': c.q,
-    'permutations': c.permutations,
-    'count': tally(judged),
-    'surviving': tally(kept),
-    'surviving_within': tally(
+  numbers = Automata(
+    edges=int(edges.gain_M.size),
+    edges_above_threshold=len(above),
+    threshold=c.threshold,
+    complete_above=complete_above,
+    live=int(main.live_F.sum()),
+    q=c.q,
+    permutations=c.permutations,
+    count=tally(judged),
+    surviving=tally(kept),
+    surviving_within=tally(
       [m for m in kept if m.q_within is not None and m.q_within <= c.q]
     ),
-    'ordered': tally(first),
-    'null': null,
-    'transitions': machine_text.transitions(out, above, permuted, counted, c.q),
-    'machines': entries[: len(listed)],
-    'named': [
-      found | {'machine': next(rest) if found['machine'] else None}
+    ordered=tally(first),
+    null=null,
+    transitions=machine_text.transitions(out, above, permuted, counted, c.q),
+    machines=entries[: len(listed)],
+    named=[
+      dataclasses.replace(found, machine=next(rest) if found.machine else None)
       for found in named
     ],
-    'tokens': inputs.tokens,
-    'held_out_tokens': int(counted.pairs_G.sum()),
-    'held_out_groups': int((counted.pairs_G > 0).sum()),
-  }
+    tokens=inputs.tokens,
+    held_out_tokens=int(counted.pairs_G.sum()),
+    held_out_groups=int((counted.pairs_G > 0).sum()),
+  )
   write_file(out / 'machines.md', machine_pages.page(inputs, numbers).encode())
   return numbers
 
@@ -133,7 +137,7 @@ def _counts(
 
 def _labels(inputs: AnalysisInputs) -> list[str]:
   """What each feature of the main dictionary is most about: '' for nothing."""
-  inputs.numbers('proxies')
+  inputs.needs('proxies', Proxies)
   labelled = Labelled(inputs, inputs.config.split)
   names = [*labelled.proxy_names, *labelled.subset_names]
   path = inputs.w.analysis('proxies') / f'{inputs.main.key}.npz'
@@ -207,7 +211,7 @@ def _measured(
       'kind': m.kind,
       'about': _about(m, labels),
       'nodes': [
-        {'feature': f'{main.run}/{i}', **described(inputs, main, i)}
+        {'feature': f'{main.run}/{i}', **to_json(described(inputs, main, i))}
         for i in m.nodes
       ],
       'predicted': m.weights,
@@ -288,6 +292,7 @@ def _between(
 ANALYSIS = Analysis(
   order=130,
   make=make,
+  numbers=Automata,
   title='Finite-state automata',
   asked='Do features lead to each other in cycles and chains, more than chance '
   'would have it, and does text follow them?',

@@ -12,7 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from monosem_jax.analysis import intervals, splitting
-from monosem_jax.analysis.results import Splits
+from monosem_jax.analysis.results.arrays import Splits
+from monosem_jax.analysis.results.splitting import (
+  LabelFit,
+  Nulls,
+  Reached,
+  Start,
+  ToLabel,
+)
 from monosem_jax.features import moments
 from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.stages.analysis.inputs import (
@@ -194,17 +201,16 @@ class Children:
       for s in self.growing
     }
 
-  def of_label(self) -> dict:
+  def of_label(self) -> Start:
     """The children of the live feature that fits the label best."""
     r_F = self.halves[0].labels[self.first.key].r_Y
     start = int(np.where(self.first.live_F, r_F, -1).argmax())
     other_F = self.halves[1].labels[self.first.key].r_Y
-    return {
-      'correlation': float(other_F[start]),
-      'correlation_found': float(r_F[start]),
-    } | self._numbers(start, label=True)
+    return self._start(
+      start, LabelFit(float(other_F[start]), float(r_F[start]))
+    )
 
-  def most(self) -> list[dict]:
+  def most(self) -> list[Start]:
     """The live features with most children in the largest dictionary."""
     run = self.growing[-1].run
     children = {
@@ -212,31 +218,31 @@ class Children:
       for i in self.halves[0].reached
     }
     order = sorted(children, key=lambda i: (-children[i], i))
-    return [
-      self._numbers(i, label=False) for i in order[:_MOST] if children[i] > 0
-    ]
+    return [self._start(i, None) for i in order[:_MOST] if children[i] > 0]
 
-  def _numbers(self, start: int, label: bool) -> dict:
+  def _start(self, start: int, fit: LabelFit | None) -> Start:
+    label = fit is not None
     first, n = self.first, self.inputs.config.splitting.nulls
     density_F = first.table.density_F
     counts = self.counts(1, start, label)
     nulls = splitting.matched(density_F, first.live_F, start, n)
     null = [self.counts(1, int(i), label) for i in nulls]
-    return {
-      'start': f'{first.run}/{start}',
-      'density': float(density_F[start]),
-      'reached': {run: own['reached'] for run, own in counts.items()},
-      'counts': counts,
-      'children': {run: _last(own) for run, own in counts.items()},
-      'children_found': {
+    return Start(
+      fit=fit,
+      start=f'{first.run}/{start}',
+      density=float(density_F[start]),
+      reached={run: own['reached'] for run, own in counts.items()},
+      counts=counts,
+      children={run: _last(own) for run, own in counts.items()},
+      children_found={
         run: _last(own) for run, own in self.counts(0, start, label).items()
       },
-      'null': {
-        'starts': int(nulls.size),
-        'densities': [
+      null=Nulls(
+        starts=int(nulls.size),
+        densities=[
           float(end(density_F[nulls])) for end in (np.min, np.max) if nulls.size
         ],
-        'counts': {
+        counts={
           run: {
             name: splitting.beside(
               count, np.array([x[run][name] for x in null]), intervals.of
@@ -245,11 +251,11 @@ class Children:
           }
           for run, own in counts.items()
         },
-      },
-      'features': self._listed(start, label),
-    }
+      ),
+      features=self._listed(start, label),
+    )
 
-  def _listed(self, start: int, label: bool) -> dict[str, list[dict]]:
+  def _listed(self, start: int, label: bool) -> dict[str, list[Reached]]:
     """Those reached, children first, and then by how often they fire."""
     h, left, found = self.halves[1], self.left(1, start, label), {}
     for s in self.growing:
@@ -257,27 +263,27 @@ class Children:
       child = _last(left[s.key])
       order = np.lexsort((-s.table.fired_F[own], ~child))[:LISTED]
       found[s.run] = [
-        {
-          'feature': f'{s.run}/{i}',
-          'child': bool(child[k]),
-          'density': float(s.table.density_F[i]),
-          'held_out_firings': int(self.held_out[1][s.key][i]),
-          'under_parent': float(h.under[start][s.key][k]),
-          **(_to_label(h.labels[s.key], i) if label else {}),
-          **described(self.inputs, s, i),
-        }
+        Reached(
+          feature=f'{s.run}/{i}',
+          child=bool(child[k]),
+          density=float(s.table.density_F[i]),
+          held_out_firings=int(self.held_out[1][s.key][i]),
+          under_parent=float(h.under[start][s.key][k]),
+          to_label=_to_label(h.labels[s.key], i) if label else None,
+          words=described(self.inputs, s, i),
+        )
         for k in order
         for i in [int(own[k])]
       ]
     return found
 
 
-def _to_label(of: Label, i: int) -> dict[str, float]:
-  return {
-    'on_label': float(of.mass_Y[i]),
-    'pure': float(of.firing_Y[i]),
-    'finds': float(of.found_Y[i]),
-  }
+def _to_label(of: Label, i: int) -> ToLabel:
+  return ToLabel(
+    on_label=float(of.mass_Y[i]),
+    pure=float(of.firing_Y[i]),
+    finds=float(of.found_Y[i]),
+  )
 
 
 def _last(by_filter: Mapping):

@@ -4,11 +4,10 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable
-from typing import Any
 
+from monosem_jax.analysis.results.numbers import Numbers
 from monosem_jax.config import choices
 from monosem_jax.stages.analysis.inputs import AnalysisInputs
-from monosem_jax.stages.analysis.sections.form import Numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +17,8 @@ class Analysis:
   Attributes:
     order: analyses are made and told by rising order.
     make: `make(inputs, out)` writes tables (.npz) and pictures into the folder
-      `out`, and returns the numbers.
+      `out`, and returns the numbers, or raises `Unavailable`.
+    numbers: their class.
     title: of its section in the report.
     asked: the question.
     answer: `answer(numbers, main) -> lines` of Markdown; `main` is the run that
@@ -30,10 +30,11 @@ class Analysis:
   """
 
   order: int
-  make: Callable[[AnalysisInputs, pathlib.Path], Any]
+  make: Callable[[AnalysisInputs, pathlib.Path], Numbers]
+  numbers: type[Numbers]
   title: str
   asked: str
-  answer: Callable[[Numbers, str], list[str]]
+  answer: Callable[..., list[str]]
   picture: str
   view: str = ''
   needs: tuple[str, ...] = ()

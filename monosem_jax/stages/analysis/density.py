@@ -10,6 +10,13 @@ from collections.abc import Callable
 import numpy as np
 
 from monosem_jax.analysis import figures, intervals
+from monosem_jax.analysis.results.density import (
+  Census,
+  Density,
+  RunDensity,
+  Snapshot,
+)
+from monosem_jax.analysis.results.numbers import from_json, to_json
 from monosem_jax.device import mesh as meshes
 from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import encode, rows_of
@@ -27,15 +34,14 @@ from monosem_jax.stages.analysis.sections import features
 _HISTORY_CONTEXTS = 512
 
 
-def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
+def make(inputs: AnalysisInputs, out: pathlib.Path) -> Density:
   step = adding(functools.partial(_fired, inputs.dot))
   runs, log_density = {}, {}
   for s in inputs.feature_sets():
     fired_F, tokens = s.table.fired_F, s.table.meta['tokens']
     live = s.table.density_F[s.live_F]
-    runs[s.run] = s.table.meta['census'] | {
-      'median_density_interval': intervals.of(live)
-    }
+    told = from_json(Census, s.table.meta['census'], inputs.w.features(s.key))
+    runs[s.run] = RunDensity(told, intervals.of(live))
     log_density[s.run] = census.log_density(fired_F, tokens)
     if not s.is_control:
       _three_ways(s, log_density[s.run], out)
@@ -53,7 +59,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
     for s in inputs.feature_sets()
     if not s.is_control
   }
-  return {'runs': runs, 'history': history}
+  return Density(runs, history)
 
 
 def _three_ways(s: FeatureSet, log_F: np.ndarray, out: pathlib.Path) -> None:
@@ -94,7 +100,7 @@ def _fired(dot: Dot, args, batch):
 
 def _history(
   inputs: AnalysisInputs, step: Callable, s: FeatureSet, out: pathlib.Path
-) -> list[dict]:
+) -> list[Snapshot]:
   """The census of each snapshot, all measured on the same tokens."""
   folders = sorted((inputs.w.dictionary(s.key) / 'snapshots').glob('step_*'))
   snapshots = {
@@ -125,20 +131,22 @@ def _history(
     'log10 of the share of tokens a feature fires on',
     bins=census.EDGES[census.EDGES >= -7],
   )
-  c, numbers = inputs.w.config.features, []
+  c, told = inputs.w.config.features, []
   for (step, sae), fired in zip(snapshots.items(), found, strict=True):
     fired_F = np.asarray(fired)
     cosine_F = census.cosine(sae.W_enc_AF, sae.W_dec_FA)
     own = census.classify(
       fired_F, tokens, cosine_F, c.least_firings, c.modes_apart
     )
-    numbers.append({'step': step, **census.numbers(own, fired_F)})
-  return numbers
+    numbers = census.numbers(own, fired_F)
+    told.append(Snapshot(step, from_json(Census, to_json(numbers), out)))
+  return told
 
 
 ANALYSIS = Analysis(
   order=10,
   make=make,
+  numbers=Density,
   title='Which features live',
   asked='How many features of each dictionary are dead, rare, of a low '
   'mode, live?',

@@ -11,6 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from monosem_jax.analysis import figures, labels, ranks
+from monosem_jax.analysis.results.proxies import (
+  Best,
+  Companion,
+  Dive,
+  Overlap,
+  Twin,
+)
 from monosem_jax.features import moments
 from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.run.files import write_file
@@ -36,11 +43,11 @@ _TOLD: Mapping[str, Callable[[labels.Overlap], np.ndarray]] = {
 def make(
   inputs: AnalysisInputs,
   labelled: Labelled,
-  best: dict[str, list[labels.Best | None]],
+  best: dict[str, list[Best | None]],
   r_XY: Sequence[np.ndarray],
   sides: Sequence[versus.Side],
   out: pathlib.Path,
-) -> dict:
+) -> dict[str, Dive]:
   """The feature of each proxy, as a page with its pictures, and the neuron.
 
   Args:
@@ -65,31 +72,33 @@ def make(
     neuron = None
     if len(sides) > 1:
       neuron = best[sides[1][0].key][k]
-    numbers = {
-      'feature': f'{main.run}/{i}',
-      'r': b.reported,
-      'r_where_found': b.found,
-      'neuron': neuron and f'{main.model}/neurons/{neuron.index}',
-      'neuron_r': neuron and neuron.reported,
-      'base_rate': overlaps[main.run]['base_rate'],
-      'density': float(main.table.density_F[i]),
-      'max': float(main.table.max_F[i]),
-      **described(inputs, main, i),
-      **_predicted(labelled, k, main, i),
-      'coefficients': _coefficients(main, i),
-      'twin': twins.get(k),
-      'companions': _companions(inputs, [r[:, k] for r in r_XY], i),
-      'overlap': overlaps,
-    }
+    predicted_on, predicted = _predicted(labelled, k, main, i)
+    dive = Dive(
+      feature=f'{main.run}/{i}',
+      r=b.reported,
+      r_where_found=b.found,
+      neuron=neuron and f'{main.model}/neurons/{neuron.index}',
+      neuron_r=neuron and neuron.reported,
+      base_rate=overlaps[main.run].base_rate,
+      density=float(main.table.density_F[i]),
+      max=float(main.table.max_F[i]),
+      words=described(inputs, main, i),
+      predicted_on=predicted_on,
+      predicted=predicted,
+      coefficients=_coefficients(main, i),
+      twin=twins.get(k),
+      companions=_companions(inputs, [r[:, k] for r in r_XY], i),
+      overlap=overlaps,
+    )
     for run, overlap in overlaps.items():
       stem = name if run == main.run else f'{name}_neuron'
       _draw(name, overlap, out / stem)
-    write_file(out / f'{name}.md', pages.dive(name, numbers, inputs).encode())
-    found[name] = numbers
+    write_file(out / f'{name}.md', pages.dive(name, dive, inputs).encode())
+    found[name] = dive
   return found
 
 
-def _overlap(told: bests.Told, k: int, i: int) -> dict:
+def _overlap(told: bests.Told, k: int, i: int) -> Overlap:
   """Where a proxy and a feature are both on, by interval of activation."""
   one = told.of([(k, i)])
   whole, s = one.whole(), told.own
@@ -103,27 +112,26 @@ def _overlap(told: bests.Told, k: int, i: int) -> dict:
     labels.specificity(rough),
     labels.expected_value(rough),
   )
-  numbers = {
-    'feature': f'{s.run}/{i}',
-    'tokens': int(whole.on_KB.sum() + whole.off_KB.sum()),
-    'base_rate': float(labels.base_rate(whole)[0]),
-    'edges': ranks.edges(s.table.max_F[[i]], bests.INTERVALS)[0],
-    'on': rough.on_KB[0],
-    'off': rough.off_KB[0],
-    'mass_on': mass_on_KB[0],
-    'mass_off': mass_off_KB[0],
-    'specificity': share_KB[0],
-  }
-  for key, of in _TOLD.items():
-    numbers[key] = float(of(whole)[0])
-    numbers[f'{key}_interval'] = versus.interval(one, of)
-  f1 = versus.value(one, 'f1')
+  told_of = {key: float(of(whole)[0]) for key, of in _TOLD.items()}
+  ends = {f'{k}_interval': versus.interval(one, of) for k, of in _TOLD.items()}
+  f1, f1_interval = versus.value(one, 'f1')
   fine_I = ranks.edges(s.table.max_F[[i]], whole.on_KB.shape[1] - 1)[0]
-  return numbers | {
-    'f1': f1['reported'],
-    'f1_interval': f1['interval'],
-    'f1_threshold': float(fine_I[one.threshold_K[0]]),
-  }
+  return Overlap(
+    feature=f'{s.run}/{i}',
+    tokens=int(whole.on_KB.sum() + whole.off_KB.sum()),
+    base_rate=float(labels.base_rate(whole)[0]),
+    edges=ranks.edges(s.table.max_F[[i]], bests.INTERVALS)[0].tolist(),
+    on=rough.on_KB[0].tolist(),
+    off=rough.off_KB[0].tolist(),
+    mass_on=mass_on_KB[0].tolist(),
+    mass_off=mass_off_KB[0].tolist(),
+    specificity=share_KB[0].tolist(),
+    **told_of,
+    **ends,
+    f1=f1,
+    f1_interval=f1_interval,
+    f1_threshold=float(fine_I[one.threshold_K[0]]),
+  )
 
 
 def _rough(x_KB: np.ndarray) -> np.ndarray:
@@ -132,25 +140,25 @@ def _rough(x_KB: np.ndarray) -> np.ndarray:
   return np.concatenate([x_KB[:, :1], fine_KIJ.sum(-1)], 1)
 
 
-def _draw(name: str, o: dict, stem: pathlib.Path) -> None:
+def _draw(name: str, o: Overlap, stem: pathlib.Path) -> None:
   """Tokens by activation, and the paper's expected value plot."""
-  middle_I = o['edges'] + o['edges'][1] / 2
+  middle_I = np.array(o.edges, np.float32) + o.edges[1] / 2
   for kind, on, off, y in (
-    ('counts', 'on', 'off', 'tokens'),
-    ('expected_value', 'mass_on', 'mass_off', 'share of the activation'),
+    ('counts', o.on, o.off, 'tokens'),
+    ('expected_value', o.mass_on, o.mass_off, 'share of the activation'),
   ):
     figures.bars(
       stem.with_name(f'{stem.name}_{kind}.png'),
       [f'{x:.2g}' for x in middle_I],
-      {f'{name} on': o[on][1:], f'{name} off': o[off][1:]},
-      f'{o["feature"]} on {o["tokens"]:,} tokens, where it fires.',
+      {f'{name} on': np.array(on[1:]), f'{name} off': np.array(off[1:])},
+      f'{o.feature} on {o.tokens:,} tokens, where it fires.',
       'activation, middle of the interval',
       y,
       stacked=True,
     )
 
 
-def _twins(inputs: AnalysisInputs, at: dict[int, int]) -> dict[int, dict]:
+def _twins(inputs: AnalysisInputs, at: dict[int, int]) -> dict[int, Twin]:
   """The features of the match that correlate most with some of the main."""
   try:
     match = inputs.match
@@ -177,14 +185,14 @@ def _twins(inputs: AnalysisInputs, at: dict[int, int]) -> dict[int, dict]:
   )
   twin_K = found_KF.argmax(1)
   return {
-    k: {'feature': f'{match.run}/{i}', 'r': float(r_F[i])}
+    k: Twin(f'{match.run}/{i}', float(r_F[i]))
     for k, i, r_F in zip(at, twin_K, told_KF, strict=True)
   }
 
 
 def _companions(
   inputs: AnalysisInputs, r_F: Sequence[np.ndarray], i: int
-) -> list[dict]:
+) -> list[Companion]:
   """Other live features of the main dictionary that go with the proxy.
 
   Args:
@@ -197,11 +205,11 @@ def _companions(
   found_F = np.where(main.live_F, found_F, -1)
   found_F[i] = -1
   return [
-    {
-      'feature': f'{main.run}/{j}',
-      'r': float(told_F[j]),
-      **described(inputs, main, int(j)),
-    }
+    Companion(
+      feature=f'{main.run}/{j}',
+      r=float(told_F[j]),
+      words=described(inputs, main, int(j)),
+    )
     for j in np.argsort(-found_F)[:4]
   ]
 
@@ -212,8 +220,10 @@ def _coefficients(s: FeatureSet, i: int) -> dict[str, float]:
   return {str(a): float(row_A[a]) for a in np.argsort(-np.abs(row_A))[:5]}
 
 
-def _predicted(labelled: Labelled, k: int, s: FeatureSet, i: int) -> dict:
-  """How many of the tokens it predicts most are on alone, by the proxy."""
+def _predicted(
+  labelled: Labelled, k: int, s: FeatureSet, i: int
+) -> tuple[int, int]:
+  """How many of the tokens it predicts most are on alone, and of how many."""
   ids = s.table.logit_top_ids_FL[i].astype(np.int32)
   on = labelled.on(ids[:, None])[:, 0, k]
-  return {'predicted_on': int(on.sum()), 'predicted': len(ids)}
+  return int(on.sum()), len(ids)

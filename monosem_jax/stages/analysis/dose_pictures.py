@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 
 from monosem_jax.analysis import figures
+from monosem_jax.analysis.results.steering import SteeredFeature
 from monosem_jax.config import settings
 
 ARMS = {
@@ -15,12 +16,14 @@ ARMS = {
 }
 
 
-def draw_at_maximum(rows: dict[str, dict], path: pathlib.Path) -> None:
+def draw_at_maximum(
+  rows: dict[str, SteeredFeature], path: pathlib.Path
+) -> None:
   """Every feature beside its baselines, where dose 1 is among the doses."""
 
-  def share(row: dict, arm: str) -> float:
-    own = row['at_maximum'] and row['at_maximum']['share'].get(arm)
-    return own['mean'] if own else np.nan
+  def share(row: SteeredFeature, arm: str) -> float:
+    own = row.at_maximum and row.at_maximum.share.get(arm)
+    return np.nan if own is None or own.mean is None else own.mean
 
   figures.bars(
     path,

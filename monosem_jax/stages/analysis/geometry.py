@@ -6,7 +6,19 @@ import pathlib
 import numpy as np
 
 from monosem_jax.analysis import agreement, figures, geometry, intervals
-from monosem_jax.analysis.results import Layout
+from monosem_jax.analysis.results.arrays import Layout
+from monosem_jax.analysis.results.geometry import (
+  Agreement,
+  Agreements,
+  Cluster,
+  Geometry,
+  RandomDictionary,
+  RandomRows,
+  RunClumping,
+  Spread,
+  Trust,
+)
+from monosem_jax.analysis.results.numbers import Reason
 from monosem_jax.features import moments
 from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.stages.analysis.declaration import Analysis
@@ -29,7 +41,7 @@ _DRAWS = 5
 _FEWEST = geometry.CLUSTER_DIMENSIONS + 2
 
 
-def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
+def make(inputs: AnalysisInputs, out: pathlib.Path) -> Geometry:
   growing, seed = inputs.growing(), inputs.config.seed
   live = int(inputs.main.live_F.sum())
   if live < _FEWEST:
@@ -38,7 +50,8 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
     )
   upto = growing.index(inputs.main) + 1
   # The paper's two layouts: up to the main dictionary, and the next larger.
-  numbers: dict = {'layouts': {}, 'trustworthiness': {}}
+  layouts: dict[str, list[str]] = {}
+  trust: dict[str, Trust] = {}
   for name, own in (('small', growing[:upto]), ('large', growing[: upto + 1])):
     if name == 'large' and len(own) == upto:
       continue
@@ -52,11 +65,11 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
       placed = dataclasses.replace(
         placed, cluster_F=clusters.cluster_F, order_F=clusters.order_F
       )
-      numbers['clusters'] = _clusters(inputs, own, runs_F, at_F, clusters)
-      numbers['unclustered'] = int((clusters.cluster_F < 0).sum())
+      described_clusters = _clusters(inputs, own, runs_F, at_F, clusters)
+      unclustered = int((clusters.cluster_F < 0).sum())
     placed.save(out / f'{name}.npz')
-    numbers['layouts'][name] = [s.run for s in own]
-    numbers['trustworthiness'][name] = _trust(rows_FA, position_F2, seed)
+    layouts[name] = [s.run for s in own]
+    trust[name] = _trust(rows_FA, position_F2, seed)
     figures.scatter(
       out / f'{name}.png',
       {s.run: tuple(position_F2[runs_F == k].T) for k, s in enumerate(own)},
@@ -69,19 +82,26 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
   for s in inputs.feature_sets():
     if s.live_F.sum() > 2:
       near_F, random_F = geometry.clumping(s.rows_FA[s.live_F], seed)
-      runs[s.run] = {
-        'clumping_nearest': float(near_F.mean()),
-        'clumping_nearest_interval': intervals.of(near_F, np.mean),
-        'clumping_nearest_random': float(random_F.mean()),
-        'clumping_features': near_F.size,
-      }
-  numbers |= {'runs': runs, 'interval_unit': 'features'}
-  numbers['agreement'] = _agreements(inputs)
-  _bars(inputs.main.run, numbers, out / 'agreement.png')
-  return numbers
+      runs[s.run] = RunClumping(
+        clumping_nearest=float(near_F.mean()),
+        clumping_nearest_interval=intervals.of(near_F, np.mean),
+        clumping_nearest_random=float(random_F.mean()),
+        clumping_features=near_F.size,
+      )
+  agreements = _agreements(inputs)
+  _bars(agreements, trust['small'], out / 'agreement.png')
+  return Geometry(
+    layouts=layouts,
+    trustworthiness=trust,
+    clusters=described_clusters,
+    unclustered=unclustered,
+    runs=runs,
+    interval_unit='features',
+    agreement=agreements,
+  )
 
 
-def _trust(rows_FA: np.ndarray, position_F2: np.ndarray, seed: int) -> dict:
+def _trust(rows_FA: np.ndarray, position_F2: np.ndarray, seed: int) -> Trust:
   """The trustworthiness of a layout, beside the same positions shuffled."""
   rng = np.random.default_rng(seed)
   chosen = rng.permutation(len(rows_FA))[:_TRUSTED]
@@ -92,13 +112,13 @@ def _trust(rows_FA: np.ndarray, position_F2: np.ndarray, seed: int) -> dict:
     agreement.trustworthiness(rows_FA, rng.permutation(position_F2), k).mean()
     for _ in range(_DRAWS)
   ]
-  return {
-    'features': int(chosen.size),
-    'neighbours': k,
-    'value': float(trust_F.mean()),
-    'interval': intervals.of(trust_F, np.mean),
-    'random_layout': _spread(random),
-  }
+  return Trust(
+    features=int(chosen.size),
+    neighbours=k,
+    value=float(trust_F.mean()),
+    interval=intervals.of(trust_F, np.mean),
+    random_layout=_spread(random),
+  )
 
 
 def _together(
@@ -115,7 +135,7 @@ def _together(
 
 def _clusters(
   inputs: AnalysisInputs, own, runs_F, at_F, clusters
-) -> list[dict]:
+) -> list[Cluster]:
   """The largest clusters, by what their medoids are about."""
   size_C = np.bincount(clusters.cluster_F[clusters.cluster_F >= 0], minlength=0)
   found = []
@@ -123,16 +143,16 @@ def _clusters(
     medoid = clusters.medoid_C[c]
     s, i = own[runs_F[medoid]], int(at_F[medoid])
     found.append(
-      {
-        'features': int(size_C[c]),
-        'medoid': f'{s.run}/{i}',
-        **described(inputs, s, i),
-      }
+      Cluster(
+        features=int(size_C[c]),
+        medoid=f'{s.run}/{i}',
+        words=described(inputs, s, i),
+      )
     )
   return found
 
 
-def _agreements(inputs: AnalysisInputs) -> dict:
+def _agreements(inputs: AnalysisInputs) -> Agreements:
   """Whether rows that are near fire alike: of the main dictionary, of random
   rows in place of its own, and of a random dictionary.
 
@@ -143,33 +163,38 @@ def _agreements(inputs: AnalysisInputs) -> dict:
   chosen = _chosen(s, _CORRELATED, seed)
   r_FF = _correlations(inputs, s, chosen)
   found = _agreement(s.rows_FA[chosen], r_FF, seed)
-  n, k = chosen.size, found['neighbours']
+  n, k = chosen.size, found.neighbours
   draws = [
     _agreement(geometry.random_rows(n, s.rows_FA.shape[1], seed + d), r_FF, d)
     for d in range(1, _DRAWS + 1)
   ]
-  random: dict = {'reason': 'random is not among analysis.controls'}
+  random: RandomDictionary | Reason = Reason(
+    'random is not among analysis.controls'
+  )
   for other in inputs.feature_sets(s.model):
     if other.name.kind != 'random':
       continue
     others = _chosen(other, n, seed)
-    random = {'reason': f'{other.run} has {others.size} live features'}
+    random = Reason(f'{other.run} has {others.size} live features')
     if others.size >= _FEWEST:
       own_FF = _correlations(inputs, other, others)
-      random = {'of': other.run, 'features': int(others.size)}
-      random |= _agreement(other.rows_FA[others], own_FF, seed)
-  return {
-    'of': s.run,
-    'features': int(n),
-    'tokens': inputs.tokens,
-    **found,
-    'random_rows': {
-      'spearman': _spread([x['spearman'] for x in draws]),
-      'overlap': _spread([x['overlap'] for x in draws]),
-      'overlap_by_chance': k / (n - 1),
-    },
-    'random_dictionary': random,
-  }
+      random = RandomDictionary(
+        other.run,
+        int(others.size),
+        _agreement(other.rows_FA[others], own_FF, seed),
+      )
+  return Agreements(
+    run=s.run,
+    features=int(n),
+    tokens=inputs.tokens,
+    found=found,
+    random_rows=RandomRows(
+      spearman=_spread([x.spearman for x in draws]),
+      overlap=_spread([x.overlap for x in draws]),
+      overlap_by_chance=k / (n - 1),
+    ),
+    random_dictionary=random,
+  )
 
 
 def _chosen(s: FeatureSet, most: int, seed: int) -> np.ndarray:
@@ -196,50 +221,51 @@ def _correlations(
   )
 
 
-def _agreement(rows_FA: np.ndarray, r_FF: np.ndarray, seed: int) -> dict:
+def _agreement(rows_FA: np.ndarray, r_FF: np.ndarray, seed: int) -> Agreement:
   k = min(geometry.NEIGHBOURS, len(rows_FA) - 1)
   index_Fk = geometry.neighbours(rows_FA, k + 1)[0][:, 1:]
   overlap_F = agreement.overlap(index_Fk, r_FF)
   ranked = agreement.rank_correlation(rows_FA, r_FF, seed=seed)
   spearman, ends = (None, None) if ranked is None else ranked
-  return {
-    'spearman': spearman,
-    'spearman_interval': ends,
-    'overlap': float(overlap_F.mean()),
-    'overlap_interval': intervals.of(overlap_F, np.mean),
-    'neighbours': k,
-  }
+  return Agreement(
+    spearman=spearman,
+    spearman_interval=ends,
+    overlap=float(overlap_F.mean()),
+    overlap_interval=intervals.of(overlap_F, np.mean),
+    neighbours=k,
+  )
 
 
-def _spread(draws: list[float | None]) -> dict:
+def _spread(draws: list[float | None]) -> Spread:
   """Mean and standard deviation of draws."""
   x_D = np.array([x for x in draws if x is not None])
   there = x_D.size > 1
-  return {
-    'draws': int(x_D.size),
-    'mean': float(x_D.mean()) if there else None,
-    'sd': float(x_D.std(ddof=1)) if there else None,
-  }
+  return Spread(
+    draws=int(x_D.size),
+    mean=float(x_D.mean()) if there else None,
+    sd=float(x_D.std(ddof=1)) if there else None,
+  )
 
 
-def _bars(run: str, numbers: dict, path: pathlib.Path) -> None:
-  own, trust = numbers['agreement'], numbers['trustworthiness']['small']
-  rows, other = own['random_rows'], own['random_dictionary']
-  keys = 'spearman', 'overlap'
+def _bars(own: Agreements, trust: Trust, path: pathlib.Path) -> None:
+  rows, other = own.random_rows, own.random_dictionary
+  learned = None, None
+  if isinstance(other, RandomDictionary):
+    learned = other.found.spearman, other.found.overlap
   column = lambda *xs: np.array([np.nan if x is None else x for x in xs], float)
   figures.bars(
     path,
     ['rank correlation', 'neighbour overlap', 'trustworthiness of the map'],
     {
-      run: column(*(own[k] for k in keys), trust['value']),
+      own.run: column(own.found.spearman, own.found.overlap, trust.value),
       'random rows, random layout': column(
-        *(rows[k]['mean'] for k in keys), trust['random_layout']['mean']
+        rows.spearman.mean, rows.overlap.mean, trust.random_layout.mean
       ),
-      'random dictionary': column(*(other.get(k) for k in keys), None),
+      'random dictionary': column(*learned, None),
     },
-    f"Of {own['features']:,} live features: Spearman's correlation of the "
+    f"Of {own.features:,} live features: Spearman's correlation of the "
     "cosine of two rows with the correlation of the two features' activations "
-    f'over {own["tokens"]:,} tokens; the share of the {own["neighbours"]} '
+    f'over {own.tokens:,} tokens; the share of the {own.found.neighbours} '
     'nearest rows that are most correlated, too; and the map that shows them.',
     'measure',
     'value (no unit)',
@@ -249,6 +275,7 @@ def _bars(run: str, numbers: dict, path: pathlib.Path) -> None:
 ANALYSIS = Analysis(
   order=120,
   make=make,
+  numbers=Geometry,
   title='Geometry',
   asked='Do features that fire alike lie near each other?',
   answer=kinds.geometry,

@@ -3,12 +3,13 @@
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import jax
 import numpy as np
 
+from monosem_jax.analysis.results.numbers import NotMade, Numbers
 from monosem_jax.config import names
 from monosem_jax.device import mesh as meshes
 from monosem_jax.device.precision import Dot, compute_dtype
@@ -16,7 +17,6 @@ from monosem_jax.dictionary.sae import SAE, encode, rows_of
 from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.interop import saelens
 from monosem_jax.run import metrics
-from monosem_jax.run.files import read_json
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import featuresets, programs
 from monosem_jax.stages.analysis import documents
@@ -24,6 +24,9 @@ from monosem_jax.stages.lm import training as lm_stage
 from monosem_jax.text import stream
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.model import Transformer
+
+# The numbers of an analysis.
+N = TypeVar('N', bound=Numbers)
 
 
 class Unavailable(Exception):
@@ -183,15 +186,15 @@ class AnalysisInputs:
     """The group of each token's document, see `documents.groups`."""
     return documents.groups(self.store, split, context_B)
 
-  def numbers(self, name: str) -> dict[str, Any]:
-    """Those of an analysis that comes before.
+  def needs(self, name: str, kind: type[N]) -> N:
+    """The numbers of an analysis that comes before.
 
     Raises:
       Unavailable: it could not be made either.
     """
-    found = read_json(self.w.analysis(name) / 'numbers.json')
-    if 'not_here' in found:
-      raise Unavailable(f'needs {name}: {found["not_here"]}')
+    found = kind.load(self.w.analysis(name))
+    if isinstance(found, NotMade):
+      raise Unavailable(f'needs {name}: {found.why}')
     return found
 
   def put(self, x: np.ndarray) -> jax.Array:
@@ -269,20 +272,3 @@ def median(values: np.ndarray) -> float | None:
   """The median of the finite values; None if there are none."""
   values = values[np.isfinite(values)]
   return float(np.median(values)) if values.size else None
-
-
-def json_of(numbers: Any) -> Any:
-  """Numbers as JSON has them: of arrays lists, of NaN and infinity null."""
-  if isinstance(numbers, Mapping):
-    return {str(k): json_of(v) for k, v in numbers.items()}
-  if dataclasses.is_dataclass(numbers):
-    return json_of(dataclasses.asdict(numbers))
-  if isinstance(numbers, np.ndarray | list | tuple):
-    return [json_of(x) for x in numbers]
-  if isinstance(numbers, np.bool_ | bool):
-    return bool(numbers)
-  if isinstance(numbers, np.integer):
-    return int(numbers)
-  if isinstance(numbers, np.floating | float):
-    return float(numbers) if np.isfinite(numbers) else None
-  return numbers

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from monosem_jax.analysis import directions, figures
+from monosem_jax.analysis.results.features import Linear, Logits, RunLogits
 from monosem_jax.device import mesh as meshes
 from monosem_jax.features.moments import collect
 from monosem_jax.run.files import write_arrays
@@ -21,7 +22,7 @@ from monosem_jax.stages.analysis.sections import features
 _PAIRS = 64
 
 
-def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
+def make(inputs: AnalysisInputs, out: pathlib.Path) -> Logits:
   V = inputs.store.tokenizer.vocab_size
   known_V = np.zeros(V, bool)
   for (tokens_BT,) in inputs.batches('logits/vocabulary'):
@@ -34,10 +35,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
     columns = directions.shape(lm, s.sae.W_dec_FA, known_V)
     tables[s.run] = columns | {'live_F': s.live_F}
     write_arrays(out / f'{s.key}.npz', tables[s.run])
-    runs[s.run] = {
-      f'median_logit_{k}': median(columns[f'{k}_F'][s.live_F])
-      for k in ('skew', 'kurtosis')
-    }
+    effects = None
     if lm.site_is_last:
       batches = (
         (tokens_BT, jax.random.fold_in(key, i))
@@ -46,10 +44,13 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
         )
       )
       args = lm, s.sae, directions.rows(lm, s.sae)
-      runs[s.run]['linear'] = directions.agreement(
-        collect(check, args, batches)
-      )
-      runs[s.run]['linear_r'] = runs[s.run]['linear']['correlation']
+      linear = directions.agreement(collect(check, args, batches))
+      effects = Linear(linear, linear.correlation)
+    runs[s.run] = RunLogits(
+      median(columns['skew_F'][s.live_F]),
+      median(columns['kurtosis_F'][s.live_F]),
+      effects,
+    )
   for key_, label in (
     ('skew', 'skew of the logit weights'),
     ('kurtosis', 'log10 of the kurtosis of the logit weights'),
@@ -65,12 +66,13 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
       'normal distribution has skew 0 and kurtosis 3.',
       label,
     )
-  return {'runs': runs}
+  return Logits(runs)
 
 
 ANALYSIS = Analysis(
   order=30,
   make=make,
+  numbers=Logits,
   title='What features predict',
   asked='Are logit weights those of few tokens, and do they foretell what an '
   'ablation does?',

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from monosem_jax.analysis import figures
+from monosem_jax.analysis.results.automata import Automata, FamilyCount
 from monosem_jax.stages.analysis.inputs import AnalysisInputs
 from monosem_jax.stages.analysis.pages import code, tokens
 
@@ -49,16 +50,16 @@ def draw(path: pathlib.Path, entry: dict[str, Any]) -> None:
 
 
 def draw_null(
-  path: pathlib.Path, null: Sequence[dict[str, Any]], permutations: int
+  path: pathlib.Path, null: Sequence[FamilyCount], permutations: int
 ) -> None:
   """Machines found beside those of permuted rows."""
   figures.bars(
     path,
     [_family(row) for row in null],
     {
-      'found': np.array([row['found'] for row in null], float),
-      'permuted': np.array([row['null_mean'] for row in null]),
-      'permuted in labels': np.array([row['within_mean'] for row in null]),
+      'found': np.array([row.found for row in null], float),
+      'permuted': np.array([row.null_mean for row in null]),
+      'permuted in labels': np.array([row.within_mean for row in null]),
     },
     f'Machines above the threshold, and the mean of {permutations} graphs in '
     'which rows of logit weights are permuted among live features, or among '
@@ -68,17 +69,17 @@ def draw_null(
   )
 
 
-def page(inputs: AnalysisInputs, numbers: dict[str, Any]) -> str:
+def page(inputs: AnalysisInputs, numbers: Automata) -> str:
   c = inputs.config.automata
-  told = numbers['transitions']
+  told = numbers.transitions
   lines = [
     f'# Automata of {inputs.main.run}',
     '',
     f'Edges above {c.threshold:g}, from {inputs.tokens:,} tokens. Predicted: '
     'by how much likelier the next feature fires than it does anyway, from '
     'logit weights. Observed: how often it fires next where the one before '
-    f'does, in {numbers["held_out_tokens"]:,} pairs of held-out tokens, with a '
-    f'95% interval over {numbers["held_out_groups"]} groups of documents; '
+    f'does, in {numbers.held_out_tokens:,} pairs of held-out tokens, with a '
+    f'95% interval over {numbers.held_out_groups} groups of documents; '
     'beside it how often it fires anyway, how often the edge is walked '
     'in reverse and how often the one before stays. '
     f'Pinned to {c.strength:g} maxima, and ablated where it fires: '
@@ -86,7 +87,7 @@ def page(inputs: AnalysisInputs, numbers: dict[str, Any]) -> str:
     'over contexts.',
     '',
     'Null: rows of logit weights are permuted among the '
-    f'{numbers["live"]:,} live features, {c.permutations} times. The q-value '
+    f'{numbers.live:,} live features, {c.permutations} times. The q-value '
     'of a machine (Benjamini and Hochberg, over all tuples of features of its '
     'kind and size) compares its weakest edge with those of machines that '
     f'permuted rows make; up to {c.q:g} it survives. Rows are also permuted '
@@ -99,11 +100,11 @@ def page(inputs: AnalysisInputs, numbers: dict[str, Any]) -> str:
     '|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|',
   ]
   lines += [
-    f'| {_family(r)} | {r["found"]:,} | '
-    f'{r["null_mean"]:.1f} | {r["null_min"]:,} | {r["null_max"]:,} | '
-    f'{r["surviving"]:,} | {r["within_mean"]:.1f} | {r["within_min"]:,} | '
-    f'{r["within_max"]:,} | {r["surviving_within"]:,} |'
-    for r in numbers['null']
+    f'| {_family(r)} | {r.found:,} | '
+    f'{r.null_mean:.1f} | {r.null_min:,} | {r.null_max:,} | '
+    f'{r.surviving:,} | {r.within_mean:.1f} | {r.within_min:,} | '
+    f'{r.within_max:,} | {r.surviving_within:,} |'
+    for r in numbers.null
   ]
   lines += [
     '',
@@ -112,40 +113,38 @@ def page(inputs: AnalysisInputs, numbers: dict[str, Any]) -> str:
     '|---|--:|--:|--:|--:|',
   ]
   lines += [
-    f'| {name} | {r["seen"]:,} of {r["edges"]:,} | {r["rising"]:,} | '
-    f'{_number(r["median_observed"], ".3f")} | '
-    f'{_number(r["median_base"], ".3f")} |'
+    f'| {name} | {r.seen:,} of {r.edges:,} | {r.rising:,} | '
+    f'{_number(r.median_observed, ".3f")} | '
+    f'{_number(r.median_base, ".3f")} |'
     for name, r in told.items()
   ]
   lines += ['', '# Systems that the paper names', '']
-  for found in numbers['named']:
+  for found in numbers.named:
     roles = ' -> '.join(
       f'{role} ({n})'
-      for role, n in zip(found['states'], found['candidates'], strict=True)
+      for role, n in zip(found.states, found.candidates, strict=True)
     )
-    lines += [f'## {found["name"]}', '', f'{roles} features play the roles.']
+    lines += [f'## {found.name}', '', f'{roles} features play the roles.']
     lines += [
-      'It survives.'
-      if found['survives']
-      else f'Not found: {found["not_found"]}.',
+      'It survives.' if found.survives else f'Not found: {found.not_found}.',
       '',
     ]
-    if found['machine']:
-      lines += _machine(found['machine'])
+    if found.machine:
+      lines += _machine(found.machine)
   tally = lambda own: ', '.join(f'{n:,} {kind}' for kind, n in own.items() if n)
   lines += [
     '# Machines',
     '',
-    f'Survive: {tally(numbers["surviving"]) or "none"}. Of these, in '
+    f'Survive: {tally(numbers.surviving) or "none"}. Of these, in '
     'held-out text every edge is walked more often than its reverse (of a '
     'two-cycle: than the one before stays) in: '
-    f'{tally(numbers["ordered"]) or "none"}; they are listed first. That is '
+    f'{tally(numbers.ordered) or "none"}; they are listed first. That is '
     'found on half of the groups of documents, at the same rate of false '
     'discoveries; the figures below are of the other half. A clique is a cycle '
     'whose features all lead to each other.',
     '',
   ]
-  for entry in numbers['machines']:
+  for entry in numbers.machines:
     about = f': {entry["about"]}' if entry['about'] else ''
     lines += [f'## {entry["kind"]}{about}', '', *_machine(entry)]
   return '\n'.join(lines)
@@ -194,13 +193,13 @@ def _machine(entry: dict[str, Any]) -> list[str]:
   ]
 
 
-def _family(row: dict[str, Any]) -> str:
-  n = row['features']
-  if row['kind'] == 'chain':
+def _family(row: FamilyCount) -> str:
+  n = row.features
+  if row.kind == 'chain':
     return 'chains'
-  if row['kind'] == 'cycle':
+  if row.kind == 'cycle':
     return f'cycles of {n}' if n else 'longer cycles'
-  return f'{row["kind"]}s'
+  return f'{row.kind}s'
 
 
 def _number(x: float | None, form: str) -> str:

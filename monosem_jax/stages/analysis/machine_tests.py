@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from monosem_jax.analysis import machines, roles, significance
+from monosem_jax.analysis.results.automata import FamilyCount, Named
 from monosem_jax.config import settings
 from monosem_jax.stages.analysis.inputs import AnalysisInputs
 from monosem_jax.stages.analysis.machine_text import Edge
@@ -55,7 +56,7 @@ def judge(
   edges: dict[str, np.ndarray],
   above: set[Edge],
   labels: Sequence[str],
-) -> tuple[list[Judged], list[dict], float]:
+) -> tuple[list[Judged], list[FamilyCount], float]:
   """All machines, tested against those in graphs of permuted rows.
 
   Rows are permuted among all live features; and again among those of one label,
@@ -113,13 +114,18 @@ def judge(
         own, test.p_R, test.q_R, test.expected_R, within.q_R, strict=True
       )
     }
-    row = {'kind': kind, 'features': n, 'found': len(own)}
-    for name, own in tests.items():
-      row |= _permuted_rows_make(name, own.null_P)
     survives_R = test.q_R <= c.q
-    row['surviving'] = int(survives_R.sum())
-    row['surviving_within'] = int((survives_R & (within.q_R <= c.q)).sum())
-    table.append(row)
+    table.append(
+      FamilyCount(
+        kind=kind,
+        features=n,
+        found=len(own),
+        **_permuted_rows_make('null', test.null_P),
+        **_permuted_rows_make('within', within.null_P),
+        surviving=int(survives_R.sum()),
+        surviving_within=int((survives_R & (within.q_R <= c.q)).sum()),
+      )
+    )
   judged = []
   for m in found:
     clique = m.kind != 'chain' and machines.is_clique(m.nodes, above)
@@ -195,8 +201,10 @@ def named(
   weights: dict[Edge, float],
   judged: Sequence[Judged],
   c: settings.Automata,
-) -> list[dict[str, Any]]:
+) -> list[Named]:
   """The systems that the paper names: the best of each, or why it is none.
+
+  Their machines are `Judged`.
 
   Args:
     plays: see `players`.
@@ -236,13 +244,13 @@ def named(
       elif machine.q > c.q:
         why = f'chance makes such, too: q is {machine.q:.2g}, above {c.q:g}'
     found.append(
-      {
-        'name': name,
-        'states': list(states),
-        'candidates': [int(own.size) for own in plays[name]],
-        'machine': machine,
-        'survives': not why,
-        'not_found': why,
-      }
+      Named(
+        name=name,
+        states=list(states),
+        candidates=[int(own.size) for own in plays[name]],
+        machine=machine,
+        survives=not why,
+        not_found=why,
+      )
     )
   return found

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from monosem_jax.analysis import following, intervals, significance
+from monosem_jax.analysis.results.automata import Followed
 from monosem_jax.features import moments
 from monosem_jax.run import metrics
 from monosem_jax.run.files import write_arrays
@@ -203,24 +204,24 @@ def transitions(
   permuted: list[Edge],
   counted: Counted,
   q: float,
-) -> dict[str, Any]:
+) -> dict[str, Followed]:
   """What held-out text says of all edges above the threshold."""
 
-  def told(own: list[Edge]) -> tuple[dict, dict[str, np.ndarray]]:
+  def told(own: list[Edge]) -> tuple[Followed, dict[str, np.ndarray]]:
     rate_M, base_M = counted.rate(own), counted.base(own)
     seen_M, p_M = np.isfinite(rate_M), counted.p_rising(own)
     q_M = np.full(len(own), np.nan)
     q_M[seen_M] = significance.benjamini_hochberg(p_M[seen_M], seen_M.sum())
     median = lambda x_M: float(np.median(x_M[seen_M])) if seen_M.any() else None
     columns = {'observed_M': rate_M, 'base_M': base_M, 'p_M': p_M, 'q_M': q_M}
-    return {
-      'edges': len(own),
-      'seen': int(seen_M.sum()),
-      'rising': int((q_M <= q).sum()),
-      'median_observed': median(rate_M),
-      'median_base': median(base_M),
-      'median_rise': median(rate_M - base_M),
-    }, columns
+    return Followed(
+      edges=len(own),
+      seen=int(seen_M.sum()),
+      rising=int((q_M <= q).sum()),
+      median_observed=median(rate_M),
+      median_base=median(base_M),
+      median_rise=median(rate_M - base_M),
+    ), columns
 
   numbers, columns = told(edges)
   pair_M2 = np.array(edges, np.int64).reshape(-1, 2)

@@ -2,10 +2,10 @@
 
 import jax
 
+from monosem_jax.analysis.results.numbers import NotMade, Numbers
 from monosem_jax.config.errors import UserError, nearest
 from monosem_jax.device import hosts, mesh as meshes
 from monosem_jax.run import graph
-from monosem_jax.run.files import write_json
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import report
 from monosem_jax.stages.analysis import (
@@ -16,11 +16,7 @@ from monosem_jax.stages.analysis import (
   summary,
 )
 from monosem_jax.stages.analysis.declaration import analyses
-from monosem_jax.stages.analysis.inputs import (
-  AnalysisInputs,
-  Unavailable,
-  json_of,
-)
+from monosem_jax.stages.analysis.inputs import AnalysisInputs, Unavailable
 from monosem_jax.text.store import TokenStore
 
 
@@ -72,14 +68,13 @@ def _make(inputs: AnalysisInputs, name: str) -> None:
     return
   # Minutes of work, and changed settings are why it is run again.
   with graph.making(made) as out:
+    numbers: Numbers
     try:
       with jax.set_mesh(inputs.mesh):
         numbers = analyses()[name].make(inputs, out)
     except Unavailable as e:
-      numbers = {'not_here': str(e)}
+      numbers = NotMade(str(e))
       w.log(f'analysis/{name}: not made: {e}')
     # The others wait: what comes next may read it.
-    hosts.on_first_process(
-      lambda: write_json(out / 'numbers.json', json_of(numbers))
-    )
+    hosts.on_first_process(lambda: numbers.save(out))
   w.log(f'analysis/{name}: done')

@@ -9,7 +9,8 @@ import pathlib
 import numpy as np
 
 from monosem_jax.analysis import figures, geometry
-from monosem_jax.analysis.results import Nearest, Neighbours
+from monosem_jax.analysis.results.arrays import Nearest, Neighbours
+from monosem_jax.analysis.results.features import NearestRows
 from monosem_jax.features import moments
 from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.stages.analysis.declaration import Analysis
@@ -20,7 +21,7 @@ from monosem_jax.stages.analysis.sections import features
 _NEAREST = 5
 
 
-def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
+def make(inputs: AnalysisInputs, out: pathlib.Path) -> NearestRows:
   numbers, of_main = {}, {}
   for x in inputs.feature_sets():
     if x.is_control:
@@ -46,7 +47,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
     'cosine with the nearest',
     bins=np.linspace(-0.1, 1, 56),
   )
-  return {'nearest': _NEAREST, 'median': numbers}
+  return NearestRows(_NEAREST, numbers)
 
 
 def _nearest(inputs: AnalysisInputs, x: FeatureSet, y: FeatureSet) -> Nearest:
@@ -62,6 +63,7 @@ def _nearest(inputs: AnalysisInputs, x: FeatureSet, y: FeatureSet) -> Nearest:
 ANALYSIS = Analysis(
   order=60,
   make=make,
+  numbers=NearestRows,
   title='Nearest decoder rows',
   asked='How near is the nearest other row, in each dictionary of the model?',
   answer=features.neighbours,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from monosem_jax.analysis import figures, intervals, neurons
+from monosem_jax.analysis.results.features import Neurons, RunNeurons
 from monosem_jax.features import moments
 from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.run.files import write_arrays
@@ -30,7 +31,7 @@ _NEURONS = 3
 _MATCHED = 0.5
 
 
-def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
+def make(inputs: AnalysisInputs, out: pathlib.Path) -> Neurons:
   step = moments.make_step(of_two(inputs.dot), inputs.dot)
   tables, runs = {}, {}
   for s, kurtosis_F, density_F in _kurtoses(inputs):
@@ -52,15 +53,14 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
     write_arrays(out / f'{s.key}.npz', columns)
   control = f'{inputs.main.model}/random'
   for s in inputs.feature_sets():
-    runs[s.run] = _numbers(tables[s.run]) | _against(
-      s, tables[s.run], control, tables, inputs.main.model
-    )
+    against = _against(s, tables[s.run], control, tables, inputs.main.model)
+    runs[s.run] = RunNeurons(**_numbers(tables[s.run]), **against)
   _pictures(inputs, tables, out)
-  return {
-    'runs': runs,
-    'tokens': inputs.tokens,
-    'unit': 'intervals of 95% over live features, n of them',
-  }
+  return Neurons(
+    runs=runs,
+    tokens=inputs.tokens,
+    unit='intervals of 95% over live features, n of them',
+  )
 
 
 def _kurtoses(
@@ -214,6 +214,7 @@ def _pictures(inputs: AnalysisInputs, tables: dict, out: pathlib.Path) -> None:
 ANALYSIS = Analysis(
   order=50,
   make=make,
+  numbers=Neurons,
   title='Features and neurons',
   asked='Are features sparser, purer and other than neurons?',
   answer=features.neurons,

@@ -1,8 +1,10 @@
 """Pages of single features, in Markdown, with the paper's numbers beside."""
 
 import re
+from collections.abc import Callable
 
 from monosem_jax import paper
+from monosem_jax.analysis.results.proxies import Dive, Overlap
 from monosem_jax.stages.analysis.inputs import AnalysisInputs
 
 
@@ -19,51 +21,51 @@ def tokens(strings: list[str]) -> str:
   return ' '.join(map(code, strings)) or '-'
 
 
-def dive(name: str, n: dict, inputs: AnalysisInputs) -> str:
+def dive(name: str, n: Dive, inputs: AnalysisInputs) -> str:
   """The page of a proxy's feature."""
-  known = vars(paper.DEEP_DIVES[name]) if name in paper.DEEP_DIVES else {}
-  twin = n['twin'] or {}
-  overlap = n['overlap'][inputs.main.run]
+  known, twin = paper.DEEP_DIVES.get(name), n.twin
+  overlap = n.overlap[inputs.main.run]
   rows = [
-    ('feature', n['feature'], known.get('feature')),
-    ('correlation with the proxy', _num(n['r']), _num(known.get('r'))),
-    ('density', f'{n["density"]:.2e}', _sci(known.get('density'))),
-    ('twin on the other model', twin.get('feature'), None),
-    ('... its correlation', _num(twin.get('r')), _num(known.get('twin'))),
+    ('feature', n.feature, known and known.feature),
+    ('correlation with the proxy', _num(n.r), _num(known and known.r)),
+    ('density', f'{n.density:.2e}', _sci(known and known.density)),
+    ('twin on the other model', twin and twin.feature, None),
+    ('... its correlation', _num(twin and twin.r), _num(known and known.twin)),
     (
       'of the tokens it predicts most, on by the proxy',
-      f'{n["predicted_on"]} of {n["predicted"]}',
+      f'{n.predicted_on} of {n.predicted}',
       None,
     ),
     (
       'largest coefficients (neuron: value)',
-      ', '.join(f'{a}: {x:.3f}' for a, x in n['coefficients'].items()),
+      ', '.join(f'{a}: {x:.3f}' for a, x in n.coefficients.items()),
       None,
     ),
   ]
   lines = [
-    f'# {name}: {n["feature"]}',
+    f'# {name}: {n.feature}',
     '',
     'The feature and the neuron are those that correlate most with the proxy '
     'on one half of the documents; their correlations, and what follows of '
-    f'tokens, are of {overlap["tokens"]:,} tokens of the other half. The proxy '
-    f'is on on {n["base_rate"]:.3%} of them: so much a feature that says '
+    f'tokens, are of {overlap.tokens:,} tokens of the other half. The proxy '
+    f'is on on {n.base_rate:.3%} of them: so much a feature that says '
     'nothing has in specificity and average precision.',
     '',
     '| | this run | the paper |',
     '|---|---:|---:|',
     *(f'| {a} | {b or "-"} | {c or "-"} |' for a, b, c in rows),
     '',
-    f'Fires on {tokens(n["fires_on"])}; predicts {tokens(n["predicts"])}.',
+    f'Fires on {tokens(n.words.fires_on)}; predicts '
+    f'{tokens(n.words.predicts)}.',
     '',
-    *_beside(overlap, n['overlap'].get(f'{inputs.main.model}/neurons')),
+    *_beside(overlap, n.overlap.get(f'{inputs.main.model}/neurons')),
     f'![tokens by activation]({name}_counts.png)',
     f'![share of the activation by activation]({name}_expected_value.png)',
     '',
   ]
-  if n['neuron']:
+  if n.neuron:
     lines += [
-      f'The neuron, {n["neuron"]}:',
+      f'The neuron, {n.neuron}:',
       '',
       f'![tokens by activation]({name}_neuron_counts.png)',
       f'![share of the activation]({name}_neuron_expected_value.png)',
@@ -71,40 +73,56 @@ def dive(name: str, n: dict, inputs: AnalysisInputs) -> str:
     ]
   lines += ['Other features that go with the proxy:', '']
   lines += [
-    f'- {x["feature"]} ({_num(x["r"])}): fires on {tokens(x["fires_on"])}; '
-    f'predicts {tokens(x["predicts"])}'
-    for x in n['companions']
+    f'- {x.feature} ({_num(x.r)}): fires on {tokens(x.words.fires_on)}; '
+    f'predicts {tokens(x.words.predicts)}'
+    for x in n.companions
   ]
   return '\n'.join([*lines, ''])
 
 
-def _beside(feature: dict, neuron: dict | None) -> list[str]:
+def _beside(feature: Overlap, neuron: Overlap | None) -> list[str]:
   """The feature and the best neuron side by side, then by interval."""
   sides = [feature, neuron]
 
-  def row(what: str, key: str, form) -> str:
+  def row(what: str, form: Callable, of: Callable) -> str:
     cells = []
     for x in sides:
       if x is None:
         cells.append('-')
       else:
-        ends = x[f'{key}_interval']
+        value, ends = of(x)
         ends = f' ({form(ends[0])} to {form(ends[1])})' if ends else ''
-        cells.append(f'{form(x[key])}{ends}')
+        cells.append(f'{form(value)}{ends}')
     return f'| {what} | {cells[0]} | {cells[1]} |'
 
-  names = [x['feature'] if x else '-' for x in sides]
-  count = len(feature['edges'])
+  names = [x.feature if x else '-' for x in sides]
+  count = len(feature.edges)
   return [
     'In brackets intervals of 95% over groups of documents.',
     '',
     f'| | feature {names[0]} | best neuron {names[1]} |',
     '|---|---:|---:|',
-    row('correlation with the proxy', 'r', _num),
-    row('tokens of the proxy it fires on (sensitivity)', 'sensitivity', _pc),
-    row('activation where the proxy is on', 'activation_on', _pc),
-    row('average precision', 'average_precision', _num),
-    row('F1 above the threshold of the first half', 'f1', _num),
+    row('correlation with the proxy', _num, lambda x: (x.r, x.r_interval)),
+    row(
+      'tokens of the proxy it fires on (sensitivity)',
+      _pc,
+      lambda x: (x.sensitivity, x.sensitivity_interval),
+    ),
+    row(
+      'activation where the proxy is on',
+      _pc,
+      lambda x: (x.activation_on, x.activation_on_interval),
+    ),
+    row(
+      'average precision',
+      _num,
+      lambda x: (x.average_precision, x.average_precision_interval),
+    ),
+    row(
+      'F1 above the threshold of the first half',
+      _num,
+      lambda x: (x.f1, x.f1_interval),
+    ),
     '',
     'Tokens with the proxy on (specificity), of those in each interval of the '
     "feature's activation, and of the neuron's; in brackets where it begins.",
@@ -112,12 +130,12 @@ def _beside(feature: dict, neuron: dict | None) -> list[str]:
     '| interval | feature | best neuron |',
     '|---|---:|---:|',
     '| silent | '
-    + ' | '.join(_pc(x['specificity'][0]) if x else '-' for x in sides)
+    + ' | '.join(_pc(x.specificity[0]) if x else '-' for x in sides)
     + ' |',
     *(
       f'| {i + 1} of {count} | '
       + ' | '.join(
-        f'{_pc(x["specificity"][i + 1])} ({x["edges"][i]:.2f})' if x else '-'
+        f'{_pc(x.specificity[i + 1])} ({x.edges[i]:.2f})' if x else '-'
         for x in sides
       )
       + ' |'

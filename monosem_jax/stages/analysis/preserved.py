@@ -15,6 +15,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from monosem_jax.analysis import baselines, figures, intervals, preserved
+from monosem_jax.analysis.results.preserved import (
+  Components,
+  Described,
+  Independent,
+  Largest,
+  Matched,
+  Measured,
+  Preserved,
+  Refused,
+  Run,
+)
 from monosem_jax.device import mesh as meshes
 from monosem_jax.dictionary.sae import SAE, rows_of
 from monosem_jax.features.featureset import FeatureSet
@@ -34,20 +45,21 @@ _FAR = 'about means'
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Run:
-  """What is measured under a run's name.
+class Way:
+  """A way of writing activations that is measured under a run's name.
 
   Attributes:
-    dictionary: on the mesh; None where it cannot be had.
-    said: the keys of its numbers that say what it is, or why it is not there.
+    dictionary: on the mesh, or why it cannot be had.
+    kept: what is written of a token.
   """
 
-  dictionary: SAE | baselines.SparseBasis | None
-  said: dict
+  dictionary: SAE | baselines.SparseBasis | Refused
+  kept: Independent | Components | Largest | Described
 
 
-def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
-  runs, about_means = {}, {}
+def make(inputs: AnalysisInputs, out: pathlib.Path) -> Preserved:
+  runs: dict[str, Run] = {}
+  about_means: dict[str, Run] = {}
   c, main = inputs.w.config.evaluation, inputs.main
   labelled = Labelled(inputs, 'val')
   step = preserved.make_step(
@@ -61,12 +73,14 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
     lm = inputs.lm(model)
     sum_A, count = collect(sums, lm, inputs.batches(f'mean/{model}'))
     mean_A = np.asarray(sum_A / count, np.float32)
-    own = {s.run: _run(inputs, s) for s in sets}
+    own = {s.run: _way(inputs, s) for s in sets}
     neurons = f'{model}/neurons'
     if neurons in own:
       own[_FAR] = _neurons(inputs, mean_A, 'farthest from their means')
     there = {
-      run: r.dictionary for run, r in own.items() if r.dictionary is not None
+      run: way.dictionary
+      for run, way in own.items()
+      if not isinstance(way.dictionary, Refused)
     }
     total = collect(
       step,
@@ -76,20 +90,22 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
     found = preserved.numbers(
       total, labelled.subset_names, intervals.over_groups
     )
-    runs |= {run: r.said | found.get(run, {}) for run, r in own.items()}
+    beside = {}
     if model == main.model:
       beside = preserved.margins(total, main.run, intervals.over_groups)
-      for run, more in beside.items():
-        runs[run] |= more
+    runs |= {
+      run: Run(way.kept, found.get(run, way.dictionary), beside.get(run))
+      for run, way in own.items()
+    }
     if _FAR in runs:
       about_means[neurons] = runs.pop(_FAR)
   _pictures(inputs, runs, out)
-  return {
-    'runs': runs,
-    'about_means': about_means,
-    'matched': {'to': main.run, 'l0': _l0(inputs), 'k': _k(inputs)},
-    'interval': '95%, over groups of documents, by their hash',
-  }
+  return Preserved(
+    runs=runs,
+    about_means=about_means,
+    matched=Matched(main.run, _l0(inputs), _k(inputs)),
+    interval='95%, over groups of documents, by their hash',
+  )
 
 
 def _l0(inputs: AnalysisInputs) -> float:
@@ -103,16 +119,16 @@ def _k(inputs: AnalysisInputs) -> int:
   return max(1, round(_l0(inputs)))
 
 
-def _neurons(inputs: AnalysisInputs, offset_A: np.ndarray, which: str) -> Run:
+def _neurons(inputs: AnalysisInputs, offset_A: np.ndarray, which: str) -> Way:
   """Those that deviate most from `offset_A`, in words `which`."""
   k = min(_k(inputs), offset_A.size)
   basis = meshes.place(inputs.mesh, baselines.neurons(offset_A, k))
-  return Run(basis, {'what': f'{k} neurons a token, the {which}', 'k': k})
+  return Way(basis, Largest(f'{k} neurons a token, the {which}', k))
 
 
-def _run(inputs: AnalysisInputs, s: FeatureSet) -> Run:
+def _way(inputs: AnalysisInputs, s: FeatureSet) -> Way:
   if not s.is_control:
-    return Run(s.sae, {'what': f'dictionary of {len(s.rows_FA):,} features'})
+    return Way(s.sae, Described(f'dictionary of {len(s.rows_FA):,} features'))
   kind = s.name.kind
   if kind == 'random':
     return _random(inputs, s)
@@ -120,35 +136,32 @@ def _run(inputs: AnalysisInputs, s: FeatureSet) -> Run:
     return _neurons(inputs, np.zeros(s.rows_FA.shape[1]), 'largest')
   F = len(s.rows_FA)
   k = min(_k(inputs), F)
-  said = {'k': k, 'components': F}
+  basis, passes = baselines.components(s.sae, k), inputs.config.ica_passes
   if kind == 'pca':
-    said['what'] = f'{k} signed principal components a token'
-  else:
-    said['passes'] = inputs.config.ica_passes
-    said['what'] = (
-      f'{k} signed independent components a token, of {F:,} by '
-      f'{said["passes"]} passes of FastICA'
-    )
-  return Run(baselines.components(s.sae, k), said)
+    what = f'{k} signed principal components a token'
+    return Way(basis, Components(k, F, what))
+  what = (
+    f'{k} signed independent components a token, of {F:,} by '
+    f'{passes} passes of FastICA'
+  )
+  return Way(basis, Independent(k, F, passes, what))
 
 
-def _random(inputs: AnalysisInputs, s: FeatureSet) -> Run:
+def _random(inputs: AnalysisInputs, s: FeatureSet) -> Way:
   F = len(s.rows_FA)
-  said = {'what': f'{F:,} random directions, as dense as {inputs.main.run}'}
+  what = f'{F:,} random directions, as dense as {inputs.main.run}'
   needed, most = baselines.gram_bytes(F), inputs.config.block_bytes
   if needed > most:
     why = (
       f'the least squares of its decoder take a matrix of {needed:,} bytes, '
       f'and analysis.block_bytes is {most:,.0f}'
     )
-    return Run(
-      None, said | {'loss_recovered': None, 'loss_recovered_reason': why}
-    )
+    return Way(Refused(None, why), Described(what))
   x_NA = inputs.rows(s.model, inputs.config.control_rows)
   inputs.w.log(f'analysis: a decoder of {s.run} from {len(x_NA):,} activations')
   refitted = baselines.refit(meshes.fetch(s.sae), x_NA, inputs.dot)
-  said['what'] += f', their decoder refitted on {len(x_NA):,} activations'
-  return Run(meshes.place(inputs.mesh, refitted), said)
+  what += f', their decoder refitted on {len(x_NA):,} activations'
+  return Way(meshes.place(inputs.mesh, refitted), Described(what))
 
 
 def _sums(lm, batch):
@@ -177,23 +190,31 @@ def _held_out(
   bar.close()
 
 
-def _pictures(inputs: AnalysisInputs, runs: dict, out: pathlib.Path) -> None:
+def _pictures(
+  inputs: AnalysisInputs, runs: dict[str, Run], out: pathlib.Path
+) -> None:
   # A model without knowledge has no loss to recover.
   shuffled = {m for m, c in inputs.w.config.models.items() if c.shuffle_of}
   sets = [s for s in inputs.feature_sets() if s.model not in shuffled]
   dictionaries = [s.run for s in sets if not s.is_control]
-  tokens = runs[inputs.main.run]['tokens']
+  found = {
+    run: own.found
+    for run, own in runs.items()
+    if isinstance(own.found, Measured)
+  }
+  tokens = found[inputs.main.run].whole.tokens
   by_model: dict[str, list[str]] = {}
   for s in sets:
     kind = 'baselines' if s.is_control else 'dictionaries'
-    if runs[s.run]['loss_recovered'] is not None:
+    own = found.get(s.run)
+    if own is not None and own.whole.loss_recovered is not None:
       by_model.setdefault(f'{s.model}: {kind}', []).append(s.run)
   figures.scatter(
     out / 'frontier.png',
     {
-      name: tuple(
-        np.array([runs[r][key] for r in own], float)
-        for key in ('l0', 'loss_recovered')
+      name: (
+        np.array([found[r].whole.l0 for r in own], float),
+        np.array([found[r].whole.loss_recovered for r in own], float),
       )
       for name, own in by_model.items()
     },
@@ -205,13 +226,13 @@ def _pictures(inputs: AnalysisInputs, runs: dict, out: pathlib.Path) -> None:
     names=by_model,
     log_x=True,
   )
-  subsets = runs[inputs.main.run]['subsets']
+  subsets = found[inputs.main.run].subsets
   figures.bars(
     out / 'subsets.png',
     list(subsets),
     {
       run: np.array(
-        [runs[run]['subsets'][s]['loss_recovered'] for s in subsets], float
+        [found[run].subsets[s].loss_recovered for s in subsets], float
       )
       for run in dictionaries
     },
@@ -224,6 +245,7 @@ def _pictures(inputs: AnalysisInputs, runs: dict, out: pathlib.Path) -> None:
 ANALYSIS = Analysis(
   order=20,
   make=make,
+  numbers=Preserved,
   title='What dictionaries preserve',
   asked='How much of the loss comes back when reconstructions stand for '
   'activations, and how much with neurons, components or random directions, '

@@ -10,6 +10,8 @@ from collections.abc import Callable
 import numpy as np
 
 from monosem_jax.analysis import figures, labels
+from monosem_jax.analysis.results.numbers import Reason
+from monosem_jax.analysis.results.proxies import Best, Proxies, RunBests, Versus
 from monosem_jax.features import moments
 from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.features.moments import Moments
@@ -34,7 +36,7 @@ _MEASURES = {
 }
 
 
-def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
+def make(inputs: AnalysisInputs, out: pathlib.Path) -> Proxies:
   labelled = Labelled(inputs, inputs.config.split)
   names = labelled.proxy_names, labelled.subset_names
   compared, why = _compared(inputs)
@@ -52,10 +54,10 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
       columns = {f'{k}_XY': x.T for k, x in found.value_LF.items()}
     write_arrays(out / f'{s.key}.npz', columns)
     of_proxies, of_subsets = own[: len(names[0])], own[len(names[0]) :]
-    runs[s.run] = {
-      'proxies': dict(zip(names[0], of_proxies, strict=True)),
-      'subsets': dict(zip(names[1], of_subsets, strict=True)),
-    }
+    runs[s.run] = RunBests(
+      proxies=dict(zip(names[0], of_proxies, strict=True)),
+      subsets=dict(zip(names[1], of_subsets, strict=True)),
+    )
   both = [sides[name] for name in compared]
   entries, wins = {'proxies': {}, 'subsets': {}}, {}
   for kind, own, first in zip(entries, names, (0, len(names[0])), strict=True):
@@ -63,23 +65,23 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
       name: (k, versus.of_label(both, k)) for k, name in enumerate(own, first)
     }
     entries[kind] = {name: entry for name, (_, entry) in numbered.items()}
-    wins[kind] = {'reason': why} if why else versus.wins(both, numbered)
+    wins[kind] = Reason(why) if why else versus.wins(both, numbered)
   pages = dives.make(inputs, labelled, best, r_XY[inputs.main.key], both, out)
   _pictures(inputs, runs, entries, out)
-  return {
-    'runs': runs,
-    'dives': pages,
-    'absent': dict(labelled.proxies.absent),
-    'versus': entries,
-    'wins': wins,
-    'tokens': inputs.tokens,
-    'half_tokens': tokens,
-    'unit': (
+  return Proxies(
+    runs=runs,
+    dives=pages,
+    absent=dict(labelled.proxies.absent),
+    versus=entries,
+    wins=wins,
+    tokens=inputs.tokens,
+    half_tokens=tokens,
+    unit=(
       'found on one half of the documents and told of the other; intervals of '
       f'95% over {GROUPS} groups of its documents'
     ),
-    'overlook_space': inputs.config.proxies.overlook_space,
-  }
+    overlook_space=inputs.config.proxies.overlook_space,
+  )
 
 
 def _compared(inputs: AnalysisInputs) -> tuple[list[str], str]:
@@ -118,7 +120,12 @@ def _halves(
   ]
 
 
-def _pictures(inputs: AnalysisInputs, runs: dict, versus_: dict, out) -> None:
+def _pictures(
+  inputs: AnalysisInputs,
+  runs: dict[str, RunBests],
+  versus_: dict[str, dict[str, Versus | Reason]],
+  out: pathlib.Path,
+) -> None:
   of_main = [s.run for s in inputs.feature_sets(inputs.main.model)]
   told = (
     f'Found on one half of the documents of {inputs.tokens:,} tokens, told of '
@@ -130,7 +137,7 @@ def _pictures(inputs: AnalysisInputs, runs: dict, versus_: dict, out) -> None:
       out / 'proxies.png',
       names,
       {
-        run: np.array([_r(runs[run]['proxies'][n]) for n in names])
+        run: np.array([_r(runs[run].proxies[n]) for n in names])
         for run in of_main
       },
       f'The best of each for a proxy. {told}',
@@ -144,10 +151,12 @@ def _pictures(inputs: AnalysisInputs, runs: dict, versus_: dict, out) -> None:
           out / f'{kind}_{measure}.png',
           list(entries),
           {
-            f'best {of}': np.array(
-              [_reported(x, measure, of) for x in entries.values()]
-            )
-            for of in ('feature', 'neuron')
+            'best feature': np.array(
+              [_reported(x, measure)[0] for x in entries.values()]
+            ),
+            'best neuron': np.array(
+              [_reported(x, measure)[1] for x in entries.values()]
+            ),
           },
           f'By {label}: the best {inputs.main.run} feature and the best '
           f'neuron. {told}',
@@ -156,18 +165,24 @@ def _pictures(inputs: AnalysisInputs, runs: dict, versus_: dict, out) -> None:
         )
 
 
-def _r(best: labels.Best | None) -> float:
+def _r(best: Best | None) -> float:
   return np.nan if best is None else best.reported
 
 
-def _reported(entry: dict, measure: str, of: str) -> float:
-  own = entry.get('measures', {}).get(measure, {}).get(of)
-  return np.nan if own is None else own['reported']
+def _reported(entry: Versus | Reason, measure: str) -> tuple[float, float]:
+  """A measure of the best feature and of the best neuron; NaN without one."""
+  if isinstance(entry, Reason):
+    return np.nan, np.nan
+  sides = entry.measures[measure]
+  both = sides.feature, sides.neuron
+  feature, neuron = (np.nan if x is None else x.reported for x in both)
+  return feature, neuron
 
 
 ANALYSIS = Analysis(
   order=80,
   make=make,
+  numbers=Proxies,
   title='Features that mean what a proxy says',
   asked='Does a feature stand for Arabic, DNA, ..., and does it do so '
   'better than the best neuron?',

@@ -14,10 +14,16 @@ import jax
 import numpy as np
 
 from monosem_jax.analysis import figures, splitting
-from monosem_jax.analysis.results import Splits
+from monosem_jax.analysis.results.arrays import Splits
+from monosem_jax.analysis.results.splitting import (
+  Absent,
+  Splitting,
+  Start,
+  Step,
+)
 from monosem_jax.features import moments
 from monosem_jax.features.featureset import FeatureSet
-from monosem_jax.stages.analysis.children import Children
+from monosem_jax.stages.analysis.children import Children, Levels
 from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import (
   AnalysisInputs,
@@ -30,7 +36,7 @@ from monosem_jax.stages.analysis.sections import kinds
 _LABEL = 'base64'
 
 
-def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
+def make(inputs: AnalysisInputs, out: pathlib.Path) -> Splitting:
   growing, c = inputs.growing(), inputs.config.splitting
   if len(growing) < 2:
     raise Unavailable(
@@ -45,7 +51,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
     levels[name] = found
     found.save(out / f'{x.key}_{y.key}.npz')
     counts = splitting.summary(found, x.live_F, y.live_F)
-    steps.append({'from': x.run, 'to': y.run, **dataclasses.asdict(counts)})
+    steps.append(Step(x.run, y.run, counts))
   live = {s.key: s.live_F for s in growing}
   components = splitting.components(levels, live)
   sizes = np.array([len(nodes) for nodes in components])
@@ -62,23 +68,23 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
     example = children.of_label()
     _draw(growing, halves[1], example, out / f'{_LABEL}.png')
   else:
-    example = {'absent': children.absent}
+    example = Absent(children.absent)
   most = children.most()
   _bars(growing[-1].run, example, most, c.purity, out / 'children.png')
-  return {
-    'dictionaries': [s.run for s in growing],
-    'threshold': c.threshold,
-    'tokens': tokens,
-    'steps': steps,
-    'components': int(sizes.size),
-    'largest': sizes[:10].tolist(),
-    'floor': c.floor,
-    'purity': c.purity,
-    'half_tokens': [half.tokens for half in children.halves],
-    'held_out_tokens': children.held_out[0],
-    'base64': example,
-    'most': most,
-  }
+  return Splitting(
+    dictionaries=[s.run for s in growing],
+    threshold=c.threshold,
+    tokens=tokens,
+    steps=steps,
+    components=int(sizes.size),
+    largest=sizes[:10].tolist(),
+    floor=c.floor,
+    purity=c.purity,
+    half_tokens=[half.tokens for half in children.halves],
+    held_out_tokens=children.held_out[0],
+    base64=example,
+    most=most,
+  )
 
 
 def _edges(
@@ -126,21 +132,25 @@ def _joined(parts: Sequence[Splits]) -> Splits:
 
 
 def _bars(
-  run: str, example: dict, most: list[dict], purity: float, path: pathlib.Path
+  run: str,
+  example: Start | Absent,
+  most: list[Start],
+  purity: float,
+  path: pathlib.Path,
 ) -> None:
   """The children of each start in the largest dictionary, and its nulls'."""
-  starts = most if 'absent' in example else [example, *most]
-  last = [list(x['null']['counts'][run].values())[-1] for x in starts]
-  column = lambda key: np.array(
-    [np.nan if x[key] is None else x[key] for x in last], float
+  starts = most if isinstance(example, Absent) else [example, *most]
+  last = [list(x.null.counts[run].values())[-1] for x in starts]
+  column = lambda values: np.array(
+    [np.nan if x is None else x for x in values], float
   )
   figures.bars(
     path,
-    [x['start'] + f' ({_LABEL})' * ('correlation' in x) for x in starts],
+    [x.start + f' ({_LABEL})' * (x.fit is not None) for x in starts],
     {
-      'children': column('count'),
-      'null starts, mean': column('mean'),
-      'null starts, most': column('max'),
+      'children': column(x.count for x in last),
+      'null starts, mean': column(x.mean for x in last),
+      'null starts, most': column(x.max for x in last),
     },
     f'Features of {run} that starts of the smallest dictionary lead to, after '
     f'all filters (purity {purity:g}), beside features of like density; starts '
@@ -150,19 +160,26 @@ def _bars(
   )
 
 
-def _draw(growing, levels, example, path) -> None:
+def _draw(
+  growing: Sequence[FeatureSet],
+  levels: Levels,
+  example: Start,
+  path: pathlib.Path,
+) -> None:
   at, labels, edges = {}, {}, []
-  nodes = {s.key: example['features'][s.run] for s in growing}
+  nodes = {s.key: example.features[s.run] for s in growing}
   for column, s in enumerate(growing):
     own = nodes[s.key]
     for row, node in enumerate(own):
-      key = node['feature']
+      key = node.feature
       at[key] = (
         column / (len(growing) - 1),
         1 - (row + 0.5) / max(len(own), 1),
       )
-      mark = '' if node['child'] else ' (no child)'
-      labels[key] = f'{key}{mark}\n' + ' '.join(map(repr, node['fires_on'][:4]))
+      mark = '' if node.child else ' (no child)'
+      labels[key] = f'{key}{mark}\n' + ' '.join(
+        map(repr, node.words.fires_on[:4])
+      )
   for x, y in itertools.pairwise(growing):
     level = levels[x.key, y.key]
     for i, j, weight in zip(
@@ -188,6 +205,7 @@ def _draw(growing, levels, example, path) -> None:
 ANALYSIS = Analysis(
   order=110,
   make=make,
+  numbers=Splitting,
   title='Feature splitting',
   asked='What does a feature of a small dictionary become in a larger '
   'one, and is that more than what chance leads to?',

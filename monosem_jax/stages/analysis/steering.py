@@ -18,6 +18,9 @@ from monosem_jax.analysis import (
   intervals,
   steering,
 )
+from monosem_jax.analysis.results.numbers import from_json, to_json
+from monosem_jax.analysis.results.proxies import Dive, Proxies
+from monosem_jax.analysis.results.steering import Lead, SteeredFeature, Steering
 from monosem_jax.device import mesh as meshes
 from monosem_jax.dictionary.sae import rows_of
 from monosem_jax.features import moments
@@ -53,9 +56,9 @@ _NOTES = {
 }
 
 
-def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
+def make(inputs: AnalysisInputs, out: pathlib.Path) -> Steering:
   c, main = inputs.config.steering, inputs.main
-  dives = inputs.numbers('proxies')['dives']
+  dives = inputs.needs('proxies', Proxies).dives
   if not dives:
     raise Unavailable('no proxy goes with a feature of ' + main.run)
   names = _steered(dives)[: c.features]
@@ -88,39 +91,40 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
   difference_KA = _differences(inputs, labelled, at)
   unpinned = doses.unsteered(setting)
   told = inputs.progress(f'steering/{main.key}')
-  rows = {}
+  rows: dict[str, SteeredFeature] = {}
   for x, name in enumerate(names):
-    i = _number(dives[name]['feature'])
+    i = _number(dives[name].feature)
     baselines, why = _baselines(inputs, dives[name], difference_KA[x])
     found = doses.response(setting, doses.Feature(i, baselines))
-    rows[name] = row = _row(inputs, i, found, unpinned, c.doses)
-    row['neuron'], row['not_here'] = dives[name]['neuron'], why
+    row = _row(inputs, i, found, unpinned, c.doses)
+    row['neuron'], row['not_here'] = dives[name].neuron, why
     row['equal_kl'] = matching.equal_kl(c.doses, row, name)
     row['at_maximum'] = matching.at_dose(_DOSE, c.doses, row, name)
     dose_pictures.draw(name, row, out, c)
+    rows[name] = from_json(SteeredFeature, to_json(row), out)
     text = _transcript(inputs, lm, prompt_T, name, i)
     write_file(out / f'{name}.md', text.encode())
     told(x + 1, len(names))
   dose_pictures.draw_at_maximum(rows, out / 'at_maximum.png')
-  return {
-    'features': rows,
-    'prompt': steering.PROMPT,
-    'samples': c.samples,
-    'tokens': c.tokens,
-    'contexts': c.contexts,
-    'ahead': _ahead(rows),
-    'notes': _NOTES,
-  }
+  return Steering(
+    features=rows,
+    prompt=steering.PROMPT,
+    samples=c.samples,
+    tokens=c.tokens,
+    contexts=c.contexts,
+    ahead=_ahead(rows),
+    notes=_NOTES,
+  )
 
 
-def _steered(dives: dict[str, dict]) -> list[str]:
+def _steered(dives: dict[str, Dive]) -> list[str]:
   """Proxies by their feature's correlation, the best first.
 
   A feature that several proxies share is steered for the best of them alone.
   """
   first: dict[str, str] = {}
-  for name in sorted(dives, key=lambda name: -dives[name]['r']):
-    first.setdefault(dives[name]['feature'], name)
+  for name in sorted(dives, key=lambda name: -dives[name].r):
+    first.setdefault(dives[name].feature, name)
   return list(first.values())
 
 
@@ -161,15 +165,15 @@ def _differences(
 
 
 def _baselines(
-  inputs: AnalysisInputs, dive: dict, difference_A: np.ndarray | None
+  inputs: AnalysisInputs, dive: Dive, difference_A: np.ndarray | None
 ) -> tuple[dict[str, steering.Pins], dict[str, str]]:
   """The baselines of a proxy by name, and why one is not there."""
   found, why = {}, {}
-  if dive['neuron'] is None:
+  if dive.neuron is None:
     why['neuron'] = 'no neuron goes with the proxy, or there is no such control'
   else:
     sae = inputs.neurons(inputs.main.model).sae
-    at_K = np.array([_number(dive['neuron'])])
+    at_K = np.array([_number(dive.neuron)])
     found['neuron'] = meshes.fetch(doses.pins_of(sae, at_K, jnp.zeros(1)))
   if difference_A is None:
     why['difference'] = 'the proxy is on for no token of half of the documents'
@@ -181,7 +185,7 @@ def _baselines(
 def _row(
   inputs: AnalysisInputs, i: int, found: dict, unpinned: dict, multiples
 ) -> dict:
-  """The numbers of a feature."""
+  """The numbers of a feature, arrays still: a `SteeredFeature` to be."""
   shares = {
     name: x | {'unpinned': unpinned['share'][name]}
     for name, x in found['share'].items()
@@ -200,7 +204,7 @@ def _row(
   }
 
 
-def _ahead(rows: dict[str, dict]) -> dict:
+def _ahead(rows: dict[str, SteeredFeature]) -> dict[str, Lead]:
   """In how many proxies the feature is ahead of each baseline, at its maximum.
 
   Of the share of the proxy's tokens at equal KL: ahead, or behind, are features
@@ -210,24 +214,22 @@ def _ahead(rows: dict[str, dict]) -> dict:
   for arm in list(dose_pictures.ARMS)[1:]:
     gap_X, error_X = [], []
     for row in rows.values():
-      at = row['at_maximum']
-      other = at and at['share_at_equal_kl'].get(arm)
-      if not other or not np.isfinite(other['mean']):
+      at = row.at_maximum
+      other = at and at.share_at_equal_kl.get(arm)
+      if not other or other.mean is None:
         continue
-      own = at['share']['pinned']
-      gap_X.append(own['mean'] - other['mean'])
-      error_X.append(
-        np.hypot(*(x['interval'][1] - x['mean'] for x in (own, other)))
-      )
+      own = at.share['pinned']
+      gap_X.append(own.mean - other.mean)
+      error_X.append(np.hypot(*(x.interval[1] - x.mean for x in (own, other))))
     gap_X, error_X = np.array(gap_X), np.array(error_X)
-    found[arm] = {
-      'features': gap_X.size,
-      'ahead': int((gap_X > error_X).sum()),
-      'behind': int((gap_X < -error_X).sum()),
-      'mean_lead': float(gap_X.mean()) if gap_X.size else None,
-      'interval': intervals.of(gap_X, np.mean),
-      'unit': 'features',
-    }
+    found[arm] = Lead(
+      features=gap_X.size,
+      ahead=int((gap_X > error_X).sum()),
+      behind=int((gap_X < -error_X).sum()),
+      mean_lead=float(gap_X.mean()) if gap_X.size else None,
+      interval=intervals.of(gap_X, np.mean),
+      unit='features',
+    )
   return found
 
 
@@ -273,6 +275,7 @@ def _transcript(inputs: AnalysisInputs, lm, prompt_T, name: str, i: int) -> str:
 ANALYSIS = Analysis(
   order=90,
   make=make,
+  numbers=Steering,
   title='Features as actions',
   asked='Does a pinned feature bring about what it fires on, and more so '
   'than a neuron or a difference of means that moves the model as '

@@ -1,58 +1,142 @@
 """What all analyses say together: the scorecard, and every run's row."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from monosem_jax.analysis import scorecard
+from monosem_jax.analysis.results.numbers import NotMade, Numbers
+from monosem_jax.analysis.results.preserved import Figures, Measured, Run
 from monosem_jax.run.files import read_json, write_file, write_json
 from monosem_jax.stages.analysis.declaration import analyses
 from monosem_jax.stages.analysis.inputs import AnalysisInputs
 from monosem_jax.stages.analysis.sections.written import written
 
-# The columns of a run's row: the analysis and the key of each, what it says and
-# how it is written.
-COLUMNS = (
-  ('density', 'features', 'features', ','),
-  ('density', 'live', '... live', ','),
-  ('preserved', 'l0', 'L0', '.1f'),
-  ('preserved', 'loss_recovered', 'loss recovered', '.1%'),
-  ('preserved', 'loss_recovered_mean', '... of mean ablation', '.1%'),
-  ('preserved', 'kl', 'KL, nats', '.3f'),
-  ('preserved', 'explained_variance', 'explained variance', '.1%'),
-  ('neurons', 'median_kurtosis', 'kurtosis, median', ',.0f'),
-  ('neurons', 'single_token', 'single-token', '.0%'),
-  ('neurons', 'single_document', 'single-document', '.0%'),
-  ('neurons', 'median_diversity', 'top tokens, median', '.0f'),
-  ('neurons', 'median_coefficients', 'neurons a feature', '.0f'),
-  ('neurons', 'median_neuron_r', 'r of best neuron', '.2f'),
-  ('logits', 'median_logit_kurtosis', 'logit kurtosis', '.1f'),
-  ('logits', 'linear_r', 'r of logits, ablated', '.2f'),
-  ('ablation', 'ablation_loss', 'loss rise, ablated', '.3f'),
-  ('ablation', 'ablation_hurts', '... share above 0', '.0%'),
-  ('universality', 'universality_r', 'r of other model', '.2f'),
-  ('geometry', 'clumping_nearest', 'nearest cosine', '.2f'),
-)
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+  """A column of a run's row.
+
+  Attributes:
+    key: in summary.json.
+    label: in the table.
+    form: how it is written there.
+    of: `of(numbers)`, the figure in those of a run by the analysis.
+  """
+
+  key: str
+  label: str
+  form: str
+  of: Callable[[Any], float | None]
+
+
+def _whole(of: Callable[[Figures], float | None]) -> Callable[[Run], Any]:
+  """A figure of all tokens; None where it could not be measured."""
+  return lambda own: (
+    of(own.found.whole) if isinstance(own.found, Measured) else None
+  )
+
+
+# By analysis.
+COLUMNS = {
+  'density': (
+    Column('features', 'features', ',', lambda x: x.census.features),
+    Column('live', '... live', ',', lambda x: x.census.live),
+  ),
+  'preserved': (
+    Column('l0', 'L0', '.1f', _whole(lambda x: x.l0)),
+    Column(
+      *('loss_recovered', 'loss recovered', '.1%'),
+      _whole(lambda x: x.loss_recovered),
+    ),
+    Column(
+      *('loss_recovered_mean', '... of mean ablation', '.1%'),
+      _whole(lambda x: x.loss_recovered_mean),
+    ),
+    Column('kl', 'KL, nats', '.3f', _whole(lambda x: x.kl)),
+    Column(
+      *('explained_variance', 'explained variance', '.1%'),
+      _whole(lambda x: x.explained_variance),
+    ),
+  ),
+  'neurons': (
+    Column(
+      *('median_kurtosis', 'kurtosis, median', ',.0f'),
+      lambda x: x.median_kurtosis,
+    ),
+    Column('single_token', 'single-token', '.0%', lambda x: x.single_token),
+    Column(
+      *('single_document', 'single-document', '.0%'),
+      lambda x: x.single_document,
+    ),
+    Column(
+      *('median_diversity', 'top tokens, median', '.0f'),
+      lambda x: x.median_diversity,
+    ),
+    Column(
+      *('median_coefficients', 'neurons a feature', '.0f'),
+      lambda x: x.median_coefficients,
+    ),
+    Column(
+      *('median_neuron_r', 'r of best neuron', '.2f'),
+      lambda x: x.median_neuron_r,
+    ),
+  ),
+  'logits': (
+    Column(
+      *('median_logit_kurtosis', 'logit kurtosis', '.1f'),
+      lambda x: x.median_logit_kurtosis,
+    ),
+    Column(
+      *('linear_r', 'r of logits, ablated', '.2f'),
+      lambda x: x.effects and x.effects.linear_r,
+    ),
+  ),
+  'ablation': (
+    Column(
+      *('ablation_loss', 'loss rise, ablated', '.3f'),
+      lambda x: x.ablation_loss,
+    ),
+    Column(
+      *('ablation_hurts', '... share above 0', '.0%'),
+      lambda x: x.ablation_hurts,
+    ),
+  ),
+  'universality': (
+    Column(
+      *('universality_r', 'r of other model', '.2f'),
+      lambda x: x.universality_r,
+    ),
+  ),
+  'geometry': (
+    Column(
+      *('clumping_nearest', 'nearest cosine', '.2f'),
+      lambda x: x.clumping_nearest,
+    ),
+  ),
+}
+
+_SCORED = {f.name for f in dataclasses.fields(scorecard.Results)}
 
 
 def write(inputs: AnalysisInputs, names: Sequence[str]) -> None:
   """Writes summary.json and summary.md from the numbers of those made."""
   w = inputs.w
-  numbers = {
-    name: read_json(w.analysis(name) / 'numbers.json') for name in names
+  made: dict[str, Numbers] = {
+    name: analyses()[name].numbers.load(w.analysis(name)) for name in names
   }
   dictionaries = w.config.dictionaries
   widest = max(dictionaries, key=lambda name: dictionaries[name].features)
   main = inputs.main
   rows = scorecard.rows(
-    numbers,
+    scorecard.Results(**{k: x for k, x in made.items() if k in _SCORED}),
     main.run,
     main.model,
     (inputs.feature_set(widest).run, dictionaries[widest].features),
   )
   scale = _scale(inputs)
-  runs = _rows(inputs, numbers)
-  why = {n: x['not_here'] for n, x in numbers.items() if 'not_here' in x}
+  runs = _rows(inputs, made)
+  why = {n: x.why for n, x in made.items() if isinstance(x, NotMade)}
   out = w.analysis('summary')
   write_json(
     out / 'summary.json',
@@ -79,7 +163,7 @@ def write(inputs: AnalysisInputs, names: Sequence[str]) -> None:
       '',
       *(
         line
-        for name, own in numbers.items()
+        for name, own in made.items()
         for line in written(name, analyses()[name], own, main.run)
       ),
     ]
@@ -103,26 +187,36 @@ def _scale(inputs: AnalysisInputs) -> dict[str, str]:
   }
 
 
-def _rows(inputs: AnalysisInputs, numbers: dict) -> dict[str, dict[str, Any]]:
+def _rows(
+  inputs: AnalysisInputs, made: Mapping[str, Numbers]
+) -> dict[str, dict[str, Any]]:
   """Each run's values for the columns, and its proxies' correlations."""
   found = {}
   for s in inputs.feature_sets():
-    own = {
-      analysis: n.get('runs', {}).get(s.run, {})
-      for analysis, n in numbers.items()
-    }
-    found[s.run] = {
-      f'{analysis}.{key}': own.get(analysis, {}).get(key)
-      for analysis, key, _, _ in COLUMNS
-    }
-    for name, best in own.get('proxies', {}).get('proxies', {}).items():
-      found[s.run][f'proxies.{name}'] = best and best['reported']
+    row: dict[str, Any] = {}
+    for analysis, columns in COLUMNS.items():
+      own = _of_run(made.get(analysis), s.run)
+      for c in columns:
+        row[f'{analysis}.{c.key}'] = None if own is None else c.of(own)
+    bests = _of_run(made.get('proxies'), s.run)
+    for name, best in (bests.proxies if bests else {}).items():
+      row[f'proxies.{name}'] = best and best.reported
+    found[s.run] = row
   return found
+
+
+def _of_run(own: Any, run: str) -> Any:
+  """The numbers of a run by an analysis; None where there are none."""
+  return None if own is None or isinstance(own, NotMade) else own.runs.get(run)
 
 
 def _table(runs: dict[str, dict[str, Any]]) -> list[str]:
   proxies = sorted({k for row in runs.values() for k in row if 'proxies.' in k})
-  columns = [(f'{a}.{k}', label, form) for a, k, label, form in COLUMNS]
+  columns = [
+    (f'{analysis}.{c.key}', c.label, c.form)
+    for analysis, own in COLUMNS.items()
+    for c in own
+  ]
   columns += [(key, f'r of {key[8:]}', '.2f') for key in proxies]
   lines = [
     '| | ' + ' | '.join(label for _, label, _ in columns) + ' |',

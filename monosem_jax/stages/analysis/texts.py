@@ -10,7 +10,8 @@ import jax
 import numpy as np
 
 from monosem_jax.analysis import figures, texts, universality
-from monosem_jax.analysis.results import ActiveFeatures, Texts
+from monosem_jax.analysis.results.arrays import ActiveFeatures, Texts
+from monosem_jax.analysis.results.features import Active, ExampleTexts, Text
 from monosem_jax.device import mesh as meshes
 from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.stages import programs
@@ -23,7 +24,7 @@ from monosem_jax.transformer.model import Transformer, next_token_loss
 _SPLIT = 'val'
 
 
-def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
+def make(inputs: AnalysisInputs, out: pathlib.Path) -> ExampleTexts:
   columns, titles = _chosen(inputs)
   tokens_XT = columns['tokens_XT']
   shown = [s for s in inputs.feature_sets() if not s.is_control or s.is_neurons]
@@ -39,10 +40,10 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
     found.save(out / f'{s.key}.npz')
     active[s.run] = found.active_XT.reshape(-1)
     kept = found.feature_XTL.shape[2]
-    runs[s.run] = {
-      'active': float(active[s.run].mean()),
-      'overflowing_tokens': int((active[s.run] > kept).sum()),
-    }
+    runs[s.run] = Active(
+      active=float(active[s.run].mean()),
+      overflowing_tokens=int((active[s.run] > kept).sum()),
+    )
   figures.histogram(
     out / 'active.png',
     {run: np.log10(np.maximum(x, 1)) for run, x in active.items()},
@@ -50,15 +51,15 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
     'log10 of the active features of a token',
     'share of tokens',
   )
-  return {
-    'split': _SPLIT,
-    'active_per_token': inputs.config.texts.active,
-    'texts': titles,
-    'runs': runs,
-  }
+  return ExampleTexts(
+    split=_SPLIT,
+    active_per_token=inputs.config.texts.active,
+    texts=titles,
+    runs=runs,
+  )
 
 
-def _chosen(inputs: AnalysisInputs) -> tuple[dict[str, np.ndarray], list[dict]]:
+def _chosen(inputs: AnalysisInputs) -> tuple[dict[str, np.ndarray], list[Text]]:
   """The texts: their arrays, and what each is of.
 
   A context that documents meet in counts as one of the document in its middle.
@@ -81,15 +82,15 @@ def _chosen(inputs: AnalysisInputs) -> tuple[dict[str, np.ndarray], list[dict]]:
   for context in context_X:
     place = store.locate(_SPLIT, index_C[context], T // 2)
     titles.append(
-      {
-        'context': int(context),
-        'subset': place.subset,
-        'origin': place.origin,
-        'document': place.document,
+      Text(
+        context=int(context),
+        subset=place.subset,
+        origin=place.origin,
+        document=place.document,
         # Of the text's first token; negative if the document begins after it.
-        'offset': place.offset - T // 2,
-        'whole': bool(whole_C[context]),
-      }
+        offset=place.offset - T // 2,
+        whole=bool(whole_C[context]),
+      )
     )
   return {
     'tokens_XT': store.tokens(_SPLIT, context_X),
@@ -145,6 +146,7 @@ def _view(
 ANALYSIS = Analysis(
   order=70,
   make=make,
+  numbers=ExampleTexts,
   title='Texts, token by token',
   asked='How many features are active on a token?',
   answer=features.texts,

@@ -15,7 +15,15 @@ import numpy as np
 
 from monosem_jax import paper
 from monosem_jax.analysis import figures, intervals, universality
-from monosem_jax.analysis.results import Pairs, Twins
+from monosem_jax.analysis.results.arrays import Pairs, Twins
+from monosem_jax.analysis.results.universality import (
+  AlikePair,
+  Comparison,
+  Listed,
+  RunUniversality,
+  SetMedians,
+  Universality,
+)
 from monosem_jax.device.precision import Dot
 from monosem_jax.features import moments
 from monosem_jax.features.featureset import FeatureSet
@@ -29,35 +37,37 @@ from monosem_jax.stages.analysis.inputs import (
 )
 from monosem_jax.stages.analysis.sections import kinds
 
-_KINDS = ('activation', 'logits', 'attribution')
 # Pairs that are listed.
 _LISTED = 20
 
 
-def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
-  values, numbers = {}, {}
+def make(inputs: AnalysisInputs, out: pathlib.Path) -> Universality:
+  values: dict[str, np.ndarray] = {}
+  compared: dict[str, Comparison] = {}
   tokens = [0, 0]
   for name, (x, y) in _asked(inputs).items():
     found, tokens = _nearest(inputs, name, x, y)
     pairs = _pairs(inputs, name, x, y, found)
-    numbers[name] = {
-      'of': x.run,
-      'with': y.run,
-      'median': median(pairs['live'].activation_M),
-      'interval': intervals.of(pairs['live'].activation_M),
-      'count': len(pairs['live'].activation_M),
-      'paper': paper.UNIVERSALITY.get(name),
-      'sets': {
-        which: _of_set(own, int(_sets(x, y)[which][0].sum()))
-        for which, own in pairs.items()
-      },
-    }
+    listed = None
     values[name] = pairs['live'].activation_M
     if name == 'features':
       _twins(*found['live']).save(out / 'twins.npz')
       pairs['live'].save(out / 'pairs.npz')
-      numbers[name] |= _listed(x, y, pairs['live'])
+      listed = _listed(x, y, pairs['live'])
       _scatter(x, y, pairs['live'], tokens[1], out / 'similarities.png')
+    compared[name] = Comparison(
+      run=x.run,
+      other=y.run,
+      median=median(values[name]),
+      interval=intervals.of(values[name]),
+      count=len(values[name]),
+      paper=paper.UNIVERSALITY.get(name),
+      sets={
+        which: _of_set(own, int(_sets(x, y)[which][0].sum()))
+        for which, own in pairs.items()
+      },
+      listed=listed,
+    )
   figures.histogram(
     out / 'nearest.png',
     values,
@@ -70,22 +80,22 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> dict:
     'Pearson correlation with the nearest',
     bins=np.linspace(-0.1, 1, 56),
   )
-  return {
-    'runs': {
-      numbers[name]['of']: {
-        'universality_r': numbers[name]['median'],
-        'universality_interval': numbers[name]['interval'],
-        'universality_n': numbers[name]['count'],
-      }
-      # Those that are compared with the same of the other model.
-      for name in ('features', 'neurons', 'random directions')
-      if name in numbers
+  # Those that are compared with the same of the other model.
+  alike = [
+    compared[name]
+    for name in ('features', 'neurons', 'random directions')
+    if name in compared
+  ]
+  return Universality(
+    runs={
+      own.run: RunUniversality(own.median, own.interval, own.count)
+      for own in alike
     },
-    'pairs': numbers,
-    'interval_unit': 'features',
-    'found_tokens': tokens[0],
-    'tokens': tokens[1],
-  }
+    pairs=compared,
+    interval_unit='features',
+    found_tokens=tokens[0],
+    tokens=tokens[1],
+  )
 
 
 def _asked(inputs: AnalysisInputs) -> dict[str, tuple[FeatureSet, FeatureSet]]:
@@ -226,48 +236,53 @@ def _pairs(
   return pairs
 
 
-def _of_set(p: Pairs, features: int) -> dict:
+def _of_set(p: Pairs, features: int) -> SetMedians:
   """Medians of a set's pairs with their intervals over features."""
   r_M, logits_M = p.activation_M, p.logits_M
   alike_M = r_M > universality.ALIKE
-  return {
-    'n': len(r_M),
-    'without': features - len(r_M),
-    'median_found': median(p.found_M),
-    **{
-      f'{what}_{k}': of(p.columns()[f'{k}_M'])
-      for k in _KINDS
-      for what, of in (('median', median), ('interval', intervals.of))
-    },
-    'alike': int(alike_M.sum()),
-    'alike_but_apart': int((alike_M & (logits_M < universality.APART)).sum()),
-  }
+  return SetMedians(
+    n=len(r_M),
+    without=features - len(r_M),
+    median_found=median(p.found_M),
+    median_activation=median(r_M),
+    interval_activation=intervals.of(r_M),
+    median_logits=median(logits_M),
+    interval_logits=intervals.of(logits_M),
+    median_attribution=median(p.attribution_M),
+    interval_attribution=intervals.of(p.attribution_M),
+    alike=int(alike_M.sum()),
+    alike_but_apart=int((alike_M & (logits_M < universality.APART)).sum()),
+  )
 
 
-def _listed(x: FeatureSet, y: FeatureSet, p: Pairs) -> dict:
+def _listed(x: FeatureSet, y: FeatureSet, p: Pairs) -> Listed:
   """The pairs most alike, and those alike where they fire alone."""
-  columns = p.columns()
-  pair = lambda m: {
-    'feature': f'{x.run}/{p.feature_M[m]}',
-    'match': f'{y.run}/{p.match_M[m]}',
-    'density': float(x.table.density_F[p.feature_M[m]]),
-    **{k: float(columns[f'{k}_M'][m]) for k in ('found', *_KINDS)},
-  }
+
+  def pair(m: int) -> AlikePair:
+    return AlikePair(
+      feature=f'{x.run}/{p.feature_M[m]}',
+      match=f'{y.run}/{p.match_M[m]}',
+      density=float(x.table.density_F[p.feature_M[m]]),
+      found=float(p.found_M[m]),
+      activation=float(p.activation_M[m]),
+      logits=float(p.logits_M[m]),
+      attribution=float(p.attribution_M[m]),
+    )
+
   r_M, logits_M = p.activation_M, p.logits_M
   apart_M = (r_M > universality.ALIKE) & (logits_M < universality.APART)
   falling = np.argsort(logits_M - r_M, kind='stable')
-  return {
-    **{
-      f'median_{k}': median(columns[f'{k}_M']) if len(r_M) else None
-      for k in _KINDS
-    },
-    'nearest': [pair(m) for m in np.argsort(-r_M)[:_LISTED]],
-    'alike_above': universality.ALIKE,
-    'apart_below': universality.APART,
-    'outliers': [pair(m) for m in falling if apart_M[m]][:_LISTED],
-    'attribution_follows_activation': _r(r_M, p.attribution_M),
-    'logits_follow_activation': _r(r_M, logits_M),
-  }
+  return Listed(
+    median_activation=median(r_M),
+    median_logits=median(logits_M),
+    median_attribution=median(p.attribution_M),
+    nearest=[pair(m) for m in np.argsort(-r_M)[:_LISTED]],
+    alike_above=universality.ALIKE,
+    apart_below=universality.APART,
+    outliers=[pair(m) for m in falling if apart_M[m]][:_LISTED],
+    attribution_follows_activation=_r(r_M, p.attribution_M),
+    logits_follow_activation=_r(r_M, logits_M),
+  )
 
 
 def _scatter(x: FeatureSet, y: FeatureSet, p: Pairs, tokens: int, path) -> None:
@@ -295,6 +310,7 @@ def _r(a: np.ndarray, b: np.ndarray) -> float | None:
 ANALYSIS = Analysis(
   order=100,
   make=make,
+  numbers=Universality,
   title='Universality',
   asked='Has another model, from another seed, the same features?',
   answer=kinds.universality,

@@ -9,6 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from monosem_jax.analysis import intervals, labels, ranks
+from monosem_jax.analysis.results.numbers import Interval, Reason
+from monosem_jax.analysis.results.proxies import (
+  BestNeuron,
+  Difference,
+  Found as FoundFeature,
+  Sides,
+  Versus,
+  Wins,
+)
 from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.stages.analysis.bests import MEASURES, Found, Told
 
@@ -25,27 +34,22 @@ def measured(
   return getattr(ranks, measure)(o.on_KB, o.off_KB)
 
 
-def value(told: Told, measure: str) -> dict:
+def value(told: Told, measure: str) -> tuple[float, Interval]:
   """A measure of one pair on the other half, and its interval."""
   of = lambda o: measured(measure, o, told.threshold_K)
-  return {
-    'reported': float(of(told.whole())[0]),
-    'interval': interval(told, of),
-  }
+  return float(of(told.whole())[0]), interval(told, of)
 
 
 def interval(
   told: Told, of: Callable[[labels.Overlap], np.ndarray]
-) -> tuple[float, float] | None:
+) -> Interval:
   """The interval, over groups of documents, of a measure of one pair."""
   return intervals.over_groups(
     told.sums(), lambda x: float(of(labels.Overlap(**x))[0])
   )
 
 
-def difference(
-  x: Told, y: Told, measure: str
-) -> tuple[float, tuple[float, float] | None]:
+def difference(x: Told, y: Told, measure: str) -> tuple[float, Interval]:
   """How much more x's pairs have than y's, on the mean, and its interval.
 
   Both are of the same documents in every resample. Pairs without the measure
@@ -74,7 +78,7 @@ def difference(
 Side = tuple[FeatureSet, Found, Told | None]
 
 
-def of_label(sides: Sequence[Side], k: int) -> dict:
+def of_label(sides: Sequence[Side], k: int) -> Versus | Reason:
   """The best feature for a label, and the best neuron, by every measure.
 
   Args:
@@ -82,12 +86,9 @@ def of_label(sides: Sequence[Side], k: int) -> dict:
     k: the label.
 
   Returns:
-    `base_rate`, the share of tokens that have the label, and `tokens`, how
-    many; `chance`, what a feature has of each measure that says nothing (or, of
-    F1, the guess that all have it). By measure, under `measures`: of the
-    `feature` and the `neuron` which it is, what it had where it was found, and
-    what it has on the other half, with its interval; and the `difference`. None
-    of all this, and a `reason`, where the other half has no such token.
+    The measures of both, and of a feature that says nothing (or, of F1, of the
+    guess that all tokens have the label); a reason where the other half has no
+    such token.
   """
   pairs = [
     (told, at)
@@ -97,48 +98,45 @@ def of_label(sides: Sequence[Side], k: int) -> dict:
     if at[0] == k
   ]
   if not pairs:
-    return {'reason': 'no feature goes with it on the half that is searched'}
+    return Reason('no feature goes with it on the half that is searched')
   whole = pairs[0][0].of([pairs[0][1]]).whole()
   rate = float(labels.base_rate(whole)[0])
   if not 0 < rate < 1:
-    return {'reason': 'all or none of the tokens of the other half have it'}
-  return {
-    'base_rate': rate,
-    'tokens': int(whole.on_KB.sum()),
-    'chance': {
+    return Reason('all or none of the tokens of the other half have it')
+  return Versus(
+    base_rate=rate,
+    tokens=int(whole.on_KB.sum()),
+    chance={
       'r': 0.0,
       'auc': 0.5,
       'average_precision': rate,
       'f1': 2 * rate / (1 + rate),
     },
-    'measures': {m: _by(sides, k, m) for m in MEASURES},
-  }
+    measures={m: _by(sides, k, m) for m in MEASURES},
+  )
 
 
-def _by(sides: Sequence[Side], k: int, measure: str) -> dict:
-  found, both = {}, []
-  for kind, (s, searched, told) in zip(
-    ('feature', 'neuron'), sides, strict=False
-  ):
+def _by(sides: Sequence[Side], k: int, measure: str) -> Sides:
+  found: list[FoundFeature | None] = []
+  both, apart = [], None
+  for s, searched, told in sides:
     i = searched.best(measure, k)
-    found[kind] = None
-    if i is not None:
-      one = told.of([(k, i)])
-      found[kind] = {
-        'feature': f'{s.run}/{i}',
-        'found': float(searched.value_LF[measure][k, i]),
-        **value(one, measure),
-      }
-      both.append(one)
+    if i is None:
+      found.append(None)
+      continue
+    one = told.of([(k, i)])
+    found_at = float(searched.value_LF[measure][k, i])
+    found.append(FoundFeature(f'{s.run}/{i}', found_at, *value(one, measure)))
+    both.append(one)
   if len(both) == 2:
-    apart, ends = difference(*both, measure)
-    found |= {'difference': apart, 'difference_interval': ends}
-  return found
+    apart = Difference(*difference(*both, measure))
+  feature, *neuron = found
+  return Sides(feature, BestNeuron(neuron[0], apart) if neuron else None)
 
 
 def wins(
-  sides: Sequence[Side], entries: Mapping[str, tuple[int, dict]]
-) -> dict[str, dict]:
+  sides: Sequence[Side], entries: Mapping[str, tuple[int, Versus | Reason]]
+) -> dict[str, Wins]:
   """For how many labels the best feature is above the best neuron.
 
   Args:
@@ -146,25 +144,22 @@ def wins(
     entries: by a label's name its number and what `of_label` says.
 
   Returns:
-    By measure: `n`, the labels that both say something of; `above`, for how
-    many the feature has more, `names` which, and `clearly_above` and
-    `clearly_below` for how many the interval of the difference has 0 outside;
-    `mean_difference` over the labels and its `interval`.
+    By measure.
   """
   found = {}
   for measure in MEASURES:
     own = {
-      name: (k, entry['measures'][measure])
+      name: (k, apart)
       for name, (k, entry) in entries.items()
-      if np.isfinite(
-        entry.get('measures', {}).get(measure, {}).get('difference', np.nan)
-      )
+      if isinstance(entry, Versus)
+      for apart in [entry.measures[measure].apart]
+      if apart is not None and np.isfinite(apart.difference)
     }
-    by = {name: x['difference'] for name, (_, x) in own.items()}
+    by = {name: x.difference for name, (_, x) in own.items()}
     ends = [
-      x['difference_interval']
+      x.difference_interval
       for _, x in own.values()
-      if x['difference_interval'] is not None
+      if x.difference_interval is not None
     ]
     apart, ends_of_mean = None, None
     if own:
@@ -173,13 +168,13 @@ def wins(
         for _, searched, told in sides
       ]
       apart, ends_of_mean = difference(*told, measure)
-    found[measure] = {
-      'n': len(own),
-      'above': sum(x > 0 for x in by.values()),
-      'clearly_above': sum(low > 0 for low, _ in ends),
-      'clearly_below': sum(high < 0 for _, high in ends),
-      'names': [name for name, x in by.items() if x > 0],
-      'mean_difference': apart,
-      'interval': ends_of_mean,
-    }
+    found[measure] = Wins(
+      n=len(own),
+      above=sum(x > 0 for x in by.values()),
+      clearly_above=sum(low > 0 for low, _ in ends),
+      clearly_below=sum(high < 0 for _, high in ends),
+      names=[name for name, x in by.items() if x > 0],
+      mean_difference=apart,
+      interval=ends_of_mean,
+    )
   return found

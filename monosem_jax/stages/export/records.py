@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from monosem_jax.analysis.results import (
+from monosem_jax.analysis.results.arrays import (
   AblationEffects,
   Arrays,
   BestNeurons,

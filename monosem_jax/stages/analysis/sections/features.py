@@ -1,36 +1,46 @@
 """What features are: how many live, and what sets them apart from neurons."""
 
-from monosem_jax.stages.analysis.sections.form import Numbers, figure, rows
+from monosem_jax.analysis.results.density import Density
+from monosem_jax.analysis.results.features import (
+  ExampleTexts,
+  Logits,
+  NearestRows,
+  Neurons,
+)
+from monosem_jax.stages.analysis.sections.form import figure, rows
 
 
-def density(n: Numbers, main: str) -> list[str]:
+def density(n: Density, main: str) -> list[str]:
   table = rows(
     'run | features | dead | rare | low mode | live | median density, live',
     *(
       [
         run,
-        *(f'{own[k]:,}' for k in _CLASSES),
-        figure(own, 'median_density', '.1e'),
+        f'{own.features:,}',
+        f'{own.dead:,}',
+        f'{own.rare:,}',
+        f'{own.low_mode:,}',
+        f'{own.live:,}',
+        figure(own.median_density, '.1e', ends),
       ]
-      for run, own in n['runs'].items()
+      for run, own, ends in (
+        (run, x.census, x.median_density_interval) for run, x in n.runs.items()
+      )
     ),
   )
-  modes = n['runs'][main]['modes']
+  modes = n.runs[main].census.modes
   said = 'Those that fired do not lie in two modes.'
   if modes:
     said = (
       f'Split where log density and the cosine of encoder and decoder row '
-      f'separate best, those that fired lie {modes["separation"]:.1f} standard '
+      f'separate best, those that fired lie {modes.separation:.1f} standard '
       'deviations apart; from `features.modes_apart` on the lower part counts '
       'as a mode.'
     )
   return [*table, '', said, 'Intervals are over features.']
 
 
-_CLASSES = ('features', 'dead', 'rare', 'low_mode', 'live')
-
-
-def neurons(n: Numbers, main: str) -> list[str]:
+def neurons(n: Neurons, main: str) -> list[str]:
   table = rows(
     'run | n live | kurtosis, median | of random directions as dense | '
     'log ratio of the two | Spearman with density | single-token | '
@@ -38,15 +48,15 @@ def neurons(n: Numbers, main: str) -> list[str]:
     *(
       [
         run,
-        f'{own["n"]:,}',
-        figure(own, 'median_kurtosis', ',.0f'),
-        figure(own, 'median_kurtosis_matched', ',.0f'),
-        figure(own, 'kurtosis_log_ratio', '.2f'),
-        figure(own, 'kurtosis_density_spearman', '.2f'),
-        figure(own, 'single_token', '.0%'),
-        figure(own, 'median_neuron_r', '.2f'),
+        f'{own.n:,}',
+        figure(own.median_kurtosis, ',.0f', own.median_kurtosis_interval),
+        figure(own.median_kurtosis_matched, ',.0f'),
+        figure(own.kurtosis_log_ratio, '.2f', own.kurtosis_log_ratio_interval),
+        figure(own.kurtosis_density_spearman, '.2f'),
+        figure(own.single_token, '.0%', own.single_token_interval),
+        figure(own.median_neuron_r, '.2f', own.median_neuron_r_interval),
       ]
-      for run, own in n['runs'].items()
+      for run, own in n.runs.items()
     ),
   )
   return [
@@ -59,37 +69,31 @@ def neurons(n: Numbers, main: str) -> list[str]:
   ]
 
 
-def neighbours(n: Numbers, main: str) -> list[str]:
+def neighbours(n: NearestRows, main: str) -> list[str]:
   return rows(
     'nearest decoder row in | median cosine',
-    *(
-      [run, '-' if cosine is None else f'{cosine:.2f}']
-      for run, cosine in n['median'][main].items()
-    ),
+    *([run, figure(cosine, '.2f')] for run, cosine in n.median[main].items()),
   )
 
 
-def texts(n: Numbers, main: str) -> list[str]:
+def texts(n: ExampleTexts, main: str) -> list[str]:
   return rows(
     'run | active features of a token, mean',
-    *([run, f'{own["active"]:.1f}'] for run, own in n['runs'].items()),
+    *([run, f'{own.active:.1f}'] for run, own in n.runs.items()),
   )
 
 
-def logits(n: Numbers, main: str) -> list[str]:
+def logits(n: Logits, main: str) -> list[str]:
   return rows(
     'run | kurtosis of logit weights, median | skew, median | r of linear '
     'and measured effect',
     *(
-      [run]
-      + [
-        figure(own, key, form)
-        for key, form in (
-          ('median_logit_kurtosis', '.1f'),
-          ('median_logit_skew', '.2f'),
-          ('linear_r', '.2f'),
-        )
+      [
+        run,
+        figure(own.median_logit_kurtosis, '.1f'),
+        figure(own.median_logit_skew, '.2f'),
+        figure(own.effects and own.effects.linear_r, '.2f'),
       ]
-      for run, own in n['runs'].items()
+      for run, own in n.runs.items()
     ),
   )

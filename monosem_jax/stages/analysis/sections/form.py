@@ -1,20 +1,18 @@
 """How numbers stand in a section: with their interval, or why there is none."""
 
-from collections.abc import Mapping
-from typing import Any
-
-Numbers = Mapping[str, Any]
+from monosem_jax.analysis.results.numbers import Interval
 
 
-def figure(own: Numbers, key: str, form: str) -> str:
+def figure(
+  value: float | None, form: str, interval: Interval = None, reason: str = ''
+) -> str:
   """A number with its interval, or why there is none."""
-  value, interval = own.get(key), own.get(f'{key}_interval')
   if value is None:
-    return own.get(f'{key}_reason') or '-'
+    return reason or '-'
   return format(value, form) + between(interval, form)
 
 
-def between(interval: tuple[float, float] | None, form: str) -> str:
+def between(interval: Interval, form: str) -> str:
   if interval is None:
     return ''
   return f' ({format(interval[0], form)} to {format(interval[1], form)})'

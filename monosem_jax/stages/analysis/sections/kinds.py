@@ -1,42 +1,45 @@
 """What features stand for: proxies, twins, parts of others, neighbours."""
 
-from monosem_jax.stages.analysis.sections.form import (
-  Numbers,
-  between,
-  figure,
-  rows,
-)
+from monosem_jax.analysis.results.geometry import Geometry
+from monosem_jax.analysis.results.numbers import Reason
+from monosem_jax.analysis.results.proxies import Overlap, Proxies
+from monosem_jax.analysis.results.splitting import Absent, Splitting
+from monosem_jax.analysis.results.universality import Universality
+from monosem_jax.stages.analysis.sections.form import between, figure, rows
 
 
-def proxies(n: Numbers, main: str) -> list[str]:
+def proxies(n: Proxies, main: str) -> list[str]:
   wins = rows(
     'features against neurons | of so many | above | clearly above | clearly '
     'below',
     *(
-      [f'{kind}, by {_MEASURES[measure]}']
-      + [
-        f'{own[k]:,}' for k in ('n', 'above', 'clearly_above', 'clearly_below')
+      [
+        f'{kind}, by {_MEASURES[measure]}',
+        f'{own.n:,}',
+        f'{own.above:,}',
+        f'{own.clearly_above:,}',
+        f'{own.clearly_below:,}',
       ]
-      for kind, by in n['wins'].items()
+      for kind, by in n.wins.items()
+      if not isinstance(by, Reason)
       for measure, own in by.items()
-      if 'reason' not in by
     ),
   )
-  why = {by['reason'] for by in n['wins'].values() if 'reason' in by}
+  why = {by.reason for by in n.wins.values() if isinstance(by, Reason)}
   dives = rows(
     'proxy | share of tokens | feature | r | of its activation on the proxy | '
     'finds | neuron | r | of its activation on the proxy | finds',
     *(
-      [name, f'{dive["base_rate"]:.2%}']
+      [name, f'{dive.base_rate:.2%}']
       + [
         cell
         for run, number in (
-          (main, dive['feature']),
-          (f'{main.partition("/")[0]}/neurons', dive['neuron']),
+          (main, dive.feature),
+          (f'{main.partition("/")[0]}/neurons', dive.neuron),
         )
-        for cell in _overlap(dive['overlap'].get(run), number)
+        for cell in _overlap(dive.overlap.get(run), number)
       ]
-      for name, dive in n['dives'].items()
+      for name, dive in n.dives.items()
     ),
   )
   return [
@@ -62,104 +65,97 @@ _MEASURES = {
 }
 
 
-def _overlap(own: Numbers | None, number: str | None) -> list[str]:
+def _overlap(own: Overlap | None, number: str | None) -> list[str]:
   if own is None:
     return ['-'] * 4
   return [
     number or '-',
-    figure(own, 'r', '.2f'),
-    figure(own, 'activation_on', '.0%'),
-    figure(own, 'sensitivity', '.0%'),
+    figure(own.r, '.2f', own.r_interval),
+    figure(own.activation_on, '.0%', own.activation_on_interval),
+    figure(own.sensitivity, '.0%', own.sensitivity_interval),
   ]
 
 
-def universality(n: Numbers, main: str) -> list[str]:
+def universality(n: Universality, main: str) -> list[str]:
   table = rows(
     'of | with | n live | median r | n firing | median r | logit weights | '
     'attribution',
     *(
       [
-        pair['of'],
-        pair['with'],
-        f'{live["n"]:,}',
-        _median(live, 'activation'),
-        f'{firing["n"]:,}',
-        _median(firing, 'activation'),
-        _median(live, 'logits'),
-        _median(live, 'attribution'),
+        pair.run,
+        pair.other,
+        f'{live.n:,}',
+        figure(live.median_activation, '.2f', live.interval_activation),
+        f'{firing.n:,}',
+        figure(firing.median_activation, '.2f', firing.interval_activation),
+        figure(live.median_logits, '.2f', live.interval_logits),
+        figure(live.median_attribution, '.2f', live.interval_attribution),
       ]
-      for pair in n['pairs'].values()
-      for live, firing in [(pair['sets']['live'], pair['sets']['firing'])]
+      for pair in n.pairs.values()
+      for live, firing in [(pair.sets['live'], pair.sets['firing'])]
     ),
   )
-  own = n['pairs']['features']
-  apart = own['sets']['live']['alike_but_apart']
+  own = n.pairs['features']
+  apart = own.sets['live'].alike_but_apart
   return [
     *table,
     '',
     'The nearest feature is found on one half of the documents, and r is of '
     f'the other. Of the live ones {apart:,} match above '
-    f'{own["alike_above"]:g} in activation and below '
-    f'{own["apart_below"]:g} in logit weights.',
+    f'{own.listed.alike_above:g} in activation and below '
+    f'{own.listed.apart_below:g} in logit weights.',
   ]
 
 
-def _median(own: Numbers, key: str) -> str:
-  value = own.get(f'median_{key}')
-  if value is None:
-    return '-'
-  return f'{value:.2f}{between(own.get(f"interval_{key}"), ".2f")}'
-
-
-def splitting(n: Numbers, main: str) -> list[str]:
-  starts = {'base64': n['base64']} | {s['start']: s for s in n['most']}
+def splitting(n: Splitting, main: str) -> list[str]:
+  starts = {'base64': n.base64} | {s.start: s for s in n.most}
   lines = []
   for name, own in starts.items():
-    if 'absent' in own:
-      lines += [f'- {name}: {own["absent"]}']
+    if isinstance(own, Absent):
+      lines += [f'- {name}: {own.absent}']
       continue
-    for run, count in own['counts'].items():
-      null = own['null']['counts'].get(run, {})
+    for run, count in own.counts.items():
+      null = own.null.counts.get(run, {})
       steps = ', '.join(f'{k.replace("_", " ")} {x}' for k, x in count.items())
       last = list(null.values())[-1] if null else None
       beside = ''
-      if last and last.get('mean') is not None:
+      if last and last.mean is not None:
         beside = (
-          f'; {last["n"]} starts as dense have {last["mean"]:.1f}'
-          f'{between(last.get("interval"), ".1f")}, {last["max"]} at most'
+          f'; {last.n} starts as dense have {last.mean:.1f}'
+          f'{between(last.interval, ".1f")}, {last.max} at most'
         )
-      lines += [f'- {name} ({own["start"]}) in {run}: {steps}{beside}']
+      lines += [f'- {name} ({own.start}) in {run}: {steps}{beside}']
   return [
     'How many features of the larger dictionary a feature leads to, filter by '
-    f'filter (density above {n["floor"]:g}, purity above {n["purity"]:g}); '
+    f'filter (density above {n.floor:g}, purity above {n.purity:g}); '
     'chosen on one half of the documents, counted on the other:',
     '',
     *lines,
   ]
 
 
-def geometry(n: Numbers, main: str) -> list[str]:
-  own = n['agreement']
-  random = own['random_rows']
+def geometry(n: Geometry, main: str) -> list[str]:
+  own = n.agreement
+  found, random = own.found, own.random_rows
   trust = [
-    f'- trustworthiness of the layout `{name}`: {t["value"]:.2f}'
-    f'{between(t["interval"], ".2f")}, of shuffled positions '
-    f'{t["random_layout"]["mean"]:.2f}'
-    for name, t in n['trustworthiness'].items()
+    f'- trustworthiness of the layout `{name}`: {t.value:.2f}'
+    f'{between(t.interval, ".2f")}, of shuffled positions '
+    f'{t.random_layout.mean:.2f}'
+    for name, t in n.trustworthiness.items()
   ]
   return [
     *rows(
       'decoder rows | rank correlation with correlations of activations | '
-      f'{own["neighbours"]} nearest in common',
+      f'{found.neighbours} nearest in common',
       [
-        f'{own["of"]}, {own["features"]:,} live',
-        figure(own, 'spearman', '.2f'),
-        figure(own, 'overlap', '.2f'),
+        f'{own.run}, {own.features:,} live',
+        figure(found.spearman, '.2f', found.spearman_interval),
+        figure(found.overlap, '.2f', found.overlap_interval),
       ],
       [
         'random directions in their place',
-        f'{random["spearman"]["mean"]:.3f}',
-        f'{random["overlap"]["mean"]:.3f}',
+        f'{random.spearman.mean:.3f}',
+        f'{random.overlap.mean:.3f}',
       ],
     ),
     '',

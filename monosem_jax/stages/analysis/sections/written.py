@@ -4,8 +4,8 @@ Each answer stands beside its control, with an interval of 95% and what it is
 over; all of it is read from the numbers that the analyses wrote.
 """
 
+from monosem_jax.analysis.results.numbers import NotMade, Numbers
 from monosem_jax.stages.analysis.declaration import Analysis
-from monosem_jax.stages.analysis.sections.form import Numbers
 
 
 def written(name: str, a: Analysis, n: Numbers, main: str) -> list[str]:
@@ -14,12 +14,12 @@ def written(name: str, a: Analysis, n: Numbers, main: str) -> list[str]:
   Args:
     name: of the analysis.
     a: what it declares.
-    n: its numbers.
+    n: its numbers, or why there are none.
     main: the run that most is about.
   """
   lines = [f'### {a.title}', '', a.asked, '']
-  if 'not_here' in n:
-    return [*lines, f'Not answered: {n["not_here"]}.', '']
+  if isinstance(n, NotMade):
+    return [*lines, f'Not answered: {n.why}.', '']
   lines += [*a.answer(n, main), '']
   lines += [f'![{a.title}](analysis/{name}/{a.picture})', '']
   if a.view:
