@@ -4,7 +4,7 @@ import dataclasses
 import json
 from typing import Annotated, Any
 
-import exhibits
+import analysed
 import numpy as np
 import program
 import pytest
@@ -150,6 +150,6 @@ def test_the_numbers_of_a_run_are_written_as_they_were(name, tmp_path):
 @pytest.mark.parametrize('name', analyses())
 def test_every_kind_of_numbers_can_be_empty(name, tmp_path):
   kind = analyses()[name].numbers
-  numbers = exhibits.blank(kind)
+  numbers = analysed.blank(kind)
   numbers.save(tmp_path)
   assert kind.load(tmp_path) == numbers

@@ -4,7 +4,7 @@ import dataclasses
 import re
 import types
 
-import exhibits
+import analysed
 import pytest
 
 from monosem_jax.analysis import scorecard
@@ -45,7 +45,7 @@ def test_a_token_is_shown_and_does_nothing(text):
 
 
 def overlap(feature: str, **changes) -> Overlap:
-  own = exhibits.blank(
+  own = analysed.blank(
     Overlap,
     feature=feature,
     tokens=5_000,
@@ -69,7 +69,7 @@ def dive(neuron: str | None):
   overlaps = {'A/1': overlap('A/1/5')}
   if neuron:
     overlaps['A/neurons'] = overlap(neuron, r=0.2, r_interval=(0.1, 0.3))
-  numbers = exhibits.blank(
+  numbers = analysed.blank(
     Dive,
     feature='A/1/5',
     r=0.7,
@@ -114,7 +114,7 @@ def test_a_dive_without_neurons_says_none():
 
 
 def made() -> scorecard.Results:
-  blank = exhibits.blank
+  blank = analysed.blank
   recovered = blank(Figures, loss_recovered=0.5, l0=3.0, tokens=2_048)
   census = blank(
     Census,

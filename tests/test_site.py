@@ -9,7 +9,17 @@ import numpy as np
 import program
 import pytest
 from exhibits import REPORT, write
-from made_up import BEFORE, CUT, DEAD, FEATURES, TOKENS, VOCABULARY, WINDOW, T
+from made_up import (
+  BEFORE,
+  CUT,
+  DEAD,
+  FEATURES,
+  GROUPS,
+  TOKENS,
+  VOCABULARY,
+  WINDOW,
+  T,
+)
 from taken_apart import effects_of, exported, halves, read
 
 from monosem_jax.features import census
@@ -136,9 +146,7 @@ def test_examples_and_effects_stand_where_they_belong(page):
   table, contexts = exhibits.table(), exhibits.contexts()
   ablated = exhibits.effects(table)
   E = table.example_stop_FE.shape[1]
-  group_E = [
-    g for g, x in enumerate(exhibits.GROUPS) for _ in range(x['count'])
-  ]
+  group_E = [g for g, x in enumerate(GROUPS) for _ in range(x['count'])]
   for k in range(2):
     _, part = read(page, f'A1/{k:04d}')
     found = effects_of(part)

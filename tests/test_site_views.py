@@ -2,7 +2,7 @@
 
 import pathlib
 
-import exhibits
+import analysed
 import numpy as np
 import pytest
 
@@ -55,9 +55,9 @@ def test_what_can_not_be_made_is_not_shown(analysis):
 
 
 def test_texts_say_whence_they_are_but_name_no_file(analysis):
-  exhibits.leave(analysis, 'texts/texts', tokens_XT=[[3, 4], [5, 6]])
+  analysed.leave(analysis, 'texts/texts', tokens_XT=[[3, 4], [5, 6]])
   text = Text(8, 'Books', '/home/me/b.txt', 7, -1, whole=False)
-  numbers = exhibits.blank(ExampleTexts, texts=[text, text])
+  numbers = analysed.blank(ExampleTexts, texts=[text, text])
   numbers.save(analysis / 'texts')
   meta, columns = made(analysis, 'texts')
   kept = {'subset': 'Books', 'document': 7, 'offset': -1, 'whole': False}
@@ -66,7 +66,7 @@ def test_texts_say_whence_they_are_but_name_no_file(analysis):
 
 
 def test_the_features_of_a_text_stand_token_after_token(analysis):
-  exhibits.leave(
+  analysed.leave(
     analysis,
     'texts/A1',
     feature_XTL=[[[5, 2, -1], [-1, -1, -1]], [[7, -1, -1], [0, 1, 2]]],
@@ -96,12 +96,12 @@ def test_the_features_of_a_text_stand_token_after_token(analysis):
 
 
 def laid_out(analysis: pathlib.Path, **layouts: list[str]) -> None:
-  exhibits.blank(Geometry, layouts=layouts).save(analysis / 'geometry')
+  analysed.blank(Geometry, layouts=layouts).save(analysis / 'geometry')
 
 
 def test_a_map_fills_the_square_and_says_how_wide_it_was(analysis):
   laid_out(analysis, small=['A/2', 'A/1'])
-  exhibits.leave(
+  analysed.leave(
     analysis,
     'geometry/small',
     position_F2=np.float32([[-2, 1], [0, 0], [6, 0.5]]),
@@ -126,7 +126,7 @@ def test_a_map_fills_the_square_and_says_how_wide_it_was(analysis):
 
 def test_a_map_without_clusters_has_no_order(analysis):
   laid_out(analysis, large=['A/1'])
-  exhibits.leave(
+  analysed.leave(
     analysis,
     'geometry/large',
     # All on a line: no division by its height.
@@ -143,7 +143,7 @@ def test_a_map_of_a_set_that_is_not_shown_is_left_out(analysis):
   layouts = {'small': ['A/1'], 'large': ['A/1', 'A/9']}
   laid_out(analysis, **layouts)
   for name in layouts:
-    exhibits.leave(
+    analysed.leave(
       analysis,
       f'geometry/{name}',
       position_F2=np.float32([[0, 0], [1, 1]]),
@@ -157,7 +157,7 @@ def test_a_map_of_a_set_that_is_not_shown_is_left_out(analysis):
 
 
 def split(analysis: pathlib.Path, dictionaries: list[str], steps=()) -> None:
-  exhibits.blank(
+  analysed.blank(
     Splitting,
     dictionaries=dictionaries,
     threshold=0.4,
@@ -173,7 +173,7 @@ def test_splitting_holds_all_edges_from_size_to_size(analysis):
   steps = [{'from': 'A/1', 'to': 'A/2', **counts}]
   step = Step('A/1', 'A/2', Summary(**counts))
   split(analysis, ['A/1', 'A/2'], [step])
-  exhibits.leave(
+  analysed.leave(
     analysis,
     'splitting/A1_A2',
     source_M=[4, 0, 4, 4],
@@ -196,7 +196,7 @@ def test_splitting_numbers_its_steps_from_small_to_large(analysis):
   runs = ['A/0', 'A/1', 'A/2']
   split(analysis, runs)
   for k, name in enumerate(('A0_A1', 'A1_A2')):
-    exhibits.leave(
+    analysed.leave(
       analysis,
       f'splitting/{name}',
       source_M=[k],
@@ -221,16 +221,16 @@ def test_splitting_that_is_not_whole_is_left_out(analysis, missing):
 def test_universality_holds_pairs_and_medians(analysis):
   pair = {'of': 'A/1', 'with': 'B/1', 'median': 0.5, 'count': 2, 'paper': 0.72}
   neurons = pair | {'of': 'A/neurons', 'with': 'B/neurons', 'paper': 0.46}
-  listed = exhibits.blank(
+  listed = analysed.blank(
     Listed, logits_follow_activation=0.25, attribution_follows_activation=None
   )
 
   def compared(of: dict, listed: Listed | None) -> Comparison:
     own = {k: of[k] for k in ('median', 'count', 'paper')}
     own |= {'run': of['of'], 'other': of['with'], 'listed': listed}
-    return exhibits.blank(Comparison, **own)
+    return analysed.blank(Comparison, **own)
 
-  exhibits.blank(
+  analysed.blank(
     Universality,
     pairs={
       'features': compared(pair, listed),
@@ -238,7 +238,7 @@ def test_universality_holds_pairs_and_medians(analysis):
     },
     tokens=99,
   ).save(analysis / 'universality')
-  exhibits.leave(
+  analysed.leave(
     analysis,
     'universality/pairs',
     feature_M=[3, 8],
@@ -291,7 +291,7 @@ def test_no_analyses_give_no_links(analysis):
 
 
 def test_edges_of_splitting_lead_both_ways(analysis):
-  exhibits.leave(
+  analysed.leave(
     analysis,
     'splitting/A1_A2',
     source_M=[4, 0, 4],
@@ -299,7 +299,7 @@ def test_edges_of_splitting_lead_both_ways(analysis):
     similarity_M=np.float32([0.5, 0.75, 0.625]),
   )
   # Of a set that is not shown.
-  exhibits.leave(
+  analysed.leave(
     analysis, 'splitting/A0_A1', source_M=[0], target_M=[0], similarity_M=[1]
   )
   found = links.read(analysis.joinpath, FEATURES, None)
@@ -316,7 +316,7 @@ def test_edges_of_splitting_lead_both_ways(analysis):
 
 
 def test_twins_lead_from_either_model(analysis):
-  exhibits.leave(
+  analysed.leave(
     analysis,
     'universality/twins',
     match_F=[2, -1, 0, 3, 2],
@@ -334,7 +334,7 @@ def test_twins_lead_from_either_model(analysis):
 
 
 def test_edges_of_automata_lead_on_and_back_where_they_raise(analysis):
-  exhibits.leave(
+  analysed.leave(
     analysis,
     'automata/edges',
     source_M=[0, 0, 1, 3, 0],
@@ -384,7 +384,7 @@ def test_neighbours_of_every_set_are_kept_apart(analysis):
 
 def test_the_strongest_links_of_a_kind_and_set_are_kept(analysis):
   strength = np.float32(np.arange(1, 31) / 32)
-  exhibits.leave(
+  analysed.leave(
     analysis,
     'automata/edges',
     source_M=np.r_[np.zeros(30, int), 1],

@@ -211,7 +211,11 @@ def _single_token(n: Neurons, run: str) -> Figure:
 
 def _universality(n: Universality, run: str) -> Figure:
   own = n.runs.get(run)
-  return Figure(None if own is None else own.universality_r)
+  if own is None:
+    return Figure(None)
+  unit = 'live neurons' if run.endswith('/neurons') else 'live features'
+  words = f'{own.universality_n:,} {unit}'
+  return Figure(own.universality_r, '', words, own.universality_interval)
 
 
 def _proxy(n: Proxies, name: str, main: str) -> Figure:

@@ -1,4 +1,4 @@
-"""Examples by the context they are of, so that one pass serves them all."""
+"""Groups examples by context, so that one pass serves all of a context."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Which features live: the one classification of a dictionary's features.
+"""Classifies the features of a dictionary: dead, rare, low mode or live.
 
 Density is the share of tokens on which a feature is not 0 (paper, appendix on
 feature density). On a stated sample of tokens a feature is, in this order,
@@ -199,7 +199,7 @@ def classify(
   least: int = 10,
   apart: float = 4.0,
 ) -> Census:
-  """Says of every feature what it is.
+  """Returns the class of every feature.
 
   Args:
     fired_F: on how many tokens each fired.

@@ -1,9 +1,9 @@
 """One streaming pass over tokens: where and how strongly every feature fires.
 
-What makes it cheap: f_NF is looked at by reductions alone. The exact counts are
-one; the maximum over a context's positions leaves one candidate per context for
-the top examples; and the sample for histograms and intervals takes one that
-asks of every few rows whether any is drawn (`sampling`).
+The pass is cheap because it reads f_NF by reductions alone. One counts firings
+exactly. One takes the maximum over a context's positions, which leaves one
+candidate per context for the top examples. One finds the blocks of rows that
+hold drawn activations, for histograms and intervals (`sampling`).
 """
 
 import functools
@@ -36,7 +36,7 @@ _OF_A_TOKEN = 64
 
 @flax.struct.dataclass
 class Totals:
-  """What a pass adds up on the device.
+  """Totals of a pass, on the device.
 
   Attributes:
     fired_F: tokens each feature fired on.

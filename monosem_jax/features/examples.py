@@ -1,4 +1,4 @@
-"""Which examples of each feature are shown, and the windows around them."""
+"""Chooses the examples of each feature, and computes their windows."""
 
 import dataclasses
 import functools
@@ -256,10 +256,10 @@ def choose(
   seen: dict[str, np.ndarray],
   context_FX: np.ndarray,
 ) -> tuple[dict[str, np.ndarray], list[dict]]:
-  """Keeps of the candidates what is shown, in groups.
+  """Chooses the shown examples from the candidates, in groups.
 
-  Of the top, those whose visible text was not there before, by falling
-  activation; all of the intervals; of the bottom, those that are silent.
+  Top examples have distinct visible texts, by falling activation. All interval
+  examples are kept. Bottom examples are silent ones.
 
   Returns:
     The `example_*` arrays of the feature table, and its groups.

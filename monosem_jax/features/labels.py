@@ -1,4 +1,4 @@
-"""Labels by hand: what people, and models, say that features are.
+"""Labels of features by people and models.
 
 `labels.json` in the work directory, which the page writes and reads:
 

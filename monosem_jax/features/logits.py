@@ -1,4 +1,4 @@
-"""Logit weights: what a feature predicts by its direct path."""
+"""Logit weights: a feature's direct effect on the logits."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What two sets of features have in common, summed over tokens on the device.
+"""Cross-moments of two sets of features, summed over tokens on the device.
 
 Correlations between features, with neurons, with labels, and between models
 are made of the same sums; a token contributes to them and is gone. For X and Y

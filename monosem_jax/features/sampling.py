@@ -1,9 +1,9 @@
-"""A random sample of what is active in f_NF, found in one pass over it.
+"""Draws a random sample of the active entries of f_NF in one pass.
 
-Every activation has a priority: a random number that depends only on its row
-and its feature. An activation is drawn if its priority is below its feature's
+Every activation has a priority, a random number that depends only on its row
+and feature. An activation is drawn if its priority is below its feature's
 threshold. So no array of random numbers is stored, and every mesh draws the
-same sample. Drawn activations are rare: blocks of rows that hold any are found
+same sample. Drawn activations are rare, so blocks of rows with any are found
 first.
 """
 

@@ -1,6 +1,6 @@
-"""A feature as the formats of others take it: plain arrays and text.
+"""A feature as plain arrays and text, the input of export formats.
 
-Whoever exports fills these; the formats know nothing of how features are kept.
+The exporter fills these classes; formats do not depend on the feature table.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Effects:
-  """What becomes of each token of a window when the feature is taken away.
+  """The effects on each token of a window when the feature is ablated.
 
   As the paper (feature ablations): the effect on a token is made at the one
   before it, where it is predicted.

@@ -1,9 +1,9 @@
-"""What ablating a feature changes, in few bytes.
+"""Packs the effects of ablating features into few bytes.
 
-Of a feature that fires often, effects are most of what there is to write: five
-raised and five lowered tokens for each token of its examples that it fires on.
-They are mostly the same few tokens, and their logits fall off alike. So, of n
-features with M effects in all:
+Effects are most of the data of a feature that fires often: five raised and five
+lowered tokens for each token of its examples that it fires on. They are mostly
+the same few tokens, and their logits decay alike. So n features with M effects
+in all have these columns:
 
   effect_of            n + 1: where each feature's effects begin
   effect_gap           M: tokens since the effect before, or since the feature's

@@ -1,4 +1,4 @@
-"""What the page shows of a run: sets of features, and the texts they are of."""
+"""The data that the page shows: sets of features, and their texts."""
 
 import dataclasses
 from collections.abc import Mapping

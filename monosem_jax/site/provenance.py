@@ -1,4 +1,4 @@
-"""What a reader has to know before believing the page."""
+"""Warnings that a reader of the page needs."""
 
 from collections.abc import Iterator
 

@@ -1,1 +1,1 @@
-"""The page alive: a server for its own scripts, on this machine alone."""
+"""A local server that lets the page probe and steer the models."""
