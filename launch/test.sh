@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # The tests: lint, types, then pytest, in as many processes as there are cores,
-# up to 4. --all adds the slow ones, and the compilers for TPUs and NVIDIA GPUs
-# that some need (Linux on x86-64). Other arguments go to pytest. The page's
-# tests drive Chromium, which is installed where this may be done (Debian, as
-# root), and leave pictures of every view in build/screenshots.
+# up to 4. --all adds the slow ones, failure drills among them (tests/drill.py),
+# and the compilers for TPUs and NVIDIA GPUs that some need (Linux on x86-64).
+# Other arguments go to pytest. The page's tests drive Chromium, which is
+# installed where this may be done (Debian, as root), and leave pictures of
+# every view in build/screenshots.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 extras=dev

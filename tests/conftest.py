@@ -1,4 +1,15 @@
-"""The suite runs on 8 fake devices, under strict dtype promotion."""
+"""The suite runs on 8 fake devices, under strict dtype promotion.
+
+Modules without test_ in their name hold what several files of tests share:
+
+  the program       program (config, runs, what they leave) · child · pair
+  its failures      undisturbed (comparison) · disks · drill
+  its stages        stores · documents · toys · exported · labels_given
+  made-up features  made_up · exhibits (their page) · taken_apart (its packs)
+  browser           browser · pages · explore · labelling · single_file
+  server, machines  asked · launched · compilers
+  arithmetic        counting · counted · resampled · tiny_transformer
+"""
 
 import os
 import signal

@@ -5,6 +5,7 @@ import pathlib
 import re
 
 import exhibits
+import made_up
 import numpy as np
 import program
 import pytest
@@ -14,7 +15,6 @@ from made_up import (
   CUT,
   DEAD,
   FEATURES,
-  GROUPS,
   TOKENS,
   VOCABULARY,
   WINDOW,
@@ -87,7 +87,7 @@ def test_the_index_says_what_there_is(page):
 
 def test_columns_are_those_of_the_list(page):
   _, found = read(page, 'A2/columns')
-  table = exhibits.table('A/2', 1)
+  table = made_up.table('A/2', 1)
   np.testing.assert_array_equal(found['fired'], table.fired_F)
   np.testing.assert_array_equal(found['max'], table.max_F)
   assert found['state'][DEAD] == census.DEAD
@@ -98,7 +98,7 @@ def test_columns_are_those_of_the_list(page):
 
 
 def test_a_feature_fires_on_what_leads_its_top_examples():
-  table = exhibits.table()
+  table = made_up.table()
   top = np.array([[5, 9], [9, 9]])
   table.example_tokens_FEW[[10, 11], :2, BEFORE] = top
   # The second example of this one is not there.
@@ -110,7 +110,7 @@ def test_a_feature_fires_on_what_leads_its_top_examples():
 
 
 def test_the_most_frequent_token_comes_first():
-  wide = exhibits.table(top=5)
+  wide = made_up.table(top=5)
   wide.example_tokens_FEW[0, :5, BEFORE] = [4, 8, 8, 6, 8]
   wide.example_tokens_FEW[1, :5, BEFORE] = [4, 6, 8, 6, 4]
   found = shards.columns(exhibits.exhibit('A1', wide))['fires']
@@ -119,7 +119,7 @@ def test_the_most_frequent_token_comes_first():
 
 
 def test_shards_hold_every_feature(page):
-  table = exhibits.table()
+  table = made_up.table()
   parts = [read(page, f'A1/{k:04d}')[1] for k in range(2)]
   assert not (page / 'data/A1/0002.js').exists()
   for name, expected in (
@@ -143,10 +143,10 @@ def test_shards_hold_every_feature(page):
 
 def test_examples_and_effects_stand_where_they_belong(page):
   """Every example of every feature, one by one, by a loop."""
-  table, contexts = exhibits.table(), exhibits.contexts()
-  ablated = exhibits.effects(table)
+  table, contexts = made_up.table(), made_up.contexts()
+  ablated = made_up.effects(table)
   E = table.example_stop_FE.shape[1]
-  group_E = [g for g, x in enumerate(GROUPS) for _ in range(x['count'])]
+  group_E = [g for g, x in enumerate(made_up.GROUPS) for _ in range(x['count'])]
   for k in range(2):
     _, part = read(page, f'A1/{k:04d}')
     found = effects_of(part)
@@ -205,7 +205,7 @@ def test_alignment_is_that_of_the_decoder_row(page):
 
 
 def test_contexts_hold_their_documents(page):
-  c = exhibits.contexts()
+  c = made_up.contexts()
   _, numbers = read(page, 'contexts/numbers')
   assert numbers['number'].tolist() == c.number_C.tolist()
   _, found = read(page, 'contexts/0000')
@@ -215,11 +215,11 @@ def test_contexts_hold_their_documents(page):
     expected = getattr(c, f'{name}_S')
     np.testing.assert_array_equal(found[f'span_{name}'], expected)
   _, extra = read(page, 'A1/residual/0000')
-  assert extra['residual'].shape == (exhibits.CONTEXTS, T)
+  assert extra['residual'].shape == (made_up.CONTEXTS, T)
 
 
 def test_what_is_not_finite_stays_so(tmp_path):
-  table = exhibits.table()
+  table = made_up.table()
   table.example_acts_FEW[0, 0, BEFORE] = np.inf
   found = shards.shard(exhibits.exhibit('A1', table), 0, 64)
   assert halves(found['acts'])[BEFORE] == np.inf

@@ -4,7 +4,7 @@ import pathlib
 import re
 
 import browser
-import exhibits
+import made_up
 import pytest
 from made_up import CUT, DEAD, FEATURES, HOSTILE, VOCABULARY
 from pages import SHOWN, VIEWS, address, exported, keep
@@ -63,7 +63,7 @@ def test_the_page_asks_for_nothing_but_its_own_files(site, window):
 def test_hostile_tokens_are_text(window, url):
   page = window.view(f'{url}#A1/0')
   page.find('.examples .token')
-  windows = exhibits.table().example_tokens_FEW[0].ravel().tolist()
+  windows = made_up.table().example_tokens_FEW[0].ravel().tolist()
   expected = {VOCABULARY[id] for id in windows} | set(HOSTILE)
   shown = set(page.texts('.examples .token'))
   assert {SHOWN.get(token, token) for token in expected} <= shown
@@ -113,7 +113,7 @@ def test_a_features_panels_are_drawn(window, url):
     *('Neuron alignment', 'Correlated neurons'),
   ]
   groups = page.texts('.feature > .wideblock h3')
-  assert groups == [group['name'] for group in exhibits.GROUPS]
+  assert groups == [group['name'] for group in made_up.GROUPS]
   assert len(page.texts('.histogram rect')) == 80
   # The second of the two top examples is not there.
   assert len(page.texts('.examples > li')) == 13
@@ -144,8 +144,8 @@ def test_an_unknown_view_is_named(window, url, place):
 def test_a_token_says_what_is_known_of_it(window, url):
   """Against the arrays that the page was made from."""
   page = window.view(f'{url}#A1/0')
-  table = exhibits.table()
-  effects = exhibits.effects(table)
+  table = made_up.table()
+  effects = made_up.effects(table)
   # The fourth token of the first example has the first effect.
   [m] = (effects.at_M == 3).nonzero()[0]
   css = '.examples > li .line .token:nth-child(4)'
@@ -162,14 +162,14 @@ def test_a_token_says_what_is_known_of_it(window, url):
   signed = lambda x: f'{x:+.2f} nats'.replace('-', '\u2212')
   loss = effects.loss_M[m]
   assert found['loss without the feature'] == signed(loss)
-  position = int(table.example_position_FE[0, 0]) + 3 - exhibits.BEFORE
+  position = int(table.example_position_FE[0, 0]) + 3 - made_up.BEFORE
   assert found['position'] == str(position)
-  contexts = exhibits.contexts()
-  span = exhibits.span(table.example_context_FE[0, 0], position)
+  contexts = made_up.contexts()
+  span = made_up.span(table.example_context_FE[0, 0], position)
   document = contexts.document_S[span]
   offset = contexts.offset_S[span] + position - contexts.position_S[span]
   assert found['from'] == (
-    f'{exhibits.SUBSETS[contexts.subset_S[span]]}, document {document}, '
+    f'{made_up.SUBSETS[contexts.subset_S[span]]}, document {document}, '
     f'token {offset} of it'
   )
   assert re.fullmatch(
@@ -191,7 +191,7 @@ def test_the_keyboard_walks_a_line_of_tokens(window, url):
   page.keys('ArrowRight', 'ArrowRight', css=own)
   at = 'return Array.from(document.activeElement.parentElement.children)'
   at += '.indexOf(document.activeElement)'
-  assert page.js(at) == exhibits.BEFORE + 2
+  assert page.js(at) == made_up.BEFORE + 2
   assert page.js('return document.getElementById("tooltip").hidden') is False
   page.keys('Escape')
   assert page.js('return document.getElementById("tooltip").hidden') is True
@@ -202,8 +202,8 @@ def test_an_example_shows_its_whole_context(window, url):
   page.click('.examples > li > button')
   page.find('.wide .token')
   shown = page.texts('.wide .token')
-  context = int(exhibits.table().example_context_FE[0, 0])
-  ids = exhibits.contexts().tokens_CT[context].tolist()
+  context = int(made_up.table().example_context_FE[0, 0])
+  ids = made_up.contexts().tokens_CT[context].tolist()
   assert shown == [SHOWN.get(VOCABULARY[i], VOCABULARY[i]) for i in ids]
   page.click('.examples > li > button')
   assert page.texts('.wide') == []

@@ -7,6 +7,7 @@ import shutil
 
 import browser
 import exhibits
+import made_up
 import pytest
 from made_up import DEAD, FEATURES, VOCABULARY
 from pages import KEYS, VIEWS, address, exported, keep
@@ -84,8 +85,8 @@ def test_the_address_says_how_the_list_is_filtered(
 )
 def test_search_finds_tokens(window, url, query, pattern, columns):
   """Against the tables."""
-  table = exhibits.table()
-  own = table.example_tokens_FEW[:, :2, exhibits.BEFORE]
+  table = made_up.table()
+  own = table.example_tokens_FEW[:, :2, made_up.BEFORE]
   ids = {'raises': table.logit_top_ids_FL[:, :4], 'fires': own}
   there = table.example_stop_FE[:, :2] > 0
   expected = []

@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 import browser
-import exhibits
+import made_up
 import numpy as np
 import program
 import pytest
@@ -124,7 +124,7 @@ def test_only_chosen_features_and_what_they_lead_to_are_inside(text):
     (int(s), int(i))
     for s, i in zip(part['link_set'], part['link_feature'], strict=True)
   }
-  fired_F = exhibits.table().fired_F
+  fired_F = made_up.table().fired_F
   for n, key in enumerate(KEYS):
     known = {i for s, i in linked if s == n} | set(CHOSEN if n == 0 else ())
     _, meta, columns = found[f'{key}/columns']

@@ -10,7 +10,7 @@ import re
 import time
 
 import browser
-import exhibits
+import made_up
 import pytest
 from made_up import CUT, DEAD, FEATURES, HOSTILE, VOCABULARY
 from single_file import CHOSEN, LABEL, exported, opened, quiet
@@ -98,7 +98,7 @@ def test_hostile_tokens_and_labels_are_text(window, url):
   page = opened(window, f'{url}#A1/0')
   page.find('.examples .token')
   shown = set(page.texts('.examples .token'))
-  windows = exhibits.table().example_tokens_FEW[0].ravel().tolist()
+  windows = made_up.table().example_tokens_FEW[0].ravel().tolist()
   plain = [x for x in HOSTILE if x.isprintable() and len(x) < 80]
   assert len(plain) >= 5
   assert set(plain) <= shown
@@ -116,8 +116,8 @@ def test_a_token_and_its_context_are_known(window, url):
   page = opened(window, f'{url}#A1/{CUT}')
   page.click('.examples > li > button')
   page.find('.wide .token')
-  context = int(exhibits.table().example_context_FE[CUT, 0])
-  ids = exhibits.contexts().tokens_CT[context]
+  context = int(made_up.table().example_context_FE[CUT, 0])
+  ids = made_up.contexts().tokens_CT[context]
   assert len(page.texts('.wide .token')) == len(ids)
   page.hover('.examples > li .line .own')
   page.until(

@@ -1,6 +1,7 @@
 """What the page warns of in a run."""
 
 import exhibits
+import made_up
 
 from monosem_jax.site import provenance
 
@@ -8,7 +9,7 @@ from monosem_jax.site import provenance
 
 
 def warned(change) -> list[str]:
-  table = exhibits.table(top=5)
+  table = made_up.table(top=5)
   table.meta['tokens'] = 20_000_000
   change(table)
   return provenance.warnings(exhibits.exhibit('A1', table))
