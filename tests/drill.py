@@ -6,6 +6,7 @@ with a run that was left alone. A drill that this machine does not allow is
 skipped with its reason. From the environment:
 
   MONOSEM_DRILL_KILLS         kill -9 in a row, at random moments (6)
+  MONOSEM_DRILL_CUTS          files of a checkpoint cut short (6)
   MONOSEM_DRILL_SOAK_MINUTES  of each training whose memory is watched (0.75)
   MONOSEM_DRILL_PLATFORM      JAX_PLATFORMS of the runs (cpu); XLA_FLAGS is
                               theirs as well
@@ -35,6 +36,7 @@ import undisturbed
 from child import Child
 
 KILLS = int(os.environ.get('MONOSEM_DRILL_KILLS', '6'))
+CUTS = int(os.environ.get('MONOSEM_DRILL_CUTS', '6'))
 SOAK_MINUTES = float(os.environ.get('MONOSEM_DRILL_SOAK_MINUTES', '0.75'))
 DEVICE = {
   'JAX_PLATFORMS': os.environ.get('MONOSEM_DRILL_PLATFORM', 'cpu'),

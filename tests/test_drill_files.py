@@ -25,8 +25,10 @@ def test_each_file_of_the_newest_checkpoint_cut_costs_time_but_no_bit(tmp_path):
     for p in sorted((directory / str(newest)).rglob('*'))
     if p.is_file() and p.stat().st_size
   ]
+  # Each takes a start of the program; test_checkpoint.py cuts every file.
+  cuts = list(itertools.product(names, (0.5, 0)))
   fell_back = 0
-  for i, (name, share) in enumerate(itertools.product(names, (0.5, 0))):
+  for i, (name, share) in enumerate(cuts[:: max(1, len(cuts) // drill.CUTS)]):
     copy = tmp_path / str(i)
     shutil.copytree(workdir, copy)
     damaged = copy / name
