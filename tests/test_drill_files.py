@@ -50,18 +50,22 @@ SMALL = 'from monosem_jax.text import records; records.SHARD_BYTES = 1'
 
 
 def test_a_file_of_tokens_deleted_and_put_back_costs_no_bit(tmp_path):
-  workdir = tmp_path / 'run'
+  workdir, alone = tmp_path / 'run', tmp_path / 'alone'
+  # Some epochs: whatever was read ahead, every file is needed once more.
+  longer = '--config.lm.steps=240'
   drill.run('tokens', workdir, patch=SMALL)
+  shutil.copytree(workdir, alone)
+  drill.run('lm', alone, longer)
   shards = sorted((workdir / 'tokens/store').glob('train*'))
   assert len(shards) > 8
-  with drill.start('lm', workdir) as child:
+  with drill.start('lm', workdir, longer) as child:
     child.until(undisturbed.reported(workdir, 'lm', 2))
     shard = next((s for s in shards if not child.opens(s)), shards[-1])
     aside = workdir / 'aside'
     shard.rename(aside)
     assert str(shard) in child.refusal()
-  with drill.start('lm', workdir) as again:
+  with drill.start('lm', workdir, longer) as again:
     assert str(shard) in again.refusal()
   aside.rename(shard)
-  drill.run('lm', workdir)
-  drill.compare(workdir, 'lm')
+  drill.run('lm', workdir, longer)
+  undisturbed.compare(workdir, alone, 'lm')

@@ -24,10 +24,10 @@ TINY = ('--config.mesh.data=2', '--config.mesh.feature=2')
   [
     ('h10:1', "unknown hardware 'h10' (did you mean 'h100'?)"),
     ('cpu', "unknown hardware 'cpu'"),
-    ('v5e:8', 'the chips along each side, as v5e:2x2'),
+    ('v5e:8', 'the chips along each side, as in v5e:2x2'),
     ('v5e', 'the chips along each side'),
-    ('h100:2x2', 'how many, as h100:8'),
-    ('h100:0', 'how many, as h100:8'),
+    ('h100:2x2', 'the number of GPUs, as in h100:8'),
+    ('h100:0', 'the number of GPUs, as in h100:8'),
     ('h100:12', 'a host has 8; more come in multiples'),
   ],
 )
