@@ -34,13 +34,19 @@ def write(workdir: pathlib.Path, to: pathlib.Path) -> None:
     raise UserError(f'no file {path}; run `monosem all` first.')
   config = read_json(workdir / 'config.json')
   body = path.read_text('utf-8').partition('\n')[2]
-  for _, analysis, name in _PICTURE.findall(body):
+
+  def shown(match: re.Match) -> str:
+    title, analysis, name = match.groups()
     picture = workdir / 'analysis' / analysis / f'{name}.png'
+    if not picture.exists():  # of a version that drew others
+      return ''
     write_file(to / f'{analysis}_{name}.png', picture.read_bytes())
-  body = _PICTURE.sub(r'![\1](\2_\3.png)', body)
+    return f'![{title}]({analysis}_{name}.png)'
+
+  body = _PICTURE.sub(shown, body)
   # The work directory's own pages lie nowhere that a reader could follow to.
   lines = [x for x in body.splitlines() if not x.startswith('More on the page')]
-  body = _LINK.sub(r'\1', '\n'.join(lines)).replace('\n\n\n', '\n\n')
+  body = re.sub(r'\n{3,}', '\n\n', _LINK.sub(r'\1', '\n'.join(lines)))
   made = (
     f'Made by `python -m launch.reference` from the report of a run on '
     f'`text.source={config["text"]["source"]}`, '
