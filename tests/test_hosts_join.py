@@ -84,7 +84,7 @@ def joining(*flags: str) -> list[str]:
       ['--coordinator=host', '--num_processes=2', '--process_id=0'],
       '--coordinator=host: not HOST:PORT',
     ),
-    (['--distributed', '--coordinator=a:1'], '--distributed finds'),
+    (['--distributed', '--coordinator=a:1'], '--distributed replaces'),
     (['--num_processes=two'], 'num_processes'),
   ],
 )
