@@ -1,5 +1,6 @@
 """Command line: `monosem STAGE --config=FILE --workdir=DIR [--config.x=y]`."""
 
+import os
 import pathlib
 import signal
 import sys
@@ -99,6 +100,8 @@ def main(argv: list[str]) -> None:
   root = pathlib.Path(folder or '.')
   if stage == 'status' and given.workdir and not given.config:
     given.config = str(root / 'config.json')
+  if given.config:
+    packaged.find(given.config)  # a name that is misspelt has no folder either
   if not given.config or not (folder or given.dry_run):
     raise UserError('--config=FILE and --workdir=DIR are needed; see --help.')
   if given.target and not given.dry_run:
@@ -173,6 +176,10 @@ def run(work: Callable[[list[str]], None] = main) -> None:
   except KeyboardInterrupt as e:
     code = 128 + (e.args or (signal.SIGINT,))[0]
     message = 'Stopped.\nThe same command goes on from here.'
+  except BrokenPipeError:  # such as `monosem status | head`
+    code, message = 128 + signal.SIGPIPE, 'error: the output was closed.'
+    # Python flushes at its end once more.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
   except Exception as e:
     code, message = hosts.TRY_AGAIN, hosts.lost(e)
     if full_disk(e):

@@ -43,3 +43,17 @@ def window():
   """A window of a browser, for the tests of a file."""
   with browser.window() as page:
     yield page
+
+
+@pytest.fixture
+def compiled():
+  """Grows by one whenever XLA compiles something."""
+  times = []
+
+  def note(event, seconds, **unused):
+    if event.endswith('backend_compile_duration'):
+      times.append(seconds)
+
+  jax.monitoring.register_event_duration_secs_listener(note)
+  yield times
+  jax.monitoring.unregister_event_duration_listener(note)

@@ -1,6 +1,7 @@
 """What the command line says and refuses, before any stage runs."""
 
 import functools
+import os
 import pathlib
 import subprocess
 import sys
@@ -134,6 +135,27 @@ def test_a_config_of_no_name_and_no_path_says_both():
   assert 'no file quikstart, and no config of that name' in message
   assert '(did you mean quickstart?)' in message
   assert 'the names are a1, april, quickstart, reference' in message
+
+
+def test_a_config_of_no_name_needs_no_work_directory_to_be_named():
+  said = program.refusal('all', '--config=tinny')
+  assert 'no file tinny' in said and 'did you mean tiny?' in said
+
+
+def test_an_output_that_is_closed_ends_without_a_traceback(tmp_path):
+  read, write = os.pipe()
+  os.close(read)
+  done = subprocess.run(
+    program.command('status', tmp_path),
+    env=program.environment(),
+    stdout=write,
+    stderr=subprocess.PIPE,
+    text=True,
+    timeout=60,
+  )
+  os.close(write)
+  assert done.returncode == 141
+  assert done.stderr == 'error: the output was closed.\n'
 
 
 def test_a_config_by_name_has_a_work_directory_of_that_name():

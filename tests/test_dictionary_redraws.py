@@ -59,20 +59,6 @@ def kill(state, dictionaries, silent: int):
   return states.StreamState.of(state.step, dictionaries, changed)
 
 
-@pytest.fixture
-def compiled():
-  """Grows by one whenever XLA compiles something."""
-  times = []
-
-  def note(event, seconds, **unused):
-    if event.endswith('backend_compile_duration'):
-      times.append(seconds)
-
-  jax.monitoring.register_event_duration_secs_listener(note)
-  yield times
-  jax.monitoring.unregister_event_duration_listener(note)
-
-
 @pytest.mark.parametrize(
   ('due', 'segments'),
   [((4, 9, 12), 6), ((4, 8, 14), 3), ((6, 12), 1)],

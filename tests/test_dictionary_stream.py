@@ -164,20 +164,6 @@ def test_groups_never_exchange_rows():
   assert not np.array_equal(index_SMGn[:, :, 0], index_SMGn[:, :, 1])
 
 
-@pytest.fixture
-def compiled():
-  """Grows by one whenever XLA compiles something."""
-  times = []
-
-  def note(event, seconds, **unused):
-    if event.endswith('backend_compile_duration'):
-      times.append(seconds)
-
-  jax.monitoring.register_event_duration_secs_listener(note)
-  yield times
-  jax.monitoring.unregister_event_duration_listener(note)
-
-
 def two_dictionaries(shape, compiled):
   """Two dictionaries after 2 chunks with a resampling in each, and stats."""
   c = stream(batch_size=32, micro_batch=16)  # 8 steps a chunk

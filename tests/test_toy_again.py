@@ -7,18 +7,11 @@ import sys
 
 import program
 import pytest
-from toys import PARTS, TINY, finished, results
+from toys import PARTS, TINY, finished, load, results
 
-from monosem_jax.config import load as configs
 from monosem_jax.config.errors import UserError
 from monosem_jax.device import hosts
-from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import toy
-
-
-def load(workdir: pathlib.Path, *more: str) -> Workdir:
-  overrides = [x.removeprefix('--config.') for x in (*TINY, *more)]
-  return Workdir(workdir, configs.load(str(program.config()), overrides))
 
 
 @pytest.fixture

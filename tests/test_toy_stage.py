@@ -13,14 +13,8 @@ import pytest
 import safetensors.numpy
 from toys import PARTS, TINY, finished, results
 
-from monosem_jax.config import load as configs, settings
-from monosem_jax.run.workdir import Workdir
+from monosem_jax.config import settings
 from monosem_jax.transformer import train, weights
-
-
-def load(workdir: pathlib.Path, *more: str) -> Workdir:
-  overrides = [x.removeprefix('--config.') for x in (*TINY, *more)]
-  return Workdir(workdir, configs.load(str(program.config()), overrides))
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The gradient of a batch's mean loss for a dictionary in standard form."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -109,8 +108,7 @@ def _dense(
     index_MGn,
   )
   # Without the barrier, XLA merges both sums into an extra pass over f_NF.
-  apart: Callable[[jax.Array], jax.Array] = jax.lax.optimization_barrier
-  l1_norm_F = apart(numbers['l1_norm_F'])
+  l1_norm_F = jax.lax.optimization_barrier(numbers['l1_norm_F'])
   mse, l1_norm = numbers['mse'] / N, l1_norm_F.sum() / N
   # The decoder bias is also subtracted before the encoder.
   through_A = dot('af,f->a', sae.W_enc_AF, grads.b_enc_F)

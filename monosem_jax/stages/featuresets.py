@@ -1,5 +1,9 @@
 """The sets of features that a work directory holds, of what is there now."""
 
+from typing import TYPE_CHECKING
+
+import numpy as np
+
 from monosem_jax.config.errors import UserError
 from monosem_jax.config.names import (
   SetName,
@@ -14,6 +18,9 @@ from monosem_jax.run.files import read_json, read_tensors
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import features
 from monosem_jax.text.manifest import MANIFEST
+
+if TYPE_CHECKING:
+  from monosem_jax.dictionary.sae import SAE
 
 
 def there(w: Workdir) -> list[SetName]:
@@ -59,11 +66,20 @@ def table(w: Workdir, key: str) -> FeatureTable:
   return found
 
 
-def load(w: Workdir, name: SetName) -> FeatureSet:
-  """A set of features; see `table`."""
+def load(w: Workdir, name: SetName, sae: 'SAE | None' = None) -> FeatureSet:
+  """A set of features; see `table`.
+
+  Args:
+    w: the work directory.
+    name: of the set.
+    sae: its dictionary, where that is loaded: no file is then read twice.
+  """
   found = table(w, name.key)
-  rows_FA = read_tensors(w.dictionary_weights(name.key))['W_dec']
-  return FeatureSet(name, found, rows_FA)
+  if sae is None:
+    rows_FA = read_tensors(w.dictionary_weights(name.key))['W_dec']
+  else:
+    rows_FA = np.asarray(sae.W_dec_FA)
+  return FeatureSet(name, found, rows_FA, sae)
 
 
 def load_all(w: Workdir) -> dict[str, FeatureSet]:

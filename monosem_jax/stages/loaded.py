@@ -47,8 +47,8 @@ def load(w: Workdir) -> LoadedModels:
   """
   c, store = w.config, TokenStore.open(w.store)
   sets = {
-    key: dataclasses.replace(s, sae=saelens.load(w.dictionary(key)))
-    for key, s in featuresets.load_all(w).items()
+    name.key: featuresets.load(w, name, saelens.load(w.dictionary(name.key)))
+    for name in featuresets.there(w)
   }
   models = {
     name: jax.device_put(lm_stage.load(w, store, name))

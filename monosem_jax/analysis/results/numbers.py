@@ -85,6 +85,13 @@ class NotMade(Numbers):
   why: Annotated[str, Key('not_here')]
 
 
+def why_not_made(folder: pathlib.Path) -> str:
+  """Why an analysis was not made, of whatever kind it is; '' if it was."""
+  found = read_json(folder / FILE)
+  keys = (field.key for field in _fields(NotMade))
+  return next((found[key] for key in keys if key in found), '')
+
+
 @dataclasses.dataclass(frozen=True)
 class Reason:
   """In place of numbers that are not there.

@@ -60,9 +60,10 @@ class AnalysisInputs:
   def feature_set(self, name: str) -> FeatureSet:
     """A dictionary or a control, on the mesh."""
     if name not in self.kept:
-      sae = meshes.place(self.mesh, saelens.load(self.w.dictionary(name)))
-      found = featuresets.load(self.w, names.parse(name))
-      self.kept[name] = dataclasses.replace(found, sae=sae)
+      sae = saelens.load(self.w.dictionary(name))
+      found = featuresets.load(self.w, names.parse(name), sae)
+      placed = meshes.place(self.mesh, sae)
+      self.kept[name] = dataclasses.replace(found, sae=placed)
     return self.kept[name]
 
   @property
@@ -89,7 +90,7 @@ class AnalysisInputs:
     Raises:
       Unavailable: they are not among the controls.
     """
-    name = f'{model}_neurons'
+    name = names.SetName(model, 'neurons').key
     if name not in names.controls(self.w.config):
       raise Unavailable('neurons are not among analysis.controls')
     return self.feature_set(name)

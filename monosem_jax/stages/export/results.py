@@ -2,8 +2,8 @@
 
 from collections.abc import Set
 
+from monosem_jax.analysis.results.numbers import FILE, why_not_made
 from monosem_jax.run import graph
-from monosem_jax.run.files import read_json
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import analysis as analyses
 
@@ -21,10 +21,9 @@ def why_not(
   """
   folder = w.analysis(analysis)
   again = f'run `monosem analysis --only={analysis}` (first delete {folder})'
-  if not (folder / 'numbers.json').exists():
+  if not (folder / FILE).exists():
     return f'no {folder / file}; run `monosem analysis --only={analysis}`.'
-  reason = read_json(folder / 'numbers.json').get('not_here')
-  if reason:
+  if reason := why_not_made(folder):
     return f'{analysis}: {reason}.'
   if not (folder / file).exists():
     return f'no {folder / file}; {again}.'
