@@ -4,6 +4,7 @@ import pathlib
 import re
 import shlex
 import shutil
+import time
 
 import browser
 import program
@@ -126,7 +127,15 @@ def test_a_pinned_feature_steers(window, url, w):
   assert page.console() == []
 
 
-def test_ablating_and_stopping_work_by_hand(window, url):
+def test_ablating_and_stopping_work_by_hand(window, url, monkeypatch):
+  # Slow enough that there is something to stop: 5 s in all.
+  extend = live.sampling.extend
+
+  def slowly(*args, **kwargs):
+    time.sleep(0.02)
+    return extend(*args, **kwargs)
+
+  monkeypatch.setattr(live.sampling, 'extend', slowly)
   page = window.view(f'{url}#steer?pins=A%2F1%2F0%3D2&tokens=256')
   page.find('.pin')
   press = (

@@ -62,6 +62,7 @@ def bench(rounds: int, peers: str | None) -> dict[str, Speed]:
     examples.choose(c, seen, context_FX)
 
   bare()
+  whole()
   works = {'whole': lambda: timed(whole), 'bare': lambda: timed(bare)}
   found = in_turn(works, rounds or 2)
   flops = lm_cost.site_flops(settings.Transformer(), T) + 2 * A * F
