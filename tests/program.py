@@ -204,7 +204,7 @@ def finished() -> pathlib.Path:
 
 @functools.cache
 def featured() -> pathlib.Path:
-  """A work directory whose features are there, for work on a `Bench`."""
+  """A work directory whose features are there, for `AnalysisInputs`."""
 
   def make(workdir):
     for stage in ('tokens', 'lm', 'sae', 'features'):
