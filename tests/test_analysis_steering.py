@@ -13,12 +13,6 @@ from monosem_jax.dictionary import sae as sae_lib
 from monosem_jax.transformer.sample import sample
 
 
-@pytest.fixture
-def double_precision():
-  with jax.enable_x64(True), jax.numpy_dtype_promotion('standard'):
-    yield
-
-
 def plainly(sae, feature_K, value_K, acts_BTA):
   """What pinning adds, by encoding and decoding everything twice."""
   x_NA = acts_BTA.reshape(-1, acts_BTA.shape[-1])

@@ -49,12 +49,6 @@ def exported(workdir, tmp_path_factory) -> dict[str, dict[int, dict]]:
   return found
 
 
-@pytest.fixture(scope='module')
-def window():
-  with browser.window() as page:
-    yield page
-
-
 def opened(page: browser.Page, workdir: Workdir, place: str) -> browser.Page:
   page.open(f'{(workdir.site / "index.html").as_uri()}#{place}')
   page.find('article.feature h2')
