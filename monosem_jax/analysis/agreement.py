@@ -19,21 +19,31 @@ def rank_correlation(
 ) -> tuple[float, tuple[float, float]] | None:
   """Whether features whose rows are near fire alike: Spearman's correlation.
 
-  Over random pairs of different features, of their rows' cosine and of
-  `similarity_FF`, such as `features.moments.correlation`. Numbers that are
-  alike share the mean of their ranks.
+  The correlation is between the cosine of two features' rows and
+  `similarity_FF`, such as `features.moments.correlation`. Equal numbers share
+  the mean of their ranks.
+
+  Args:
+    rows_FA: directions, of any length.
+    similarity_FF: the other similarity; symmetric.
+    pairs: all pairs of different features count if they are no more than this;
+      otherwise this many random pairs do.
+    seed: of the random pairs and the bootstrap.
 
   Returns:
-    The correlation, and the ends of its 95% interval: a bootstrap over
-    features, a pair counting as often as both of its features are drawn, with
-    the ranks as they are. None where one of the two is constant.
+    The correlation and the ends of its 95% interval. The interval is from a
+    bootstrap over features: a pair counts as often as both of its features are
+    drawn, and the ranks stay as they are. None if one of the two is constant.
   """
   from scipy.stats import rankdata  # comes with scikit-learn
 
   rng = np.random.default_rng(seed)
   F = len(rows_FA)
-  i_M, j_M = rng.integers(F, size=(2, pairs))
-  i_M, j_M = i_M[i_M != j_M], j_M[i_M != j_M]
+  if F * (F - 1) // 2 <= pairs:
+    i_M, j_M = np.triu_indices(F, 1)
+  else:
+    i_M, j_M = rng.integers(F, size=(2, pairs))
+    i_M, j_M = i_M[i_M != j_M], j_M[i_M != j_M]
   unit_FA = _unit(rows_FA)
   cosine_M = np.concatenate(
     [
