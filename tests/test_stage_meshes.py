@@ -18,10 +18,6 @@ SHAPE = (
   '--config.stream.shuffle_groups=8',
   '--config.stream.micro_batches=1',
 )
-# Compiling is most of the time here.
-QUICKLY = (
-  '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true'
-)
 DEVICES = ' --xla_force_host_platform_device_count=8'
 
 
@@ -47,7 +43,7 @@ print(json.dumps({'loss': looked['loss'][1:], 'firing': looked['firing'],
 
 
 def environment(devices: bool) -> dict[str, str]:
-  flags = QUICKLY + (DEVICES if devices else '')
+  flags = program.QUICKLY + (DEVICES if devices else '')
   return program.environment() | {'XLA_FLAGS': flags}
 
 
