@@ -152,7 +152,7 @@ def test_what_is_no_json_is_refused(tmp_path, data):
 def test_a_feature_that_a_known_run_has_not_got_is_refused(tmp_path):
   path = written(tmp_path, file(entry('A/1/47'), entry('B/1/999')))
   assert len(hand.load(path, {'A/1': 48})['labels']) == 2
-  assert 'A/1 has 47 features only' in refused(path, {'A/1': 47})
+  assert 'A/1 has only 47 features' in refused(path, {'A/1': 47})
 
 
 def test_of_two_files_the_later_says_what_both_say():
