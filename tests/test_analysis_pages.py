@@ -159,7 +159,7 @@ def test_no_row_is_filled_that_was_not_measured():
     ('single-token features', 'neurons was not run'),
     ('nearest feature of the other model, median correlation', 'no other'),
     ('Arabic feature: correlation with its proxy', 'absent'),
-    ('Hebrew feature: correlation with its proxy', 'no feature goes'),
+    ('Hebrew feature: correlation with its proxy', 'no feature correlates'),
     ('loss recovered, 131,072 features', 'A/2 of 512'),
   ):
     assert found[what].run is None

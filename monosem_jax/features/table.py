@@ -111,7 +111,7 @@ class FeatureTable:
     return FeatureTable(**own, meta=self.meta)
 
   def save(self, directory: pathlib.Path) -> None:
-    """Writes both files; `meta.json` comes last and marks the table complete."""
+    """Writes both files; `meta.json` is last and marks the table complete."""
     write_tensors(directory / TABLE, {n: getattr(self, n) for n in _arrays()})
     write_json(directory / META, self.meta)
 
