@@ -1,11 +1,11 @@
-"""All meshes of a target, beside each other: which of them is the fastest.
+"""Compares all meshes of a target by the compiler's estimates.
 
   python launch/plan.py --target=v5p:4x4x4 --config=configs/sweep.py \\
     [--config.KEY=VALUE ...]
 
-Of every mesh that can share the dictionaries' training evenly, the chunk is
-compiled as `monosem sae --dry_run --target` does, in 20 seconds to some minutes
-each. Every figure is the compiler's estimate (`device/cost/told.py`).
+For every mesh that can share the dictionaries' training evenly, it compiles the
+chunk, as `monosem sae --dry_run --target` does. That takes 20 seconds to some
+minutes per mesh. All figures are estimates (`device/cost/estimate.py`).
 """
 
 import argparse
@@ -14,7 +14,7 @@ import pathlib
 import sys
 from collections.abc import Iterator
 
-# The scripts lie beside the package, and need no install of it.
+# Makes the package importable without installing it.
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 import jax
@@ -43,7 +43,7 @@ def meshes(n: int) -> Iterator[settings.Mesh]:
 def tell(
   config: settings.Config, model: str, names: list[str], target: targets.Target
 ) -> Told:
-  """What a model's chunk takes on the config's mesh.
+  """The estimate of a model's chunk on the config's mesh.
 
   Raises:
     UserError: the devices cannot share the work evenly.
@@ -92,7 +92,7 @@ def main() -> None:
           raise
         why = full_memory(e) or e
         print(f'{mesh.data} x {mesh.feature}: {why}', file=sys.stderr)
-  # What fits first, and of that the fastest.
+  # Meshes that fit in memory come first, the fastest first.
   found.sort(key=lambda x: (x[0], not x[2].fits, x[2].seconds))
   table = [HEADER, *(row(*x) for x in found)]
   widths = [max(map(len, column)) for column in zip(*table, strict=True)]

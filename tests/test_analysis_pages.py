@@ -160,7 +160,7 @@ def test_no_row_is_filled_that_was_not_measured():
     ('nearest feature of the other model, median correlation', 'no other'),
     ('Arabic feature: correlation with its proxy', 'absent'),
     ('Hebrew feature: correlation with its proxy', 'no feature correlates'),
-    ('loss recovered, 131,072 features', 'A/2 of 512'),
+    ('loss recovered, 131,072 features', 'A/2, with 512 features'),
   ):
     assert found[what].run is None
     assert why in found[what].why

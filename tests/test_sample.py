@@ -148,8 +148,8 @@ def test_pins_are_read_as_they_are_written():
     ('A/1/3=', "pin 'A/1/3=': invalid value ''"),
     ('A/1/3=much', "invalid value 'much'; give a number.*-1.5max"),
     ('A/1/3=xmax', "invalid value 'xmax'"),
-    ('A/1/3=nan', 'not a value'),
-    ('A/1/3=infmax', 'not a value'),
+    ('A/1/3=nan', 'invalid value'),
+    ('A/1/3=infmax', 'invalid value'),
     ('A/1/3=1,A/1/4=2,A/1/3=2', "pin 'A/1/3=2': A/1/3 is pinned twice"),
   ],
 )
