@@ -24,7 +24,7 @@ from monosem_jax.config.errors import UserError, full_memory
 from monosem_jax.config.names import entries
 from monosem_jax.device import targets
 from monosem_jax.device.cost import bytes_text
-from monosem_jax.device.cost.told import Told, time_text
+from monosem_jax.device.cost.estimate import Estimate, time_text
 from monosem_jax.stages import configuration, dry_run, programs
 
 HEADER = (
@@ -40,9 +40,9 @@ def meshes(n: int) -> Iterator[settings.Mesh]:
       yield settings.Mesh(data=n // feature, feature=feature)
 
 
-def tell(
+def estimate_chunk(
   config: settings.Config, model: str, names: list[str], target: targets.Target
-) -> Told:
+) -> Estimate:
   """The estimate of a model's chunk on the config's mesh.
 
   Raises:
@@ -51,21 +51,21 @@ def tell(
   mesh = programs.stream_mesh(config, names, target.devices)
   with jax.set_mesh(mesh):
     program, _, call = dry_run.stream_program(config, model, names, mesh)
-    return dry_run.tell(target, program, call, mesh)
+    return dry_run.estimate_program(target, program, call, mesh)
 
 
-def row(model: str, mesh: settings.Mesh, told: Told) -> tuple[str, ...]:
+def row(model: str, mesh: settings.Mesh, e: Estimate) -> tuple[str, ...]:
   """A line of the table."""
-  whole = told.whole
+  whole = e.whole
   return (
     model,
     f'{mesh.data} x {mesh.feature}',
-    bytes_text(told.memory) + ('' if told.fits else ' TOO MUCH'),
+    bytes_text(e.memory) + ('' if e.fits else ' TOO MUCH'),
     time_text(whole.total),
     f'{whole.sending / whole.total:.0%}',
-    f'{told.rate:,.0f}',
-    f'{told.mfu:.0%}',
-    time_text(told.seconds),
+    f'{e.rate:,.0f}',
+    f'{e.mfu:.0%}',
+    time_text(e.seconds),
   )
 
 
@@ -86,7 +86,7 @@ def main() -> None:
     for mesh in meshes(len(target.devices)) if names else ():
       own = dataclasses.replace(config, mesh=mesh)
       try:
-        found.append((model, mesh, tell(own, model, names, target)))
+        found.append((model, mesh, estimate_chunk(own, model, names, target)))
       except (UserError, jax.errors.JaxRuntimeError) as e:
         if not (isinstance(e, UserError) or full_memory(e)):
           raise
