@@ -22,7 +22,7 @@ class Training:
   """The parts in which trainings differ.
 
   Attributes:
-    run: name in metrics.jsonl: `lm/A`.
+    run: name in metrics.jsonl, such as `lm/A`.
     progress: number of steps, and folder of checkpoints.
     mesh: the device mesh.
     init: makes the initial state; it is traced.
