@@ -21,6 +21,8 @@ from monosem_jax.run.stamp import Stamp
 
 
 class Kind(enum.Enum):
+  """The kinds of states. A stale artefact has other settings or inputs."""
+
   COMPLETE = 'complete'
   HALF_DONE = 'half done'
   STALE = 'stale'

@@ -28,7 +28,7 @@ class Best:
 
 @dataclasses.dataclass(frozen=True)
 class RunBests:
-  """The best features of a run; None for labels that no feature goes with.
+  """The best features of a run; None for labels without a correlated feature.
 
   Attributes:
     proxies: the best feature for each proxy.
@@ -43,8 +43,8 @@ class RunBests:
 class Overlap:
   """How a proxy and a feature overlap, on the half that was not searched.
 
-  Lists by bin start with the tokens on which the feature is silent; one entry
-  for each interval of activation follows.
+  In lists by bin, bin 0 holds the tokens on which the feature is silent, and
+  each further bin holds the tokens in one interval of activation.
 
   Attributes:
     feature: name of the feature.
@@ -106,7 +106,7 @@ class Twin:
 
 @dataclasses.dataclass(frozen=True)
 class Companion:
-  """Another feature that goes with a proxy.
+  """Another feature that correlates with a proxy.
 
   Attributes:
     feature: name of the feature.
@@ -138,7 +138,7 @@ class Dive:
     predicted: number of these tokens.
     coefficients: largest entries of its decoder row, by neuron.
     twin: the nearest feature of the other model; None without such a model.
-    companions: other features that go with the proxy.
+    companions: other features that correlate with the proxy.
     overlap: overlap with the proxy, by run: of the feature and of the neuron.
   """
 
@@ -194,7 +194,7 @@ class BestNeuron:
   """The best neuron by a measure.
 
   Attributes:
-    neuron: None if no neuron goes with the label.
+    neuron: None if no neuron correlates with the label.
     apart: difference from the best feature; None if either is missing.
   """
 
@@ -207,7 +207,7 @@ class Sides:
   """The best feature and the best neuron by one measure.
 
   Attributes:
-    feature: None if no feature goes with the label.
+    feature: None if no feature correlates with the label.
     beside: the best neuron; None if neurons are not among the controls.
   """
 
