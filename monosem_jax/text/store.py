@@ -1,8 +1,4 @@
-"""The packed token store: contexts in records, and the origin of every token.
-
-Shapes here: K contexts of a record, T tokens of a context, D documents of a
-split; X any shape.
-"""
+"""The packed token store: contexts by record, and the origin of each token."""
 
 import dataclasses
 from pathlib import Path

@@ -2,8 +2,6 @@
 
 Token indices refer to the stream of a split: all its documents in order, each
 followed by a separator, before contexts are permuted.
-
-Shapes here: D documents, J = D + 1 borders between them, U bytes; X any shape.
 """
 
 import dataclasses
