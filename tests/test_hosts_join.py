@@ -70,7 +70,7 @@ def joining(*flags: str) -> list[str]:
     (['--process_id=0'], 'given together, not only --process_id'),
     (
       ['--coordinator=a:1', '--num_processes=2'],
-      'given is only --coordinator and --num_processes',
+      'not only --coordinator and --num_processes',
     ),
     (
       ['--coordinator=a:1', '--num_processes=2', '--process_id=2'],
