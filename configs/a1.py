@@ -3,17 +3,18 @@
   monosem all --config=configs/a1.py --workdir=runs/a1 \
     --config.text.paths='pile/*.jsonl.zst'
 
-Trains on an accelerator; `--dry_run` works anywhere, and prints sizes and
-memory, with `--target=v5e:1x1` or `h100:8` also what that chip's compiler says.
-On a TPU v5e, --config.stream.micro_batch=4096 --config.stream.micro_batches=64
-keep f_NF in the chip's vector memory.
+It needs an accelerator. `--dry_run` works anywhere and prints sizes and memory;
+with `--target=v5e:1x1` or `h100:8` it also prints the estimates of that chip's
+compiler. On a TPU v5e, use --config.stream.micro_batch=4096
+--config.stream.micro_batches=64 to keep f_NF in the chip's vector memory.
 
-Published: one layer, widths 128 and 512, ReLU, 100 billion tokens; 250
-activations of each of 40 million contexts, batches of 8,192 for a million
+Published settings: one layer, widths 128 and 512, ReLU, 100 billion tokens; 250
+activations from each of 40 million contexts, batches of 8,192 for a million
 steps; 4,096 features, l1 0.004; resampling at 25, 50, 75 and 100 thousand
-steps, look-back 12,500, 819,200 candidates. Ours, where the paper says nothing:
-heads, context, schedule and batch of the transformer; the dictionary's learning
-rate. Not yet run at full length: no result to quote.
+steps, with a window of 12,500 steps and 819,200 candidates. The paper does not
+give the transformer's heads, context, schedule and batch, nor the dictionary's
+learning rate; these are ours. This config has not been run at full length, so
+there is no result to quote.
 """
 
 from ml_collections import ConfigDict
@@ -62,9 +63,9 @@ def get_config() -> ConfigDict:
     ),
   )
   c.dictionaries = dict(A1=dict(features=4_096))
-  # 10 million tokens: enough to tell ultralow densities.
+  # 10 million tokens, enough for ultralow densities.
   c.evaluation = dict(contexts=40_960, batch_size=64)
-  # 100 million tokens, as the paper's page.
+  # 100 million tokens, as on the paper's page.
   c.features = dict(contexts=390_656, batch_size=64)
   c.checkpoint = dict(every_chunks=200)
   return c.lock()

@@ -1,11 +1,11 @@
-"""The main job on two CPU cores, on the text of this Python installation.
+"""The whole flow on two CPU cores, on the text of this Python installation.
 
-launch/quickstart.sh
-monosem all --config=configs/quickstart.py --workdir=runs/quickstart
+  launch/quickstart.sh
+  monosem all --config=configs/quickstart.py --workdir=runs/quickstart
 
-The dictionary departs from the paper's letter in two places, `init` and
-`placement`: the paper's own leave more than half of its features dead or
-crushed in so short a training. `monosem_jax/dictionary/place.py` has the
+The dictionary departs from the paper in two settings, `init` and `placement`.
+With the paper's, more than half of the features would be dead or in the low
+mode after so short a training; `monosem_jax/dictionary/place.py` has the
 measurements.
 """
 

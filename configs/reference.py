@@ -1,20 +1,20 @@
-"""Two transformers and three sizes of dictionary, in five hours of CPU.
+"""Two transformers and three sizes of dictionary, in five hours on two cores.
 
   monosem all --config=configs/reference.py --workdir=runs/reference \
     --config.text.source=jsonl --config.text.paths='pile/*.jsonl.zst'
-  monosem analysis --config=configs/reference.py ... (the same)
 
-For a text of some 150 MB in The Pile's format, with subsets that differ. As in
-configs/quickstart.py, `init` and `placement` depart from the paper's letter.
-A/0, A/1 and A/2 have one l1 and grow by 4, as the paper's by 8 and 4; A/3 to
-A/5 have the size of A/0 and other l1, for the frontier. B is A from another
-seed, S is A with its weights shuffled.
+It is meant for some 150 MB of text in The Pile's format, with different
+subsets. As in configs/quickstart.py, `init` and `placement` depart from the
+paper. A/0, A/1 and A/2 share one l1 and grow by factors of 4; the paper's grow
+by 8 and 4. A/3 to A/5 have the size of A/0 and other values of l1, for the
+frontier of L0 and loss. B is trained like A from another seed, and S is A with
+shuffled weights.
 
-On two cores of an AMD EPYC with AVX-512 (jax 0.10.2), beside other work: the
-transformers train at 15,300 and 25,500 tokens/s, the six dictionaries of A at
-6,300 activations/s, those of B and S at 25,000; features are described at
-70,000 tokens/s; the analyses take an hour and a half. README.md says what came
-out.
+Speeds on two cores of an AMD EPYC with AVX-512 (jax 0.10.2), beside other work:
+the transformers train at 15,300 and 25,500 tokens/s, the six dictionaries of A
+at 6,300 activations/s, and those of B and S at 25,000 activations/s. The
+features pass runs at 70,000 tokens/s, and the analyses take an hour and a half.
+The results are in launch/reference/README.md.
 """
 
 from ml_collections import ConfigDict
@@ -22,7 +22,8 @@ from ml_collections import ConfigDict
 
 def get_config() -> ConfigDict:
   c = ConfigDict()
-  # Scripts and codes as rare as they are in The Pile, where a text has them.
+  # Scripts and codes, where the text has them, are thinned to be as rare as in
+  # The Pile.
   scripts = 'arabic chinese hebrew japanese korean other_languages russian'
   keep = dict.fromkeys(scripts.split(), 0.05)
   keep |= dict.fromkeys(('base64', 'dna', 'hex'), 0.08)
@@ -70,11 +71,11 @@ def get_config() -> ConfigDict:
     A4=dict(features=512, l1=0.0088),
     A5=dict(features=512, l1=0.018),
     B1=dict(features=2_048),
-    # A control as sparse as A/1 comes out.
+    # A control with about the L0 of the trained A/1.
     S1=dict(features=2_048, l1_target_l0=6.0),
   )
   c.evaluation = dict(contexts=1_024)
-  # 10 million tokens: enough to tell ultralow densities.
+  # 10 million tokens, enough for ultralow densities.
   c.features = dict(contexts=78_336)
   c.analysis = dict(main='A1')
   c.checkpoint = dict(every_chunks=10)

@@ -1,14 +1,14 @@
-"""One transformer and three sizes of dictionary, in minutes of one GPU.
+"""One transformer and three sizes of dictionary, in minutes on one GPU.
 
   monosem all --config=configs/single_gpu.py --workdir=runs/single_gpu \
     --config.text.source=jsonl --config.text.paths='pile/*.jsonl.zst'
 
-Widths, chunk and batch are A/1's, configs/a1.py; the vocabulary, and how long
-each is trained, are for a text of some 150 MB. As in configs/quickstart.py,
-`init` and `placement` depart from the paper's letter. Resampling comes at a
-tenth of the paper's steps, and the training ends at 16 thousand, not a million.
-On an H200 it takes three and a half minutes from transformer to page;
-launch/benchmark/README.md, "On an H200", has what comes out.
+Widths, chunk and batch are those of A/1, see configs/a1.py. The vocabulary and
+the lengths of training suit some 150 MB of text. As in configs/quickstart.py,
+`init` and `placement` depart from the paper. Dictionaries are resampled at a
+tenth of the paper's steps and trained for 16 thousand steps instead of a
+million. On an H200 it takes three and a half minutes from the transformer to
+the page; launch/benchmark/README.md has the measurements.
 """
 
 from ml_collections import ConfigDict
@@ -16,7 +16,8 @@ from ml_collections import ConfigDict
 
 def get_config() -> ConfigDict:
   c = ConfigDict()
-  # Scripts and codes as rare as they are in The Pile, where a text has them.
+  # Scripts and codes, where the text has them, are thinned to be as rare as in
+  # The Pile.
   scripts = 'arabic chinese hebrew japanese korean other_languages russian'
   keep = dict.fromkeys(scripts.split(), 0.05)
   keep |= dict.fromkeys(('base64', 'dna', 'hex'), 0.08)
@@ -58,7 +59,7 @@ def get_config() -> ConfigDict:
     A0=dict(features=512), A1=dict(features=4_096), A2=dict(features=16_384)
   )
   c.evaluation = dict(contexts=2_048)
-  # 10 million tokens: enough to tell ultralow densities.
+  # 10 million tokens, enough for ultralow densities.
   c.features = dict(contexts=39_168, batch_size=64)
   c.analysis = dict(main='A1')
   c.checkpoint = dict(every_chunks=20)

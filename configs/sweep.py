@@ -3,9 +3,10 @@
   monosem all --config=configs/sweep.py --workdir=runs/sweep \
     --config.text.paths='pile/*.jsonl.zst'
 
-As a1.py; all six share the transformer's forward pass and the rows. Sizes of
-A/3 and A/4 are second-hand (32,768 and 65,536), the others published. Not yet
-run at full length: no result to quote.
+Apart from the dictionaries, it is a1.py. All six share the transformer's
+forward pass and the rows of activations. The sizes are published, except those
+of A/3 and A/4 (32,768 and 65,536), which are from second-hand sources. This
+config has not been run at full length, so there is no result to quote.
 """
 
 import a1
@@ -15,11 +16,11 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
   c = a1.get_config()
   with c.unlocked():
-    # Bounds f_NF of A/5 at 4,096 x 131,072 numbers. With 1,024 rows, gradients
-    # are added up so often that it is 22% (v5e) to 28% (H100) slower, with all
-    # 8,192 6% and 1%, by the compilers' estimates.
+    # Bounds f_NF of A/5 at 4,096 x 131,072 numbers. By the compilers'
+    # estimates, 1,024 rows are 22% (v5e) to 28% (H100) slower, since gradients
+    # are added up more often, and all 8,192 rows at once are 6% and 1% slower.
     c.stream.micro_batch = 4_096
-    # f_NF of A/5 is 2 GiB; of 64 contexts it would be 8.
+    # With 16 contexts f_NF of A/5 is 2 GiB; with 64 it would be 8 GiB.
     c.features.batch_size = 16
     c.dictionaries = dict(
       A0=dict(features=512),

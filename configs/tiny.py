@@ -2,8 +2,8 @@
 
   monosem all --config=configs/tiny.py --workdir=runs/tiny
 
-Reads the text that the Python installation carries, thinned to some megabytes.
-It shows that everything runs; its features mean little.
+It uses some megabytes of the text of the Python installation. It shows that
+everything runs; its features mean little.
 """
 
 from ml_collections import ConfigDict

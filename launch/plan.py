@@ -1,11 +1,11 @@
-"""All meshes of a target, beside each other: which of them is the fastest.
+"""Compares all meshes of a target by the compiler's estimates.
 
   python launch/plan.py --target=v5p:4x4x4 --config=configs/sweep.py \\
     [--config.KEY=VALUE ...]
 
-Of every mesh that can share the dictionaries' training evenly, the chunk is
-compiled as `monosem sae --dry_run --target` does, in 20 seconds to some minutes
-each. Every figure is the compiler's estimate (`device/cost/told.py`).
+For every mesh that can share the dictionaries' training evenly, it compiles the
+chunk, as `monosem sae --dry_run --target` does. That takes 20 seconds to some
+minutes per mesh. All figures are estimates (`device/cost/estimate.py`).
 """
 
 import argparse
@@ -14,7 +14,7 @@ import pathlib
 import sys
 from collections.abc import Iterator
 
-# The scripts lie beside the package, and need no install of it.
+# Makes the package importable without installing it.
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 import jax
@@ -24,7 +24,7 @@ from monosem_jax.config.errors import UserError, full_memory
 from monosem_jax.config.names import entries
 from monosem_jax.device import targets
 from monosem_jax.device.cost import bytes_text
-from monosem_jax.device.cost.told import Told, time_text
+from monosem_jax.device.cost.estimate import Estimate, time_text
 from monosem_jax.stages import configuration, dry_run, programs
 
 HEADER = (
@@ -40,10 +40,10 @@ def meshes(n: int) -> Iterator[settings.Mesh]:
       yield settings.Mesh(data=n // feature, feature=feature)
 
 
-def tell(
+def estimate_chunk(
   config: settings.Config, model: str, names: list[str], target: targets.Target
-) -> Told:
-  """What a model's chunk takes on the config's mesh.
+) -> Estimate:
+  """The estimate of a model's chunk on the config's mesh.
 
   Raises:
     UserError: the devices cannot share the work evenly.
@@ -51,21 +51,21 @@ def tell(
   mesh = programs.stream_mesh(config, names, target.devices)
   with jax.set_mesh(mesh):
     program, _, call = dry_run.stream_program(config, model, names, mesh)
-    return dry_run.tell(target, program, call, mesh)
+    return dry_run.estimate_program(target, program, call, mesh)
 
 
-def row(model: str, mesh: settings.Mesh, told: Told) -> tuple[str, ...]:
+def row(model: str, mesh: settings.Mesh, e: Estimate) -> tuple[str, ...]:
   """A line of the table."""
-  whole = told.whole
+  whole = e.whole
   return (
     model,
     f'{mesh.data} x {mesh.feature}',
-    bytes_text(told.memory) + ('' if told.fits else ' TOO MUCH'),
+    bytes_text(e.memory) + ('' if e.fits else ' TOO MUCH'),
     time_text(whole.total),
     f'{whole.sending / whole.total:.0%}',
-    f'{told.rate:,.0f}',
-    f'{told.mfu:.0%}',
-    time_text(told.seconds),
+    f'{e.rate:,.0f}',
+    f'{e.mfu:.0%}',
+    time_text(e.seconds),
   )
 
 
@@ -86,13 +86,13 @@ def main() -> None:
     for mesh in meshes(len(target.devices)) if names else ():
       own = dataclasses.replace(config, mesh=mesh)
       try:
-        found.append((model, mesh, tell(own, model, names, target)))
+        found.append((model, mesh, estimate_chunk(own, model, names, target)))
       except (UserError, jax.errors.JaxRuntimeError) as e:
         if not (isinstance(e, UserError) or full_memory(e)):
           raise
         why = full_memory(e) or e
         print(f'{mesh.data} x {mesh.feature}: {why}', file=sys.stderr)
-  # What fits first, and of that the fastest.
+  # Meshes that fit in memory come first, the fastest first.
   found.sort(key=lambda x: (x[0], not x[2].fits, x[2].seconds))
   table = [HEADER, *(row(*x) for x in found)]
   widths = [max(map(len, column)) for column in zip(*table, strict=True)]

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The main job end to end, on the text that the Python installation carries: two
-# CPU cores, minutes, nothing but Python >= 3.11 and a network for the install.
+# Runs the whole flow on the text of the Python installation, in minutes on two
+# CPU cores. It needs only Python >= 3.11, and a network to install packages.
 #   launch/quickstart.sh [--workdir=DIR] [--config.some.key=value ...]
-# Stopped at any moment, the same command goes on from there.
+# After any stop, the same command continues.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 EXTRAS="${EXTRAS:-analysis}" source launch/venv.sh

@@ -1,21 +1,21 @@
-"""Where training starts and where dead features go: what each choice leads to.
+"""Compares initializations and placements of resampled features.
 
   python launch/recipe_trials.py --config=configs/quickstart.py \\
       --workdir=runs/trials [--seeds=3] [--config.KEY=VALUE ...]
 
-Trains the config's main dictionary anew for every choice and seed: all on one
-stream of one transformer, all with `sae.l1` (no search for it, since choices
-are compared at one penalty). Prints the table that stands in
-`monosem_jax/dictionary/place.py`: means over seeds, and standard deviations,
-on the held-out text of `evaluation.contexts`. Stopped at any moment, the same
-command goes on from there.
+It trains the config's main dictionary once for every choice and seed. All share
+one stream of one transformer. All use `sae.l1` and no search for it, so that
+choices are compared at the same penalty. It prints the table that is quoted in
+`monosem_jax/dictionary/place.py`: means and standard deviations over seeds, on
+the held-out text of `evaluation.contexts`. After any stop, the same command
+continues.
 
-  loss       mean squared error + l1 * sum of activations: what is minimised
-  working    features of a density above 1e-3
-  dense      features of a density above 1e-2
-  low mode   features of a lower mode, see `features.census`
+  loss       mean squared error + l1 * sum of activations, which is minimized
+  working    features with a density above 1e-3
+  dense      features with a density above 1e-2
+  low mode   features in the low mode, see `features.census`
   silent     features that never fire on that text
-  resampled  features that were re-drawn in all
+  resampled  features that were resampled in the whole training
 """
 
 import argparse
@@ -28,7 +28,7 @@ from collections.abc import Mapping
 import numpy as np
 
 ROOT = pathlib.Path(__file__).parents[1]
-# The scripts lie beside the package, and need no install of it.
+# Makes the package importable without installing it.
 sys.path.insert(0, str(ROOT))
 
 from monosem_jax import stages  # noqa: E402
@@ -47,8 +47,8 @@ from monosem_jax.text.store import TokenStore  # noqa: E402
 
 WORKING, DENSE = 1e-3, 1e-2
 
-# What is changed of the dictionary, and of its resampling. An `l1` is in
-# multiples of the config's.
+# The settings of the dictionary and of its resampling that each choice changes.
+# An `l1` is a multiple of the config's.
 DATA = {'init': 'data'}
 RESIDUAL = {'placement': 'residual'}
 CHOICES: dict[str, tuple[dict, dict]] = {
@@ -84,7 +84,7 @@ COLUMNS = {
 def trials(
   c: settings.Dictionary, seeds: int
 ) -> dict[tuple[str, int], settings.Dictionary]:
-  """Every choice with every seed."""
+  """The settings of every choice with every seed."""
   bare = dataclasses.replace(
     c,
     init='paper',
@@ -111,8 +111,8 @@ def measured(w: Workdir, name: str, numbers: dict) -> dict[str, float]:
 
   Args:
     w: the work directory.
-    name: of the dictionary.
-    numbers: of `dictionary.evaluate`.
+    name: name of the dictionary.
+    numbers: result of `dictionary.evaluate`.
   """
   training, tokens = read_json(w.training(name)), numbers['sample_tokens']
   scale, fired_F = training['input_scale'], numbers['fired_F']
@@ -124,7 +124,7 @@ def measured(w: Workdir, name: str, numbers: dict) -> dict[str, float]:
     'loss': scale**2 * numbers['mse']
     + training['l1'] * scale * numbers['l1_norm'],
     'explained variance': numbers['explained_variance'],
-    # The table says nan where zero ablation costs nothing.
+    # The table shows nan if zero ablation costs nothing.
     'loss recovered': np.nan if recovered is None else recovered,
     'L0': numbers['l0'],
     'working': (fired_F > WORKING * tokens).sum(),
@@ -136,7 +136,7 @@ def measured(w: Workdir, name: str, numbers: dict) -> dict[str, float]:
 
 
 def table(rows: Mapping[tuple[str, int], dict[str, float]]) -> str:
-  """Means over seeds, and behind them standard deviations, in Markdown."""
+  """A Markdown table of means over seeds, followed by standard deviations."""
   lines = [
     '| init, placement | ' + ' | '.join(COLUMNS) + ' |',
     '|---|' + '---:|' * len(COLUMNS),

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The tests: lint, types, then pytest, in as many processes as there are cores,
-# up to 4. --all adds the slow ones, failure drills among them (tests/drill.py),
-# and the compilers for TPUs and NVIDIA GPUs that some need (Linux on x86-64).
-# Other arguments go to pytest. The page's tests drive Chromium, which is
-# installed where this may be done (Debian, as root), and leave pictures of
+# Runs lint, the type checker, and pytest with up to 4 processes. --all adds the
+# slow tests, including failure drills (tests/drill.py), and installs the
+# compilers for TPUs and NVIDIA GPUs that some of them need (Linux on x86-64).
+# Other arguments are passed to pytest. The tests of the page drive Chromium,
+# which is installed if possible (on Debian, as root). They save a screenshot of
 # every view in build/screenshots.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -19,7 +19,7 @@ if ! command -v chromedriver >/dev/null && command -v apt-get >/dev/null &&
   echo "installing chromium and its driver"
   { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
     apt-get install -y -qq chromium chromium-driver; } >/dev/null 2>&1 ||
-    echo "they cannot be installed: the page's tests will be skipped"
+    echo "could not install chromium: the tests of the page will be skipped"
 fi
 export MONOSEM_SCREENSHOTS="${MONOSEM_SCREENSHOTS:-$PWD/build/screenshots}"
 ruff check .

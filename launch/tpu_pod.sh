@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
-# The program on every worker of a Cloud TPU slice. When the slice is preempted,
-# waits until it is READY again and goes on with the same command.
+# Runs the program on every worker of a Cloud TPU slice. If the slice is
+# preempted, the script waits until it is READY and runs the same command again.
 #   TPU_NAME=pod ZONE=us-east5-a launch/tpu_pod.sh \
 #     all --config=configs/a1.py --workdir=/mnt/shared/a1
-#   ... launch/tpu_pod.sh --print all ...      # shows the commands, runs none
-#   PROJECT=...       where it is not gcloud's own
-#   PYTHON=...        a Python >= 3.11 on the workers; python3 if not given
-#   SETUP=...         a command for every worker before each install, such as
+#   ... launch/tpu_pod.sh --print all ...      # prints the commands only
+#   PROJECT=...       the project, if it is not gcloud's default
+#   PYTHON=...        a Python >= 3.11 on the workers; the default is python3
+#   SETUP=...         a command to run on every worker before each install, e.g.
 #     'mountpoint -q /mnt/shared || sudo mount 10.0.0.2:/shared /mnt/shared'
-# Needs: gcloud, logged in, its key in the agent (ssh-add
-# ~/.ssh/google_compute_engine); a terminal that stays, such as tmux on a small
-# VM; --workdir on a file system that all workers share. The slice is yours to
-# make and, once preempted, to make again (a queued resource, under that name).
-# Ends on success, on exit code 2 (a user's mistake), and after three failures
-# in a row, each within an hour. Ctrl-C stops the program everywhere: it saves.
+# It needs gcloud, logged in and with its key in the agent (ssh-add
+# ~/.ssh/google_compute_engine); a terminal that stays open, such as tmux on a
+# small VM; and --workdir on a file system that all workers share. Creating the
+# slice is up to you, also after preemption (a queued resource of that name).
+# The script ends on success, on exit code 2 (a user's mistake), and after three
+# failures in a row, each within an hour. Ctrl-C makes the program save and stop
+# on all workers.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -34,9 +35,9 @@ fi
 [[ " $*" == *' --workdir=/'* ]] || fail '--workdir=/DIR is missing: an' \
   'absolute path on a file system that all workers share.'
 
-# A connection that breaks leaves the program running, with the lock in its
-# hands: it is told to save, and waited for. Its output goes through tee, or it
-# would die of the broken pipe.
+# If a connection breaks, the program keeps running and holds the lock. The next
+# attempt tells it to save and waits for it. Its output goes through tee, so
+# that the broken pipe does not kill it.
 stop='pkill -TERM -L -F monosem_jax/run.pid'
 alone="mkdir -p monosem_jax && exec 9>>monosem_jax/run.pid &&"
 alone+=" { flock -n 9 || { $stop; flock -w 600 9; }; } &&"
@@ -48,7 +49,7 @@ run+=" env PYTHONUNBUFFERED=1 .venv/bin/monosem$(printf ' %q' "$@")"
 run+=" --distributed"
 run+=" > >(exec tee -a --output-error=warn run.log) 2>&1"
 
-# Runs a command, or shows it.
+# Runs a command, or prints it.
 call() {
   if [[ -z "$print" ]]; then
     "$@"
@@ -72,8 +73,9 @@ state() { tpu describe "$TPU_NAME" '--format=value(state)'; }
 attempt() {
   tpu scp runs/monosem_jax.tar.gz "$TPU_NAME:" --worker=all || return
   tpu ssh "$TPU_NAME" --worker=all "--command=$install" || return
-  # A VM that is gone closes no connection: hence the flag. In the background
-  # and in a process group of its own, for a Ctrl-C here is answered by `halt`.
+  # A VM that disappears does not close the connection, which is why the flag is
+  # needed. The command runs in the background and in its own process group, so
+  # that `halt` handles a Ctrl-C here.
   set -m
   tpu ssh "$TPU_NAME" --worker=all '--ssh-flag=-o ServerAliveInterval=30' \
     "--command=$run" </dev/null &
@@ -116,12 +118,12 @@ while true; do
     130 | 143) failures=0 ;;
     *) failures=$((failures + 1)) ;;
   esac
-  # A slice that is gone, or a long run, is not the program's failure.
+  # Losing the slice, or ending after a long run, does not count as a failure.
   if ((SECONDS > 3600)) || [[ "$(state)" != READY ]]; then failures=0; fi
   if ((failures == 3)); then
     echo "error: three failures in a row, the last with exit code $code." >&2
     exit $code
   fi
-  echo "exit code $code; going on with the same command" >&2
+  echo "exit code $code; running the same command again" >&2
   sleep 60
 done

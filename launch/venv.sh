@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Makes .venv with the program in it, unless it is there already, and puts it on
-# the PATH; sourced by the other scripts. Needs Python >= 3.11 and a network.
-#   EXTRAS=dev,cuda   extras to install     PYTHON=python3.12   which Python
-#   MONOSEM_VENV=.venv-newest   its folder
+# Creates .venv with the program installed, unless it exists, and puts it on the
+# PATH. Other scripts source this one. It needs Python >= 3.11 and a network.
+#   EXTRAS=dev,cuda             extras to install
+#   PYTHON=python3.12           the Python to use; the default is python3
+#   MONOSEM_VENV=.venv-newest   the folder to create instead of .venv
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 extras="${EXTRAS:-}"
@@ -12,12 +13,12 @@ stamp="$venv/.installed-${extras:-core}"
 if [[ ! -x "$venv/bin/python" ]]; then
   python="${PYTHON:-python3}"
   if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-    echo "error: $python is no Python >= 3.11; name one with PYTHON=..." >&2
+    echo "error: $python is not Python >= 3.11; set PYTHON=..." >&2
     exit 2
   fi
   "$python" -m venv "$venv"
 fi
-# Again after pyproject.toml changed, or when an install was cut off.
+# Also reinstalls after a change of pyproject.toml or an interrupted install.
 if [[ ! "$stamp" -nt "$root/pyproject.toml" ]]; then
   echo "installing into $venv"
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \

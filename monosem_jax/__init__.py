@@ -11,12 +11,12 @@ The flow, and so the folders:
   dictionary   its MLP activations, streamed in memory through compiled chunks
                into sparse autoencoders; dead features resampled on the way
   features     one streaming pass: density, histograms, examples, logit weights
-  analysis     what the paper claims of features, a module for each claim
-  site         the page that shows them
-  interop      the weights in other programs' formats
+  analysis     the paper's claims about features, a module for each claim
+  site         the page that shows the features
+  interop      dictionaries and features in the formats of other programs
 
-`stages/` joins these; nothing else joins a producer to a consumer. `loop.py`,
-`checkpoint.py`, `metrics.py`, `mesh.py` serve them and know no model.
+`stages/` connects these; nothing else connects a producer to a consumer.
+`config/`, `device/` and `run/` serve all of them and know no model.
 
 Shapes live in names:
   B contexts of a batch     C contexts of a chunk      T positions of a context
@@ -25,7 +25,9 @@ Shapes live in names:
   N rows of a batch         R rows of a chunk          G shuffle groups
   U micro-batches           F features                 S steps of a chunk
   E kept examples           W tokens of a window       L most active of a token
-so `acts_NA` is a matrix of N activation vectors, `W_dec_FA` a decoder.
+so `acts_NA` is a matrix of N activation vectors, and `W_dec_FA` is a decoder. A
+module may declare further letters. A lower-case letter is a part of its
+upper-case one, such as the rows of f_nf on one device.
 """
 
 __version__ = '0.2.0'

@@ -1,7 +1,8 @@
-"""What the paper published of A/1: the figures that stand beside a run's.
+"""The paper's published figures, mostly of A/1, which runs are compared with.
 
-4,096 features from 8 billion activations of a transformer trained on 100
-billion tokens. Some were counted in its published feature data.
+A/1 has 4,096 features, learned from 8 billion activations of a transformer that
+was trained on 100 billion tokens. Some figures were counted in the published
+feature data.
 """
 
 import dataclasses
@@ -9,14 +10,14 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class DeepDive:
-  """A feature that the paper looks at closely.
+  """A feature that the paper examines in detail.
 
   Attributes:
-    title: what it is about.
-    feature: its name there.
-    r: Pearson's correlation with its proxy.
+    title: its topic.
+    feature: its name in the paper.
+    r: Pearson correlation with its proxy.
     density: share of tokens on which it fires.
-    twin: correlation with its nearest feature of the other model.
+    twin: correlation with its nearest feature in the other model.
   """
 
   title: str
@@ -33,36 +34,38 @@ DEEP_DIVES = {
   'hebrew': DeepDive('Hebrew', 'A/1/416', 0.55, 3.63e-4, 0.92),
 }
 
-# Of A/1: the share of the loss that its reconstructions recover, and active
-# features of a token.
+# Loss recovered by A/1.
 LOSS_RECOVERED = 0.79
+# Mean number of active features of A/1 per token.
 L0 = 4.9
-# Of all features, the shares of those that are dead, of ultralow density, and
-# live.
+# Share of A/1's features that are dead.
 DEAD = 0.041
+# Share of A/1's features with an ultralow density.
 ULTRALOW = 0.071
+# Share of A/1's features that are live.
 LIVE = 0.888
-# Of the live features, how many fire on more than 1% of tokens, the median
-# density, and the share of those that fire on one token alone. Counted in the
-# published data.
+# Number of live features of A/1 with a density above 1% (counted in the data).
 ABOVE_1_PERCENT = 4
+# Median density of A/1's live features (counted in the data).
 MEDIAN_DENSITY = 8.1e-4
+# Share of A/1's live features that are single-token features (counted in the
+# data).
 SINGLE_TOKEN = 0.57
-# Features that are about base64, by dictionary.
+# Number of base64 features by dictionary.
 BASE64_FEATURES = {'A/0': 1, 'A/1': 3}
-# The features of the largest dictionary, and the loss that it recovers.
+# Number of features of the largest dictionary.
 LARGEST = 131_072
+# Loss recovered by the largest dictionary.
 LARGEST_LOSS_RECOVERED = 0.945
 
-# Medians, of features and of neurons, of the correlation with the nearest one
-# of the other model.
+# Median correlation with the nearest feature or neuron of the other model.
 UNIVERSALITY = {'features': 0.72, 'neurons': 0.46}
 
-# Median scores, of 14, of the intervals that a person scored blind: 412 of
-# them, of 162 features and neurons.
+# Median rubric score, of 14 points, of 412 intervals of 162 features and
+# neurons that a person scored blind.
 RUBRIC = {'features': 12, 'neurons': 0}
 
-# Below this density a feature counts as one of ultralow density; from so many
-# sampled tokens on (our choice) that can be told from 0.
+# Features below this density have an ultralow density.
 ULTRALOW_DENSITY = 1e-6
+# The number of sampled tokens needed to measure such densities (our choice).
 ULTRALOW_TOKENS = 10_000_000

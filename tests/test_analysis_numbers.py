@@ -107,10 +107,10 @@ def test_arrays_are_lists_and_what_is_no_number_is_null():
     ({'x': True}, 'x is bool, not float'),
     ({'on': 1}, 'on is int, not bool'),
     ({'y': 2.5}, 'y is float, not int'),
-    ({'either': {}}, 'holds no either.x'),
+    ({'either': {}}, 'either.x is missing'),
     ({'either': {'reason': 5}}, 'either.reason is int, not str'),
     ({'by_name': {'b': {'c': 'd'}}}, 'by_name.b.c is str, not int'),
-    ({'listed': [{'y': 1}, {}]}, 'holds no listed[1].y'),
+    ({'listed': [{'y': 1}, {}]}, 'listed[1].y is missing'),
     ({'listed': {}}, 'listed is dict, not list'),
     ({'pair': [1]}, 'pair has 1 values, not 2'),
   ],
@@ -126,7 +126,7 @@ def test_a_file_that_is_not_of_its_form_is_refused(changes, said, tmp_path):
 def test_a_key_that_is_lacking_is_named(lacking, tmp_path):
   value = {k: x for k, x in VALUE.items() if k != lacking}
   (tmp_path / 'numbers.json').write_text(json.dumps(value))
-  with pytest.raises(UserError, match=f'holds no {lacking};'):
+  with pytest.raises(UserError, match=f': {lacking} is missing;'):
     Form.load(tmp_path)
 
 

@@ -156,11 +156,11 @@ def test_no_row_is_filled_that_was_not_measured():
   assert found['DNA feature: correlation with its proxy'].run == 0.7
   for what, why in (
     ('ultralow-density features', 'too few'),
-    ('single-token features', 'neurons was not made'),
+    ('single-token features', 'neurons was not run'),
     ('nearest feature of the other model, median correlation', 'no other'),
     ('Arabic feature: correlation with its proxy', 'absent'),
-    ('Hebrew feature: correlation with its proxy', 'no feature goes'),
-    ('loss recovered, 131,072 features', 'A/2 of 512'),
+    ('Hebrew feature: correlation with its proxy', 'no feature correlates'),
+    ('loss recovered, 131,072 features', 'A/2, with 512 features'),
   ):
     assert found[what].run is None
     assert why in found[what].why

@@ -110,7 +110,10 @@ def test_subsets_that_cannot_be_measured_are_not(case):
   assert set(found) == {'x', 'y', 'first'}
   assert found['first']['tokens'] == 1
   assert found['first']['loss_recovered'] is None
-  assert found['first']['loss_recovered_reason'] == 'no token is predicted'
+  assert (
+    found['first']['loss_recovered_reason']
+    == 'the sample has no predicted token'
+  )
   assert found['first']['kl'] is None
   assert found['first']['explained_variance'] is None
   assert found['first']['l0'] >= 0

@@ -271,7 +271,7 @@ def test_what_a_corpus_has_not_is_absent_and_not_0():
   px = fitted(tokens)
   assert set(proxies.score(px, tokens)) == {'arabic'}
   assert set(px.absent) == ({*proxies.ALPHABETS, *proxies.SCRIPTS} - {'arabic'})
-  assert px.absent['hebrew'] == 'absent from this corpus: on none of 7 tokens'
+  assert px.absent['hebrew'] == 'absent from this corpus: on for 0 of 7 tokens'
   nothing = fitted(np.zeros((2, 4), np.uint16))
   assert len(nothing.absent) == 9
   assert proxies.score(nothing, tokens) == {}

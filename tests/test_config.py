@@ -94,11 +94,11 @@ def test_a_value_of_another_type_is_refused_by_name(override, must_be):
 @pytest.mark.parametrize(
   ('body', 'said'),
   [
-    ('c.lm = 3', 'lm is a group of keys'),
-    ('c.text = None', 'text is a group of keys'),
-    ('c.models = dict(A=None)', 'models.A is a group of keys'),
-    ('c.dictionaries = dict(A1=3)', 'dictionaries.A1 is a group of keys'),
-    ('c.sae = dict(resampling=4)', 'resampling is a group of keys'),
+    ('c.lm = 3', 'lm must be a group of keys'),
+    ('c.text = None', 'text must be a group of keys'),
+    ('c.models = dict(A=None)', 'models.A must be a group of keys'),
+    ('c.dictionaries = dict(A1=3)', 'dictionaries.A1 must be a group of keys'),
+    ('c.sae = dict(resampling=4)', 'resampling must be a group of keys'),
     ('c.text = dict(keep=3)', 'text.keep must be a group of numbers'),
     ('c.text = dict(paths="x")', 'text.paths must be strings'),
     ('c.lm = dict(steps=1.5)', 'steps must be a whole number'),

@@ -50,7 +50,7 @@ def main(folder: pathlib.Path, data: int, feature: int, kill_in: int) -> None:
     checkpoints = Checkpoints(folder / 'checkpoints', 2)
     start, state = checkpoints.restore(meshes.like(mesh, init)) or (
       0,
-      meshes.made_in_place(mesh, init),
+      meshes.init_sharded(mesh, init),
     )
     print(f'starts behind chunk {start}')
     batches = list(stand_in.chunks(CHUNKS))[start:]

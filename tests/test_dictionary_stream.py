@@ -204,7 +204,7 @@ def two_dictionaries(shape, compiled):
   seen = []
   with on_mesh(shape) as mesh:
     chunk = train.make_chunk(c, dictionaries, forward)
-    state = meshes.made_in_place(mesh, init) if mesh else init()
+    state = meshes.init_sharded(mesh, init) if mesh else init()
     for k, inputs in enumerate(chunks(2)):
       inputs, before = place(mesh, *inputs), len(compiled)
       state, stats = chunk(state, lm, *inputs)

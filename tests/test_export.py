@@ -181,7 +181,7 @@ def test_a_broken_analysis_is_named(changed, tmp_path):
   message = program.refusal(
     *arguments(changed, tmp_path / 'out', '--format=anthropic')
   )
-  assert 'ablation/A1.npz' in message and 'not whole' in message
+  assert 'ablation/A1.npz' in message and 'is damaged' in message
 
 
 @pytest.mark.parametrize('form', ['anthropic', 'neuronpedia'])

@@ -191,7 +191,7 @@ def test_a_table_that_is_not_whole_is_refused(tmp_path):
     FeatureTable.load(tmp_path)
   whole = (tmp_path / TABLE).read_bytes()
   (tmp_path / TABLE).write_bytes(whole[: len(whole) // 2])
-  with pytest.raises(UserError, match='not a whole'):
+  with pytest.raises(UserError, match='not a valid'):
     FeatureTable.load(tmp_path)
   (tmp_path / TABLE).unlink()
   with pytest.raises(UserError, match=r'no weights|no file'):

@@ -105,20 +105,20 @@ def test_changed_keys_and_inputs_are_named_with_what_goes_stale(made, source):
   source.write_bytes(b'second')
   before = files(made)
   lines = [
-    'features.old: 1 there, None now',
-    "features.split: None there, 'val' now",
-    'features.top: 7 there, 20 now',
-    'its input models/A has changed since',
+    'features.old: 1 before, None now',
+    "features.split: None before, 'val' now",
+    'features.top: 7 before, 20 now',
+    'its input models/A has changed',
   ]
   assert graph.state(made).changed == tuple(lines)
   assert str(graph.state(made)) == 'stale: ' + '; '.join(lines)
   with pytest.raises(UserError) as e:
     graph.complete(made, print)
   assert str(e.value) == (
-    f'features: {made.folder} was made otherwise:\n'
+    f'features: {made.folder} was made with other settings or inputs:\n'
     + ''.join(f'  {line}\n' for line in lines)
-    + 'Use another --workdir, or set these keys back, or delete that folder '
-    'to make it anew (which makes analysis, site stale).'
+    + 'Use another --workdir, restore these settings, or delete that folder '
+    'to remake it (which makes analysis, site stale).'
   )
   assert files(made) == before
 
@@ -131,7 +131,7 @@ def test_changed_inputs_make_anew_what_takes_minutes(made, source):
   assert not graph.complete(minutes, print)
   assert not made.folder.exists()
   plant(made, settings={'features.top': 7})
-  with pytest.raises(UserError, match=r'features\.top: 7 there, 20 now'):
+  with pytest.raises(UserError, match=r'features\.top: 7 before, 20 now'):
     graph.complete(minutes, print)
   assert made.folder.exists()
 
@@ -183,13 +183,13 @@ def test_a_training_that_went_further_is_refused(made):
   plant(made)
   finish(made, 24)
   a = trained(made, 12)
-  assert str(graph.state(a)) == 'stale: 24 steps there, 12 now'
+  assert str(graph.state(a)) == 'stale: 24 steps before, 12 now'
   with pytest.raises(UserError) as e:
     graph.complete(a, print)
   assert str(e.value) == (
-    'features/A1: was trained for 24 steps already, and 12 are asked for; a '
-    f'training can only be made longer. Delete {made.folder} to make it anew, '
-    'or use another --workdir.'
+    'features/A1: already trained for 24 steps, more than the 12 of the '
+    f'config; a training can only be extended. Delete {made.folder} to train '
+    'again, or use another --workdir.'
   )
 
 
@@ -242,7 +242,7 @@ def test_what_is_required_is_refused_by_name_and_state(made, tmp_path):
   with pytest.raises(UserError) as e:
     graph.require([made, other], '--from=site')
   assert str(e.value) == (
-    '--from=site: what comes before is not complete:\n'
+    '--from=site: earlier stages are not complete:\n'
     '  models/B: missing\n'
-    'Start at an earlier stage, or set the keys back that have changed.'
+    'Start at an earlier stage, or restore the settings that changed.'
   )

@@ -67,10 +67,10 @@ def joining(*flags: str) -> list[str]:
 @pytest.mark.parametrize(
   ('flags', 'words'),
   [
-    (['--process_id=0'], 'go together; given is only --process_id'),
+    (['--process_id=0'], 'given together, not only --process_id'),
     (
       ['--coordinator=a:1', '--num_processes=2'],
-      'given is only --coordinator and --num_processes',
+      'not only --coordinator and --num_processes',
     ),
     (
       ['--coordinator=a:1', '--num_processes=2', '--process_id=2'],
@@ -82,7 +82,7 @@ def joining(*flags: str) -> list[str]:
     ),
     (
       ['--coordinator=host', '--num_processes=2', '--process_id=0'],
-      '--coordinator=host: not HOST:PORT',
+      '--coordinator=host: must be HOST:PORT',
     ),
     (['--distributed', '--coordinator=a:1'], '--distributed replaces'),
     (['--num_processes=two'], 'num_processes'),
@@ -110,7 +110,7 @@ def test_a_port_that_is_taken():
     (
       ['--num_processes=2', '--process_id=1', '--join_seconds=2'],
       75,
-      'not all 2 processes met at 127.0.0.1',
+      'not all 2 processes joined at 127.0.0.1',
     ),
   ],
 )

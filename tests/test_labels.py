@@ -127,8 +127,12 @@ def test_separation_counts_only_where_some_logits_do_not_fit(tmp_path):
     (file('A/1/5'), "labels[0]: is 'A/1/5', not an object"),
     (file(entry(), entry(color='red')), "labels[1] ('A/1/5'): unknown key"),
     (file({'feature': 'A/1/5'}), "labels[0] ('A/1/5'): has no interval"),
-    (file(entry(), entry('A/1/6'), entry()), "labels[2] ('A/1/5'): says the"),
-    (file(entry(label=' ', rubric=None)), 'says nothing'),
+    (
+      file(entry(), entry('A/1/6'), entry()),
+      "labels[2] ('A/1/5'): has the feature, interval and annotator of "
+      'labels[0]',
+    ),
+    (file(entry(label=' ', rubric=None)), 'is empty: it has no label'),
     (file(entry(**{'<b>\n' * 99: 1})), 'unknown key'),
   ],
 )
@@ -152,7 +156,7 @@ def test_what_is_no_json_is_refused(tmp_path, data):
 def test_a_feature_that_a_known_run_has_not_got_is_refused(tmp_path):
   path = written(tmp_path, file(entry('A/1/47'), entry('B/1/999')))
   assert len(hand.load(path, {'A/1': 48})['labels']) == 2
-  assert 'A/1 has 47 features only' in refused(path, {'A/1': 47})
+  assert 'A/1 has only 47 features' in refused(path, {'A/1': 47})
 
 
 def test_of_two_files_the_later_says_what_both_say():

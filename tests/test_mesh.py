@@ -80,7 +80,7 @@ def test_a_dictionary_is_split_by_features_with_its_moments_beside_it(shape):
   c = settings.Dictionary(features=16)
   init = lambda: init_state(c, 6)
   with jax.set_mesh(mesh):
-    state = meshes.made_in_place(mesh, init)
+    state = meshes.init_sharded(mesh, init)
   F = 16 // shape[1]
   (adam,) = [s for s in state.opt_state[1] if hasattr(s, 'mu')]
   for sae in (state.sae, adam.mu, adam.nu):
@@ -109,7 +109,7 @@ def test_the_shapes_for_a_restore_are_those_of_the_state():
   mesh = meshes.make_mesh(settings.Mesh(data=2, feature=4))
   init = lambda: init_state(settings.Dictionary(features=16), 6)
   with jax.set_mesh(mesh):
-    state = meshes.made_in_place(mesh, init)
+    state = meshes.init_sharded(mesh, init)
     like = meshes.like(mesh, init)
   for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(like), strict=True):
     assert (a.shape, a.dtype) == (b.shape, b.dtype)

@@ -96,7 +96,7 @@ def setting(precision: str, shape):
 
 
 def made(mesh, init):
-  return meshes.made_in_place(mesh, init) if mesh else jax.jit(init)()
+  return meshes.init_sharded(mesh, init) if mesh else jax.jit(init)()
 
 
 def put(mesh, x, spec):

@@ -271,5 +271,5 @@ def test_labels_by_hand_stand_beside_the_papers_medians(tmp_path):
   # Labels of what this run has not got cannot be right either.
   labels[3]['feature'] = 'A/1/48'
   (workdir / 'labels.json').write_text(json.dumps(file))
-  with pytest.raises(UserError, match='A/1 has 48 features only'):
+  with pytest.raises(UserError, match='A/1 has only 48 features'):
     report.write(w)

@@ -227,7 +227,7 @@ def test_a_disk_full_of_checkpoints_stops_the_run_and_costs_no_bit(tmp_path):
       stage, workdir, '--config.checkpoint.keep=99', code=2
     ).stderr
     assert 'disk full' in err
-    assert 'Make room' in err
+    assert 'Free some space' in err
     assert not (workdir / program.SAE).exists()
     fill.unlink()
     out = program.run(stage, workdir).stdout

@@ -140,16 +140,16 @@ def test_pins_are_read_as_they_are_written():
 @pytest.mark.parametrize(
   ('text', 'said'),
   [
-    ('A/1/3', "pin 'A/1/3': not RUN/FEATURE=VALUE"),
-    ('A/1/3=1,', "pin '': not RUN/FEATURE=VALUE"),
+    ('A/1/3', "pin 'A/1/3': the form is RUN/FEATURE=VALUE"),
+    ('A/1/3=1,', "pin '': the form is RUN/FEATURE=VALUE"),
     ('3=max', "pin '3=max'"),
     ('A/1/x=max', "pin 'A/1/x=max'"),
     ('A/1/-3=max', "pin 'A/1/-3=max'"),
-    ('A/1/3=', "pin 'A/1/3=': '' is not a value"),
-    ('A/1/3=much', "'much' is not a value; a value is a number.*-1.5max"),
-    ('A/1/3=xmax', "'xmax' is not a value"),
-    ('A/1/3=nan', 'not a value'),
-    ('A/1/3=infmax', 'not a value'),
+    ('A/1/3=', "pin 'A/1/3=': invalid value ''"),
+    ('A/1/3=much', "invalid value 'much'; give a number.*-1.5max"),
+    ('A/1/3=xmax', "invalid value 'xmax'"),
+    ('A/1/3=nan', 'invalid value'),
+    ('A/1/3=infmax', 'invalid value'),
     ('A/1/3=1,A/1/4=2,A/1/3=2', "pin 'A/1/3=2': A/1/3 is pinned twice"),
   ],
 )

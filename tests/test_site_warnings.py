@@ -38,7 +38,7 @@ def test_one_document_is_warned_of():
 
 def test_too_few_tokens_are_warned_of():
   [said] = warned(lambda table: table.meta.update(tokens=1_000))
-  assert 'cannot tell a density below 1e-06' in said
+  assert 'too few for densities below 1e-06' in said
 
 
 def test_what_the_pass_lost_is_warned_of():

@@ -51,7 +51,7 @@ def test_a_changed_key_of_a_finished_stage_is_refused_with_both_values(
     assert code == 2, err
     (line,) = (x for x in err.splitlines() if ' there, ' in x)
     key = override.partition('=')[0].rpartition('.')[2]
-    assert f'{key}: {there} there, {now} now' in line
+    assert f'{key}: {there} before, {now} now' in line
     assert err.startswith(f'error: {stage}: ')
     made_stale = err.rpartition('makes')[2]
     for later in stale:
@@ -70,7 +70,7 @@ def test_a_half_done_stage_is_refused_as_a_finished_one(workdir):
   before = program.files(workdir)
   code, err = _call('lm', workdir, 'models.A.lr=1e-3')
   assert code == 2
-  assert 'models.A.lr: 0.003 there, 0.001 now' in err
+  assert 'models.A.lr: 0.003 before, 0.001 now' in err
   assert program.files(workdir) == before
 
 

@@ -104,7 +104,7 @@ def test_what_is_stale_says_because_of_what(workdir):
   found = rows(workdir, config, '--config.features.top=7')
   stale = [name for name, row in found.items() if row['state'] == 'stale']
   assert stale == ['features/A1', 'features/A_neurons']
-  assert found['features/A1']['changed'] == ['features.top: 20 there, 7 now']
+  assert found['features/A1']['changed'] == ['features.top: 20 before, 7 now']
   found = rows(workdir, config, '--config.lm.steps=14')
   assert (found['models/A']['step'], found['models/A']['steps']) == (12, 14)
   with (workdir / program.LM).open('ab') as file:
@@ -112,7 +112,7 @@ def test_what_is_stale_says_because_of_what(workdir):
   found = rows(workdir, config)
   assert found['models/A']['state'] == 'complete'
   for name in ('dictionaries/stream_A', 'features/A1', 'analysis/density'):
-    assert found[name]['changed'] == ['its input models/A has changed since']
+    assert found[name]['changed'] == ['its input models/A has changed']
   table = said('status', f'--workdir={workdir}')
   assert re.search('^features/A1 .*  stale: its input models/A ', table, re.M)
 
@@ -159,7 +159,7 @@ def test_status_of_nothing_is_of_a_config(tmp_path):
   assert not (tmp_path / 'run').exists()
   (tmp_path / 'config.json').write_text('{')
   message = program.refusal('status', f'--workdir={tmp_path}')
-  assert 'is not whole JSON' in message
+  assert 'is not valid JSON' in message
 
 
 def test_from_takes_what_comes_before_as_it_is(workdir):
@@ -178,10 +178,10 @@ def test_from_refuses_what_is_not_complete_and_changes_nothing(workdir):
   )
   assert code == 2
   assert err == (
-    'error: --from=features: what comes before is not complete:\n'
-    '  tokens: stale: text.seed: 0 there, 3 now\n'
+    'error: --from=features: earlier stages are not complete:\n'
+    '  tokens: stale: text.seed: 0 before, 3 now\n'
     '  models/A: half done: step 12 of 12\n'
-    'Start at an earlier stage, or set the keys back that have changed.\n'
+    'Start at an earlier stage, or restore the settings that changed.\n'
   )
   assert program.files(workdir) == before
 

@@ -28,7 +28,7 @@ TINY = ('--config.mesh.data=2', '--config.mesh.feature=2')
     ('v5e', 'the chips along each side'),
     ('h100:2x2', 'the number of GPUs, as in h100:8'),
     ('h100:0', 'the number of GPUs, as in h100:8'),
-    ('h100:12', 'a host has 8; more come in multiples'),
+    ('h100:12', 'a host has 8 GPUs; give a multiple'),
   ],
 )
 def test_what_is_no_target_is_said(name, said):

@@ -197,5 +197,5 @@ def test_globs_that_match_nothing_are_named(tmp_path, source):
 
 def test_jsonl_refuses_other_suffixes(tmp_path):
   (tmp_path / 'x.csv').write_text('a,b')
-  with pytest.raises(UserError, match=r'x\.csv is no \.jsonl'):
+  with pytest.raises(UserError, match=r'x\.csv is not a \.jsonl'):
     read(source='jsonl', paths=(str(tmp_path / '*'),))

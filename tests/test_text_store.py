@@ -82,7 +82,7 @@ def test_every_token_is_where_the_store_says(store, texts, split):
 
 
 def test_splits_share_no_text_and_duplicates_stay_together(store):
-  train, val = store.tables['train'].digest, store.tables['val'].digest
+  train, val = store.tables['train'].digest_D, store.tables['val'].digest_D
   assert not set(train) & set(val)
   assert len(train) + len(val) == 551
   assert len(set(train)) + len(set(val)) == 501
@@ -175,7 +175,7 @@ def test_skipped_documents_are_reported(tmp_path, texts):
 )
 def test_too_little_text(tmp_path, texts, changes, split):
   text = settings_for(tmp_path / 'corpus', texts, **changes)
-  advice = r'contexts_per_record=.*val_fraction, or give more text'
+  advice = r'contexts_per_record=.*val_fraction, or add text'
   with pytest.raises(UserError, match=rf'The {split} split.*tokens.*{advice}'):
     write_store(tmp_path / 'store', text, TOKENIZER)
   assert [path.name for path in tmp_path.iterdir()] == ['corpus']
@@ -183,16 +183,16 @@ def test_too_little_text(tmp_path, texts, changes, split):
 
 def test_a_folder_in_use_is_not_overwritten(store, texts, tmp_path):
   text = settings_for(tmp_path / 'corpus', texts)
-  with pytest.raises(UserError, match='already holds files'):
+  with pytest.raises(UserError, match='already contains files'):
     write_store(store.directory, text, TOKENIZER)
-  with pytest.raises(UserError, match='is no folder'):
+  with pytest.raises(UserError, match='is not a folder'):
     write_store(tmp_path / 'corpus/x.jsonl', text, TOKENIZER)
-  with pytest.raises(UserError, match='cannot be made'):
+  with pytest.raises(UserError, match='cannot be created'):
     write_store(tmp_path / 'corpus/x.jsonl/store', text, TOKENIZER)
 
 
 def test_incomplete_and_corrupt_stores_are_refused(store, tmp_path):
-  with pytest.raises(UserError, match='holds no token store'):
+  with pytest.raises(UserError, match='does not contain a token store'):
     TokenStore.open(tmp_path / 'absent')
 
   @contextlib.contextmanager

@@ -62,7 +62,7 @@ def test_after_a_kill_nothing_half_done_is_mistaken_for_a_store(tmp_path):
     assert done.returncode == -signal.SIGKILL, moment
     assert not target.exists(), moment
     assert list(tmp_path.glob('.store*')), moment
-    with pytest.raises(UserError, match='holds no token store'):
+    with pytest.raises(UserError, match='does not contain a token store'):
       TokenStore.open(target)
   write_store(target, text, TOKENIZER)
   assert content(target) == whole

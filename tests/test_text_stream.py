@@ -103,7 +103,7 @@ def test_some_rows_are_those_of_the_whole_batch(store, batch_size):
     np.arange(batch_size)[1::3],  # such as processes that take turns
     np.array([7, 3, 3, 0]),
   ):
-    found = take(batches(*args, seed=1, start=4, rows=rows), 5)
+    found = take(batches(*args, seed=1, start=4, rows_b=rows), 5)
     assert_same(found, [tuple(x[rows] for x in batch) for batch in alone])
 
 

@@ -185,7 +185,9 @@ def test_a_foreign_tokenizer_may_add_plain_tokens(tmp_path):
 )
 def test_a_tokenizer_that_loses_text_is_refused(tmp_path, changes):
   path = foreign(tmp_path / 't.json', ['<eos>'], **changes)
-  with pytest.raises(UserError, match='does not give back the text'):
+  with pytest.raises(
+    UserError, match='does not decode to the text that it encoded'
+  ):
     Tokenizer.load(path)
 
 

@@ -232,7 +232,7 @@ def test_a_recipe_trains(package, tmp_path):
   workdir = copied(tmp_path / 'run', 'tokens', 'models')
   flags = ['--config.sae.recipe=added', '--config.sae.weight=2']
   said = run(package, 'sae', workdir, *flags, code=2)
-  assert 'the recipe `added` does not resample' in said
+  assert "the recipe 'added' does not resample" in said
   flags.append('--config.sae.resampling.steps=()')
   said = run(package, 'sae', workdir, *flags, '--config.sae.weight=0', code=2)
   assert 'dictionaries.A1.weight' in said

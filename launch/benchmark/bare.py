@@ -1,4 +1,4 @@
-"""Bare steps: a dictionary trained on one and the same batch."""
+"""Bare steps: a dictionary trained repeatedly on the same batch."""
 
 import functools
 import math
@@ -19,33 +19,38 @@ from monosem_jax.dictionary.state import DictionaryState, init
 from monosem_jax.dictionary.step import train_step
 
 A, F, N, V = 512, 4_096, 8_192, 4_096
-# Active features of a row; and the paths of a step that depends on them.
-L0, PATHS = 50, {'never': 'dense', 'always': 'sparse'}
+# Active features of a row.
+L0 = 50
+# Names of the paths of `settings.Dictionary.sparse`.
+PATHS = {'never': 'dense', 'always': 'sparse'}
 
 
 def step_flops(features: int, path: str) -> int:
-  """Of a training step, for a row; `path` of `settings.Dictionary.sparse`."""
+  """FLOPs of a training step per row; `path`: `settings.Dictionary.sparse`."""
   d = settings.Dictionary(features=features, sparse=path)
   return dictionary_cost.flops(d, A)
 
 
 def micro_batch(batch: int, features: int) -> int:
-  """Rows encoded at once: on a CPU so few that f_NF stays in its cache, but
-  enough that adding up their gradients does not count."""
+  """The number of rows encoded at a time.
+
+  On a CPU it is small enough for f_NF to stay in the cache, and large enough
+  that adding up gradients costs little.
+  """
   most = max(1_024, min(2_048, 2**23 // features)) if on_cpu() else batch
   return max(n for n in range(1, most + 1) if batch % n == 0)
 
 
 def steps_per_call() -> int:
-  """An accelerator may be done with a step before the host with a call."""
+  """Steps per call; an accelerator may finish a step before the host's call."""
   return 1 if on_cpu() else 20
 
 
 @functools.cache
 def bare_step(features: int, path: str) -> Callable:
-  """Compiles `call(state, rows) -> (state, numbers)`, one step or more.
+  """Compiles `call(state, rows) -> (state, numbers)` of one or more steps.
 
-  `path`: of `settings.Dictionary.sparse`.
+  `path` is a value of `settings.Dictionary.sparse`.
   """
   c, dot = settings.Dictionary(features=features, sparse=path), auto_dot()
 
@@ -68,15 +73,16 @@ def random_rows(batch: int) -> jax.Array:
 
 
 def bias_for(pre_NF: jax.Array, l0: float) -> jax.Array:
-  """The encoder bias that leaves `l0` features of a row active: b_enc_F."""
+  """The encoder bias with which `l0` features of a row are active: b_enc_F."""
   features = pre_NF.shape[1]
   return jnp.full(features, -jnp.quantile(pre_NF.ravel(), 1 - l0 / features))
 
 
 def sparse_state(features: int, x_NA: jax.Array, l0: float) -> DictionaryState:
-  """A dictionary with `l0` active features, which learns nothing: so it stays.
+  """A dictionary with `l0` active features.
 
-  As initialised, half of them are.
+  Initialized dictionaries have half of their features active. The learning rate
+  is 0, so that the L0 stays the same.
   """
   c = settings.Dictionary(features=features)
   state = jax.jit(lambda: init(c, A))()
@@ -89,7 +95,10 @@ def sparse_state(features: int, x_NA: jax.Array, l0: float) -> DictionaryState:
 def bare_steps(
   x_NA: jax.Array, features: int, paths: tuple[str, ...], l0: float = L0
 ) -> Work:
-  """For each path a function to the seconds of a step; they share a state."""
+  """For each path, a function that returns the seconds of a step.
+
+  All paths share a state.
+  """
   N, S, micro = len(x_NA), steps_per_call(), micro_batch(len(x_NA), features)
   index_MGn = jnp.arange(N).reshape(-1, 1, micro)
   rows = stream.Rows(
@@ -115,12 +124,15 @@ def bare_steps(
 
 
 def many(step: Callable[[], float], steps: int) -> Callable[[], float]:
-  """A function to the seconds of so many steps; an accelerator's are alike."""
+  """A function that returns the seconds of `steps` steps.
+
+  On an accelerator it scales up the time of fewer calls.
+  """
   calls = steps if on_cpu() else math.ceil(steps / steps_per_call())
   return lambda: sum(step() for _ in range(calls)) / calls * steps
 
 
 def require_room(*numbers: dict[str, jax.Array]) -> None:
-  """Raises if a sparse step took dense products: its time would mislead."""
+  """Raises if a sparse step fell back to dense products and so misleads."""
   if any(np.any(own.get('fallbacks', 0)) for own in numbers):
-    raise RuntimeError('rows with more active features than there is room')
+    raise RuntimeError('some rows have too many active features for sparse')

@@ -1,4 +1,4 @@
-"""The step by batch."""
+"""The training step for several batch sizes."""
 
 from launch.benchmark.bare import (
   L0,

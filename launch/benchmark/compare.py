@@ -1,4 +1,4 @@
-"""Steps of ours and of other systems, each in a process of its own."""
+"""Compares our training step with other systems', in separate processes."""
 
 import contextlib
 import importlib
@@ -20,9 +20,9 @@ from launch.benchmark.peers import Work, worker
 
 @contextlib.contextmanager
 def ours(name: str, **arguments) -> Iterator[Work]:
-  """Our own work, as `worker` yields that of others.
+  """Yields our own work, in the same form as `worker` yields that of others.
 
-  An accelerator has room for one process.
+  On an accelerator it runs in this process, since only one process fits there.
   """
   if on_cpu():
     command = ['-m', 'launch.benchmark', '--device=cpu', f'--worker={name}']
@@ -41,7 +41,7 @@ def theirs(python: str, name: str, **arguments) -> Iterator[Work]:
 
 
 def work(features: int, batch: int, l0: float) -> Work:
-  """Bare steps as a worker."""
+  """Our bare steps, as the work of a worker."""
   steps = bare_steps(random_rows(batch), features, tuple(PATHS), l0)
   return {f'ours, {PATHS[path]}': work for path, work in steps.items()}
 
@@ -49,7 +49,7 @@ def work(features: int, batch: int, l0: float) -> Work:
 def compared(
   title: str, peers: str | None, rounds: int, features: int, batch: int
 ) -> dict[str, Speed]:
-  """Prints each system's speed, and how much faster each path is."""
+  """Prints each system's speed, and how much faster each of our paths is."""
   sizes = {'features': features, 'batch': batch, 'l0': L0}
   with contextlib.ExitStack() as stack:
     works = stack.enter_context(ours('compare', **sizes))

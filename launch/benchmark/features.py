@@ -15,12 +15,12 @@ from monosem_jax.stages.programs import forward
 
 
 def bench(rounds: int, peers: str | None) -> dict[str, Speed]:
-  """The whole pass, windows included, against forward and encode alone."""
+  """Measures the whole pass, with windows, and forward and encode alone."""
   T, contexts = 128, 8_192
   c = settings.Features(batch_size=32)
   dot, lm = auto_dot(), transformer(T)
   tokens_CT = random_tokens(contexts, T)
-  # A bias that leaves some 20 of the features active, as a trained one does.
+  # With this bias about 20 features are active, as in a trained dictionary.
   sae = sae_lib.init(jax.random.key(0), A, F)
   x_NA = forward(lm, tokens_CT[:8]).reshape(-1, A)
   sae = sae.replace(b_enc_F=bias_for(x_NA @ sae.W_enc_AF, 20))

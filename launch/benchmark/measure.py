@@ -1,4 +1,4 @@
-"""Timing in turn, speeds and tables."""
+"""Timing by turns, speeds, and tables."""
 
 import dataclasses
 import functools
@@ -17,7 +17,7 @@ def on_cpu() -> bool:
 
 
 def in_turn(works: Mapping, rounds: int) -> dict:
-  """What each work returns, round after round."""
+  """The results of each work over rounds in which they take turns."""
   found = {name: [] for name in works}
   for _ in range(rounds):
     for name, work in works.items():
@@ -26,26 +26,26 @@ def in_turn(works: Mapping, rounds: int) -> dict:
 
 
 def ratio(seconds: list[float], others: list[float]) -> float:
-  """The median ratio of what was measured in the same round."""
+  """The median over rounds of the ratio within a round."""
   pairs = zip(seconds, others, strict=True)
   return statistics.median(a / b for a, b in pairs)
 
 
 @functools.cache
 def peak() -> float:
-  """Peak FLOP/s of the device in the products that are measured; 0: unknown."""
+  """Peak FLOP/s of the device for matrix products; 0 if unknown."""
   known = hardware.find(jax.devices()[0].device_kind)
   return known.peak(compute_dtype('auto').name) if known else 0.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Speed:
-  """How fast something is.
+  """A measured speed.
 
   Attributes:
-    units: what it works on, in the seconds of a round.
-    seconds: of each round.
-    flops: of matrix products, for a unit; 0: the same as another's.
+    units: number of units processed in a round, such as activations.
+    seconds: duration of each round.
+    flops: FLOPs of the matrix products per unit; 0 if unknown.
   """
 
   units: int
@@ -53,7 +53,7 @@ class Speed:
   flops: float = 0.0
 
   def told(self) -> dict[str, float | int]:
-    """Units a second (median, least, most); FLOP/s; MFU, where it is known."""
+    """Units per second (median, least, most), FLOP/s, and MFU if known."""
     each = [self.units / seconds for seconds in self.seconds]
     found = {'per_second': statistics.median(each), 'rounds': len(each)}
     found |= {'least': min(each), 'most': max(each)}
@@ -64,7 +64,7 @@ class Speed:
     return found
 
   def cells(self) -> tuple[str, ...]:
-    """Those of SPEED."""
+    """The cells of a table for the columns SPEED."""
     found = self.told()
     return (
       *(f'{found[key]:,.0f}' for key in ('per_second', 'least', 'most')),
@@ -77,7 +77,7 @@ SPEED = 'a second', 'least', 'most', 'FLOP/s', 'MFU'
 
 
 def table(title: str, *rows: tuple[str, ...]) -> None:
-  """Prints rows below a title, in columns."""
+  """Prints rows in columns, below a title."""
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   print(title)
   for row in rows:
@@ -86,7 +86,7 @@ def table(title: str, *rows: tuple[str, ...]) -> None:
 
 
 def waiting(work: Callable) -> Callable[[], float]:
-  """A function to the seconds until what `work` computes is there."""
+  """A function that returns the seconds until `work`'s arrays are ready."""
   seconds = lambda: timed(lambda: jax.block_until_ready(work()))
   seconds()
   return seconds

@@ -1,10 +1,12 @@
-"""Other systems' training steps and runs, each in a process of its own.
+"""Training steps and runs of other systems, each in its own process.
+
+`compare` starts a worker as
 
   PYTHON launch/benchmark/peers.py SYSTEM ARGUMENTS
 
-is how `compare` starts one, with an interpreter that has the system.
-ARGUMENTS is a JSON object of what the system's function below takes. Such a
-worker makes ready, and then does a piece of work for every line it reads.
+with an interpreter that has the system installed. ARGUMENTS is a JSON object
+with the arguments of the system's function below. The worker sets up, and then
+does a piece of work for every line that it reads.
 """
 
 import contextlib
@@ -19,19 +21,19 @@ Work = dict[str, Callable]
 
 
 def timed(work: Callable[[], object]) -> float:
-  """Seconds that it takes."""
+  """The seconds that `work` takes."""
   start = time.perf_counter()
   work()
   return time.perf_counter() - start
 
 
 def serve(make: Callable[[], Work]) -> None:
-  """A worker: does the work that each line read names, and writes its result.
+  """Runs a worker, which reads names of work and writes the results.
 
-  The first line written holds the names, or why there are none.
+  The first line that it writes has the names, or the reason for a failure.
   """
   out = os.dup(1)
-  os.dup2(2, 1)  # libraries that print do not disturb the answers
+  os.dup2(2, 1)  # keeps what libraries print out of the answers
 
   def answer(x) -> None:
     os.write(out, f'{json.dumps(x)}\n'.encode())
@@ -48,9 +50,9 @@ def serve(make: Callable[[], Work]) -> None:
 
 @contextlib.contextmanager
 def worker(command: list[str], **arguments) -> Iterator[Work]:
-  """Starts a worker; yields its work by name, each a function to its result.
+  """Starts a worker, and yields functions that do its work, by name.
 
-  None where it cannot; the reason is printed.
+  If it cannot start, there are none, and the reason is printed.
   """
   process = subprocess.Popen(
     [*command, json.dumps(arguments)],
@@ -82,19 +84,19 @@ def worker(command: list[str], **arguments) -> Iterator[Work]:
 
 
 def _bias(pre_NF, l0: float) -> float:
-  """The encoder bias that leaves `l0` features of a row active."""
+  """The encoder bias with which `l0` features of a row are active."""
   kept = 1 - l0 / pre_NF.shape[1]
   return -pre_NF.detach().flatten().quantile(kept).item()
 
 
 def saelens(width: int, features: int, batch: int, l0: float) -> Work:
-  """One training step of SAELens, on one batch over and over.
+  """One training step of SAELens, repeated on the same batch.
 
   Args:
-    width: of the activations.
-    features: of the dictionary.
-    batch: activations of a step.
-    l0: active features of a row at the start; 0: as initialised.
+    width: width of the activations.
+    features: number of features.
+    batch: number of activations per step.
+    l0: active features of a row at the start; 0 keeps the initialization.
   """
   import torch
   from sae_lens.config import SAETrainerConfig
@@ -154,10 +156,10 @@ def dictionary_learning(
 
 
 def _hooked_transformer(found):
-  """A one-layer transformer of ours in TransformerLens: the same function.
+  """One of our one-layer transformers as an equal TransformerLens model.
 
   Args:
-    found: arrays by the names of `monosem_jax.transformer.weights.tensors`.
+    found: the arrays of `monosem_jax.transformer.weights.tensors`, by name.
   """
   import torch
   from transformer_lens import HookedTransformer, HookedTransformerConfig
@@ -203,7 +205,7 @@ def _hooked_transformer(found):
   for norm in ('ln1', 'ln2'):
     state[f'blocks.0.{norm}.w'] = weight(f'blocks.0.{norm}.w_D')
     state[f'blocks.0.{norm}.b'] = weight(f'blocks.0.{norm}.b_D')
-  # All but the constants of the causal mask.
+  # Only the constants of the causal mask may be missing.
   missing, unknown = model.load_state_dict(state, strict=False)
   left = [name for name in missing if name.split('.')[-1] not in MASKS]
   if left or unknown:
@@ -218,20 +220,22 @@ SITE = 'blocks.0.mlp.hook_post'
 def saelens_run(
   data: str, features: int, batch: int, buffer: int, l1: float, lr: float
 ) -> Work:
-  """A whole training run of SAELens on a transformer of ours.
+  """A whole training run of SAELens on one of our transformers.
 
   Args:
-    data: an .npz of the transformer's weights, of tokens_CT, all of the run,
-      and of acts_BTA, the activations that the first of them have to make.
-    features: of the dictionary.
-    batch: activations of a step.
-    buffer: activations that are shuffled together.
-    l1: our coefficient; SAELens sums over the width where we take the mean.
+    data: an .npz with the transformer's weights; all tokens of the run,
+      tokens_CT; and acts_BTA, the expected activations of the first B contexts.
+    features: number of features.
+    batch: number of activations per step.
+    buffer: number of activations that are shuffled together.
+    l1: our L1 coefficient; SAELens sums squared errors over the width, while we
+      average.
     lr: learning rate.
 
   Returns:
-    A function to `marks`, the seconds from its start to the end of every
-    `per_mark` activations, and `difference`, the largest of the activations.
+    A function that runs the training and returns `marks`, the seconds from its
+    start to the end of every `per_mark` activations, and `difference`, the
+    largest difference of activations.
   """
   import datasets
   import numpy as np

@@ -1,4 +1,4 @@
-"""The stream in A/1's shape, and where its time goes."""
+"""The stream in A/1's shape, and the time of its parts."""
 
 import functools
 import statistics
@@ -31,9 +31,9 @@ from monosem_jax.dictionary import stream
 
 
 def bench(rounds: int, peers: str | None) -> dict[str, Speed]:
-  """A chunk, and its parts each measured apart, in turn.
+  """Measures a chunk and each of its parts.
 
-  The steps gather too, but one batch that lies together.
+  The part `steps` also gathers rows, but from one contiguous batch.
   """
   T, P, vocab_size = 256, 250, 65_536
   C, batch_size, chunks = (256, 8_000, 1) if on_cpu() else (4_096, N, 5)
@@ -45,7 +45,7 @@ def bench(rounds: int, peers: str | None) -> dict[str, Speed]:
 
   @jax.jit
   def gather(rows):
-    # Carried, so that every batch is written, and none optimised away.
+    # A carry makes every batch be written, so that none is optimized away.
     take = jax.vmap(rows.take)
     like = jax.eval_shape(take, rows.index_SMGn[0])
     return jax.lax.scan(

@@ -1,4 +1,4 @@
-"""The step by number of features, 512 to 131,072."""
+"""The training step for 512 to 131,072 features."""
 
 import statistics
 
@@ -18,12 +18,15 @@ from monosem_jax.dictionary import sparse
 
 
 def bench(rounds: int, peers: str | None) -> dict[str, Speed]:
-  """Each size in turn with the dense step at F: what drifts is the machine."""
+  """Measures each size by turns with the dense step at F.
+
+  Ratios to that step cancel the drift of the machine.
+  """
   dense, rows, speeds, x_NA = [], [], {}, random_rows(N)
-  l0 = 40  # with 50 a row in some thousands has no room at 131,072
+  l0 = 40  # with 50, one row in some thousands has no room at 131,072
   beside = bare_steps(x_NA, F, ('never',))['never']
   for features in (512, 2_048, 8_192, 32_768, 131_072):
-    repeat = max(1, F // features)  # as long as the one beside them
+    repeat = max(1, F // features)  # so that it takes as long as the step at F
     steps = bare_steps(x_NA, features, tuple(PATHS), l0)
     works = {path: many(step, repeat) for path, step in steps.items()}
     found = in_turn({**works, 'beside': beside}, rounds or 5)
@@ -59,6 +62,6 @@ def bench(rounds: int, peers: str | None) -> dict[str, Speed]:
   spread = max(dense) / min(dense) - 1
   print(
     f'  the dense cost per feature is {"" if spread <= 0.25 else "not "}flat '
-    f'within 25%: the dearest is {spread:.0%} above the cheapest'
+    f'within 25%: the most expensive is {spread:.0%} above the cheapest'
   )
   return speeds

@@ -1,4 +1,4 @@
-"""32,768 and 131,072 features, beside other systems."""
+"""The training step for 32,768 and 131,072 features, beside other systems."""
 
 from launch.benchmark.bare import L0, A
 from launch.benchmark.compare import compared

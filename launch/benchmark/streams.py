@@ -1,4 +1,4 @@
-"""From tokens to trained activations: what the stream's questions share."""
+"""Shared parts of the benchmarks from tokens to trained activations."""
 
 import functools
 import time
@@ -33,7 +33,7 @@ from monosem_jax.transformer import train as lm_train
 
 
 def transformer(T: int, vocab_size: int = V):
-  """A transformer as initialised; no random token is its separator."""
+  """An initialized transformer, whose separator is not a random token."""
   init = functools.partial(
     lm_train.init,
     settings.Transformer(),
@@ -62,12 +62,12 @@ def stream_settings(
 
 
 def steps_of(c: settings.Stream) -> int:
-  """S of a chunk."""
+  """S, the number of steps of a chunk."""
   return c.contexts_per_chunk * c.positions_per_context // c.batch_size
 
 
 def numbered(tokens_CT: np.ndarray) -> tuple[np.ndarray, ...]:
-  """A chunk's arguments: contexts of the first epoch."""
+  """The arguments of a chunk for contexts of the first epoch."""
   C = len(tokens_CT)
   return tokens_CT, np.arange(C, dtype=np.int32), np.zeros(C, np.int32)
 
@@ -80,7 +80,7 @@ def make_chunks(
   state: StreamState,
   chunks: int = 1,
 ) -> Callable[[], float]:
-  """A function to the seconds of a chunk, among `chunks` one behind another."""
+  """A function that returns the seconds of a chunk, averaged over `chunks`."""
   chunk = dictionary_train.make_chunk(c, dictionaries, forward)
   kept = [state]
 
@@ -98,7 +98,7 @@ def make_chunks(
 
 
 def chunk_flops(c: settings.Stream, T: int, features: int = F) -> float:
-  """Of a chunk with one dictionary, for an activation."""
+  """FLOPs of a chunk with one dictionary, per activation."""
   model = settings.Transformer()
   tokens = T / c.positions_per_context
   d = settings.Dictionary(features=features)
@@ -114,7 +114,7 @@ def make_harvest(c: settings.Stream) -> Callable:
 def one_dictionary(
   c: settings.Stream, lm, batch: tuple[np.ndarray, ...], chunks: int = 1
 ) -> Work:
-  """The chunk, and its parts: the forward pass, and its steps on one batch."""
+  """A chunk (`whole`), its forward pass, and its steps on the same batch."""
   d = {'A1': settings.Dictionary(features=F)}
   harvest = make_harvest(c)
   x_NA = harvest(lm, *batch).reshape(-1, A)[: c.batch_size]

@@ -1,4 +1,4 @@
-"""A whole training, beside SAELens' own."""
+"""A whole training run, beside SAELens'."""
 
 import contextlib
 import functools
@@ -42,9 +42,9 @@ from monosem_jax.transformer import weights
 def work(
   data: str, features: int, batch: int, buffer: int, l1: float, lr: float
 ) -> Work:
-  """A whole training of stage `sae`, less what it writes, as a worker.
+  """A whole training as in the stage `sae`, without its files, as a worker.
 
-  Arguments and result as for `peers.saelens_run`.
+  Arguments and result are those of `peers.saelens_run`.
   """
   found = np.load(data)
   tokens_CT = found['tokens_CT']
@@ -86,11 +86,12 @@ def work(
 
 
 def bench(rounds: int, peers: str | None) -> dict[str, Speed]:
-  """A process of its own for every run, so that each of them compiles."""
+  """Measures whole trainings, each in a new process, so that each compiles."""
   T, buffer, chunks = 256, 32_768 if on_cpu() else 1_048_576, 8
   total = buffer * chunks
   lm = transformer(T)
-  # Noise, or biases and norms would be 0 and 1 and the check not see them.
+  # Adds noise, since the check of activations would not see biases of 0 and
+  # norms of 1.
   leaves, tree = jax.tree.flatten(lm)
   keys = jax.random.split(jax.random.key(1), len(leaves))
   leaves = [
@@ -138,7 +139,7 @@ def bench(rounds: int, peers: str | None) -> dict[str, Speed]:
     flops = each if name == 'ours' else 0.0
     for part, own, units, first in (
       ('whole', both[0], total, seconds['ours'][0]),
-      (f'behind {buffer:,}', both[1], total - buffer, seconds['ours'][1]),
+      (f'after {buffer:,}', both[1], total - buffer, seconds['ours'][1]),
     ):
       speed = speeds[f'{name}, {part}'] = Speed(units, own, flops)
       rows.append(
@@ -151,5 +152,5 @@ def bench(rounds: int, peers: str | None) -> dict[str, Speed]:
   )
   if 'SAELens' in seconds:
     difference = found['SAELens'][0]['difference']
-    print(f'  the same activations in both, up to {difference:.1g}')
+    print(f'  activations are the same in both, up to {difference:.1g}')
   return speeds

@@ -2,8 +2,8 @@
 
   python -m launch.reference --workdir=runs/reference [--to=launch/reference]
 
-The page is notes.md, which people write, and the run's own report.md with its
-pictures: no number of the run is typed.
+The page consists of notes.md, which is written by hand, and the run's report.md
+with its pictures, so that the run's tables are never typed.
 """
 
 import argparse
@@ -23,8 +23,8 @@ def write(workdir: pathlib.Path, to: pathlib.Path) -> None:
   """Writes README.md and the pictures that it shows.
 
   Args:
-    workdir: of a run whose analyses are made.
-    to: a folder.
+    workdir: the work directory of a run with finished analyses.
+    to: the folder to write to.
 
   Raises:
     UserError: the run has no report.
@@ -38,13 +38,13 @@ def write(workdir: pathlib.Path, to: pathlib.Path) -> None:
   def shown(match: re.Match) -> str:
     title, analysis, name = match.groups()
     picture = workdir / 'analysis' / analysis / f'{name}.png'
-    if not picture.exists():  # of a version that drew others
+    if not picture.exists():  # the run is of a version with other pictures
       return ''
     write_file(to / f'{analysis}_{name}.png', picture.read_bytes())
     return f'![{title}]({analysis}_{name}.png)'
 
   body = _PICTURE.sub(shown, body)
-  # The work directory's own pages lie nowhere that a reader could follow to.
+  # Links to pages of the work directory would lead nowhere.
   lines = [x for x in body.splitlines() if not x.startswith('More on the page')]
   body = re.sub(r'\n{3,}', '\n\n', _LINK.sub(r'\1', '\n'.join(lines)))
   made = (

@@ -1,4 +1,4 @@
 """Every claim of the paper about features, computed, with controls.
 
-Leaves: no module here imports another.
+No module here imports another, except the typed results.
 """

@@ -1,13 +1,14 @@
-"""What becomes of the next token when a feature is taken away.
+"""How the next token's prediction changes when a feature is ablated.
 
-As the paper (feature ablations): x <- x - f_i(x) d_i at every position, so that
-what the dictionary leaves unexplained stays; the pass is finished, and each
-token's log-likelihood compared. The effect on a token is made at the one before
-it, where it is predicted.
+As in the paper (feature ablations), x <- x - f_i(x) d_i at every position,
+which keeps the reconstruction error. The forward pass then continues, and each
+token's log-likelihood is compared with that of the clean pass. A token is
+predicted at the position before it, so that is where the feature acts.
 
-Behind a site in the last layer no position looks at another: there the removal
-changes a token's logits by its own activation alone, exactly, and only tokens
-on which the feature fires have to be looked at. That is what is computed here.
+After a site in the last layer positions no longer exchange information. There
+the ablation changes a position's logits through its own activation only, so
+only positions at which the feature fires have to be computed. This module
+covers that case.
 """
 
 import dataclasses
@@ -27,7 +28,7 @@ from monosem_jax.dictionary.sae import SAE, encode
 from monosem_jax.features.batching import by_context
 from monosem_jax.features.table import FeatureTable
 
-# How the arrays of `Effects` are kept.
+# The dtypes in which the arrays of `Effects` are saved.
 _COLUMNS = {
   'loss_M': np.float16,
   'raised_ids_Mk': np.uint16,
@@ -35,9 +36,10 @@ _COLUMNS = {
   'lowered_ids_Mk': np.uint16,
   'lowered_Mk': np.float16,
 }
-# Most changed logits that are kept, each way; as published.
+# Number of raised and of lowered logits that are kept, as in the published
+# data.
 SHOWN = 5
-# Pairs whose logits are held at once.
+# Number of pairs whose logits are held in memory at a time.
 _PAIRS = 1_024
 
 
@@ -46,9 +48,12 @@ class Effects:
   """Ablation effects for M pairs of a feature and a token it fires on.
 
   Attributes:
-    loss_M: by how many nats the next token's loss rises without the feature.
-    raised_ids_Mk, raised_Mk: the logits that rise most without it, falling.
-    lowered_ids_Mk, lowered_Mk: those that fall most, by how much (negative).
+    loss_M: increase of the next token's loss without the feature, nats.
+    raised_ids_Mk: ids of the tokens whose logits rise most, largest rise first.
+    raised_Mk: the rise of these logits.
+    lowered_ids_Mk: ids of the tokens whose logits fall most, largest fall
+      first.
+    lowered_Mk: the change of these logits, negative.
   """
 
   loss_M: jax.Array
@@ -61,13 +66,13 @@ class Effects:
 def effects_of(
   lm, x_MD: jax.Array, removed_MD: jax.Array, next_M: jax.Array
 ) -> Effects:
-  """The effects of taking vectors off the stream in front of the final norm.
+  """The effects of subtracting vectors from the stream before the final norm.
 
   Args:
     lm: the transformer.
-    x_MD: the stream.
-    removed_MD: what is taken off.
-    next_M: the tokens to be predicted.
+    x_MD: the residual stream.
+    removed_MD: the vectors to subtract.
+    next_M: the tokens to predict.
   """
   unembed = lambda x_MD: lm.unembed(x_MD[:, None])[:, 0]
   logits_MV, without_MV = unembed(x_MD), unembed(x_MD - removed_MD)
@@ -91,15 +96,16 @@ def effects_of(
 @functools.cache
 def make_rows(dot: Dot, width: int) -> Callable:
   """Compiles `rows(lm, sae, W_enc_FA, stream_FD, tokens_BT, feature_Bn,
-  first_Bn)`; stream_FD is what decoder rows add to the stream.
+  first_Bn)`.
 
-  Row b is a context in which n features are looked at, each at `width` tokens
-  from a first one on; what lies beyond the context's ends, and the last token,
-  after which none is known, has no effect.
+  Row b is a context in which n features are ablated, each in a window of
+  `width` tokens that starts at first_Bn. Positions outside the context, and its
+  last position, which has no next token, have no effect. stream_FD is what
+  decoder rows add to the residual stream.
 
   Returns:
-    `firing_BnW`, and `Effects` of all B n W pairs, in that order; only those
-    of pairs that fire were computed.
+    `firing_BnW`, whether a feature fires, and the `Effects` of all B n W pairs,
+    in that order. Effects are computed only for pairs that fire.
   """
 
   @jax.jit
@@ -121,7 +127,7 @@ def make_rows(dot: Dot, width: int) -> Callable:
     f_BnW = jnp.where(inside_BnW, f_BnW, 0)
     firing_P = f_BnW.reshape(-1) > 0
     P = firing_P.size
-    # Those that fire come first; so many of them are worked off at a time.
+    # Firing pairs come first and are processed M at a time.
     (order_P,) = jnp.nonzero(firing_P, size=P, fill_value=P)
 
     def work(i, done: Effects) -> Effects:
@@ -171,25 +177,26 @@ def ablate(
   progress: Callable[[int, int], None],
 ) -> AblationEffects:
   """The effects on every token of every example of a feature table.
+
   Args:
     lm: the transformer.
-    sae: the dictionary the table is of.
+    sae: the dictionary of the table.
     dot: the matrix product.
     table: the feature table.
     fetch: `fetch(context_B) -> tokens_BT`.
-    batch_size: contexts at a time.
-    progress: told of rows done and rows in all.
+    batch_size: contexts per batch.
+    progress: called with the rows done and the total number of rows.
 
   Returns:
-    Those on tokens that have any.
+    The effects on tokens at whose position before the feature fires.
 
   Raises:
     UserError: layers follow the site.
   """
   if not lm.site_is_last:
     raise UserError(
-      'ablation: layers follow the site of this transformer, where the removal '
-      'of a feature is not one of each token alone; that is not built yet.'
+      "ablation: layers follow this transformer's site, so that ablating a "
+      'feature at one token affects later tokens. This is not implemented yet.'
     )
   W = table.example_tokens_FEW.shape[2]
   E = table.example_tokens_FEW.shape[1]
@@ -197,7 +204,7 @@ def ablate(
   W_enc_FA = jnp.asarray(sae.W_enc_AF).T
   stream_FD = _into_stream(lm, sae.W_dec_FA)
   context_X = table.example_context_FE.reshape(-1)
-  # The token in front of a window decides on its first one.
+  # A window's first token is predicted at the position before the window.
   first_X = table.example_position_FE.reshape(-1).astype(np.int32)
   first_X -= table.meta['before'] + 1
   there_X = (table.example_stop_FE > 0).reshape(-1)
@@ -217,7 +224,7 @@ def ablate(
   for example_Bn, valid_Bn, done, total in by_context(
     context_X, there_X, batch_size
   ):
-    # Places that hold no example look where nothing is.
+    # Slots without an example point outside the context.
     first_Bn = np.where(valid_Bn, first_X[example_Bn], -W)
     result = rows(
       lm,

@@ -1,13 +1,14 @@
-"""Whether features whose rows are near act alike, and a layout keeps them near.
+"""Whether features with near decoder rows act alike and lie near on the map.
 
-Our statistics for what the paper shows by examples (feature geometry). All are
-of directions, of any length, compared by cosine.
+The paper shows this by examples (feature geometry); these statistics are ours.
+All compare directions by cosine, whatever their lengths.
 """
 
 import numpy as np
 
-# Rows that are compared with all others at a time.
+# Number of rows that are compared with all others at a time.
 _BLOCK = 512
+# Number of bootstrap resamples.
 _DRAWS = 500
 
 
@@ -17,23 +18,23 @@ def rank_correlation(
   pairs: int = 1_000_000,
   seed: int = 0,
 ) -> tuple[float, tuple[float, float]] | None:
-  """Whether features whose rows are near fire alike: Spearman's correlation.
+  """Spearman's correlation of row cosines with another similarity.
 
-  The correlation is between the cosine of two features' rows and
-  `similarity_FF`, such as `features.moments.correlation`. Equal numbers share
-  the mean of their ranks.
+  It is taken over all pairs of different features, or over random ones where
+  there are more than `pairs`. Ties share their mean rank.
 
   Args:
-    rows_FA: directions, of any length.
-    similarity_FF: the other similarity; symmetric.
-    pairs: all pairs of different features count if they are no more than this;
-      otherwise this many random pairs do.
-    seed: of the random pairs and the bootstrap.
+    rows_FA: decoder rows.
+    similarity_FF: the other similarity, such as
+      `features.moments.correlation`.
+    pairs: the largest number of pairs.
+    seed: random seed of the pairs and of the bootstrap.
 
   Returns:
-    The correlation and the ends of its 95% interval. The interval is from a
-    bootstrap over features: a pair counts as often as both of its features are
-    drawn, and the ranks stay as they are. None if one of the two is constant.
+    The correlation and the ends of its 95% interval, or None if one of the two
+    similarities is constant. The interval is a bootstrap over features: a pair
+    is weighted by how often both of its features are drawn, and ranks stay as
+    they are.
   """
   from scipy.stats import rankdata  # comes with scikit-learn
 
@@ -73,14 +74,14 @@ def _pearson(sums_6: np.ndarray) -> float:
 
 
 def overlap(index_Fk: np.ndarray, similarity_FF: np.ndarray) -> np.ndarray:
-  """The share of each feature's k nearest that are most similar to it, too.
+  """The share of each feature's k nearest that are also its k most similar.
 
   Args:
-    index_Fk: of each feature the k others whose rows are nearest.
-    similarity_FF: another similarity, whose k largest are asked for.
+    index_Fk: the k features whose rows are nearest to each feature's.
+    similarity_FF: the similarity.
 
   Returns:
-    overlap_F; by chance alone its mean is k / (F - 1).
+    overlap_F; its mean is k / (F - 1) if the two are unrelated.
   """
   F, k = index_Fk.shape
   found_F = np.zeros(F)
@@ -98,16 +99,17 @@ def overlap(index_Fk: np.ndarray, similarity_FF: np.ndarray) -> np.ndarray:
 def trustworthiness(
   rows_FA: np.ndarray, position_FD: np.ndarray, k: int = 15
 ) -> np.ndarray:
-  """Whether those near in a layout are near as rows (Venna and Kaski 2001).
+  """The trustworthiness of a layout (Venna and Kaski 2001), by feature.
 
   Args:
-    rows_FA: directions.
-    position_FD: where each is laid out; distances there are Euclidean.
-    k: neighbours in the layout, fewer than F / 2.
+    rows_FA: directions, compared by cosine.
+    position_FD: their positions in the layout, compared by Euclidean distance.
+    k: number of neighbours in the layout, less than F / 2.
 
   Returns:
-    trust_F, whose mean is the layout's trustworthiness: 1 where the k nearest
-    in the layout are the k nearest by cosine, about 1/2 of a random layout.
+    trust_F, whose mean is the layout's trustworthiness. It is 1 if the k
+    nearest in the layout are the k nearest by cosine, and about 1/2 for a
+    random layout.
   """
   F = len(rows_FA)
   unit_FA = _unit(rows_FA)

@@ -1,10 +1,10 @@
-"""Features that work together as finite-state automata (paper, of that name).
+"""Features that act as finite-state automata (paper, finite-state automata).
 
-Feature i leads to j if it makes tokens likely on which j fires. The paper found
-such systems by hand; the way there is ours. Edges are predicted here;
-`machines` searches for cycles and chains among them; `significance` says which
-of these chance would make, too; `following` and `transitions` measure them in
-held-out text and where a feature is pinned.
+Feature i leads to feature j if it raises tokens on which j fires. The paper
+found such systems by hand; this method is ours. This module predicts edges
+between features. `machines` searches for cycles and chains among them,
+`significance` tests them against chance, and `following` and `transitions`
+measure them in held-out text and with features pinned.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,11 +20,11 @@ from monosem_jax.features.moments import adding
 
 
 def make_counts(activations: Callable, vocab_size: int) -> Callable:
-  """Compiles a step for `moments.collect`: on which tokens features fire.
+  """Compiles a step for `moments.collect` that counts firings by token.
 
-  It sums up (tokens_V, fired_VX): how often each token occurs, and on how many
-  of these each feature fires. 8 V X bytes on the device, 24 V X on the host:
-  large sets of features are looked at by blocks of X, a pass for each.
+  It sums (tokens_V, fired_VX): how often each token occurs, and on how many of
+  these occurrences each feature fires. It needs 8 V X bytes on the device and
+  24 V X on the host, so large sets of features take a pass for each block of X.
 
   Args:
     activations: `activations(args, batch) -> (f_NX, token_N)`.
@@ -43,13 +43,14 @@ def make_counts(activations: Callable, vocab_size: int) -> Callable:
 def shares(
   tokens_V: np.ndarray, fired_VX: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-  """P(feature fires | token), and the share of all tokens on which it fires.
+  """P(feature fires | token), smoothed, and P(feature fires).
 
-  As if each token had been seen once more, the feature firing on it as often as
-  on any: of a token that was never seen, nothing is known.
+  Each token counts as seen once more, with the feature's overall density as
+  the firing on it. A token that was never seen therefore gets that density.
 
   Returns:
-    share_VX and base_X, float32.
+    share_VX, P(feature fires | token), and base_X, the share of all tokens on
+    which each feature fires; float32.
   """
   base_X = np.asarray(fired_VX.sum(0) / tokens_V.sum(), np.float32)
   share_VX = (fired_VX + base_X) / (tokens_V[:, None] + 1)
@@ -72,12 +73,12 @@ def gains(
   temperature: float = 0.5,
   block: int = 256,
 ) -> np.ndarray:
-  """The gain of every edge from S sources to X targets, as `predict` has it.
+  """The gain of every edge from S sources to X targets, see `predict`.
 
   Args:
-    logit_weights, dot, temperature, block: see there.
-    rows_SA: the sources' rows of the decoder.
-    share_VX, base_X: the targets', see `shares`.
+    logit_weights, dot, temperature, block: as for `predict`.
+    rows_SA: decoder rows of the sources.
+    share_VX, base_X: the result of `shares` for the targets.
 
   Returns:
     gain_SX, float32, on the host.
@@ -106,24 +107,26 @@ def predict(
 ) -> Successors:
   """Edge i -> j: sum over tokens of softmax(v_i / temperature) P(j fires | t).
 
-  P is that of `shares`.
+  Here v_i are the logit weights of feature i, and P is that of `shares`.
 
   Args:
-    logit_weights: `logit_weights(rows_FA) -> v_FV`, the effect on the logits.
+    logit_weights: `logit_weights(rows_FA) -> v_FV`.
     W_dec_FA: the decoder.
     dot: the matrix product.
-    live_F: the features that take part, bool.
-    counts: tokens_V and fired_VX of all features in their order, by blocks.
-    kept: edges of a feature, at most.
-    temperature: in standard deviations of v_i over the vocabulary, so that the
-      scales of activations and logits do not matter. At 0.5, a token 4 of them
-      above the mean weighs as much as 400 tokens 1 above it.
-    block: sources at a time; block x (V + X) numbers are held beside counts.
+    live_F: the features that may be sources and targets, bool.
+    counts: tokens_V and fired_VX by blocks of features, in order.
+    kept: maximum number of edges per source.
+    temperature: softmax temperature for the next token, in standard deviations
+      of v_i over the vocabulary, which makes it independent of the scales of
+      activations and logits. At 0.5, one token 4 standard deviations above the
+      mean weighs as much as 400 tokens 1 standard deviation above it.
+    block: number of sources at a time; uses memory for block x (V + X) numbers
+      in addition to the counts.
 
   Returns:
-    The edges of the largest gain: that of an edge is its probability minus the
-    share of all tokens on which the target fires, so that one that fires
-    everywhere wins nothing.
+    The edges with the largest gain. The gain is the edge's probability minus
+    the share of all tokens on which the target fires, so that a target that
+    fires everywhere gains nothing.
   """
 
   @jax.jit

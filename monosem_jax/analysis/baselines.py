@@ -1,17 +1,17 @@
-"""Reconstructions that a dictionary has to beat, at as many numbers a token.
+"""Baseline reconstructions that use as many numbers per token as a dictionary.
 
-A dictionary of L0 = k says an activation with k numbers and its choice of which
-features these are. What else says it with k numbers, and was fitted too?
+A dictionary with an L0 of k describes an activation by k numbers and by the
+choice of features. So do the baselines, which are fitted as well:
 
   neurons   the k largest neurons of a token, or those farthest from their means
-  pca, ica  the k components of a token that weigh most, with their signs
-  random    random directions that fire as often as the features do, and the
-            decoder that is best for them
+  pca, ica  the k components of a token that contribute most, with their signs
+  random    random directions that fire as often as the features do, with the
+            decoder that fits them best
 
-The comparison is ours; the paper has loss recovered of dictionaries alone. The
-forms that `analysis.controls` gives these directions are features, which fire
-on one side: a sum of those rebuilds little, whatever the directions are, and
-all neurons at once rebuild everything.
+The comparison is ours; the paper reports loss recovered for dictionaries only.
+The controls of `analysis.controls` would not serve here. They are one-sided
+features, whose sum reconstructs little whatever their directions are, and all
+neurons together reconstruct everything.
 """
 
 import dataclasses
@@ -25,23 +25,25 @@ import numpy as np
 from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import SAE, decode, encode
 
-# A share of the mean square of features, which is added to the diagonal of the
-# least squares: so that features that fire on nothing have a row, of zeros.
+# Ridge added to the diagonal of the least squares, relative to the mean square
+# of the features. It gives features that never fire a row of zeros.
 RIDGE = 1e-6
 
 
 @flax.struct.dataclass
 class SparseBasis:
-  """F directions, of which each token keeps k with their signs.
+  """A basis of F directions, of which k are kept for each token.
 
-  s = (x - offset) W_enc; of each token the k entries with the largest |s| times
-  the norm of their row of W_dec are kept; recon = offset + kept s W_dec.
+  s = (x - offset) W_enc. For each token the k entries with the largest |s|
+  times the norm of their row of W_dec are kept, and recon = offset + s_kept
+  W_dec.
 
   Attributes:
-    W_enc_AF, W_dec_FA: inverses of each other as far as F directions go. They
-      need not be orthogonal; that is why rows are weighed by their norms.
-    offset_A: what stands for all that is not kept.
-    k: how many are kept.
+    W_enc_AF: maps activations to coefficients; W_dec W_enc is the identity.
+    W_dec_FA: the directions. They need not be orthogonal, which is why
+      coefficients are weighted by the norms of the rows.
+    offset_A: the reconstruction if nothing is kept.
+    k: number of coefficients kept.
   """
 
   W_enc_AF: jax.Array
@@ -53,15 +55,15 @@ class SparseBasis:
 def neurons(offset_A: np.ndarray, k: int) -> SparseBasis:
   """The k neurons of each token that are farthest from `offset_A`.
 
-  The others stand at it. About zero these are the k largest neurons; about the
-  means a neuron that is unusually silent counts as well. Neither is stronger in
-  all: where mean ablation costs more loss than zero ablation, the first recover
-  more of the loss, and the second explain more of the variance. Both are
-  measured.
+  All other neurons are set to the offset. With zeros, these are the k largest
+  neurons; with means, an unusually silent neuron counts as well. Neither choice
+  is stronger in every respect: if mean ablation costs more loss than zero
+  ablation, zeros recover more of the loss and means explain more of the
+  variance. So both are measured.
 
   Args:
     offset_A: zeros, or the means over a sample of tokens.
-    k: at most A.
+    k: number of neurons kept, at most A.
   """
   eye_AA: Any = np.eye(offset_A.size, dtype=np.float32)
   taken_off_A: Any = offset_A.astype(np.float32)
@@ -69,11 +71,11 @@ def neurons(offset_A: np.ndarray, k: int) -> SparseBasis:
 
 
 def components(control: SAE, k: int) -> SparseBasis:
-  """The k principal or independent components that weigh most, by token.
+  """The k principal or independent components that contribute most, by token.
 
   Args:
-    control: of `analysis.controls`, about the mean.
-    k: at most the number of components.
+    control: components from `analysis.controls`, about the mean.
+    k: number of components kept, at most their number.
   """
   return SparseBasis(control.W_enc_AF, control.W_dec_FA, control.b_dec_A, k)
 
@@ -81,7 +83,7 @@ def components(control: SAE, k: int) -> SparseBasis:
 def reconstruct(
   d: SAE | SparseBasis, x_NA: jax.Array, dot: Dot
 ) -> tuple[jax.Array, jax.Array]:
-  """(f_NF, recon_NA) of a dictionary or a basis, whose f may be negative."""
+  """f_NF and recon_NA of a dictionary or a basis; f of a basis has signs."""
   if isinstance(d, SAE):
     f_NF = encode(d, x_NA, dot)
     return f_NF, decode(d, f_NF, dot)
@@ -94,25 +96,26 @@ def reconstruct(
 
 
 def gram_bytes(features: int) -> int:
-  """Bytes of the largest matrix of `refit`."""
+  """Bytes of the largest matrix in `refit`."""
   return 8 * features**2
 
 
 def refit(sae: SAE, x_NA: np.ndarray, dot: Dot, block: int = 2_048) -> SAE:
-  """The same features with the decoder that is best for them.
+  """Keeps the features and refits the decoder to them.
 
-  W_dec and b_dec are the least squares of x from f over the sample, in float64;
-  rows are no longer of norm 1. The encoder is unchanged: what b_dec takes off
-  an activation moves into b_enc.
+  W_dec and b_dec become the float64 least-squares fit of x from f over the
+  sample; rows no longer have norm 1. Features fire as before: `encode`
+  subtracts b_dec, so b_enc absorbs its change.
 
   Args:
-    sae: whose encoder is kept.
+    sae: the dictionary whose features are kept.
     x_NA: a sample of activations.
     dot: the matrix product of the encoder.
-    block: rows at a time; memory is a few times `gram_bytes` beside it.
+    block: rows per block; memory use is that of a block plus a few times
+      `gram_bytes`.
   """
   F, A = sae.W_dec_FA.shape
-  # One more feature, which is always 1: its row is the decoder bias.
+  # An additional feature is always 1; its row is the decoder bias.
   gram_FF, product_FA = np.zeros((F + 1, F + 1)), np.zeros((F + 1, A))
   of = jax.jit(lambda sae, x_NA: encode(sae, x_NA, dot))
   for i in range(0, len(x_NA), block):
@@ -124,7 +127,7 @@ def refit(sae: SAE, x_NA: np.ndarray, dot: Dot, block: int = 2_048) -> SAE:
   diagonal_F = np.diagonal(gram_FF)[:-1]
   gram_FF[np.arange(F), np.arange(F)] += RIDGE * (diagonal_F.mean() or 1)
   W_FA: Any = np.linalg.solve(gram_FF, product_FA).astype(np.float32)
-  # As `encode` takes it off, in the same precision.
+  # `encode` subtracts b_dec in the same precision.
   taken_off = lambda b_A: np.asarray(dot('a,af->f', b_A, sae.W_enc_AF))
   shift_F = taken_off(sae.b_dec_A) - taken_off(W_FA[-1])
   b_enc_F: Any = np.asarray(sae.b_enc_F) - shift_F

@@ -1,8 +1,7 @@
-"""Directions that no dictionary learned, in a dictionary's form.
+"""Control directions that were not learned by a dictionary, in the same form.
 
-Every claim about features is one against these. All are applied as dictionaries
-are, f = ReLU((x - b_dec) W_enc + b_enc), so that whatever takes a dictionary
-takes them.
+Every claim about features is compared with these. They are `SAE`s, with
+f = ReLU((x - b_dec) W_enc + b_enc), and can be used wherever a dictionary can.
 
   neurons  the activations themselves: the identity
   random   isotropic directions, each firing as often as a feature of a
@@ -10,9 +9,9 @@ takes them.
   pca      principal components, about the mean
   ica      independent components (FastICA), about the mean
 
-Components have no sign of their own: each is turned so that its activations are
-skewed to the right, as a feature's are (our choice; the paper has the first two
-controls, and that of shuffled weights, which is a model of its own).
+The sign of a component is arbitrary. We choose the one that skews its
+activations to the right, as a feature's are. The paper has the first two
+controls, and shuffled weights, which are a model of their own here.
 """
 
 import warnings
@@ -32,7 +31,7 @@ def neurons(width: int) -> SAE:
 
 
 def _of_host(W_enc_AF: Any, b_enc_F: Any, W_dec_FA: Any, b_dec_A: Any) -> SAE:
-  """A dictionary of numpy arrays, until it is placed on devices."""
+  """A dictionary of numpy arrays, not yet placed on devices."""
   return SAE(
     W_enc_AF=W_enc_AF, b_enc_F=b_enc_F, W_dec_FA=W_dec_FA, b_dec_A=b_dec_A
   )
@@ -41,17 +40,17 @@ def _of_host(W_enc_AF: Any, b_enc_F: Any, W_dec_FA: Any, b_dec_A: Any) -> SAE:
 def random(
   x_NA: np.ndarray, density_F: np.ndarray, seed: int, block: int = 256
 ) -> SAE:
-  """Random unit directions that fire as often as `density_F` says.
+  """Random unit directions with given densities.
 
-  Feature i fires on the share density_F[i] of x_NA whose product with its
-  direction is largest: the bias is a quantile of the sample. One of density 0
-  never fires.
+  Feature i fires on the share density_F[i] of the rows of x_NA with the largest
+  product with its direction: its bias is a quantile of the sample. A feature
+  with density 0 never fires.
 
   Args:
     x_NA: a sample of activations.
-    density_F: share of the tokens, for each feature.
-    seed: of the directions.
-    block: features at a time, which bounds the memory at block x N numbers.
+    density_F: the share of tokens on which each feature is to fire.
+    seed: random seed of the directions.
+    block: features per block, which bounds the memory at block x N numbers.
   """
   rng = np.random.default_rng(seed)
   F, A = density_F.size, x_NA.shape[1]
@@ -63,7 +62,7 @@ def random(
     own = slice(i, min(i + block, F))
     product_FN = np.sort(rows_FA[own] @ (x_NA - mean_A).T, axis=1)
     kept = np.rint(density_F[own] * x_NA.shape[0]).astype(int)
-    # Halfway between the last that fires and the first that does not.
+    # Halfway between the last token that fires and the first that does not.
     at = np.clip(x_NA.shape[0] - kept, 1, x_NA.shape[0] - 1)[:, None]
     upper = np.take_along_axis(product_FN, at, 1)[:, 0]
     lower = np.take_along_axis(product_FN, at - 1, 1)[:, 0]
@@ -76,7 +75,7 @@ def random(
 
 
 def pca(x_NA: np.ndarray) -> SAE:
-  """Principal components, by falling variance.
+  """Principal components, largest variance first.
 
   Raises:
     UserError: scikit-learn is not installed.
@@ -86,16 +85,16 @@ def pca(x_NA: np.ndarray) -> SAE:
 
 
 def ica(x_NA: np.ndarray, seed: int, passes: int) -> SAE:
-  """Independent components by FastICA, as far as `passes` bring them.
+  """Independent components by FastICA, converged or not after `passes`.
 
-  Directions that never vary are left out of what it is fitted to, and so there
-  may be fewer components than dimensions.
+  It is fitted only to directions that vary, so there may be fewer components
+  than dimensions.
 
   Raises:
     UserError: scikit-learn is not installed.
   """
-  # A neuron that hardly fires is lost in float32 beside one that fires much,
-  # and whitening divides by it.
+  # Whitening divides by the variance, and the variance of a neuron that hardly
+  # fires is below float32 rounding beside that of one that fires often.
   variance = np.linalg.eigvalsh(np.cov(x_NA.T))
   varies = int((variance > 1e-9 * variance.max()).sum())
   learner = _decomposition().FastICA(
@@ -105,7 +104,7 @@ def ica(x_NA: np.ndarray, seed: int, passes: int) -> SAE:
     max_iter=passes,
     random_state=seed,
   )
-  with warnings.catch_warnings():  # what it came to is used
+  with warnings.catch_warnings():  # it may stop before it converges
     warnings.simplefilter('ignore', UserWarning)
     learner.fit(x_NA.astype(np.float64))
   return _components(x_NA, learner.components_.T, learner.mixing_.T)
@@ -114,7 +113,7 @@ def ica(x_NA: np.ndarray, seed: int, passes: int) -> SAE:
 def _components(
   x_NA: np.ndarray, enc_AF: np.ndarray, dec_FA: np.ndarray
 ) -> SAE:
-  """Components with decoder rows of norm 1, turned to the right."""
+  """Components with decoder rows of norm 1 and activations skewed right."""
   mean_A = x_NA.mean(0)
   norm_F = np.linalg.norm(dec_FA, axis=1)
   product_NF = (x_NA - mean_A) @ enc_AF

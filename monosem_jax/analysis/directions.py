@@ -1,8 +1,8 @@
-"""What features predict by the direct path, and how far that can be trusted.
+"""What features predict by the direct path, and a check of that prediction.
 
-Logit weights (paper, on interpreting features' effects) are linear: the final
-norm's division is left out, and so is what the rest of the logits does. The
-check is the measured effect of taking a feature off a token, on all logits.
+Logit weights (paper, interpreting feature effects) are a linear approximation:
+they ignore the final norm's scale and its change. The check compares them with
+the measured effect on all logits of ablating a feature at a token.
 """
 
 from collections.abc import Callable
@@ -26,17 +26,18 @@ def shape(
 ) -> dict[str, np.ndarray]:
   """Skew and kurtosis of each feature's logit weights over the vocabulary.
 
-  A feature that predicts a few tokens has a heavy right tail; the weights of a
-  random direction are nearly normal: skew 0, kurtosis 3.
+  A feature that predicts a few tokens has a heavy right tail. The weights of a
+  random direction are nearly normal, with skewness 0 and kurtosis 3.
 
   Args:
     lm: the transformer.
     W_dec_FA: the decoder.
-    known_V: tokens that count; the paper leaves out those that hardly occur.
-    block: features at a time, which bounds the memory of v_FV.
+    known_V: tokens to include, bool; the paper leaves out tokens that hardly
+      occur.
+    block: features per block, which bounds the memory of v_FV.
 
   Returns:
-    `skew_F`, `kurtosis_F`; NaN for a feature without an effect.
+    `skew_F` and `kurtosis_F`; NaN for a feature without an effect.
   """
   ids_M = np.flatnonzero(known_V)
   parts = [
@@ -62,15 +63,20 @@ def _shape(lm, rows_FA, ids_M):
 def make_check(dot: Dot, pairs: int) -> Callable:
   """Compiles `step(sums, (lm, sae, rows_FD), (tokens_BT, key))`.
 
-  Of each batch so many random pairs of a feature and a token it fires on are
-  taken; rows_FD is the decoder as W_U reads it. For every pair the change of
-  all logits when the feature is taken away, and its linear prediction,
-  -f v / sigma with sigma the standard deviation that the final norm divides by
-  (of the token as it is), each about its mean over the vocabulary, since adding
-  one number to all logits changes nothing.
+  Each batch contributes random pairs of a feature and a token on which it
+  fires. For each pair, the step measures the change of all logits when the
+  feature is ablated, and predicts it as -f v / sigma. Here v are the logit
+  weights and sigma is the standard deviation by which the final norm divides
+  the unchanged token. Both are centred over the vocabulary, since adding a
+  constant to all logits changes nothing.
+
+  Args:
+    dot: the matrix product.
+    pairs: number of pairs per batch. The step's rows_FD is the result of
+      `rows`.
 
   Returns:
-    See `features.moments.adding`; sums for `agreement`.
+    A step that adds up sums for `agreement`, see `features.moments.adding`.
   """
 
   def of(args, batch):
@@ -79,7 +85,7 @@ def make_check(dot: Dot, pairs: int) -> Callable:
     x_BTD, acts_BTA = lm.residual(tokens_BT)
     x_ND = rows_of(x_BTD)
     f_NF = encode(sae, rows_of(acts_BTA), dot)
-    # As many as there are, at random, if not all.
+    # A random subset of the firings, or all of them if there are fewer.
     draw_NF = jnp.where(f_NF > 0, jax.random.uniform(key, f_NF.shape), 0)
     chance_M, at_M = jax.lax.top_k(draw_NF.reshape(-1), pairs)
     token_M, feature_M = jnp.divmod(at_M, f_NF.shape[1])
@@ -110,12 +116,10 @@ def make_check(dot: Dot, pairs: int) -> Callable:
 
 
 def agreement(sums: dict) -> Agreement:
-  """How the linear prediction agrees with what was measured.
+  """How well the linear prediction agrees with the measurement.
 
   Returns:
-    `pairs`; `correlation` over all pairs and logits; `mean_correlation`, over
-    the logits of a pair, its mean over pairs; `slope`, the measured change over
-    the predicted one, by least squares. None without a pair.
+    The agreement; its correlations and slope are None without pairs.
   """
   if not sums['pairs'] or not sums['xx'] or not sums['yy']:
     return Agreement(int(sums['pairs']), None, None, None)
@@ -129,5 +133,5 @@ def agreement(sums: dict) -> Agreement:
 
 @jax.jit
 def rows(lm, sae: SAE) -> jax.Array:
-  """The decoder as W_U reads it, rows_FD."""
+  """The decoder rows as W_U reads them: rows_FD."""
   return lm.read_out(sae.W_dec_FA)

@@ -1,8 +1,8 @@
-"""Doses that can be compared: as large as one another, or as costly.
+"""Matches the doses of pinned features and baselines by norm or by KL.
 
-A feature that is held at its maximum changes the activations, and so the text;
-another direction is a fair baseline only where its change is as large, or costs
-the text as much. Here are the rules for both, and the price in fluency.
+Pinning a feature changes the activations and so the text. Another direction is
+a fair baseline only if its change is equally large or equally costly. This
+module matches doses in both ways, and measures the cost in fluency.
 """
 
 import functools
@@ -16,16 +16,16 @@ import numpy as np
 def matched(
   f_N: np.ndarray, distance_M: np.ndarray, upwards_M: np.ndarray
 ) -> np.ndarray:
-  """The values to hold a unit at so that it moves as far as is asked for.
+  """The values to pin a unit to so that it moves by given mean distances.
 
-  The mean of |value - f| over tokens grows from the median of f on, to both
-  sides, by straight pieces between the values that f takes. It is least at the
-  median, which is the answer where less is asked for.
+  The mean of |value - f| over tokens is piecewise linear in the value, with
+  knots at the values that f takes. It is smallest at the median of f and grows
+  to both sides. The median is returned for distances below that minimum.
 
   Args:
-    f_N: what the unit does by itself.
-    distance_M: the mean distances wanted.
-    upwards_M: whether the value lies above the median, or below.
+    f_N: activations of the unit when it is not pinned.
+    distance_M: the mean distances.
+    upwards_M: whether to return a value above the median or below it.
 
   Returns:
     value_M.
@@ -37,7 +37,7 @@ def matched(
     n = knot_N.size
     below_N = np.cumsum(knot_N)
     rank_N = np.arange(1, n + 1)
-    # Of each knot: the sum over those below it, and over those above.
+    # The sum of distances from each knot to the knots below and above it.
     far_N = rank_N * knot_N - below_N
     far_N += below_N[-1] - below_N - (n - rank_N) * knot_N
     upper = slice((n - 1) // 2, None)
@@ -50,16 +50,16 @@ def matched(
 
 @functools.partial(jax.jit, static_argnames=('start',))
 def continuation_loss(lm, tokens_BT: jax.Array, *, start: int) -> jax.Array:
-  """What a model loses on texts after their prompt, nats per token: loss_B.
+  """The loss of a model on texts after their prompt, nats per token: loss_B.
 
-  Fluency, if the model is the one that nothing is pinned in: text that it finds
-  likely. A text that is longer than the context is judged by windows of it, so
-  that half a context at least stands before each token.
+  Under the model without pins this measures fluency: fluent text is likely. A
+  text longer than the context is evaluated in windows, which give each token at
+  least half a context before it.
 
   Args:
     lm: the transformer.
     tokens_BT: texts.
-    start: tokens of the prompt, one at least.
+    start: length of the prompt in tokens, at least 1.
   """
   total = tokens_BT.shape[1]
   width = min(lm.W_pos_TD[...].shape[0], total)
@@ -82,15 +82,20 @@ def continuation_loss(lm, tokens_BT: jax.Array, *, start: int) -> jax.Array:
 def at_kl(
   kl_M: np.ndarray, y_M: np.ndarray, se_M: np.ndarray, wanted_W: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-  """A curve of growing doses read at given costs: y_W, and its errors se_W.
+  """Reads a dose-response curve at given costs.
 
-  Straight lines between doses; where a curve comes by a cost twice, the lesser
-  dose counts. NaN where no dose costs so much.
+  The curve is linear between doses. If it reaches a cost twice, the smaller
+  dose counts.
 
   Args:
-    kl_M: the cost of each dose, the unsteered 0 first.
-    y_M, se_M: what it achieves, and the standard error of that.
+    kl_M: the cost of each dose, doses ascending, starting with 0 for no dose.
+    y_M: the response to each dose.
+    se_M: the standard error of each response.
     wanted_W: the costs.
+
+  Returns:
+    The responses y_W and their standard errors se_W; NaN for costs that no dose
+    reaches.
   """
   found = []
   for wanted in np.asarray(wanted_W, np.float64):
@@ -109,15 +114,15 @@ def at_kl(
 
 
 def equal_kl(multiples, row: dict, name: str) -> dict:
-  """What baselines do where they cost as much KL as the feature, by dose.
+  """The responses of baselines at the KL of each of the feature's doses.
 
   Args:
     multiples: the doses.
     row: `kl`, `loss` and `share` of a feature, see `stages.analysis.doses`.
-    name: whose share.
+    name: the proxy whose share is read.
 
   Returns:
-    By baseline `share` and `loss`, each of `mean` and `se`, [M].
+    For each baseline `share` and `loss`, each with `mean` and `se`, [M].
   """
   multiple_M = np.asarray(multiples, np.float64)
   order = np.argsort(multiple_M)
@@ -145,13 +150,15 @@ def at_dose(dose: float, multiples, row: dict, name: str) -> dict | None:
   """All arms at one dose: at equal norm, and at the KL of the feature.
 
   Args:
-    dose: which; None is the answer if it is not among them.
-    multiples, row, name: as of `equal_kl`, which the row has by now.
+    dose: the dose.
+    multiples, name: as for `equal_kl`.
+    row: as for `equal_kl`, with its result in `equal_kl`.
 
   Returns:
-    `kl`, of the feature; by arm `share` and `loss`, and by baseline
-    `share_at_equal_kl` and `loss_at_equal_kl`: `mean` and the `interval` of 95%
-    over samples, 1.96 standard errors.
+    None if the dose is not among the multiples. Otherwise `kl` of the feature;
+    `share` and `loss` by arm; and `share_at_equal_kl` and `loss_at_equal_kl` by
+    baseline. Each has its `mean` and `interval`, 1.96 standard errors to both
+    sides.
   """
   if dose not in multiples:
     return None
@@ -159,7 +166,7 @@ def at_dose(dose: float, multiples, row: dict, name: str) -> dict | None:
 
   def of(response: dict) -> dict:
     mean, error = float(response['mean'][m]), 1.96 * float(response['se'][m])
-    # Neither a share nor a loss lies below 0.
+    # Shares and losses are not negative.
     return {'mean': mean, 'interval': [max(mean - error, 0.0), mean + error]}
 
   return {

@@ -1,7 +1,7 @@
-"""Pictures of the analyses, as PNG files, readable in print.
+"""Plots of the analyses, as PNG files that are readable in print.
 
-Each function draws one kind of plot from plain arrays: axes named with their
-units, what it is of and how many in a caption below.
+Each function draws one kind of plot from plain arrays. Axes have names and
+units; a caption below says what is shown and how many there are.
 """
 
 import contextlib
@@ -16,13 +16,13 @@ import numpy as np
 from monosem_jax.config.errors import UserError
 from monosem_jax.run.files import write_file
 
-# Colours that the colour-blind tell apart (Okabe and Ito 2008).
+# A palette that is safe for colour blindness (Okabe and Ito 2008).
 _COLOURS = (
   *('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9'),
   *('#000000', '#999999'),
 )
 _WIDTH, _HEIGHT, _DPI = 6.4, 4.0, 150
-# Points above this number are drawn as a picture, not one by one.
+# Above this number, points are small and rasterized.
 _SMALL = 3_000
 
 Series = Mapping[str, tuple[np.ndarray, np.ndarray]]
@@ -36,7 +36,7 @@ def _figure(
   y: str = '',
   size: tuple[float, float] = (_WIDTH, _HEIGHT),
 ) -> Iterator:
-  """Axes to draw on; the file is written after the block.
+  """Yields axes to draw on, and writes the file after the block.
 
   Raises:
     UserError: matplotlib is not installed, or the disk is full.
@@ -61,7 +61,7 @@ def _figure(
     textwrap.fill(caption, int(14 * size[0])), fontsize=8, color='#444444'
   )
   out = io.BytesIO()
-  with warnings.catch_warnings():  # of tokens whose glyphs the font has not
+  with warnings.catch_warnings():  # tokens may have glyphs the font lacks
     warnings.filterwarnings('ignore', 'Glyph .* missing', UserWarning)
     figure.savefig(out, format='png', metadata={'Software': None})
   write_file(path, out.getvalue())
@@ -75,7 +75,7 @@ def histogram(
   y: str = 'share of features',
   bins: int | np.ndarray = 60,
 ) -> None:
-  """Outlines of distributions, each a share of its own finite values."""
+  """Outlines of histograms, each normalized to its number of finite values."""
   finite = {n: v[np.isfinite(v)] for n, v in values.items()}
   if isinstance(bins, int):
     everything = np.concatenate([np.zeros(0), *finite.values()])
@@ -103,7 +103,7 @@ def lines(
   log_x: bool = False,
   log_y: bool = False,
 ) -> None:
-  """Lines through points, with standard errors where there are any."""
+  """Lines through points, with error bars for series that have `errors`."""
   with _figure(path, caption, x, y) as axes:
     for name, (x_M, y_M) in series.items():
       error_M = None if errors is None else errors.get(name)
@@ -125,7 +125,7 @@ def scatter(
   line: bool = False,
   log_x: bool = False,
 ) -> None:
-  """Points; `names` are written beside theirs; `line` draws y = x."""
+  """A scatter plot; `names` labels its points, and `line` draws y = x."""
   with _figure(path, caption, x, y) as axes:
     for name, (x_M, y_M) in series.items():
       many = len(x_M) > _SMALL
@@ -154,7 +154,7 @@ def bars(
   *,
   stacked: bool = False,
 ) -> None:
-  """Bars for each name, beside or on one another; NaN is left out."""
+  """Bars for each name, side by side or stacked; NaN draws no bar."""
   many = len(names) * (1 if stacked else len(heights))
   size = float(np.clip(0.12 * many, _WIDTH, 2 * _WIDTH)), _HEIGHT
   at = np.arange(len(names))
@@ -180,7 +180,7 @@ def heat(
   y: str,
   unit: str,
 ) -> None:
-  """A matrix as colours, with their scale."""
+  """A heat map of a matrix, with a colour bar."""
   size = max(_WIDTH, 0.25 * len(columns) + 2), max(_HEIGHT, 0.2 * len(rows) + 1)
   with _figure(path, caption, x, y, size) as axes:
     image = axes.imshow(values, aspect='auto', cmap='viridis')
@@ -197,15 +197,15 @@ def graph(
   labels: Mapping[str, str],
   size: tuple[float, float] = (_WIDTH, _HEIGHT),
 ) -> None:
-  """Nodes at places of our own choosing, and arrows as wide as their weight.
+  """A graph with nodes at given positions and arrows as wide as their weights.
 
   Args:
-    path: of the file.
-    at: the place of each node, in 0..1.
-    edges: from, to, and a weight in 0..1.
-    caption: below.
-    labels: what is written in each node.
-    size: inches.
+    path: the file to write.
+    at: the position of each node, in 0..1.
+    edges: source, target, and a weight in 0..1.
+    caption: the caption below the graph.
+    labels: the text in each node.
+    size: width and height in inches.
   """
   with _figure(path, caption, size=size) as axes:
     axes.set_axis_off()

@@ -1,7 +1,7 @@
 """Which features fire one after the other in text, and in which order.
 
-All counts are of two tokens next to each other in one document, and are kept by
-groups of documents, so that what is said of them gets its interval.
+All counts are over pairs of adjacent tokens of the same document. They are kept
+by groups of documents, for intervals.
 """
 
 from collections.abc import Callable
@@ -17,14 +17,14 @@ from monosem_jax.features.moments import adding
 
 @flax.struct.dataclass
 class Followed:
-  """Sums over pairs of tokens, by G groups of documents.
+  """Counts of pairs of adjacent tokens, by G groups of documents.
 
   Attributes:
-    pairs_G: their number.
-    first_GX: those on whose first token each of X features fires.
-    then_GX: those on whose second token each fires.
-    both_GM: those on whose first token the source of each of M edges fires, and
-      on whose second one the target.
+    pairs_G: pairs of tokens.
+    first_GX: pairs on whose first token each of X features fires.
+    then_GX: pairs on whose second token each of X features fires.
+    both_GM: pairs on whose first token the source of each of M edges fires and
+      on whose second token its target fires.
   """
 
   pairs_G: jax.Array
@@ -41,14 +41,16 @@ def make_step(
   target_M: np.ndarray,
   dot: Dot,
 ) -> Callable:
-  """Compiles a step for `moments.collect`, which sums up `Followed`.
+  """Compiles a step for `moments.collect` that adds up `Followed`.
 
   Args:
     activations: `activations(args, batch) -> f_NX`; a batch is tokens_BT and
       the group of each token's document, group_BT.
-    separator: the token that opens a document; none follows on the one before.
+    separator: the token at the start of each document; it makes no pair with
+      the token before it.
     groups: G.
-    source_M, target_M: of the edges, columns of f_NX.
+    source_M: the source of each edge, a column of f_NX.
+    target_M: the target of each edge, a column of f_NX.
     dot: the matrix product.
   """
 
@@ -66,7 +68,7 @@ def make_step(
       pairs_G=own_NG.sum(0),
       first_GX=count(first_XN),
       then_GX=count(then_XN),
-      # Rows are gathered, since columns would be one number at a time.
+      # Gathering rows is fast; columns would be read one number at a time.
       both_GM=count(first_XN[source_M] & then_XN[target_M]),
     )
 
@@ -74,18 +76,18 @@ def make_step(
 
 
 def surprise(more_GM: np.ndarray) -> np.ndarray:
-  """A one-sided p-value of sums over groups: that they are 0 on average.
+  """One-sided p-values for the hypothesis that differences are 0 on average.
 
   For independent differences x_g that are symmetric about 0 under the null
   hypothesis, P(sum / sqrt(sum of squares) >= t) <= exp(-t^2 / 2) (Hoeffding's
-  inequality, given the |x_g|), for any number of groups. Such a bound is
-  conservative: what only one group says is never found.
+  inequality, given the |x_g|), for any number of groups. This bound is
+  conservative: evidence from a single group is never significant.
 
   Args:
-    more_GM: the differences of each group.
+    more_GM: the difference in each group.
 
   Returns:
-    p_M; 1 where the sum is not above 0.
+    p_M; 1 if the sum of differences is not positive.
   """
   norm_M = np.sqrt(np.square(more_GM).sum(0))
   t_M = more_GM.sum(0) / np.where(norm_M > 0, norm_M, 1)
@@ -98,24 +100,30 @@ def above_base(
   then_GM: np.ndarray,
   both_GM: np.ndarray,
 ) -> np.ndarray:
-  """How many more pairs of each group there are than at the base rate.
+  """The number of pairs of each edge above that expected from the base rate.
 
-  both - first P(target), P over all pairs: more_GM, for `surprise`. The sums
-  are those of `Followed`, first and then of each edge's features.
+  Args:
+    pairs_G, both_GM: as in `Followed`.
+    first_GM: `Followed.first_GX` of each edge's source.
+    then_GM: `Followed.then_GX` of each edge's target.
+
+  Returns:
+    more_GM = both - first P(target), with P over all pairs, for `surprise`.
   """
   return both_GM - first_GM * (then_GM.sum(0) / pairs_G.sum())
 
 
 @jax.jit(static_argnames='closes')
 def in_turn(fires_BTn: jax.Array, closes: bool) -> jax.Array:
-  """For how many tokens up to each features have fired in turn, without a gap.
+  """The length of the run of features firing in turn that ends at each token.
 
   Args:
-    fires_BTn: whether each feature fires, in their order.
-    closes: whether the first one follows on the last.
+    fires_BTn: whether each of n features fires, in their order.
+    closes: whether the first feature follows the last.
 
   Returns:
-    length_BTn, up to and with this token, on which this feature is due.
+    length_BTn, the length of the run that ends at a token with a feature; 0 if
+    that feature does not fire there.
   """
 
   def step(length_Bn, fires_Bn):

@@ -1,9 +1,9 @@
-"""How features lie to one another (paper, on feature geometry).
+"""Nearest features, maps and clusters (paper, feature geometry).
 
-The decoder rows of one or several dictionaries, all directions of the same
-activations, are laid out in the plane by UMAP, and clustered, with the paper's
-parameters; umap-learn and scikit-learn do that, from nearest neighbours that
-are exact and come from the device.
+Decoder rows of one or several dictionaries of the same activations are laid out
+in the plane by UMAP and clustered by HDBSCAN, with the paper's parameters. The
+nearest neighbours are exact and computed on the device; umap-learn and
+scikit-learn do the rest.
 """
 
 import dataclasses
@@ -17,7 +17,8 @@ from monosem_jax.config.errors import UserError
 from monosem_jax.device import hosts, mesh as meshes
 from monosem_jax.dictionary.sae import unit_rows
 
-# The paper's: of the layout of A/0 and A/1, of that with A/2, of the clusters.
+# The paper's parameters. `small` is its layout of A/0 and A/1, `large` the one
+# with A/2.
 MIN_DIST = {'small': 0.05, 'large': 0.01, 'clusters': 0.1}
 NEIGHBOURS, CLUSTER_DIMENSIONS, CLUSTER_SIZE = 15, 10, 3
 
@@ -28,24 +29,24 @@ def neighbours(
   others_GA: np.ndarray | None = None,
   block: int = 1_024,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Each row's k nearest by cosine: index_Fk, distance_Fk, nearest first.
+  """Each row's k nearest neighbours by cosine: index_Fk, distance_Fk.
 
   Args:
     rows_FA: directions, of any length.
-    k: how many, at most as many as there are.
-    others_GA: those they are looked for among; None for the rows themselves,
-      where each is its own first one, even before its twins.
-    block: bounds the memory, at block x G numbers.
+    k: number of neighbours, at most G.
+    others_GA: the rows to search; None for rows_FA themselves. In that case
+      each row is its own first neighbour, even before its duplicates.
+    block: rows per block, which bounds the memory at block x G numbers.
 
   Returns:
-    The numbers of the nearest, int32, and 1 - cosine, float32.
+    The indices of the nearest, nearest first, int32, and 1 - cosine, float32.
   """
   unit = lambda rows: unit_rows(jnp.asarray(rows, jnp.float32))
   unit_FA = unit(rows_FA)
   unit_GA = unit_FA if others_GA is None else unit(others_GA)
   F = len(unit_FA)
   size = min(block, F)
-  # The last block begins early enough to be whole.
+  # The last block starts early enough to have the full size.
   starts = [min(i, F - size) for i in range(0, F, size)]
   index_Fk = np.zeros((F, k), np.int32)
   distance_Fk = np.zeros((F, k), np.float32)
@@ -59,11 +60,11 @@ def neighbours(
 @jax.jit(static_argnames=('size', 'k', 'itself'))
 def _of_block(start, unit_FA, unit_GA, size: int, k: int, itself: bool):
   own_nA = jax.lax.dynamic_slice_in_dim(unit_FA, start, size)
-  # In float32 on every device: halved products would put near ones in disorder.
+  # Full float32 on every device: lower precision would reorder near neighbours.
   cosine_nG = jnp.matmul(own_nA, unit_GA.T, precision='highest')
   if itself:
     number_n1 = start + jnp.arange(size)[:, None]
-    # Above all others.
+    # 2 ranks each row above all others.
     cosine_nG = jnp.where(number_n1 == jnp.arange(len(unit_GA)), 2, cosine_nG)
   cosine_nk, index_nk = jax.lax.top_k(cosine_nG, k)
   return jnp.clip(1 - cosine_nk, 0), index_nk
@@ -76,21 +77,22 @@ def nearest(
   others: tuple[np.ndarray, np.ndarray] | None = None,
   block: int = 1_024,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """The k nearest of each feature that fires, among those that do.
+  """The k nearest neighbours of each feature that fired, among those that did.
 
-  A row that never fired was learned from nothing: it neither has neighbours nor
+  A feature that never fired learned nothing, so it neither has neighbours nor
   is one.
 
   Args:
-    rows_FA, fired_F: the decoder, and whether each feature ever fired.
-    k: how many.
-    others: the same of the dictionary they are looked for in; None for its own,
-      where a feature is none of its neighbours.
+    rows_FA: decoder rows.
+    fired_F: whether each feature ever fired.
+    k: number of neighbours.
+    others: rows and firings of the dictionary to search; None for the same
+      dictionary, in which a feature is not its own neighbour.
     block: see `neighbours`.
 
   Returns:
-    index_Fk, int32, and cosine_Fk, float32, falling; -1 and NaN where there is
-    none.
+    index_Fk, int32, and cosine_Fk, float32, nearest first; -1 and NaN for
+    missing neighbours.
   """
   others_GA, fired_G = (rows_FA, fired_F) if others is None else others
   itself = int(others is None)
@@ -124,7 +126,7 @@ def layout(
   k = min(NEIGHBOURS, len(rows_FA) - 1)
   if k < 2 or len(rows_FA) <= dimensions + 1:
     raise UserError(
-      f'geometry: {len(rows_FA)} features are too few to be laid out in '
+      f'geometry: {len(rows_FA)} features are too few for a layout in '
       f'{dimensions} dimensions.'
     )
   index_Fk, distance_Fk = neighbours(rows_FA, k)
@@ -137,19 +139,20 @@ def layout(
       metric='cosine',
       precomputed_knn=(index_Fk, distance_Fk, None),
       random_state=seed,
-      n_jobs=1,  # what a seed allows
+      n_jobs=1,  # a seed allows only one
     )
-    with warnings.catch_warnings():  # that others cannot be laid out with it
+    # The warning is that the layout cannot be applied to other points.
+    with warnings.catch_warnings():
       warnings.filterwarnings('ignore', 'precomputed_knn', UserWarning)
       return umap.fit_transform(np.asarray(rows_FA, np.float32)).tolist()
 
-  # It is no device's work, and roundings would lay it out otherwise elsewhere.
+  # UMAP runs on the CPU, and rounding could give other processes other layouts.
   return np.array(hosts.on_first_process(fit), np.float32)
 
 
 def _umap():
   try:
-    with warnings.catch_warnings():  # that there is no TensorFlow
+    with warnings.catch_warnings():  # umap warns that TensorFlow is missing
       warnings.simplefilter('ignore', ImportWarning)
       import umap
   except ImportError:
@@ -165,10 +168,11 @@ class Clusters:
   """Clusters of features.
 
   Attributes:
-    cluster_F: the number of each feature's cluster, from 0; -1 for none.
-    medoid_C: of each cluster, the feature nearest to all others of it.
-    order_F: all features as the paper lists them: along a line on which lie
-      the features of no cluster, and in place of its medoid each cluster.
+    cluster_F: index of each feature's cluster; -1 for features without one.
+    medoid_C: the feature of each cluster that is nearest to its other features.
+    order_F: all features in the paper's order. Features without a cluster and
+      the medoids of clusters are ordered by a one-dimensional layout, and each
+      cluster is listed in place of its medoid.
   """
 
   cluster_F: np.ndarray
@@ -177,10 +181,10 @@ class Clusters:
 
 
 def clusters(rows_FA: np.ndarray, seed: int = 0) -> Clusters:
-  """HDBSCAN on a UMAP of 10 dimensions, as the paper.
+  """HDBSCAN on a 10-dimensional UMAP, as in the paper.
 
   Raises:
-    UserError: as `layout`.
+    UserError: see `layout`.
   """
   position_FD = layout(
     rows_FA, CLUSTER_DIMENSIONS, MIN_DIST['clusters'], seed=seed
@@ -214,14 +218,14 @@ def _line(rows_nA: np.ndarray, seed: int) -> np.ndarray:
 def clumping(
   rows_FA: np.ndarray, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Whether directions clump: nearest cosines, beside those of random ones.
+  """Whether directions clump: cosines with the nearest, beside random ones.
 
-  Our statistic for what the paper says in words. Features that acted alike but
-  were spread evenly would be no nearer than random directions are.
+  The paper describes this in words; the statistic is ours. Features that are
+  spread evenly are no nearer to each other than random directions are.
 
   Returns:
-    Of each feature the cosine with the nearest other one, nearest_F, and the
-    same of as many isotropic directions.
+    nearest_F, the cosine of each feature with the nearest other feature, and
+    the same for as many isotropic directions.
   """
   nearest = lambda rows: 1 - neighbours(rows, 2)[1][:, 1]
   features, width = rows_FA.shape

@@ -1,14 +1,14 @@
-"""Intervals: how far a figure could lie from what another sample would say.
+"""95% bootstrap intervals (percentiles of resamples).
 
-Bootstrap intervals of 95% (percentiles of resamples), over what was sampled:
-features, or groups of documents, of which sums are kept. The unit is always
-said beside the interval.
+They resample independent units: features, or groups of documents, for which
+sums are kept. Every interval is reported with its unit.
 """
 
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
+# Number of resamples.
 DRAWS = 1_000
 # Percentiles at the ends of an interval.
 ENDS = (2.5, 97.5)
@@ -19,22 +19,22 @@ def of(
   statistic: Callable[..., np.ndarray] = np.median,
   seed: int = 0,
 ) -> tuple[float, float] | None:
-  """The interval of a statistic of N independent values, such as features.
+  """The interval of a statistic over N independent values, such as features.
 
   Args:
-    values_N: those that are not finite are left out.
+    values_N: the values; those that are not finite are ignored.
     statistic: `statistic(values_DN, axis=1)`, such as np.median or np.mean.
-    seed: of the resamples.
+    seed: random seed of the resamples.
 
   Returns:
-    Its ends; None for fewer than two values.
+    The ends of the interval; None for fewer than two values.
   """
   x_N = np.asarray(values_N, np.float64)
   x_N = x_N[np.isfinite(x_N)]
   if x_N.size < 2:
     return None
   rng = np.random.default_rng(seed)
-  # As many resamples at a time as 8 million numbers are.
+  # Resamples are drawn in blocks of about 8 million numbers.
   block = max(8_000_000 // x_N.size, 1)
   found = [
     statistic(x_N[rng.integers(x_N.size, size=(n, x_N.size))], axis=1)
@@ -48,19 +48,20 @@ def over_groups(
   statistic: Callable[[Mapping[str, np.ndarray]], float | None],
   seed: int = 0,
 ) -> tuple[float, float] | None:
-  """The interval of what is computed from sums over groups of documents.
+  """The interval of a statistic of sums over groups of documents.
 
-  Groups are drawn with replacement, and their sums added up: ratios, losses and
-  correlations of sums all get their interval this way.
+  Groups are drawn with replacement and their sums are added. This gives
+  intervals for ratios, losses and correlations alike.
 
   Args:
     sums: arrays with a leading axis of G groups.
-    statistic: of the same, summed over groups; None where it is not there.
-    seed: of the resamples.
+    statistic: computes the statistic from the same arrays summed over groups;
+      None if it is undefined.
+    seed: random seed of the resamples.
 
   Returns:
-    Its ends; None for fewer than two groups, or where a resample in ten or more
-    has no such figure.
+    The ends of the interval; None for fewer than two groups, or if the
+    statistic is undefined in 10% of the resamples or more.
   """
   G = len(next(iter(sums.values())))
   if G < 2:

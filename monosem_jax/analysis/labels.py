@@ -1,8 +1,9 @@
-"""Features against labels of tokens: proxies, or subsets of the corpus.
+"""Features compared with labels of tokens: proxies, or subsets of the corpus.
 
-As the paper (feature deep dives) asks of a feature and its proxy: whether it is
-specific (where it fires, is the proxy on?), sensitive (where the proxy is on,
-does it fire?), and no neuron (is the best neuron's correlation far lower?).
+As in the paper (feature deep dives), the questions about a feature and its
+proxy are whether the feature is specific (is the proxy on where it fires?) and
+sensitive (does it fire where the proxy is on?), and whether the best neuron's
+correlation with the proxy is far lower.
 """
 
 import math
@@ -20,15 +21,18 @@ from monosem_jax.features.moments import Moments, adding, correlation
 
 @flax.struct.dataclass
 class Overlap:
-  """Sums over tokens for K pairs of a feature and a label.
+  """Sums over tokens for K pairs of a feature and a label, by B bins.
 
-  Bin 0 holds the tokens on which the feature is silent, bin i those in its i-th
-  interval of activation. Sums of G groups of tokens have a leading axis.
+  Bin 0 holds the tokens on which the feature is silent; bin i holds those in
+  its i-th interval of activation. With G groups of tokens, arrays have a
+  leading axis of size G.
 
   Attributes:
-    on_KB, off_KB: tokens that have the label, and that have not.
-    mass_on_KB, mass_off_KB: the sum of the activations on them.
-    square_K: the sum of the squared activations on all tokens.
+    on_KB: number of tokens with the label.
+    off_KB: number of tokens without the label.
+    mass_on_KB: sum of the activations on tokens with the label.
+    mass_off_KB: sum of the activations on tokens without the label.
+    square_K: sum of the squared activations on all tokens.
   """
 
   on_KB: jax.Array
@@ -45,11 +49,12 @@ def make_step(
 
   Args:
     pair: `pair(args, batch) -> (f_NK, on_NK)`, the activations of each pair's
-      feature and whether the token has its label, bool; with groups also
-      group_N, the group of each token, int32.
-    edges_KI: the lower edges of the intervals, rising, the first 0. An
-      activation on an edge is in the interval below; the last one is open.
-    groups: G, of which sums are kept apart; None: no groups.
+      feature and whether the token has its label, bool. With groups it also
+      returns group_N, the group of each token, int32.
+    edges_KI: lower edges of the intervals, ascending, starting with 0. An
+      activation on an edge belongs to the interval below; the last interval is
+      open.
+    groups: G, the number of groups with sums of their own; None for no groups.
   """
 
   def of(args, batch) -> Overlap:
@@ -82,26 +87,27 @@ def make_step(
 
 
 def specificity(o: Overlap) -> np.ndarray:
-  """Share of each bin's tokens that have the label, [K, B]; NaN of none."""
+  """Share of each bin's tokens with the label, [K, B]; NaN for empty bins."""
   return _share(o.on_KB, o.on_KB + o.off_KB)
 
 
 def expected_value(o: Overlap) -> tuple[np.ndarray, np.ndarray]:
   """Share of the activation in each bin, with the label and without, [K, B].
 
-  The paper's expected value plot, a histogram weighted by activation: all
-  shares of a feature add up to 1. NaN of one that never fires.
+  This is the paper's expected value plot, a histogram weighted by activation.
+  The shares of a feature add up to 1; they are NaN if it never fires.
   """
   total_K1 = (o.mass_on_KB + o.mass_off_KB).sum(-1, keepdims=True)
   return _share(o.mass_on_KB, total_K1), _share(o.mass_off_KB, total_K1)
 
 
 def sensitivity(o: Overlap) -> tuple[np.ndarray, np.ndarray]:
-  """How much of the label the feature finds, and how much of it the label is.
+  """How much of the label a feature finds, and how much of the feature that is.
 
   Returns:
     The share of the label's tokens on which the feature fires, [K], and the
-    share of the feature's activation that is on them, [K]; NaN of none.
+    share of the feature's activation on the label's tokens, [K]. They are NaN
+    without such tokens or activation.
   """
   mass_on_K, mass_off_K = o.mass_on_KB.sum(-1), o.mass_off_KB.sum(-1)
   return (
@@ -111,19 +117,19 @@ def sensitivity(o: Overlap) -> tuple[np.ndarray, np.ndarray]:
 
 
 def base_rate(o: Overlap) -> np.ndarray:
-  """Share of all tokens that have the label, [K]."""
+  """Share of all tokens with the label, [K]."""
   on_K = o.on_KB.sum(-1)
   return _share(on_K, on_K + o.off_KB.sum(-1))
 
 
 def pearson(o: Overlap) -> np.ndarray:
-  """Pearson's r of activation and label, [K]; NaN where one does not vary."""
+  """Pearson correlation of activation and label, [K]; NaN for constants."""
   tokens_K = o.on_KB.sum(-1) + o.off_KB.sum(-1)
   on_K, mass_on_K = base_rate(o), o.mass_on_KB.sum(-1) / tokens_K
   mean_K = mass_on_K + o.mass_off_KB.sum(-1) / tokens_K
   square_K = o.square_K / tokens_K
   variance_K = np.asarray(square_K - mean_K**2)
-  # A variance below rounding is that of a constant.
+  # A variance below rounding error belongs to a constant.
   variance_K = np.where(variance_K > 1e-6 * square_K, variance_K, 0)
   return _share(
     mass_on_K - mean_K * on_K, np.sqrt(variance_K * on_K * (1 - on_K))
@@ -139,12 +145,12 @@ def best(found: Moments, reported: Moments) -> list[Best | None]:
   """The best feature (or neuron) of each label.
 
   Args:
-    found: moments of features X with labels Y, of the half that is searched.
-    reported: of the other half.
+    found: moments of features X with labels Y, on the half that is searched.
+    reported: the same on the other half.
 
   Returns:
-    One for each label; None where it does not vary in one of the halves, or no
-    feature goes with it.
+    One entry per label; None if the label does not vary in one of the halves,
+    or no feature correlates with it.
   """
   r_XY, other_XY = correlation(found), correlation(reported)
   return [

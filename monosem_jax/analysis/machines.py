@@ -1,4 +1,4 @@
-"""Machines: cycles and chains in the graph of what features lead to.
+"""Searches for machines: cycles and chains in the graph of edges of `automata`.
 
 The paper found such systems by hand; the search is ours.
 """
@@ -9,8 +9,10 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-# Features of the cycles that are all found, and of whatever is found.
-LONGEST, LONGEST_CHAIN = 5, 20
+# All cycles of up to this many features are found.
+LONGEST = 5
+# The largest number of features of any machine.
+LONGEST_CHAIN = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,8 +21,9 @@ class Machine:
 
   Attributes:
     kind: self-loop | two-cycle | cycle | chain.
-    nodes: the features; of a cycle, from its lowest number on.
-    weights: of the edges from each to the next, a cycle's last one back.
+    nodes: the features in order; a cycle starts at its lowest index.
+    weights: weights of the edges from each feature to the next. A cycle's last
+      edge leads back to its first feature.
   """
 
   kind: str
@@ -39,27 +42,32 @@ def search(
 ) -> tuple[list[Machine], float]:
   """Finds the machines in a sparse graph.
 
-  Edges are put in from the strongest down, and each is looked at when it is the
-  weakest. Then it closes cycles, which are found once; and it is the seed of a
-  chain, which grows along the strongest edge at its end, then at its head, to
-  features that it does not hold. A chain that closes is a cycle, too; a part of
-  a cycle is no chain.
+  Edges are added to the graph from the strongest down, so that each new edge is
+  the weakest so far. The search then finds the cycles that the new edge closes;
+  each cycle is found once, by its weakest edge. It also grows a chain from the
+  new edge: along the strongest edge at its end, then at its head, to features
+  that are not yet in the chain. A chain that closes counts as a cycle, and part
+  of a cycle does not count as a chain.
 
   Args:
-    source_M, target_M, weight_M: the edges, each pair once.
-    threshold: what an edge has to be above; at least 0.
-    longest, longest_chain: features of the cycles and chains looked for.
-    looks: at edges, in all; bounds the work to some seconds.
+    source_M, target_M, weight_M: the edges; each pair occurs once.
+    threshold: the weight that edges must exceed; at least 0.
+    longest: maximum number of features of the cycles.
+    longest_chain: maximum number of features of the chains.
+    looks: number of edges that may be visited, which bounds the work to some
+      seconds.
 
   Returns:
-    Machines by their weakest edge, then by the geometric mean, falling; and the
-    weight above which all are found: the threshold, or where `looks` ran out.
+    The machines by descending weight of their weakest edge, then by descending
+    geometric mean of their weights. And the weight above which all machines
+    were
+    found: the threshold, or the weight at which `looks` ran out.
   """
   edges = sorted(
     (-float(w), int(i), int(j))
     for w, i, j in zip(weight_M, source_M, target_M, strict=True)
   )
-  # Neighbours and the weights of the edges, the strongest first.
+  # Neighbours in both directions with the weights of edges, strongest first.
   ahead: dict[int, dict[int, float]] = {k: {} for e in edges for k in e[1:]}
   behind: dict[int, dict[int, float]] = {k: {} for k in ahead}
   cycles: dict[tuple[int, ...], None] = {}
@@ -125,18 +133,18 @@ def search(
 def shuffled(
   source_M: np.ndarray, group_F: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-  """The sources of the same edges where rows of logit weights are permuted.
+  """The sources of the edges after permuting rows of logit weights.
 
-  Feature i then predicts what another feature of its group did: which tokens
-  each feature fires on stays, and so do the edges, their weights, how many lead
-  to each feature and how many leave each row. What goes is that the feature
-  that is led to is the one that leads on.
+  Each feature then predicts what another feature of its group predicted. The
+  permutation keeps the tokens on which features fire, the edges with their
+  weights, the number of edges into each feature, and the number out of each
+  row. It breaks the link between a feature as a target and as a source.
 
   Args:
-    source_M: of the edges.
-    group_F: numbers; rows are permuted among the features of the same one, and
-      stay where it is negative.
-    rng: of the permutation.
+    source_M: the source of each edge.
+    group_F: the group of each feature, within which rows are permuted; negative
+      for features that keep their rows.
+    rng: random generator of the permutation.
   """
   place_F = np.arange(group_F.size)
   for group in np.unique(group_F[group_F >= 0]):
@@ -146,9 +154,9 @@ def shuffled(
 
 
 def is_clique(nodes: Sequence[int], edges: Collection[tuple[int, int]]) -> bool:
-  """Whether features all lead to each other, so that they stand in no order.
+  """Whether all features lead to each other, so that they have no order.
 
-  Of a pair each must lead to itself, too: one that alternates is no clique.
+  In a pair each must also lead to itself: a pair that alternates has an order.
   """
   loops = len(nodes) == 2
   return len(nodes) > 1 and all(

@@ -1,8 +1,7 @@
-"""Features against neurons: what sets the one apart from the other.
+"""Measures that distinguish features from neurons.
 
-Each measure is one of a set of features and of nothing else, so that neurons,
-controls and dictionaries are measured alike: the neurons of an MLP are the
-features of the identity.
+Each measure takes any set of features, so that neurons, controls and
+dictionaries are measured alike. Neurons are the features of the identity.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,13 +18,14 @@ from monosem_jax.features.moments import (
 )
 from monosem_jax.features.table import FeatureTable
 
-# Decades of density that a matched control may be away.
+# Largest difference in log10 density between a feature and a matched control.
 _APART = 0.1
 
 
 def make_powers(activations: Callable) -> Callable:
-  """Compiles `powers(sums, args, batch) -> sums`, see `moments.adding`: of
-  f, f^2, f^3, f^4, of tokens on which f is not 0, and of all tokens.
+  """Compiles `powers(sums, args, batch) -> sums`, see `moments.adding`.
+
+  It sums f, f^2, f^3, f^4, the tokens on which f is not 0, and all tokens.
 
   Args:
     activations: `activations(args, batch) -> f_NF`.
@@ -45,13 +45,14 @@ def kurtosis(
 ) -> tuple[np.ndarray, np.ndarray]:
   """The kurtosis and the density of every feature over a stream of batches.
 
-  The kurtosis is the fourth central moment of the activations over the squared
-  second: 3 for a normal distribution, the larger the rarer and stronger a
-  feature fires, and so for the most part a matter of density; see `matched`.
+  The kurtosis is the fourth central moment of the activations over the square
+  of the second, which is 3 for a normal distribution. It grows the more rarely
+  and strongly a feature fires, so that it depends mostly on density; `matched`
+  gives a control for that.
 
   Returns:
-    kurtosis_F, NaN where it never varies; density_F, the share of tokens on
-    which it fires.
+    kurtosis_F, NaN for constant features, and density_F, the share of tokens on
+    which a feature fires.
   """
   powers_4F, fired_F, tokens = collect(powers, args, batches)
   m1, m2, m3, m4 = powers_4F / tokens
@@ -64,12 +65,13 @@ def kurtosis(
 def matched(density_F: np.ndarray, control_C: np.ndarray) -> np.ndarray:
   """The control that fires about as often as each feature: index_F.
 
-  The nearest by log density. -1 where the nearest is further than a tenth of a
-  decade (our choice: the width of the census' bins), and for what never fires.
+  It is the nearest control in log density. The index is -1 if that differs by
+  more than a tenth of a decade (our choice: the width of the census' bins), and
+  for features that never fire.
 
   Args:
-    density_F: of the features.
-    control_C: the densities of the controls.
+    density_F: densities of the features.
+    control_C: densities of the controls.
   """
   with np.errstate(divide='ignore'):
     log_F, log_C = np.log10(density_F), np.log10(control_C)
@@ -78,7 +80,7 @@ def matched(density_F: np.ndarray, control_C: np.ndarray) -> np.ndarray:
   if not fires.size:
     return index_F
   order = fires[np.argsort(log_C[fires], kind='stable')]
-  # The nearest is the first that is not below, or the one before.
+  # The nearest control is the first that is not sparser, or the one before it.
   above_F = np.searchsorted(log_C[order], log_F)
   sides_2F = order[np.clip([above_F - 1, above_F], 0, order.size - 1)]
   away_2F = np.abs(log_C[sides_2F] - log_F)
@@ -90,7 +92,7 @@ def matched(density_F: np.ndarray, control_C: np.ndarray) -> np.ndarray:
 
 
 def rank_correlation(x_N: np.ndarray, y_N: np.ndarray) -> float | None:
-  """Spearman's, of pairs that are both finite; None where one is constant."""
+  """Spearman's correlation over finite pairs; None if one side is constant."""
   there = np.isfinite(x_N) & np.isfinite(y_N)
   if not there.any() or not np.ptp(x_N[there]) or not np.ptp(y_N[there]):
     return None
@@ -98,14 +100,14 @@ def rank_correlation(x_N: np.ndarray, y_N: np.ndarray) -> float | None:
 
 
 def _rank(x_N: np.ndarray) -> np.ndarray:
-  """Ranks; equal numbers share the mean of theirs."""
+  """Ranks; ties share their mean rank."""
   _, inverse, count = np.unique(x_N, return_inverse=True, return_counts=True)
   last = np.cumsum(count)
   return (last - (count - 1) / 2)[inverse]
 
 
 def coefficients_of(W_dec_FA: np.ndarray, share: float = 0.9) -> np.ndarray:
-  """How many neurons hold so much of a decoder row's squared norm: count_F."""
+  """How many neurons hold `share` of a decoder row's squared norm: count_F."""
   squares_FA = np.sort(np.square(np.asarray(W_dec_FA, np.float64)), 1)[:, ::-1]
   held_FA = np.cumsum(squares_FA, 1)
   return (held_FA < share * held_FA[:, -1:]).sum(1) + (held_FA[:, -1] > 0)
@@ -116,17 +118,18 @@ def most_correlated(
 ) -> BestNeurons:
   """The neurons whose activations correlate most with those of each feature.
 
-  The best of many neurons are best by luck as well: what they are found on is
-  not what is said of them.
+  The best of many neurons are partly best by luck. So they are chosen on one
+  half of the documents, and their correlations are reported on the other.
 
   Args:
-    found: of the features and the neurons, on the half that is searched.
-    reported: of the other half.
-    count: k, how many, at most all.
+    found: moments of features and neurons on the half that is searched.
+    reported: the same on the other half.
+    count: number of neurons per feature, at most all.
 
   Returns:
-    Them, falling where they were found. The correlation is 0 of what never
-    varies, the cosine of what never fires.
+    The neurons by descending correlation on the half that was searched. The
+    correlation is 0 for constant activations, and the cosine is 0 for features
+    or neurons that never fire.
   """
   neuron_Fk = np.argsort(-correlation(found), axis=1, kind='stable')[:, :count]
   own = lambda x_FA: np.take_along_axis(x_FA, neuron_Fk, 1)
@@ -141,10 +144,10 @@ def most_correlated(
 
 
 def single_token(table: FeatureTable) -> np.ndarray:
-  """Whether a feature is one of a single token, as the paper tells: bool [F].
+  """Whether each feature is a single-token feature, bool [F].
 
-  In all of its top examples, the token with the largest activation is the same
-  one. A feature without examples is none.
+  As in the paper, the token with the largest activation is the same in all of
+  its top examples. A feature without examples does not count.
   """
   there_FE, token_FE = _top(table)
   first_F1 = token_FE[:, :1]
@@ -153,10 +156,10 @@ def single_token(table: FeatureTable) -> np.ndarray:
 
 
 def single_document(table: FeatureTable, document_FE: np.ndarray) -> np.ndarray:
-  """Whether all top examples of a feature are of one document: bool [F].
+  """Whether all top examples of a feature are from one document, bool [F].
 
-  Such a feature may know that text and nothing else; correlations with it say
-  little. A feature without examples is none.
+  Such a feature may have memorised that document, and its correlations mean
+  little. A feature without examples does not count.
 
   Args:
     table: the feature table.
@@ -169,7 +172,8 @@ def single_document(table: FeatureTable, document_FE: np.ndarray) -> np.ndarray:
 
 
 def diversity(table: FeatureTable) -> np.ndarray:
-  """How many different tokens lead a feature's top examples: count_F."""
+  """The number of different tokens with the largest activation in a feature's
+  top examples: count_F."""
   there_FE, token_FE = _top(table)
   found = [
     np.unique(token_E[there_E]).size
@@ -179,7 +183,8 @@ def diversity(table: FeatureTable) -> np.ndarray:
 
 
 def _top(table: FeatureTable) -> tuple[np.ndarray, np.ndarray]:
-  """there_FE and the token with the largest activation, for top examples."""
+  """Which top examples exist, there_FE, and their tokens with the largest
+  activation, token_FE."""
   top = slice(0, table.meta['groups'][0]['count'])
   acts_FEW = table.example_acts_FEW[:, top].astype(np.float32)
   w = np.arange(acts_FEW.shape[2])

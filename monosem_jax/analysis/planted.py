@@ -1,7 +1,7 @@
-"""Dictionary learning on planted data, as it was before autoencoders, and ours.
+"""Classic dictionary learning and the sparse autoencoder on planted data.
 
-The truth is known here: unit directions, more of them than dimensions, of which
-every sample holds a few.
+The ground truth is known: unit directions, more of them than dimensions. Every
+sample is a sum of a few of them.
 """
 
 import dataclasses
@@ -26,23 +26,31 @@ _DOT = Dot(jnp.dtype(jnp.float32))
 
 
 def compare(c: settings.Planted, seed: int) -> list[dict[str, Any]]:
-  """Classic dictionary learning beside the autoencoder, on planted directions.
+  """Compares classic dictionary learning with the sparse autoencoder.
 
-  All are given the same samples; random directions are the control. A classic
-  code is as non-negative as the autoencoder's (our choice). Every learner's
-  penalty is tuned by the same search: the multiples `c.search` of its own, of
-  which the one counts that leaves the least of held-out samples to be
-  explained, see `explained`. The planted directions have no part in this.
+  All methods get the same samples; random directions are the control. Classic
+  codes are non-negative, as the autoencoder's are (our choice). The penalty of
+  every method is tuned by the same search, over the multiples `c.search` of its
+  default. The best penalty is the one that explains most of held-out samples
+  (see `explained`); the planted directions play no part in this choice.
 
   Returns:
-    Of each: `name`; `recovered`, the mean over planted directions of the cosine
-    with the nearest atom; `found`, the share of them with one above 0.9;
-    `atoms`, the mean over atoms of the cosine with the nearest direction;
-    `explained`, of held-out samples; `penalty`, the one chosen, and `tried`,
-    `recovered`, `found` and `explained` at each. And its budget: `rows`, the
-    samples seen, each as often as it was; `parameters`; `seconds` of the run
-    chosen; `searching`, of all; `compiling`, the seconds of compilation before
-    them.
+    A row for each method, with keys
+
+    name: the method.
+    recovered: cosine of a planted direction with the nearest atom, mean over
+      directions.
+    found: share of planted directions for which it is above 0.9.
+    atoms: cosine of an atom with the nearest direction, mean over atoms.
+    explained: share of held-out samples explained.
+    penalty: the penalty chosen.
+    tried: `recovered`, `found`, `atoms`, `explained` and `seconds` at every
+      penalty.
+    rows: samples seen, counting repetitions.
+    parameters: number of trained parameters.
+    seconds: training time at the penalty chosen.
+    searching: training time at all penalties.
+    compiling: compilation time before training, seconds.
 
   Raises:
     UserError: scikit-learn is not installed.
@@ -124,7 +132,7 @@ def compare(c: settings.Planted, seed: int) -> list[dict[str, Any]]:
     for at in [None] if penalty is None else [x * penalty for x in c.search]:
       began = time.monotonic()
       with warnings.catch_warnings():
-        # A code that stops short of the lasso's tolerance is met again.
+        # A code that misses the lasso's tolerance is refined in the next pass.
         warnings.simplefilter('ignore', exceptions.ConvergenceWarning)
         atoms_FA = learn(at)
       seconds = time.monotonic() - began
@@ -145,10 +153,11 @@ def compare(c: settings.Planted, seed: int) -> list[dict[str, Any]]:
 
 
 def explained(atoms_FA: np.ndarray, x_NA: np.ndarray, atoms: int) -> float:
-  """What so many atoms a sample explain of samples, a share of their squares.
+  """The share of the samples' squared norm that `atoms` atoms each explain.
 
-  By orthogonal matching pursuit, whoever learned the atoms: the atom of the
-  largest product with what is left, then a least-squares fit of all so far.
+  Whatever method learned the atoms, they are chosen by orthogonal matching
+  pursuit: take the atom with the largest product with the residual, then refit
+  all atoms so far by least squares, and repeat.
   """
   unit_FA = _unit(atoms_FA)
   left_NA, chosen_Nk = x_NA, np.zeros((len(x_NA), 0), int)
@@ -157,7 +166,7 @@ def explained(atoms_FA: np.ndarray, x_NA: np.ndarray, atoms: int) -> float:
     np.put_along_axis(gain_NF, chosen_Nk, -np.inf, axis=1)
     chosen_Nk = np.column_stack([chosen_Nk, gain_NF.argmax(1)])
     rows_NkA = unit_FA[chosen_Nk]
-    # Two atoms may be one and the same.
+    # Two atoms may coincide, which would make the matrix singular.
     gram_Nkk = rows_NkA @ rows_NkA.swapaxes(1, 2)
     gram_Nkk += 1e-9 * np.eye(chosen_Nk.shape[1])
     code_Nk1 = np.linalg.solve(gram_Nkk, rows_NkA @ x_NA[..., None])
@@ -166,7 +175,7 @@ def explained(atoms_FA: np.ndarray, x_NA: np.ndarray, atoms: int) -> float:
 
 
 def _unit(rows_FA: np.ndarray) -> np.ndarray:
-  """At norm 1; a row of zeros stays."""
+  """Rows at norm 1; rows of zeros stay zero."""
   norm_F1 = np.linalg.norm(rows_FA, axis=1, keepdims=True)
   return rows_FA / np.where(norm_F1 > 0, norm_F1, 1)
 
@@ -174,10 +183,10 @@ def _unit(rows_FA: np.ndarray) -> np.ndarray:
 def _autoencoder(
   c: settings.Planted, seed: int, x_NA: np.ndarray
 ) -> Callable[[float], np.ndarray]:
-  """Compiles the paper's recipe on the samples, every pass a chunk.
+  """Compiles the paper's recipe for the samples, with one chunk per pass.
 
   Returns:
-    What trains it at an L1 coefficient, and returns the decoder's rows.
+    A function that trains it with an L1 coefficient and returns decoder rows.
   """
   batches = c.samples // c.batch_size
   stream = settings.Stream(
@@ -204,7 +213,7 @@ def _autoencoder(
     own = dataclasses.replace(start, l1=jnp.asarray(l1, start.l1.dtype))
     return states.StreamState.of(jnp.int32(0), {'d': d}, {'d': own})
 
-  # Tokens name samples: the transformer's stand-in is a table of them.
+  # A table of samples stands in for the transformer; tokens index into it.
   chunk = train.make_chunk(stream, {'d': d}, lambda lm, tokens: lm[tokens])
   tokens_CT = np.arange(c.samples, dtype=np.int32).reshape(batches, -1)
   context_C = np.arange(batches, dtype=np.int32)

@@ -1,9 +1,9 @@
-"""What is left of a transformer that sees its activations through a dictionary.
+"""How much of a transformer's loss survives reconstructing its activations.
 
-As the paper's loss recovered, with a second baseline beside the zero ablation
-that it calls a poor one: the mean over the corpus in place of each activation.
-All of it for every subset of the corpus, too, and with intervals over groups of
-documents.
+This is the paper's loss recovered. The paper calls its baseline, zero ablation,
+a poor one; a second baseline here replaces each activation by the mean over the
+corpus. All figures are also given for each subset of the corpus, and with
+intervals over groups of documents.
 """
 
 import dataclasses
@@ -25,22 +25,24 @@ def make_step(
 ) -> Callable:
   """Compiles `step(sums, (lm, mean_A, dictionaries), batch) -> sums`.
 
-  A batch is (tokens_BT, subset_BT, group_BT), the numbers of each token's
-  subset and of its document's group. What follows from the activation of a
-  token counts for its own subset and group, what is lost in the prediction of a
-  token for those of the token predicted.
+  A batch is (tokens_BT, subset_BT, group_BT), with the index of each token's
+  subset and of its document's group. Statistics of an activation count for the
+  subset and group of its own token; losses count for those of the predicted
+  token.
 
   Args:
     reconstruct: `reconstruct(dictionary, x_NA, dot) -> (f_NF, recon_NA)`.
     dot: the matrix product.
-    subsets: how many, K.
-    groups: how many, G.
+    subsets: K, the number of subsets.
+    groups: G, the number of groups.
 
   Returns:
-    See `features.moments.adding`; sums [K, G] of `tokens` and `predicted` (how
-    many), of the losses `clean`, `zero` and `mean`, and of x_squared; x_KA and
-    x_GA; and for each dictionary [K, G] of `loss`, `kl`, `squared_error`,
-    `active` and `l1_norm`.
+    A step that adds up, see `features.moments.adding`:
+    [K, G] of the numbers of `tokens` and of `predicted` tokens, of the losses
+    `clean`, `zero` and `mean`, and of `x_squared`;
+    sums of activations by subset, x_KA, and by group, x_GA;
+    and for each dictionary [K, G] of `loss`, `kl`, `squared_error`, `active`
+    and `l1_norm`.
   """
 
   def of(args, batch):
@@ -80,7 +82,7 @@ def make_step(
       'zero': by_next(loss(log_p(jnp.zeros_like)[0])),
       'mean': by_next(loss(log_p(to_mean)[0])),
       'x_squared': by_own(jnp.square(x_NA).sum(-1)),
-      # Not of every pair of the two: that would be K x G x A numbers.
+      # By subset and by group, since both at once would be K x G x A numbers.
       'x_KA': jax.ops.segment_sum(x_NA, subset_BT.reshape(-1), subsets),
       'x_GA': jax.ops.segment_sum(x_NA, group_BT.reshape(-1), groups),
       'dictionaries': {},
@@ -105,26 +107,20 @@ def make_step(
 def numbers(
   total: Mapping, names: list[str], interval: Callable
 ) -> dict[str, Measured]:
-  """What the sums of a stream say, of all tokens and of each subset.
+  """Computes the figures over all tokens and over each subset from the sums.
+
+  `loss_recovered` is (zero - loss) / (zero - clean), and `loss_recovered_mean`
+  has the loss of mean ablation in place of zero. `kl` is KL(clean || with the
+  dictionary). `explained_variance` is about the mean of these tokens.
 
   Args:
     total: sums on the host.
-    names: of the subsets.
+    names: names of the subsets.
     interval: `interval(sums, statistic)`, see `intervals.over_groups`.
 
   Returns:
-    By dictionary: `loss_recovered` = (zero - loss) / (zero - clean), and
-    `loss_recovered_mean` with the mean in place of zero; `kl`, of the clean
-    predictions from those with the dictionary, nats; `explained_variance`,
-    about the mean of the tokens looked at; `l0`; `l1_norm`, the mean of the
-    sum of |f|; the losses, nats per token; `tokens`; `groups`, how many groups
-    of documents they are of. Beside the first five, `<name>_interval`: the
-    ends [low, high] of the interval over these. And `subsets`, the same by name
-    without intervals.
-
-    None where there is no such figure: a subset without tokens, tokens that are
-    all alike. Beside loss recovered `<name>_reason` says why it is None, or its
-    interval; otherwise ''.
+    The figures of each dictionary. Figures that cannot be computed are None, as
+    without predicted tokens or if all tokens are alike.
   """
   found = {}
   cells = {key: total[key] for key in _CELLS}
@@ -161,16 +157,16 @@ def numbers(
 def margins(total: Mapping, main: str, interval: Callable) -> dict[str, Margin]:
   """How much more of the loss one dictionary recovers than the others do.
 
-  All are measured on the same tokens: a difference varies far less over
-  documents than what it is the difference of.
+  All are measured on the same tokens, so their difference varies far less over
+  documents than each of them.
 
   Args:
-    total, interval: see `numbers`.
-    main: the one.
+    total, interval: as for `numbers`.
+    main: name of the dictionary.
 
   Returns:
-    By each of the others: `margin`, the loss recovered of `main` minus its own,
-    and `margin_interval`. None where zero ablation does not raise the loss.
+    For each other dictionary, the loss recovered of `main` minus its own. It is
+    None if zero ablation does not increase the loss.
   """
   kept = {key: total[key].sum(0) for key in ('tokens', 'zero', 'clean')}
   own = {name: x['loss'].sum(0) for name, x in total['dictionaries'].items()}
@@ -193,15 +189,15 @@ def margins(total: Mapping, main: str, interval: Callable) -> dict[str, Margin]:
 
 _NO_INTERVAL = (
   'no interval: too few groups of documents, or ablation does not raise the '
-  'loss in one resample of ten or more'
+  'loss in 10% of the resamples or more'
 )
-# The sums that all dictionaries of a model share.
+# Sums that all dictionaries of a model share.
 _CELLS = ('tokens', 'predicted', 'clean', 'zero', 'mean', 'x_squared')
 
 
 def _recovered(s: Mapping, ablation: str) -> tuple[float | None, str]:
   if not s['predicted']:
-    return None, 'no token is predicted'
+    return None, 'the sample has no predicted token'
   ablated, clean, own = (
     s[key] / s['predicted'] for key in (ablation, 'clean', 'loss')
   )
@@ -210,7 +206,7 @@ def _recovered(s: Mapping, ablation: str) -> tuple[float | None, str]:
 
 def _explained(s: Mapping) -> float | None:
   variance = s['x_squared'] - np.square(s['x_A']).sum() / s['tokens']
-  # Below rounding it is that of tokens that are all alike.
+  # A variance below rounding error means that all tokens are alike.
   if not variance > 1e-6 * s['x_squared']:
     return None
   return float(1 - s['squared_error'] / variance)
@@ -220,7 +216,7 @@ def _ratio(s: Mapping, part: str, whole: str) -> float | None:
   return float(s[part] / s[whole]) if s[whole] else None
 
 
-# Of sums over groups or subsets, the figures that have intervals.
+# The figures that have intervals, as functions of sums over groups or subsets.
 _FIGURES = {
   'loss_recovered': lambda s: _recovered(s, 'zero')[0],
   'loss_recovered_mean': lambda s: _recovered(s, 'mean')[0],

@@ -1,16 +1,15 @@
-"""What features do on a text that someone has just written.
+"""What features do on a text that a user has just typed.
 
-For each token the features that are strongest on it, and of each of these, as
-the whole corpus is looked at elsewhere,
+For each token it gives the most active features, and for each of these
 
   activation   f_i(t_j)
-  attribution  f_i(t_j) times the feature's logit weight of t_{j+1}, the median
-               of its logit weights at 0 (`universality.attributions`)
-  rise         nats by which the loss of t_{j+1} rises without the feature
+  attribution  f_i(t_j) times the feature's logit weight of t_{j+1}, minus the
+               median of its logit weights (`universality.attributions`)
+  rise         increase of the loss of t_{j+1} without the feature, nats
                (`ablation.effects_of`)
 
-All of it is one compiled program, whose shapes are those of a context: whatever
-is asked, nothing is compiled anew.
+The definitions are those used for the whole corpus. All of it is one compiled
+program for a full context, so that no text needs another compilation.
 """
 
 import functools
@@ -23,22 +22,25 @@ import jax.numpy as jnp
 from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import SAE, encode
 
-# Pairs of a feature and a token whose logits are held at once.
+# Number of pairs of a feature and a token whose logits are held at a time.
 _PAIRS = 256
 
 
 @flax.struct.dataclass
 class Probed:
-  """A window of T tokens, and the L features that are strongest on each.
+  """A window of T tokens, and the L most active features on each.
 
-  NaN stands where nothing is known: after the text's last token, and, of
-  `rise_TL`, where the feature does not fire or layers follow the site.
+  Values that need the next token are NaN after the text's last token.
 
   Attributes:
-    loss_T: nats of the token after each, given those up to it.
-    firing_T: how many features fire.
-    feature_TL: which; those with an activation of 0 mean nothing.
-    activation_TL, attribution_TL, rise_TL: see above; activations fall.
+    loss_T: loss of the next token, nats.
+    firing_T: number of features that fire.
+    feature_TL: the most active features, strongest first; those with an
+      activation of 0 are arbitrary.
+    activation_TL: their activations.
+    attribution_TL: their attributions to the next token.
+    rise_TL: increase of the loss without the feature, nats; NaN also if the
+      feature does not fire or layers follow the site.
   """
 
   loss_T: jax.Array
@@ -53,14 +55,15 @@ class Probed:
 def medians(lm, sae: SAE, top_ids_F: jax.Array, top_F: jax.Array) -> jax.Array:
   """The median of each feature's logit weights over the vocabulary, [F].
 
-  A feature table has one logit weight of each feature less the median. So the
-  median costs that one weight, and not the sorting of F x V of them.
+  A feature table holds one logit weight of each feature, minus the median. So
+  the median follows from that one weight, without sorting F x V weights.
 
   Args:
     lm: the transformer.
     sae: a dictionary of it.
     top_ids_F: a token for each feature.
-    top_F: its logit weight, the median at 0 (`FeatureTable.logit_top_FL`).
+    top_F: the feature's logit weight of that token, minus the median
+      (`FeatureTable.logit_top_FL`).
   """
   W_FD = lm.W_U_DV[...].T[top_ids_F]
   return lm.dot('fd,fd->f', lm.read_out(sae.W_dec_FA), W_FD) - top_F
@@ -72,13 +75,13 @@ def make_probe(
 ) -> Callable[..., Probed]:
   """Compiles `probe(lm, sae, median_F, tokens_T, next_T, known)`.
 
-  `next_T` are the tokens after `tokens_T`, of which the first `known` are
-  there; what follows those is padding, which no token before it sees.
+  `next_T` are the tokens after `tokens_T`. The first `known` of them belong to
+  the text; the rest is padding, which earlier tokens do not attend to.
 
   Args:
     dot: the matrix product of the dictionary.
-    shown: L.
-    effects_of: `ablation.effects_of`; None where layers follow the site.
+    shown: L, the number of features per token.
+    effects_of: `ablation.effects_of`; None if layers follow the site.
   """
 
   @jax.jit
@@ -94,7 +97,7 @@ def make_probe(
 
     log_p_TV = jax.nn.log_softmax(lm.unembed(x_BTD)[0])
     loss_T = -jnp.take_along_axis(log_p_TV, next_T[:, None], 1)[:, 0]
-    # Of the logit weights only those of tokens that come next are made.
+    # Only the logit weights of next tokens are computed.
     rows_TLD = lm.read_out(rows_PA).reshape(*f_TL.shape, -1)
     weight_TL = lm.dot('tld,td->tl', rows_TLD, lm.W_U_DV[...].T[next_T])
     attribution_TL = f_TL * (weight_TL - median_F[feature_TL])
@@ -118,11 +121,10 @@ def make_probe(
 
 
 def _rise(lm, effects_of, x_TD, next_T, removed_PD, firing_P) -> jax.Array:
-  """The effect on the loss of all P = T L pairs, of which those that fire are
-  computed."""
+  """The effect on the loss for all P = T L pairs, computed for firing ones."""
   P, L = firing_P.size, firing_P.size // next_T.size
   M = min(_PAIRS, P)
-  # Those that fire come first; so many of them are worked off at a time.
+  # Firing pairs come first and are processed M at a time.
   (order_P,) = jnp.nonzero(firing_P, size=P, fill_value=P)
   order_P = jnp.pad(order_P, (0, -P % M), constant_values=P)
 

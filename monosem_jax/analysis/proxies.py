@@ -1,26 +1,32 @@
-"""What a feature seems to be about, as a computation on the text alone.
+"""Proxies: what a feature seems to detect, computed from the text alone.
 
-As the paper (feature deep dives, proxies): a token's score is the largest
-log P(s|context) / P(s) of the strings s of consecutive tokens that end at it,
-inside its document and context. P(s) is the product of the tokens' unigram
-probabilities. The proxy is on where the score is above 0.
+As in the paper (feature deep dives, proxies), a token's score is the largest
+log P(s|context) / P(s) over strings s of consecutive tokens that end at it,
+within its document and context. P(s) is the product of the tokens' unigram
+probabilities. The proxy is on for tokens with a positive score.
 
 Alphabets (base64, DNA, hex): P(s|context) is a product over characters, so the
-ratio is a sum over tokens, and the largest sum that ends at a token is Kadane's
-recurrence: best_t = ratio_t + max(best_{t-1}, 0). No bound on length is needed.
+log ratio is a sum over tokens. The largest sum that ends at a token follows
+Kadane's recurrence, best_t = ratio_t + max(best_{t-1}, 0), without a bound on
+the length of s.
 
-Scripts (Arabic, Hebrew, ...): by Bayes the ratio is P(script|s) / P(script),
-and P(script|s) is 1 if all characters of s are of the script, a floor if not.
-If those of any s are, so are those of the shortest end of s that begins where a
-character does: only that one is looked at. A single token with a part of a
-character has the share of its own occurrences whose characters are of the
-script. Space and punctuation that scripts share are of none.
+Scripts (Arabic, Hebrew, ...): by Bayes' rule the ratio is
+P(script|s) / P(script), where P(script|s) is 1 if all characters of s belong to
+the script and a floor if not. If all characters of some s belong, so do those
+of its shortest suffix that starts at a character boundary. So only that suffix
+is examined. A single token that holds part of a character gets the share of its
+own occurrences whose characters belong to the script. Spaces and punctuation
+that scripts share belong to no script.
 
-Our choices where the paper is silent: hex is lower-case; a byte outside an
-alphabet counts like a character; a token never counted is taken as seen once; a
-part of a character never seen whole says nothing, a ratio of 1; P(script) is
-the share of tokens all of whose characters are of the script; its blocks are
-those of the language's letters, compatibility forms of Arabic and Han included.
+Our choices where the paper is silent:
+
+  - hex is lower-case;
+  - a byte outside an alphabet counts like a character outside it;
+  - a token that never occurs counts as seen once;
+  - a part of a character that was never seen whole has a ratio of 1;
+  - P(script) is the share of tokens whose characters all belong to the script;
+  - a script's blocks are those of the language's letters, with the
+    compatibility forms of Arabic and Han.
 """
 
 import dataclasses
@@ -33,7 +39,12 @@ Blocks = tuple[tuple[int, int], ...]
 
 @dataclasses.dataclass(frozen=True)
 class Alphabet:
-  """Characters that are drawn evenly, in strings of so many tokens at least."""
+  """Equally likely characters.
+
+  Attributes:
+    characters: the characters.
+    least: minimum number of tokens of a string.
+  """
 
   characters: bytes
   least: int = 1
@@ -45,8 +56,8 @@ ALPHABETS: Mapping[str, Alphabet] = {
   'dna': Alphabet(b'ACGT', least=2),
   'hex': Alphabet(_DIGITS + b'abcdef'),
 }
-# Unicode blocks, first and last code point. U+FEFF, which ends the last Arabic
-# one, is the byte order mark.
+# Unicode blocks, by first and last code point. The last Arabic block leaves out
+# its U+FEFF, which is the byte order mark.
 SCRIPTS: Mapping[str, Blocks] = {
   'arabic': (
     *((0x600, 0x6FF), (0x750, 0x77F), (0x870, 0x8FF)),
@@ -68,7 +79,7 @@ SCRIPTS: Mapping[str, Blocks] = {
   ),
 }
 _CODES = 0x110000
-# Of the first byte of a character: its bytes, 0 for one that begins none.
+# Length of a UTF-8 character by its first byte; 0 for bytes that start none.
 _LENGTH = np.zeros(256, np.int32)
 _LENGTH[:0x80], _LENGTH[0xC2:0xE0] = 1, 2
 _LENGTH[0xE0:0xF0], _LENGTH[0xF0:0xF5] = 3, 4
@@ -76,11 +87,12 @@ _LENGTH[0xE0:0xF0], _LENGTH[0xF0:0xF5] = 3, 4
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-  """The bytes of all tokens, one after another.
+  """The bytes of all tokens, concatenated.
 
   Attributes:
     byte_U: the bytes.
-    begin_V, length_V: where those of a token begin, and how many they are.
+    begin_V: index of each token's first byte.
+    length_V: number of bytes of each token.
   """
 
   byte_U: np.ndarray
@@ -96,17 +108,18 @@ class Vocabulary:
 
 @dataclasses.dataclass(frozen=True)
 class Proxies:
-  """The proxies of a corpus, made by `estimate`, for `score`.
+  """The proxies of a corpus, made by `estimate` and used by `score`.
 
   Attributes:
-    vocabulary: the tokens as scripts are looked for in them; those without
-      bytes separate documents.
-    alphabets, scripts: those that the corpus has, by name.
-    ratio_V: by name, log P(token|context) / P(token); of a script's whole
-      characters nothing is said here.
-    share: by name: of a script P(script), of an alphabet the share of tokens
-      on which the proxy is on.
-    absent: by name, why there is no such proxy.
+    vocabulary: the bytes in which scripts are detected; tokens without bytes
+      separate documents.
+    alphabets: the alphabets that occur in the corpus, by name.
+    scripts: the scripts that occur in the corpus, by name.
+    ratio_V: log P(token|context) / P(token), by name. For scripts it covers
+      only tokens with parts of characters.
+    share: P(script) of each script, and the share of tokens with the proxy on
+      for each alphabet.
+    absent: why a proxy is missing, by name.
   """
 
   vocabulary: Vocabulary
@@ -126,19 +139,19 @@ def estimate(
   floor: float = 1e-10,
   overlook_space: bool = False,
 ) -> Proxies:
-  """Estimates what the proxies need to know of a corpus.
+  """Estimates the statistics of a corpus that the proxies need.
 
   Args:
-    token_bytes: of every token id, parts of characters as they are; none for
-      what separates documents.
-    count_V: how often each token occurs.
+    token_bytes: the bytes of each token, which may be part of a character;
+      empty for tokens that separate documents.
+    count_V: number of occurrences of each token.
     batches: a sample of contexts, tokens_CT each.
-    alphabets, scripts: by name.
-    floor: the probability of a character that does not belong.
-    overlook_space: for scripts, whether of a token that begins with a space
-      only the rest is looked at. Not so in the paper; a tokenizer that keeps
-      the space with the word after it has many words of a script begin with a
-      token that is not of it.
+    alphabets: alphabets by name.
+    scripts: scripts by name.
+    floor: the probability of a character outside the alphabet or script.
+    overlook_space: for scripts, whether to ignore the leading space of a token.
+      The paper does not. With a tokenizer that keeps the space with the word
+      after it, the first token of many words would not count as its script.
   """
   V = len(token_bytes)
   letters = lambda data: data[1:] if data[:1] == b' ' and data[1:] else data
@@ -176,7 +189,7 @@ def estimate(
   whole_V = np.array([_is_whole(data) for data in token_bytes])
   for name in scripts:
     share[name] = own_V[name].sum() / max(known_V.sum(), 1)
-    # Alone, a token of whole characters is of the script or not: `score` sees.
+    # Tokens of whole characters need no estimate: `score` examines them.
     fraction_V = own_V[name] / np.maximum(known_V, 1)
     fraction_V = np.where(known_V > 0, fraction_V, share[name])
     fraction_V = np.maximum(np.where(whole_V, 0, fraction_V), floor)
@@ -189,7 +202,7 @@ def estimate(
     ratio_V=present(ratio_V),
     share=present(share),
     absent={
-      name: f'absent from this corpus: on none of {tokens:,} tokens'
+      name: f'absent from this corpus: on for 0 of {tokens:,} tokens'
       for name in (*alphabets, *scripts)
       if not share[name] > 0
     },
@@ -199,15 +212,15 @@ def estimate(
 def score(proxies: Proxies, tokens_CT: np.ndarray) -> dict[str, np.ndarray]:
   """The score of every token by every proxy that the corpus has.
 
-  Takes some 200 bytes of memory per token.
+  It takes some 200 bytes of memory per token.
 
   Args:
-    proxies: of the corpus.
+    proxies: the proxies of the corpus.
     tokens_CT: contexts.
 
   Returns:
-    By name, score_CT, float32; -inf where no string ends: on what separates
-    documents, and where there are fewer tokens than a string must have.
+    score_CT by name, float32. It is -inf for tokens at which no string ends:
+    separators, and tokens with too few tokens before them.
   """
   found = {
     name: _largest(proxies.ratio_V[name], tokens_CT, alphabet.least)
@@ -226,12 +239,13 @@ def score(proxies: Proxies, tokens_CT: np.ndarray) -> dict[str, np.ndarray]:
 def _largest(
   ratio_V: np.ndarray, tokens_CT: np.ndarray, least: int
 ) -> np.ndarray:
-  """The largest sums over `least` or more tokens that end at each, [C, T]."""
+  """The largest sum over `least` or more tokens that ends at each, [C, T]."""
   ratio_TC = ratio_V[tokens_CT.T]
   best_TC = ratio_TC.copy()
   for t in range(1, len(best_TC)):
     best_TC[t] += np.maximum(best_TC[t - 1], 0)
-  # Of one token more at least: the token, and the best that ends before it.
+  # Each pass raises the minimum length by one: a token is added to the best
+  # string that ends before it.
   for _ in range(least - 1):
     best_TC[1:] = ratio_TC[1:] + best_TC[:-1]
     best_TC[0] = -np.inf
@@ -240,15 +254,18 @@ def _largest(
 
 @dataclasses.dataclass(frozen=True)
 class _Characters:
-  """The N characters of M tokens (all that have bytes) of contexts.
+  """The N characters of the M tokens of some contexts that have bytes.
 
   Attributes:
-    code_N: code points; -1 for what is not whole in its document and context.
-    token_M, at_M: the token, and where it stands in tokens_CT, flat.
-    first_M, last_M: the first and last character that it has a part of.
-    string_M: first character of the nearest token, itself or one before, that
-      begins with the beginning of a character.
-    ends_M: whether it ends with the end of one.
+    code_N: code points; -1 for characters that are cut by the end of a document
+      or context.
+    token_M: token ids.
+    at_M: index of each token in tokens_CT, flattened.
+    first_M: first character of which the token has a part.
+    last_M: last character of which the token has a part.
+    string_M: first character of the nearest token, itself or before it, that
+      starts at a character boundary.
+    ends_M: whether the token ends at a character boundary.
   """
 
   code_N: np.ndarray
@@ -290,13 +307,13 @@ class _Characters:
     )
 
   def all_of(self, is_N: np.ndarray, from_M: np.ndarray) -> np.ndarray:
-    """Whether all characters from one on to a token's last one are such."""
+    """Whether is_N holds for all characters from from_M to a token's last."""
     others_N = np.concatenate([[0], np.cumsum(~is_N, dtype=np.int32)])
     return others_N[from_M] == others_N[self.last_M + 1]
 
 
 def _code_points(byte_U: np.ndarray, begin_N: np.ndarray) -> np.ndarray:
-  """UTF-8 decoded, [N], int32; -1 where bytes are missing or too many."""
+  """Decodes UTF-8: [N], int32; -1 for characters with a wrong byte count."""
   lead_N = byte_U[begin_N].astype(np.int32)
   length_N = _LENGTH[lead_N]
   code_N = np.where(length_N == 1, lead_N, lead_N & (0x7F >> length_N))

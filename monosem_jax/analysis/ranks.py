@@ -1,15 +1,16 @@
 """How well features rank the tokens of a label above all others.
 
-Three measures of what a feature alone tells of a label, all of how many tokens
-with the label, and without, lie in each interval of its activation. Bin 0 holds
-the tokens on which it is silent, bin i those in its i-th interval; tokens of
-one bin are ties. On what is binned so the measures are exact.
+Three measures of a feature as a classifier of a label: AUC, average precision
+and F1. All are computed from the numbers of tokens with and without the label
+in each interval of activation. Bin 0 holds the tokens on which the feature is
+silent; bin i holds those in its i-th interval. Tokens of one bin are ties, and
+apart from that the measures are exact.
 
-The paper has none of them (ours). The area under the ROC curve of a feature
-that hardly ever fires is about (1 + sensitivity - false positive rate) / 2:
-ties on silent tokens decide it, and a neuron that fires often beats the feature
-beforehand. Average precision and F1 ask of those tokens alone that have the
-label, or on which the feature fires.
+The paper has none of them; they are ours. The AUC of a feature that hardly ever
+fires is about (1 + sensitivity - false positive rate) / 2. It is decided by
+ties on silent tokens, so a neuron that fires often has an advantage. Average
+precision and F1 depend only on tokens that have the label or on which the
+feature fires.
 """
 
 from collections.abc import Callable
@@ -24,10 +25,10 @@ from monosem_jax.features.moments import adding
 
 
 def edges(max_F: np.ndarray, intervals: int) -> np.ndarray:
-  """Lower edges of even intervals of activation up to a maximum, [F, I].
+  """Lower edges of equal intervals of activation up to a maximum, [F, I].
 
-  The first is 0. Of a maximum of 0 all edges are next to it, so that whatever
-  fires is in the last interval.
+  The first edge is 0. For a maximum of 0 all edges are close to 0, so that any
+  activation lies in the last interval.
   """
   largest_F = np.maximum(np.asarray(max_F, np.float64), 1e-6)
   found_FI = largest_F[:, None] * np.arange(intervals) / intervals
@@ -39,14 +40,14 @@ def make_ranks(activations: Callable, dot: Dot) -> Callable:
 
   Args:
     activations: `activations(args, batch) -> (f_NF, on_NL, edges_FI)`: the
-      activations, whether each token has each of the labels, bool, and the
-      lower edges of the intervals of each feature, rising, the first 0. An
-      activation on an edge is in the interval below; the last one is open.
-    dot: the matrix product. Of zeros and ones it is exact in any precision.
+      activations; whether each token has each label, bool; and the lower edges
+      of each feature's intervals, ascending, starting with 0. An activation on
+      an edge belongs to the interval below; the last interval is open.
+    dot: the matrix product, which is exact for zeros and ones in any precision.
 
   Returns:
-    The counts are count_LFB, int32, with B = I + 1 bins and one label more, the
-    last, which all tokens have; see `parts`.
+    A step that adds up count_LFB, int32, with B = I + 1 bins. An additional
+    last label holds for all tokens; see `parts`.
   """
 
   def of(args, batch) -> jax.Array:
@@ -70,7 +71,7 @@ def make_ranks(activations: Callable, dot: Dot) -> Callable:
 
 
 def parts(count_LFB: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Tokens with each label and without, [L - 1, F, B], of what was counted."""
+  """Numbers of tokens with each label and without it, both [L - 1, F, B]."""
   on_LFB = np.asarray(count_LFB[:-1], np.float64)
   return on_LFB, count_LFB[-1:] - on_LFB
 
@@ -78,12 +79,13 @@ def parts(count_LFB: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def auc(on_XB: np.ndarray, off_XB: np.ndarray) -> np.ndarray:
   """The area under the ROC curve, [...].
 
-  The chance that of two tokens, one with the label and one without, the first
-  has the larger activation; a tie counts half. 1/2 for a feature that says
-  nothing. NaN for a label that no token has, or every token.
+  This is the probability that a token with the label has a larger activation
+  than a token without it; ties count half. It is 1/2 for an uninformative
+  feature, and NaN for a label that no token or every token has.
 
   Args:
-    on_XB, off_XB: tokens with the label, and without, by bin, [..., B].
+    on_XB: number of tokens with the label, by bin, [..., B].
+    off_XB: number of tokens without the label, by bin, [..., B].
   """
   below_XB = np.cumsum(off_XB, -1) - off_XB
   wins_X = (on_XB * (below_XB + off_XB / 2)).sum(-1)
@@ -91,14 +93,14 @@ def auc(on_XB: np.ndarray, off_XB: np.ndarray) -> np.ndarray:
 
 
 def average_precision(on_XB: np.ndarray, off_XB: np.ndarray) -> np.ndarray:
-  """The mean precision at which the tokens of a label are found, [...].
+  """The average precision, [...].
 
-  The sum over thresholds, falling, of precision times what recall gains there;
-  the last takes in all tokens. The label's share of tokens (its base rate) for
-  a feature that says nothing. NaN for a label that no token has.
+  This is the sum over descending thresholds of the precision times the increase
+  in recall; the last threshold includes all tokens. It is the label's base rate
+  for an uninformative feature, and NaN for a label that no token has.
 
   Args:
-    on_XB, off_XB: as of `auc`.
+    on_XB, off_XB: as for `auc`.
   """
   found_XB, taken_XB = _from_above(on_XB), _from_above(on_XB + off_XB)
   precision_XB = found_XB / np.maximum(taken_XB, 1)
@@ -106,13 +108,14 @@ def average_precision(on_XB: np.ndarray, off_XB: np.ndarray) -> np.ndarray:
 
 
 def f1(on_XB: np.ndarray, off_XB: np.ndarray) -> np.ndarray:
-  """F1 of "the activation is above the i-th edge" as a guess, [..., B - 1].
+  """F1 of the classifier "the activation is above the i-th edge", [..., B - 1].
 
-  The harmonic mean of precision and recall. That every token has the label is
-  no guess of the feature's and left out. NaN for a label that no token has.
+  F1 is the harmonic mean of precision and recall, and NaN for a label that no
+  token has. The classifier that accepts every token is left out, since it does
+  not depend on the feature.
 
   Args:
-    on_XB, off_XB: as of `auc`.
+    on_XB, off_XB: as for `auc`.
   """
   found_XI = _from_above(on_XB)[..., 1:]
   taken_XI = _from_above(on_XB + off_XB)[..., 1:]
@@ -123,7 +126,7 @@ def f1(on_XB: np.ndarray, off_XB: np.ndarray) -> np.ndarray:
 
 
 def _from_above(count_XB: np.ndarray) -> np.ndarray:
-  """How many in each bin and those above it."""
+  """Cumulative counts of each bin and all bins above it."""
   return np.cumsum(count_XB[..., ::-1], -1)[..., ::-1]
 
 

@@ -1,10 +1,9 @@
-"""What the loss of each token owes to what a dictionary leaves unexplained.
+"""How much each token's loss rises without a dictionary's reconstruction error.
 
-The whole pass with the reconstruction in place of the activations, at all
-positions: what is taken away does not depend on any feature. The paper's
-published data give a `residual_loss_ablation` beside each token's effect, which
-does not depend on the feature either; what it is they do not say, and this is
-our reading of it.
+The forward pass runs with reconstructions in place of activations at all
+positions. The result does not depend on any feature. The paper's published data
+contain a `residual_loss_ablation` for each token, which does not depend on the
+feature either. They do not define it; this is our reading.
 """
 
 import functools
@@ -49,18 +48,18 @@ def residual(
   batch_size: int,
   progress: Callable[[int, int], None],
 ) -> Residuals:
-  """By how many nats each token's loss changes without the unexplained.
+  """The change of each token's loss with reconstructed activations, nats.
 
   Args:
-    losses: `losses(lm, tokens_BT, patch)`, the loss of each token but the
-      first, the activations patched.
+    losses: `losses(lm, tokens_BT, patch)`, the loss of each token except the
+      first, with patched activations.
     lm: the transformer.
     sae: the dictionary.
     dot: the matrix product.
-    context_M: the contexts, in any order, some of them often.
+    context_M: indices of the contexts, in any order, with repetitions.
     fetch: `fetch(context_B) -> tokens_BT`.
-    batch_size: contexts at a time.
-    progress: told of contexts done and contexts in all.
+    batch_size: contexts per batch.
+    progress: called with the contexts done and the total number of contexts.
   """
   context_C = np.unique(context_M).astype(np.int32)
   C, T = context_C.size, fetch(context_C[:1]).shape[1]
@@ -73,7 +72,7 @@ def residual(
     loss_CT[own, 1:], residual_CT[own, 1:] = meshes.fetch(result)
     progress(min(start + size, C), C)
 
-  # The last batch begins early enough to be whole.
+  # The last batch starts early enough to have the full size.
   for start in [min(i, C - size) for i in range(0, C, max(size, 1))]:
     result = both(lm, sae, fetch(context_C[start : start + size]))
     if waiting is not None:

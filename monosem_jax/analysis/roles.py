@@ -1,9 +1,9 @@
-"""Systems that the paper names, looked for by the tokens that features fire on.
+"""Finds the systems that the paper names, by the tokens that features fire on.
 
-The paper (finite-state automata) shows HTML's main path, `<` to a tag's name to
-`>` to whitespace and back to `<`, and ALL_CAPS_SNAKE, capitals and `_` in turn.
-A feature plays a role if most of its firings are on the role's tokens; the rule
-is ours.
+The paper (finite-state automata) shows two systems. HTML's main path goes from
+`<` to a tag's name, `>`, whitespace and back to `<`; ALL_CAPS_SNAKE alternates
+between capitals and `_`. A feature plays a role if most of its firings are on
+the role's tokens; this rule is ours.
 """
 
 import itertools
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-# Names of elements that are no single letters.
+# Names of HTML elements, except single letters.
 _TAGS = re.compile(
   'div|span|t[drh]|table|tbody|thead|ul|ol|li|br|hr|img|html|head|body|meta|'
   'link|script|style|title|form|input|button|label|select|option|section|'
@@ -20,6 +20,7 @@ _TAGS = re.compile(
   'path|d[ldt]|h[1-6]',
   re.IGNORECASE,
 )
+# Tests of whether a token belongs to a role.
 ROLES = {
   'open': lambda s: s.rstrip().endswith(('<', '</')),
   'tag name': lambda s: bool(_TAGS.fullmatch(s.strip())),
@@ -28,17 +29,18 @@ ROLES = {
   'capitals': lambda s: bool(re.fullmatch('[A-Z]+', s.strip())),
   'underscore': lambda s: bool(s) and not s.strip('_'),
 }
-# Each system by the roles of its states; the first one follows on the last.
+# The roles of the states of each system; the first state follows the last.
 SYSTEMS = {
   'HTML main path': ('open', 'tag name', 'close', 'whitespace'),
   'ALL_CAPS_SNAKE': ('capitals', 'underscore'),
 }
-# The share of a feature's firings on a role's tokens above which it plays it.
+# A feature plays a role if more than this share of its firings is on its
+# tokens.
 MOST = 0.5
 
 
 def of_tokens(strings: Sequence[str]) -> np.ndarray:
-  """Which of V tokens are of each of R roles, as ROLES has them: role_RV."""
+  """Whether each token belongs to each of ROLES, in their order: role_RV."""
   return np.array([[bool(is_(s)) for s in strings] for is_ in ROLES.values()])
 
 
@@ -48,9 +50,9 @@ def players(
   """Which live features play each role: plays_RX, bool.
 
   Args:
-    role_RV: of `of_tokens`.
-    fired_VX: on how many tokens of each kind each feature fires.
-    live_X: the features that take part.
+    role_RV: the result of `of_tokens`.
+    fired_VX: number of occurrences of each token on which each feature fires.
+    live_X: the features to consider, bool.
   """
   fired_X = fired_VX.sum(0)
   share_RX = (role_RV @ fired_VX) / np.where(fired_X > 0, fired_X, 1)
@@ -60,17 +62,17 @@ def players(
 def widest(
   plays: Sequence[np.ndarray], weights: Mapping[tuple[int, int], float]
 ) -> tuple[tuple[int, ...], tuple[float, ...]] | int:
-  """The cycle through roles whose weakest edge is the strongest.
+  """The cycle through all roles whose weakest edge is strongest.
 
   Args:
-    plays: the features of each role, in the order of the cycle; each plays
-      one.
-    weights: of the edges between features.
+    plays: the features that play each role, in the order of the cycle. No
+      feature plays two roles.
+    weights: weights of the edges between features.
 
   Returns:
-    Its nodes, the first role's first, and the weights of their edges, the last
-    one's back to the first. Where there is none: how many roles can be led
-    through, from the first.
+    The cycle's features, starting with the first role, and the weights of its
+    edges; the last edge leads back to the first feature. If there is no cycle,
+    the number of roles that a path from the first role can pass through.
   """
   ahead: dict[int, list[int]] = {}
   for i, j in weights:

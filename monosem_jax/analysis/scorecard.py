@@ -1,7 +1,8 @@
-"""The paper's figures beside a run's: one row each, none filled in by hand.
+"""Compares a run's figures with the paper's, one row each, none typed in.
 
-The paper's are of A/1. A row that a run cannot fill says why. Beside a figure
-stand its interval (95%) and what it is of: how many features or tokens.
+The paper's figures are those of A/1. A row that a run cannot fill says why.
+Each figure comes with its 95% interval and with the number of features or
+tokens it is over.
 """
 
 import dataclasses
@@ -22,13 +23,13 @@ class Row:
   """One figure.
 
   Attributes:
-    what: it is.
-    paper: as published.
-    run: the same of this run; None where it is not there.
-    why: it is not there.
-    form: how both are written, as `format` takes it.
-    n: what it is of, in words.
-    interval: of 95%, its ends; None where there is none.
+    what: name of the figure.
+    paper: the published value.
+    run: the value of this run; None if it is missing.
+    why: why it is missing; otherwise ''.
+    form: format specification of both values.
+    n: what the figure is over, in words.
+    interval: ends of the 95% interval; None if there is none.
   """
 
   what: str
@@ -42,7 +43,14 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-  """What a run says of a row: a value, or why it has none."""
+  """A run's part of a row.
+
+  Attributes:
+    value: the value; None if it is missing.
+    why: why it is missing; otherwise ''.
+    n: what the figure is over, in words.
+    interval: ends of the 95% interval; None if there is none.
+  """
 
   value: float | str | None
   why: str = ''
@@ -52,7 +60,7 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-  """The numbers that rows are made of; None of analyses that were not made."""
+  """The results that rows are made from; None for analyses that did not run."""
 
   preserved: Preserved | NotMade | None = None
   density: Density | NotMade | None = None
@@ -68,23 +76,23 @@ def rows(
   """The rows of a run.
 
   Args:
-    results: the analyses that were made.
-    main: the run that stands beside A/1.
-    model: its transformer's name.
-    largest: the run of most features, and how many these are.
+    results: results of the analyses.
+    main: the run that is compared with A/1.
+    model: name of its transformer.
+    largest: the run with the most features, and their number.
   """
   neurons = f'{model}/neurons'
   found: list[Row] = []
 
   def add(what, published, form, analysis, own, get: Callable) -> None:
     if own is None:
-      figure = Figure(None, f'the analysis {analysis} was not made')
+      figure = Figure(None, f'the analysis {analysis} was not run')
     elif isinstance(own, NotMade):
       figure = Figure(None, own.why)
     else:
       figure = get(own)
     if figure.value is None and not figure.why:
-      why = f'nothing to be measured: see the analysis {analysis}'
+      why = f'nothing to measure: see the analysis {analysis}'
       figure = dataclasses.replace(figure, why=why)
     found.append(
       Row(
@@ -95,7 +103,9 @@ def rows(
 
   def widest(n: Preserved) -> Figure:
     if largest[1] < paper.LARGEST:
-      return Figure(None, f'the largest is {largest[0]} of {largest[1]:,}')
+      return Figure(
+        None, f'the largest is {largest[0]}, with {largest[1]:,} features'
+      )
     return _recovered(n, largest[0])
 
   preserved = 'preserved', results.preserved
@@ -154,7 +164,7 @@ def rows(
 def _figure(
   value: float | None, n: str, interval: Interval = None, why: str = ''
 ) -> Figure:
-  """A figure, or why there is none."""
+  """A figure, or the reason why it is missing."""
   return Figure(None, why) if value is None else Figure(value, '', n, interval)
 
 
@@ -223,7 +233,7 @@ def _proxy(n: Proxies, name: str, main: str) -> Figure:
     return Figure(None, n.absent[name])
   best = n.runs[main].proxies[name]
   if best is None:
-    return Figure(None, 'no feature goes with it')
+    return Figure(None, 'no feature correlates with it')
   dive = n.dives.get(name)
   overlap = dive and dive.overlap.get(main)
   if not overlap:
@@ -243,7 +253,7 @@ def _counts(by_run: Mapping[str, int]) -> str:
 
 
 def table(found: list[Row], scale: Mapping[str, str]) -> str:
-  """The rows in Markdown, with the scale of the run."""
+  """The rows as a Markdown table, after a line with the scale of the run."""
   lines = [
     'Scale of this run: ' + '; '.join(f'{k} {v}' for k, v in scale.items()),
     '',

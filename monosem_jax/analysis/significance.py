@@ -1,14 +1,14 @@
-"""How many machines chance makes, and which of those found it would not.
+"""Tests which machines are unlikely to arise by chance.
 
-A statement is tested of every tuple of n distinct live features at once: that
-they are a machine of a kind. Its statistic is the weakest edge of the machine
-if the search finds one, otherwise 0. The null hypothesis: the rows of logit
-weights belong to no feature in particular. Under it, permuting the rows among
-live features (`machines.shuffled`) changes nothing, so the p-value of a tuple
-is the share of all tuples of all permutations whose statistic is at least as
-large. Benjamini and Hochberg's (1995) q-values are over all tuples, also those
-in which nothing was found. Tuples share edges, so that the tests are not
-independent; the procedure holds under positive dependence.
+For every tuple of n distinct live features, we test whether it is a machine of
+a given kind. The test statistic is the weight of the machine's weakest edge if
+the search finds one, otherwise 0. The null hypothesis is that the rows of logit
+weights are assigned to features at random. Under it, permuting rows among live
+features (`machines.shuffled`) changes nothing. So a tuple's p-value is the
+share of all tuples of all permutations whose statistic is at least as large.
+The q-values of Benjamini and Hochberg (1995) are over all tuples, including
+those in which nothing was found. Tuples share edges, so the tests are not
+independent; the procedure is valid under positive dependence.
 """
 
 import dataclasses
@@ -20,14 +20,15 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Test:
-  """Machines of one kind and size against those of permuted rows.
+  """Machines of one kind and size, tested against those of permuted rows.
 
   Attributes:
-    p_R, q_R: of each machine: p-value and q-value, the smallest false discovery
-      rate at which it is kept.
-    null_P: machines found in each permutation.
-    expected_R: machines of a permutation that are at least as strong, on
-      average.
+    p_R: p-value of each machine.
+    q_R: q-value of each machine, the smallest false discovery rate at which it
+      is significant.
+    null_P: number of machines in each permutation.
+    expected_R: mean number of machines per permutation that are at least as
+      strong as each machine.
   """
 
   p_R: np.ndarray
@@ -40,9 +41,10 @@ def tuples(features: int, n: int, turns: int) -> float:
   """How many tuples of n distinct features there are.
 
   Args:
-    features: that take part.
-    n: of a tuple.
-    turns: of one tuple that are the same machine: n of a cycle, 1 of a chain.
+    features: number of features to choose from.
+    n: number of features of a tuple.
+    turns: number of tuples that are the same machine: n for a cycle, 1 for a
+      chain.
   """
   return math.perm(features, n) / turns
 
@@ -55,9 +57,9 @@ def against(
   """Tests the machines of one kind and size.
 
   Args:
-    weakest_R: the weakest edge of each that was found.
-    null_weakest: the same of each permutation.
-    tests: tuples there are, see `tuples`.
+    weakest_R: weight of the weakest edge of each machine.
+    null_weakest: the same for the machines of each permutation.
+    tests: number of tuples, see `tuples`.
   """
   found_R, P = np.asarray(weakest_R, np.float64), len(null_weakest)
   null = np.sort(np.concatenate([np.zeros(0), *map(np.asarray, null_weakest)]))
@@ -72,11 +74,11 @@ def against(
 
 
 def benjamini_hochberg(p_R: np.ndarray, tests: float) -> np.ndarray:
-  """q-values: the smallest false discovery rate at which each is rejected.
+  """q-values: the smallest false discovery rate at which each test is rejected.
 
   Args:
-    p_R: p-values; those of other tests count as 1.
-    tests: how many there are in all, at least R.
+    p_R: the p-values below 1; all other tests have a p-value of 1.
+    tests: total number of tests, at least R.
   """
   order = np.argsort(p_R, kind='stable')
   rank = np.arange(1, len(p_R) + 1)

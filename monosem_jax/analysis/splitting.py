@@ -1,23 +1,23 @@
-"""How features split in larger dictionaries (paper, on feature splitting).
+"""How features split in larger dictionaries (paper, feature splitting).
 
-Two features are near if their activations are alike where one of them fires:
-the masked cosine similarity, `features.moments.masked_cosine`. Splits above a
-threshold join the features of dictionaries of growing size, and a feature of a
-small one leads to those it splits into. The paper notes that the result is not
-a tree: features merge, too.
+Two features are similar if their activations are similar where one of them
+fires; this is the masked cosine similarity, `features.moments.masked_cosine`.
+Features of dictionaries of increasing size are joined by edges where it exceeds
+a threshold, and a feature leads to the features into which it splits. The paper
+notes that the result is not a tree, since features also merge.
 
-Everything that can be reached is more than what a feature splits into: one edge
-into a broad feature brings all that leads on from there. Our filters ask more
-of a child, in this order:
+Not every feature that can be reached is part of a split: one edge into a broad
+feature brings in everything reached from there. So a child also has to pass our
+filters, in this order:
 
-  dense         its density is above a floor;
+  dense         its density is at least a floor;
   held_out      it fires on held-out text;
-  under_parent  most of its activation is on tokens on which the first feature
-                fires;
-  on_label      most of it is on tokens of the label (base64), if there is one.
+  under_parent  most of its activation is on tokens on which the start fires;
+  on_label      most of its activation is on tokens of the label (base64), if
+                there is one.
 
-What passes them all is counted beside the same of null starts, other features
-of about the same density.
+The number of children is compared with that of null starts, which are other
+features of about the same density.
 """
 
 import dataclasses
@@ -31,9 +31,9 @@ from monosem_jax.analysis.results.arrays import Splits
 from monosem_jax.analysis.results.splitting import Beside, Summary
 from monosem_jax.features.moments import Moments
 
-# Features whose densities differ by more than this factor are not alike.
+# Null starts differ in density by at most this factor.
 WITHIN = 2.0
-# A feature: its dictionary and its number.
+# A feature: the name of its dictionary, and its index.
 Node = tuple[str, int]
 
 
@@ -43,10 +43,10 @@ def edges(
   live_Y: np.ndarray,
   threshold: float = 0.4,
 ) -> Splits:
-  """The pairs of live features above the threshold.
+  """The pairs of live features whose similarity is above the threshold.
 
-  Ultralow-density features are to be counted as not live (as the paper, which
-  also gives the threshold, "about 0.4").
+  As in the paper, ultralow-density features should not count as live. The
+  threshold is also the paper's, "about 0.4".
   """
   near_XY = similarity_XY > threshold
   near_XY &= live_X[:, None] & live_Y
@@ -60,8 +60,8 @@ def components(
   """The connected components of the graph, largest first.
 
   Args:
-    levels: edges, by the names of the dictionaries they join.
-    live: which features are nodes, by dictionary.
+    levels: edges, by the names of the two dictionaries.
+    live: whether each feature is a node, by dictionary.
   """
   parent = {
     (name, int(i)): (name, int(i))
@@ -89,16 +89,17 @@ def descendants(
   order: Sequence[str],
   levels: Mapping[tuple[str, str], Splits],
 ) -> dict[str, list[int]]:
-  """The features that one leads to, dictionary by dictionary.
+  """The features reached from one feature, by dictionary.
 
   Args:
-    node: where to start.
-    order: dictionaries from small to large; edges are followed from each to
-      the next.
-    levels: edges, by the names of the dictionaries they join.
+    node: the feature to start from.
+    order: names of the dictionaries from small to large; edges are followed
+      from each to the next.
+    levels: edges, by the names of the two dictionaries.
 
   Returns:
-    From the node's own dictionary on, the numbers of the features, rising.
+    Indices of the features reached, ascending, for the node's own dictionary
+    and each larger one.
   """
   name, i = node
   found = {name: [i]}
@@ -112,7 +113,7 @@ def descendants(
 
 
 def summary(found: Splits, live_X: np.ndarray, live_Y: np.ndarray) -> Summary:
-  """Counts over the live features of both."""
+  """Counts over the live features of both dictionaries."""
   out_X = np.bincount(found.source_M, minlength=live_X.size)
   in_Y = np.bincount(found.target_M, minlength=live_Y.size)
   alone_M = (out_X[found.source_M] == 1) & (in_Y[found.target_M] == 1)
@@ -126,14 +127,15 @@ def summary(found: Splits, live_X: np.ndarray, live_Y: np.ndarray) -> Summary:
 
 
 def masks(f_NX: jax.Array, on_NL: jax.Array | None = None) -> jax.Array:
-  """Where features fire, where labels are on, and all tokens, for `shares`.
+  """Masks of the tokens on which features fire, and of labels, for `shares`.
 
   Args:
     f_NX: activations.
-    on_NL: bool; None without labels.
+    on_NL: whether each token has each label, bool; None without labels.
 
   Returns:
-    1 and 0: mask_NM, the X features, then the labels, then one of all tokens.
+    mask_NM, ones and zeros: the X features, then the labels, then a mask of all
+    tokens.
   """
   ones_N1 = jnp.ones((len(f_NX), 1), f_NX.dtype)
   labels = () if on_NL is None else (on_NL.astype(f_NX.dtype),)
@@ -142,12 +144,12 @@ def masks(f_NX: jax.Array, on_NL: jax.Array | None = None) -> jax.Array:
 
 @dataclasses.dataclass(frozen=True)
 class Shares:
-  """How Y features lie to M masks; NaN where a feature or a mask is never on.
+  """How Y features overlap with M masks; NaN if either is never on.
 
   Attributes:
-    mass_MY: the share of a feature's activation that is on the mask's tokens.
-    firing_MY: the share of the tokens on which it fires that are the mask's.
-    found_MY: the share of the mask's tokens on which it fires.
+    mass_MY: share of a feature's activation on the mask's tokens.
+    firing_MY: share of a feature's firings on the mask's tokens.
+    found_MY: share of the mask's tokens on which a feature fires.
   """
 
   mass_MY: np.ndarray
@@ -156,10 +158,10 @@ class Shares:
 
 
 def shares(m: Moments) -> Shares:
-  """Shares from the moments of `masks` (the last: all tokens) and features."""
+  """Shares from the moments of `masks` with features."""
   some = lambda x: np.where(x > 0, x, np.nan)
-  assert m.x_square_XY is not None, 'masks are squared'
-  # Of a mask, the square is itself.
+  assert m.x_square_XY is not None, 'moments without squares of the masks'
+  # A mask is its own square.
   both_MY = np.asarray(m.x_square_XY)
   return Shares(
     mass_MY=np.asarray(m.product_XY) / some(m.sum_Y),
@@ -169,13 +171,13 @@ def shares(m: Moments) -> Shares:
 
 
 def sieve(passes: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """What is left of K features after each filter and all before it.
+  """Which of K features are left after each filter and all filters before it.
 
   Args:
-    passes: by the filters' names, in order, which features pass, bool.
+    passes: which features pass each filter, bool, by name and in order.
 
   Returns:
-    `reached`, all of them, and by the filters' names what is left, bool.
+    `reached`, all features, and for each filter the features left, bool.
   """
   left_K = np.ones(len(next(iter(passes.values()))), bool)
   found = {'reached': left_K}
@@ -188,9 +190,10 @@ def sieve(passes: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def matched(
   density_F: np.ndarray, live_F: np.ndarray, start: int, n: int
 ) -> np.ndarray:
-  """Null starts: the n live features nearest to another in log density.
+  """Null starts: the n live features nearest to the start in log density.
 
-  Nearest first; fewer where there are fewer within a factor of WITHIN.
+  They are ordered nearest first. There are fewer than n if fewer lie within a
+  factor of WITHIN.
   """
   others = np.flatnonzero(live_F)
   others = others[others != start]
@@ -204,17 +207,15 @@ def beside(
   null_S: np.ndarray,
   interval: Callable[..., tuple[float, float] | None],
 ) -> Beside:
-  """A count of children and those of S null starts.
+  """Compares a number of children with that of S null starts.
+
+  The p-value is (1 + null starts with at least as many) / (1 + S), which holds
+  if the start is exchangeable with the null starts.
 
   Args:
-    count: of the start.
-    null_S: of the null starts.
-    interval: `interval(values, statistic)`, of the null starts' mean.
-
-  Returns:
-    `count`; the null's `mean` (`interval`), `max` and `n`; and `p`, the chance
-    of so large a count if the start were one of them, (1 + those with as many)
-    / (1 + S). Without null starts these are None.
+    count: number of children of the start.
+    null_S: number of children of each null start.
+    interval: `interval(values, statistic)`, for the mean over null starts.
   """
   null_S = np.asarray(null_S)
   S = null_S.size

@@ -1,14 +1,14 @@
-"""What a transformer says while features are held at a value ("pinned").
+"""The effects of pinning features, which means holding them at a value.
 
-As the paper (feature deep dives, downstream effects): x <- x + sum over the
-pinned features k of (value_k - f_k(x)) d_k. This is x + decode(f pinned) -
-decode(f): what the dictionary leaves unexplained stays, and of its features
-only the pinned ones have to be computed.
+As in the paper (feature deep dives, downstream effects), x <- x + sum over
+pinned features k of (value_k - f_k(x)) d_k. This equals x + decode(f with pins)
+- decode(f). It keeps the reconstruction error, and only the pinned features
+have to be computed.
 
-Our choices where the paper is silent: all positions are pinned, the prompt's
-too, and a feature's maximum is the largest activation of the features pass.
-Multiples of it may lie in [-10, 10], as "Scaling Monosemanticity" (2024) found;
-what lies beyond makes gibberish.
+Our choices where the paper is silent: features are pinned at all positions,
+including the prompt's, and a feature's maximum is the largest activation seen
+in the features pass. Multiples of it should lie in [-10, 10]; "Scaling
+Monosemanticity" (2024) found that larger ones give gibberish.
 """
 
 import dataclasses
@@ -26,21 +26,25 @@ from monosem_jax.dictionary.sae import SAE, encode, rows_of
 
 # The paper's prefix.
 PROMPT = '1,2,3,4,5,6,7,8,9,10'
-# Tokens that a feature raises most, whose odds are looked at.
+# Number of tokens whose log-odds are measured: those that a feature raises
+# most.
 TOP = 10
-# A few rows cost nothing, and a value is to be what was asked for.
+# Float32, so that pinned values are exact; a few rows cost little.
 _DOT = Dot(jnp.dtype(jnp.float32))
 
 
 @flax.struct.dataclass
 class Pins:
-  """K pinned features; arrays, passed into programs.
+  """K pinned features, as arrays that compiled programs take.
+
+  f = ReLU(x W_enc^T + b_enc). The paper's encoder first subtracts the decoder
+  bias from x; here that is part of b_enc.
 
   Attributes:
-    W_enc_KA, b_enc_K: f = ReLU(x W_enc^T + b_enc); the decoder bias, which
-      encoders of the paper take off x first, is folded into b_enc.
-    W_dec_KA: what each unit of a feature adds to x.
-    value_K: what the features are held at.
+    W_enc_KA: encoder rows.
+    b_enc_K: encoder biases.
+    W_dec_KA: decoder rows.
+    value_K: the values that features are pinned to.
   """
 
   W_enc_KA: jax.Array
@@ -50,7 +54,7 @@ class Pins:
 
 
 def pins(sae: SAE, feature_K: jax.Array, value_K: jax.Array) -> Pins:
-  """Pins features of a dictionary; those of several can be concatenated."""
+  """Pins features of a dictionary; pins of several can be concatenated."""
   W_enc_KA = sae.W_enc_AF[:, feature_K].T
   return Pins(
     W_enc_KA=W_enc_KA,
@@ -61,10 +65,10 @@ def pins(sae: SAE, feature_K: jax.Array, value_K: jax.Array) -> Pins:
 
 
 def none(slots: int, width: int) -> Pins:
-  """So many places for pins of activations of that width, all of them empty.
+  """Empty slots for pins of activations of the given width.
 
-  A pin of zeros changes nothing, so that texts with few pins and with many run
-  through one program.
+  A pin of zeros changes nothing, so one compiled program serves any number of
+  pins up to `slots`.
   """
   rows_KA: Any = np.zeros((slots, width), np.float32)
   zero_K: Any = np.zeros(slots, np.float32)
@@ -79,7 +83,7 @@ def put(
   value_K: jax.Array,
   own_K: jax.Array,
 ) -> Pins:
-  """Pins features of a dictionary in those places that are its own, bool."""
+  """Pins features of a dictionary in the slots where own_K is true."""
   found = pins(sae, feature_K, value_K)
 
   def choose(x, y):
@@ -89,7 +93,7 @@ def put(
 
 
 def strength(pins: Pins, acts_BTA: jax.Array) -> jax.Array:
-  """How strongly features fire by themselves: f_NK, before they are pinned."""
+  """The activations of features before they are pinned: f_NK."""
   own = SAE(
     W_enc_AF=pins.W_enc_KA.T,
     b_enc_F=pins.b_enc_K,
@@ -102,8 +106,8 @@ def strength(pins: Pins, acts_BTA: jax.Array) -> jax.Array:
 def patch(pins: Pins, acts_BTA: jax.Array) -> jax.Array:
   """The activations with features pinned at all positions.
 
-  For a transformer's `patch`. Without a pin they are what they were, and the
-  program around them is.
+  It is used as a transformer's `patch`. Without pins it returns the activations
+  unchanged and adds nothing to the compiled program.
   """
   if not pins.value_K.size:
     return acts_BTA
@@ -113,12 +117,12 @@ def patch(pins: Pins, acts_BTA: jax.Array) -> jax.Array:
 
 
 def patch_each(pins: Pins, acts_BTA: jax.Array) -> jax.Array:
-  """`patch` with pins of its own for each row: arrays with an axis B first."""
+  """`patch` with separate pins for each row; their arrays start with axis B."""
   return jax.vmap(lambda own, x_TA: patch(own, x_TA[None])[0])(pins, acts_BTA)
 
 
 def log_odds(logits_BTV: jax.Array, set_k: jax.Array) -> jax.Array:
-  """log p - log(1 - p) of the next token being one of a set, [B, T]."""
+  """Log-odds log p - log(1 - p) that the next token is in a set, [B, T]."""
   inside_V = jnp.zeros(logits_BTV.shape[-1], bool).at[set_k].set(True)
   of = lambda where_V: jax.nn.logsumexp(
     jnp.where(where_V, logits_BTV, -jnp.inf), axis=-1
@@ -127,19 +131,20 @@ def log_odds(logits_BTV: jax.Array, set_k: jax.Array) -> jax.Array:
 
 
 def direction(added_A: np.ndarray) -> Pins:
-  """A pin that adds a direction to every position, whatever is there.
+  """A pin that adds a direction at every position, whatever the activation.
 
-  It fires nowhere, so that its value is the multiple of the direction added.
+  It has an activation of 0 everywhere, so its value is the multiple added.
   """
   row_KA: Any = np.asarray(added_A, np.float32)[None]
   return dataclasses.replace(none(1, row_KA.shape[1]), W_dec_KA=row_KA)
 
 
 def along(own: Pins, row_A: np.ndarray) -> Pins:
-  """The change that a pinned feature makes, along another row.
+  """The change that a pinned feature makes, redirected along another row.
 
-  At each position of the same sign and norm: what a feature's own direction
-  does, apart from when it is off and by how much it is turned up.
+  The change has the same sign and norm at each position. It is a control for
+  the feature's direction, with the positions and the amount of the change
+  fixed.
   """
   norm = lambda x_KA: np.linalg.norm(x_KA, axis=1, keepdims=True)
   row_KA = np.asarray(row_A, np.float32)[None]
@@ -148,7 +153,7 @@ def along(own: Pins, row_A: np.ndarray) -> Pins:
 
 
 def at_values(arms: Sequence[Pins], value_LM: np.ndarray) -> Pins:
-  """Pins of one feature each, at M values: arrays with axes L and M first."""
+  """L single pins at M values each; the arrays start with axes L and M."""
   L, M = value_LM.shape
   stacked = jax.tree.map(lambda *x: np.stack(x)[:, None], *arms)
   many = jax.tree.map(lambda x: x.repeat(M, 1), stacked)
@@ -158,7 +163,7 @@ def at_values(arms: Sequence[Pins], value_LM: np.ndarray) -> Pins:
 
 @jax.jit
 def strengths(lm, pins: Pins, tokens_CT: jax.Array) -> jax.Array:
-  """`strength` on all tokens of some contexts: f_NK."""
+  """`strength` on all tokens of contexts: f_NK."""
   return strength(pins, lm.residual(tokens_CT)[1])
 
 
@@ -166,18 +171,20 @@ def strengths(lm, pins: Pins, tokens_CT: jax.Array) -> jax.Array:
 def effects(
   lm, held_P: Pins, tokens_CT: jax.Array, set_k: jax.Array
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-  """What pins do to the next token, and how large a change they are.
+  """The effects of P pins on the next token, and the size of their changes.
+
+  All results are means over the positions of a context.
 
   Args:
     lm: the transformer.
-    held_P: P of them, with an axis P first.
-    tokens_CT: contexts; all is a mean over the positions of one.
-    set_k: tokens.
+    held_P: the pins; their arrays start with axis P.
+    tokens_CT: contexts.
+    set_k: the set of tokens whose log-odds are measured.
 
   Returns:
-    The log-odds of the next token being one of the set, unpinned: [C]. And of
+    The log-odds that the next token is in the set, without pins: [C]. And for
     each pin, [P, C]: `log_odds`; `kl`, KL(unpinned || pinned) of the next
-    token's distribution, in nats; `norm`, the L2 norm of the change of the
+    token's distribution in nats; and `norm`, the L2 norm of the change of the
     activations.
   """
   clean_CTV = lm(tokens_CT)[0]
@@ -198,19 +205,23 @@ def effects(
 
 @jax.jit
 def top(lm, sae: SAE, feature_X: jax.Array) -> jax.Array:
-  """The tokens that features raise most by their logit weights, [X, k]."""
+  """The tokens with the largest logit weights of each feature, [X, k]."""
   return jax.lax.top_k(lm.logit_weights(sae.W_dec_FA[feature_X]), TOP)[1]
 
 
 def difference_of_means(
   sums: dict[str, np.ndarray],
 ) -> list[np.ndarray | None]:
-  """mean where on - mean where off, from sums over tokens: of each label.
-
-  None where there is no such difference: a label that is never on, or always.
+  """The difference of mean activations with and without each label.
 
   Args:
-    sums: `on_KA` and `all_A`, of activations; `on_K` and `all`, of tokens.
+    sums: sums of activations over tokens with each label, `on_KA`, and over all
+      tokens, `all_A`; numbers of tokens with each label, `on_K`, and of all
+      tokens, `all`.
+
+  Returns:
+    A difference for each label; None if no token or every token has the label,
+    or if the difference is zero.
   """
   found: list[np.ndarray | None] = []
   for on_A, on in zip(sums['on_KA'], sums['on_K'], strict=True):

@@ -1,8 +1,8 @@
-"""Example texts on which everything that is active is shown, token by token.
+"""Example texts that show the active features of every token.
 
-The paper's text view. What is kept of each token are its most active features,
-and what each says of the token that comes next: its attribution, activation
-times logit weight, as in `analysis.universality`.
+This is the paper's text view. For each token it keeps the most active features
+and their attributions to the next token, which are activation times logit
+weight, as in `analysis.universality`.
 """
 
 import functools
@@ -32,26 +32,27 @@ def choose(
   count: int,
   seed: int,
 ) -> np.ndarray:
-  """Draws contexts: of all subsets in turn, of many documents, whole ones.
+  """Draws contexts from all subsets and from many documents.
 
-  The subsets take turns until there are enough contexts. Each gives first, in a
-  random order, contexts that lie inside one document, one of each document;
-  then others of these; last those that documents meet in.
+  Subsets take turns until there are enough contexts. Within a subset the order
+  is random, except for three classes. First come contexts that lie inside one
+  document, one for each document; then further contexts of this kind; and last
+  contexts with a boundary between documents.
 
   Args:
-    document_C: the document of each context.
-    whole_C: whether all of the context is of that document.
-    subset_D: the subset of each document.
-    count: how many, at most.
-    seed: of the draw.
+    document_C: document of each context.
+    whole_C: whether the whole context is from that document.
+    subset_D: subset of each document.
+    count: maximum number of contexts.
+    seed: random seed of the draw.
 
   Returns:
-    Numbers of contexts, by subset, rising.
+    Indices of the contexts, ordered by subset and then ascending.
   """
   C = len(document_C)
   order = np.random.default_rng(seed).permutation(C)
   order = order[np.argsort(~whole_C[order], kind='stable')]
-  # The first context of a document, and the others of it.
+  # False for the first context of each document, True for its others.
   again = np.ones(C, bool)
   again[np.unique(document_C[order], return_index=True)[1]] = False
   order = order[np.lexsort((again, ~whole_C[order]))]
@@ -66,15 +67,16 @@ def choose(
 
 @flax.struct.dataclass
 class View:
-  """What is active on each token.
+  """The active features of each token.
 
   Attributes:
-    feature_BTL: the most active features, falling; -1 where there is none.
-    activation_BTL: of them, 0 where there is none.
-    attribution_BTL: activation times logit weight of the token that comes next,
-      the feature's median over the vocabulary at 0; nats but for the final
-      norm's scale. NaN at the last position, after which no token is known.
-    active_BT: how many are active, those without a place here too.
+    feature_BTL: the most active features, strongest first; -1 if fewer are
+      active.
+    activation_BTL: their activations; 0 if fewer are active.
+    attribution_BTL: activation times logit weight of the next token, minus the
+      feature's median logit weight. The unit is nats, up to the scale of the
+      final norm. NaN at the last position, whose next token is unknown.
+    active_BT: number of active features, including those not kept.
   """
 
   feature_BTL: jax.Array
@@ -92,7 +94,7 @@ def make_view(
   Args:
     forward: `forward(lm, tokens_BT) -> acts_BTA`.
     dot: the matrix product.
-    active: L, features kept of each token.
+    active: L, the number of features kept per token.
 
   `rows_FD` and `median_F` are those of `analysis.universality.Side`.
   """
@@ -121,10 +123,10 @@ def make_view(
 
 
 def most_active(f_NF: jax.Array, active: int) -> tuple[jax.Array, jax.Array]:
-  """The `active` largest features of every row, falling: value_NL, feature_NL.
+  """The `active` largest features of each row: value_NL, feature_NL.
 
-  As `lax.top_k`, ties included, but of f_NF only what each device finds among
-  its own features is sent: `lax.top_k` would send all of it.
+  The result equals that of `lax.top_k`, ties included. But each device sends
+  only its own largest features, where `lax.top_k` would send all of f_NF.
   """
 
   def of_device(f_nf, number_f):

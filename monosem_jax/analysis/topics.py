@@ -1,9 +1,10 @@
-"""A language of known features, and what the units of a model tell apart.
+"""An artificial language with known features, and measures of monosemanticity.
 
-Every context is of one topic, which its first token names; words follow it, and
-after a word the topic has a successor of its own. A transformer must know the
-topic and the word together, a pair, and pairs exclude one another: features as
-in the paper's theory of superposition, more of them than neurons.
+Every context has a topic, named by its first token, and continues with words.
+Each topic has its own permutation that maps a word to its successor. So a
+transformer has to know the pair of topic and word. Pairs exclude each other,
+and there are more of them than neurons, as in the paper's theory of
+superposition.
 
 Shapes here: K topics, M words, P = K * M pairs, J units (neurons, or features
 of a dictionary), N tokens.
@@ -16,20 +17,22 @@ import numpy as np
 
 from monosem_jax.config.settings import Topics
 
-# Token 0 is a separator that no context holds.
+# Token 0 is a separator, which does not occur in contexts.
 _FIRST_TOPIC = 1
-# A unit fires from this share of its greatest activation on (our choice).
+# A unit fires at this share of its largest activation or more (our choice).
 _FIRES = 0.1
 
 
 def vocab_size(c: Topics) -> int:
-  """V: a separator, the topics, the words."""
+  """V: the separator, the topics and the words."""
   return _FIRST_TOPIC + c.topics + c.words
 
 
 def successors(c: Topics, seed: int) -> np.ndarray:
-  """Which word follows which: next_KM, for each topic a permutation, so that
-  all pairs are equally likely."""
+  """The successor of each word in each topic: next_KM.
+
+  Each topic has a permutation, so that all pairs are equally likely.
+  """
   rng = np.random.default_rng([seed, 0])
   return np.stack([rng.permutation(c.words) for _ in range(c.topics)])
 
@@ -39,8 +42,8 @@ def draw(
 ) -> np.ndarray:
   """Contexts of the language: tokens_BT, int32.
 
-  A topic, a word, and from then on its topic's successor of the word before; of
-  these, the share `noise` is drawn from all words instead.
+  A context starts with its topic and a random word. Each further word is the
+  successor of the word before, or with probability `noise` a random word.
   """
   tokens_BT = np.empty((contexts, c.context), np.int32)
   topic_B = rng.integers(c.topics, size=contexts)
@@ -55,38 +58,41 @@ def draw(
 
 
 def pairs(c: Topics, tokens_BT: np.ndarray) -> np.ndarray:
-  """At each word that another follows, topic * M + word: [B, T - 2]."""
+  """The pair at each word except the last, topic * M + word: [B, T - 2]."""
   word_BT = tokens_BT[:, 1:-1] - _FIRST_TOPIC - c.topics
   return (tokens_BT[:, :1] - _FIRST_TOPIC) * c.words + word_BT
 
 
 def entropy(c: Topics) -> float:
-  """The loss at these words of who knows the language, in nats."""
+  """The lowest possible loss at these words, nats per token."""
   others = c.noise / c.words
   p_M = np.array([1 - c.noise + others] + [others] * (c.words - 1))
   return float(-(p_M * np.log(np.where(p_M > 0, p_M, 1))).sum())
 
 
 def kept(c: Topics, loss: float, free: float) -> float:
-  """Which share of what a transformer has learned is there at a loss.
+  """The share of what a transformer has learned that a loss preserves.
 
-  Learned is what its own loss, `free`, lies below ln M, that of who takes all
-  words for equally likely.
+  What it has learned is the difference between ln M, the loss of a uniform
+  prediction, and its own loss `free`.
   """
   chance = np.log(c.words)
   return float((chance - loss) / (chance - free))
 
 
 def choose(c: Topics, rows: Sequence[Mapping[str, Any]]) -> int | None:
-  """The penalty of a method that counts: its place among the rows of all.
+  """Chooses a method's penalty, and returns its index among the rows.
 
-  The one whose units are the purest, above what their rare firing alone gives
-  them, of those that keep enough of what was learned (`c.kept`); the same rule
-  for every method. None where all lose more, or have no live unit.
+  Among penalties that preserve enough of what was learned (`c.kept`), it is the
+  one whose units have the largest lead in purity over their shuffled control.
+  Every method uses the same rule.
 
   Args:
     c: the settings.
-    rows: `purity_lead` and `kept`, on text of its own.
+    rows: `purity_lead` and `kept` of each penalty, measured on a separate text.
+
+  Returns:
+    None if no penalty preserves enough, or if none has live units.
   """
   lead = [
     row['purity_lead']
@@ -99,11 +105,12 @@ def choose(c: Topics, rows: Sequence[Mapping[str, Any]]) -> int | None:
 
 
 def purity(next_KM: np.ndarray, acts_PJ: np.ndarray) -> np.ndarray:
-  """How far each unit is of one planted feature: in 0..1; of zeros NaN.
+  """How much of each unit's activation lies on one planted feature, 0..1.
 
-  Of its activations on all pairs, the share that lies on those of one topic, of
-  one word, or of one successor, whichever has most. All three count, so that a
-  unit is not held to features of one kind; one for a single pair has 1, too.
+  It is the share of a unit's activation on all pairs that lies on the pairs of
+  a single topic, word or successor, whichever has most. A unit may represent
+  any of these kinds; a unit for a single pair also has purity 1. Units that
+  never fire are NaN.
   """
   K, M = next_KM.shape
   acts_KMJ = acts_PJ.reshape(K, M, -1)
@@ -124,25 +131,31 @@ def measure(
   effect_J: np.ndarray,
   seed: int,
 ) -> dict[str, np.ndarray]:
-  """What fires for what; nothing in it knows of a penalty.
+  """Measures what units fire for, in the same way for every method.
 
-  A token is one at which `pairs` is defined. A unit fires at a tenth of its
-  greatest activation or more, and is live if that moves a logit by a tenth of a
-  nat; others count for nothing (our choices).
+  A unit fires at a tenth of its largest activation or more. It is live if its
+  largest activation moves a logit by a tenth of a nat or more. Only live units
+  count. Both rules are our choices.
 
   Args:
     next_KM: the language.
-    pair_N: the pair at each token.
-    acts_NJ: activations, none below 0.
-    effect_J: how far an activation of 1 moves the logit that it moves most.
-    seed: of the control.
+    pair_N: the pair at each token; other tokens are left out.
+    acts_NJ: activations, not negative.
+    effect_J: change of the most affected logit by an activation of 1.
+    seed: random seed of the control.
 
   Returns:
-    live_J; of live units (others NaN) purity_J; shuffled_J, the same with its
-    mean activations dealt out to the pairs at random: what rare firing alone
-    does for purity; pairs_J, for how many pairs its mean activation is a tenth
-    of the greatest or more; active, units that fire at a token, mean; silent,
-    the share of the tokens at which none fires; acts_PJ, the means.
+    A dictionary of
+
+    live_J: whether each unit is live.
+    purity_J: purity of each unit; NaN if it is not live.
+    shuffled_J: purity after each unit's mean activations are shuffled over
+      pairs, which is due to rare firing alone.
+    pairs_J: number of pairs whose mean activation is a tenth of the unit's
+      largest or more; NaN if it is not live.
+    active: mean number of units that fire at a token.
+    silent: share of tokens at which no unit fires.
+    acts_PJ: mean activation of each unit on each pair.
   """
   of_pair_PN = np.arange(next_KM.size)[:, None] == pair_N
   count_P1 = np.maximum(of_pair_PN.sum(1, keepdims=True), 1)

@@ -1,11 +1,13 @@
-"""Why dictionaries: the paper's arguments, on models small enough to see whole.
+"""Why dictionaries are needed: three arguments of the paper on toy models.
 
-Three of them (the paper: problem setup, and theory of superposition), each a
-function of its sizes and a seed:
+The arguments are from the paper's problem setup and theory of superposition.
+Each is a function of its sizes and a seed:
 
-  superpose      more features than dimensions are kept, once they are sparse
+  superpose      sparse features are represented even if they outnumber the
+                 dimensions
   binary_neuron  cross-entropy prefers a neuron that several features share
-  penalise       a penalty on activations makes them sparse, neurons stay shared
+  penalise       a penalty on activations makes them sparse, but neurons stay
+                 shared
 
 Shapes here: F features, D dimensions, J neurons, Z runs side by side.
 """
@@ -21,7 +23,7 @@ from monosem_jax.config.settings import BinaryNeuron, Penalty, Superposition
 
 
 def _minimise(loss: Callable, params, lr: float, steps: int, key: jax.Array):
-  """Adam on `loss(params, key)`, its rate falling to 0 as a cosine does."""
+  """Adam on `loss(params, key)` with cosine decay of the rate to 0."""
   optimizer = optax.adam(optax.cosine_decay_schedule(lr, steps))
 
   def step(carry, i):
@@ -38,11 +40,11 @@ def _minimise(loss: Callable, params, lr: float, steps: int, key: jax.Array):
 
 
 def dimensionality(W_DF: np.ndarray) -> np.ndarray:
-  """Which share of a dimension each feature has for itself: of F, in 0..1.
+  """The dimensionality of each feature, [F], in 0..1 (Elhage et al. 2022).
 
-  |W_i|^2 / sum_j (w_i . W_j)^2, w_i being W_i at norm 1 (Elhage et al. 2022):
-  1 for a direction of one's own, 1/2 for two that are opposite, 0 for a
-  feature that is not there.
+  It is |W_i|^2 / sum_j (w_i . W_j)^2, where w_i is W_i at norm 1. It is 1 for a
+  feature with a dimension of its own, 1/2 for each of two opposite features,
+  and 0 for a feature that is not represented.
   """
   norm_F = np.linalg.norm(W_DF, axis=0)
   overlap_F = np.square(W_DF.T @ W_DF).sum(1)
@@ -53,15 +55,21 @@ def dimensionality(W_DF: np.ndarray) -> np.ndarray:
 def superpose(c: Superposition, seed: int) -> dict[str, np.ndarray]:
   """Trains the toy model of superposition, at all sparsities at once.
 
-  x_hat = ReLU(x W^T W + b); the loss is the mean over samples of the sum over
-  features of importance * (x - x_hat)^2; a feature is 0, or U(0, 1) (Elhage et
-  al. 2022, "Toy Models of Superposition"). All sparsities have one start and
-  one stream of draws.
+  The model is x_hat = ReLU(x W^T W + b). A feature is 0 or drawn from U(0, 1).
+  The loss is the sum over features of importance * (x - x_hat)^2, mean over
+  samples (Elhage et al. 2022, "Toy Models of Superposition"). All sparsities
+  share initial weights and random draws.
 
   Returns:
-    W_ZDF and b_ZF; dimensionality_ZF; represented_Z, the features of squared
-    norm above 1/2 (our choice of a threshold); and of Elhage et al.
-    dimensions_per_feature_Z, D over the squared Frobenius norm.
+    A dictionary of
+
+    W_ZDF: the weights.
+    b_ZF: the biases.
+    dimensionality_ZF: see `dimensionality`.
+    represented_Z: number of features with a squared norm above 1/2 (our choice
+      of a threshold).
+    dimensions_per_feature_Z: D over the squared Frobenius norm of W (Elhage et
+      al.).
   """
   F, D = c.features, c.dimensions
   importance_F = c.importance ** jnp.arange(F, dtype=jnp.float32)
@@ -97,9 +105,10 @@ def superpose(c: Superposition, seed: int) -> dict[str, np.ndarray]:
 def entropy_left(fires_for: int, features: int) -> float:
   """The loss with a binary neuron that fires for k of n exclusive features.
 
-  All are equally likely: k/n ln k + (n-k)/n ln(n-k) nats, what is still open
-  once the neuron is known. The paper's case is n = 4: (3/4) ln 3 for the
-  monosemantic neuron (k = 1), ln 2 for the polysemantic one (k = 2).
+  Features are equally likely, so the loss is k/n ln k + (n-k)/n ln(n-k) nats,
+  the entropy that remains once the neuron is known. The paper's case is n = 4:
+  (3/4) ln 3 for the monosemantic neuron (k = 1) and ln 2 for the polysemantic
+  one (k = 2).
   """
   sides = np.array([fires_for, features - fires_for], float)
   return float((sides * np.log(np.maximum(sides, 1))).sum() / features)
@@ -108,20 +117,26 @@ def entropy_left(fires_for: int, features: int) -> float:
 def binary_neuron(c: BinaryNeuron, seed: int) -> dict[str, np.ndarray]:
   """The paper's argument that sparsity does not make neurons monosemantic.
 
-  One of n features is on, a neuron fires or not, and the softmax of two rows of
-  logits names the feature. Nothing can be in superposition, and yet firing for
-  half of the features costs less cross-entropy than firing for one.
+  One of n features is on. A neuron either fires or not, which selects one of
+  two rows of logits that predict the feature. Superposition is impossible here,
+  and yet a neuron that fires for half of the features has a lower cross-entropy
+  than one that fires for a single feature.
 
-  Our choice where the input weights are learned as well: the neuron fires with
-  a probability for each feature, and the loss is the expectation, so that there
-  is a gradient. A neuron for one feature is a local minimum there, and some
-  starts end in it.
+  The input weights are also learned. There the neuron fires with a probability
+  for each feature, and the loss is the expectation, which has a gradient (our
+  choice). A neuron for one feature is a local minimum, in which some starts
+  end.
 
   Returns:
-    For neurons that fire for 0..n features: closed_form, see `entropy_left`,
-    and optimised, the cross-entropy that gradient descent on the logits comes
-    to. For each of Z starts: fires_for_Z, how many features it came to fire
-    for, and loss_Z, that of the neuron rounded to fire or not.
+    A dictionary. For neurons that fire for 0..n features:
+
+    closed_form: see `entropy_left`.
+    optimised: the cross-entropy after gradient descent on the logits.
+
+    For each of Z starts with learned input weights:
+
+    fires_for_Z: number of features that the neuron fires for.
+    loss_Z: the loss with its firing rounded to 0 or 1.
   """
   n = c.features
 
@@ -161,31 +176,39 @@ def binary_neuron(c: BinaryNeuron, seed: int) -> dict[str, np.ndarray]:
 
 
 def penalise(c: Penalty, seed: int) -> dict[str, np.ndarray]:
-  """A network of J ReLU neurons under a penalty, and a monosemantic one.
+  """Trains J ReLU neurons under an activation penalty, and a monosemantic net.
 
-  One of F exclusive features is on; the neurons see which, the output names it
-  by a softmax. Loss: cross-entropy + penalty * mean over features of the sum
-  over neurons of activation * norm of the neuron's output row. By that norm, as
-  in `dictionary.recipes.april`, since activations alone would shrink and the
-  output weights grow instead. There are fewer neurons than features, and the F
-  inputs are all there is, so the loss is exact. The monosemantic network is the
-  same one, its neurons held to a feature each: what the penalty is to lead to.
+  One of F exclusive features is on. The neurons see which one, and the output
+  predicts it by a softmax. There are fewer neurons than features. The F inputs
+  are all there are, so the loss is exact. It is the cross-entropy plus the
+  penalty times the sum over neurons of activation * norm of the output row,
+  mean over features. Without the norm, activations would shrink and output
+  weights grow, as in `dictionary.recipes.april`. In the monosemantic network
+  each neuron is restricted to one feature, which the penalty is meant to
+  achieve.
 
-  With the default sizes a penalty first takes away that several neurons fire
-  for a feature, while neurons stay shared, since that is the cheaper way. It
-  makes them monosemantic only where it leaves most features to none of them.
+  With the default sizes, a penalty first reduces the number of neurons that
+  fire for a feature. Neurons stay shared, since that costs less. They become
+  monosemantic only under a penalty that leaves most features without a neuron.
 
-  An activation counts as firing from a tenth of its neuron's greatest on, a
-  neuron as live if it moves the logits by 0.01 (our choices).
+  A neuron fires at a tenth of its largest activation or more, and is live if it
+  moves the logits by more than 0.01 (our choices).
 
   Returns:
-    For each penalty, of the start of the lowest objective: loss_Z (the
-    cross-entropy, nats), objective_Z (with the penalty), active_Z (neurons
-    that fire on a feature, mean), silent_Z (features on which none fires),
-    live_Z (neurons), shared_Z (the share of these that fire on more than one
-    feature), features_per_neuron_Z (mean over these; both 0 if none lives),
-    activations_ZFJ (times the output row's norm); and monosemantic_loss_Z,
-    monosemantic_objective_Z.
+    A dictionary, for each penalty from the start with the lowest objective:
+
+    loss_Z: cross-entropy, nats.
+    objective_Z: cross-entropy and penalty.
+    active_Z: mean number of neurons that fire on a feature.
+    silent_Z: number of features on which no neuron fires.
+    live_Z: number of live neurons.
+    shared_Z: share of live neurons that fire on more than one feature; 0
+      without any.
+    features_per_neuron_Z: mean number of features on which a live neuron fires;
+      0 without any.
+    activations_ZFJ: activations times the norm of the output row.
+    monosemantic_loss_Z: cross-entropy of the monosemantic network.
+    monosemantic_objective_Z: its cross-entropy and penalty.
   """
   F, J = c.features, c.neurons
 
@@ -197,7 +220,7 @@ def penalise(c: Penalty, seed: int) -> dict[str, np.ndarray]:
       loss = -jnp.diag(jax.nn.log_softmax(logits_FF)).mean()
       return loss + penalty * effect_FJ.sum(1).mean(), (loss, effect_FJ)
 
-    # A tied start, so that no neuron begins by speaking against its features.
+    # Tied initial weights, so that no neuron starts out against its features.
     W_in_FJ = allowed_FJ * jnp.abs(jax.random.normal(key, (F, J)))
     start = {
       'W_in_FJ': W_in_FJ,

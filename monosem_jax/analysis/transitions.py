@@ -1,7 +1,7 @@
-"""What the features of an automaton do: effects on what comes next, and walks.
+"""Measures automata in the running transformer: effects of pins, and walks.
 
-Where `automata` predicts from weights, here the transformer is run, with a
-feature pinned: x + (value - f(x)) d, at the last position alone.
+`automata` predicts edges from weights. Here the transformer runs with a feature
+pinned at one position: x + (value - f(x)) d.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from monosem_jax.dictionary.sae import SAE, encode
 
 
 def _fires(sae: SAE, dot: Dot, x_BA, feature_Bn) -> jax.Array:
-  """The activations of features of its own for each row: f_Bn."""
+  """The activations of n features of each row, which differ by row: f_Bn."""
 
   def of_row(x_A, feature_n):
     W_An, b_n = sae.W_enc_AF[:, feature_n], sae.b_enc_F[feature_n]
@@ -26,10 +26,9 @@ def _fires(sae: SAE, dot: Dot, x_BA, feature_Bn) -> jax.Array:
 
 
 def _logits(lm, sae: SAE, dot: Dot, tokens_BT, at_B, pin=None) -> jax.Array:
-  """The logits at a position of each row: logits_BV.
+  """The logits at one position of each row: logits_BV.
 
-  `pin`, (feature_B, value_B), holds a feature of each row at a value there and
-  nowhere else: x + (value - f(x)) d.
+  `pin`, (feature_B, value_B), pins a feature of each row at that position only.
   """
   row_B = jnp.arange(len(at_B))
 
@@ -47,22 +46,27 @@ def _logits(lm, sae: SAE, dot: Dot, tokens_BT, at_B, pin=None) -> jax.Array:
 def effect(
   lm, sae: SAE, dot: Dot, tokens_BT, at_B, source, value, share_Vn
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """By how much likelier features fire on the token after a pinned one.
+  """How much a pin raises the probability that features fire on the next token.
 
-  The source is pinned at one position of each context. The next token's
-  distribution with the pin, minus that without, times P(feature fires | token):
-  exact, but that P looks at no context. In the unit of `automata.predict`.
+  The source is pinned at one position of each context. The effect is the change
+  of the next token's distribution times P(feature fires | token). It is exact,
+  except that P ignores the context. It has the same unit as the edges of
+  `automata.predict`.
 
   Args:
-    lm, sae, dot: the transformer, the dictionary, the matrix product.
-    tokens_BT, at_B: contexts, and the position of each; -1 stands for no
-      context. To ablate, positions where the source fires.
-    source, value: a feature, and what it is pinned to: its maximum, or 0.
-    share_Vn: P(fires | token) of the features that are looked at.
+    lm: the transformer.
+    sae: the dictionary.
+    dot: the matrix product.
+    tokens_BT: contexts.
+    at_B: position of the pin in each context; -1 for rows without a context. To
+      ablate the source, give positions at which it fires.
+    source: the feature to pin.
+    value: the value to pin it to: its maximum, or 0 to ablate it.
+    share_Vn: P(feature fires | token) of the n features to measure.
 
   Returns:
-    mean_n over contexts; its standard error_n, infinite below two contexts; and
-    the number of contexts.
+    mean_n over contexts; its standard error_n, infinite for fewer than two
+    contexts; and the number of contexts.
   """
   there_B1 = (at_B >= 0)[:, None]
   pin = jnp.full(len(at_B), source), jnp.full(len(at_B), value)
@@ -70,7 +74,7 @@ def effect(
     jax.nn.softmax(_logits(lm, sae, dot, tokens_BT, jnp.maximum(at_B, 0), own))
     for own in (None, pin)
   )
-  # Both are close to each other: rounded to bfloat16 nothing would be left.
+  # The two are close, so that rounding to bfloat16 would lose the difference.
   change_Bn = jnp.matmul(pinned_BV - p_BV, share_Vn, precision='highest')
   n = there_B1.sum(dtype=change_Bn.dtype)
   mean_n = change_Bn.sum(0, where=there_B1) / jnp.maximum(n, 1)
@@ -94,22 +98,25 @@ def walk(
 ) -> tuple[jax.Array, jax.Array]:
   """Samples texts while the features of a machine are pinned in turn.
 
-  Pinned at the last position is the node that fired most on the token there, as
-  a share of its value; to begin with, the first one. Where none fires, it
-  stays.
+  Each step pins one node at the last position: the node that fired most on the
+  token there, relative to its value. If none fired, the node stays the same. A
+  walk starts with the first node.
 
   Args:
-    lm, sae, dot: the transformer, the dictionary, the matrix product.
-    choose: `choose(logits_BV, key, position)`, the next token of each text.
-    nodes_Bn, value_Bn: the features of each text's machine, filled up with -1,
-      and what they are pinned to: their maxima.
-    prompt_BT: what is continued, with `length` no longer than a context.
-    key: of the samples.
-    length: tokens to sample.
-    pinned: False leaves the features as they are; the draws are the same.
+    lm: the transformer.
+    sae: the dictionary.
+    dot: the matrix product.
+    choose: `choose(logits_BV, key, position)` samples the next token of each
+      text.
+    nodes_Bn: features of each text's machine, padded with -1.
+    value_Bn: values that they are pinned to, their maxima.
+    prompt_BT: prompts; with `length` more tokens they must fit a context.
+    key: random key of the samples.
+    length: number of tokens to sample.
+    pinned: False samples without pins, with the same random draws.
 
   Returns:
-    tokens_BT, prompts included; and node_BL, for each sampled token the node
+    tokens_BT, including prompts; and node_BL, for each sampled token the node
     (0..n-1) that fired most on it, or -1.
   """
   B, start = prompt_BT.shape

@@ -1,19 +1,19 @@
-"""Whether another model has the same features (paper, on universality).
+"""Whether another model has the same features (paper, universality).
 
-Three similarities of a feature of one dictionary and one of another, which may
-belong to another transformer on the same tokens:
+There are three similarities between features of two dictionaries, which may
+belong to different transformers with the same tokens:
 
-  activation   Pearson's correlation of the activations over tokens
-  logits       ... of the logit weights over the vocabulary
-  attribution  ... over tokens, of the activation times the logit weight of the
-               token that comes next (logit weights with their median at 0)
+  activation   Pearson correlation of the activations over tokens
+  logits       Pearson correlation of the logit weights over the vocabulary
+  attribution  Pearson correlation of the attributions over tokens: activation
+               times the next token's logit weight, minus the median weight
 
-The first and the last are correlations over a stream, and are summed up as
-`features.moments`: here is what is put in.
+The first and the last are correlations over a stream. This module computes
+their terms, and `features.moments` adds them up.
 
-The nearest of many is the best of as many guesses: where two dictionaries have
-nothing in common, it still has a correlation above 0. So it is found on one
-half of the documents, and its correlation is that on the other.
+The nearest of many features has a positive correlation even if two dictionaries
+have nothing in common. So it is chosen on one half of the documents, and its
+correlation is reported on the other half.
 """
 
 import dataclasses
@@ -28,21 +28,21 @@ import numpy as np
 from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import SAE, encode, rows_of
 
-# Our borders: pairs are alike in activations above the first, and apart in
-# logit weights below the second. The paper shows one pair that is both, `pone`:
-# A/1/3949 and B/1/3321, 0.98 and below 0.
+# Our thresholds: pairs have similar activations above the first, and different
+# logit weights below the second. The paper shows one pair with both, `pone`:
+# A/1/3949 and B/1/3321, with 0.98 and a negative correlation.
 ALIKE, APART = 0.8, 0.2
 
 
 @flax.struct.dataclass
 class Side:
-  """A dictionary, and what it reads and writes; arrays, passed into programs.
+  """A dictionary with its transformer, as arrays that compiled programs take.
 
   Attributes:
-    lm: its transformer.
+    lm: the transformer.
     sae: the dictionary.
-    rows_FD: its decoder as W_U reads it (`Transformer.read_out`).
-    median_F: of each feature's logit weights over the vocabulary.
+    rows_FD: decoder rows as W_U reads them (`Transformer.read_out`).
+    median_F: median of each feature's logit weights over the vocabulary.
   """
 
   lm: Any
@@ -52,7 +52,7 @@ class Side:
 
 
 def side(lm, sae: SAE, block: int = 256) -> Side:
-  """Makes a side; logit weights are held for so many features at a time."""
+  """Makes a side; holds the logit weights of `block` features at a time."""
   rows_FD = _read_out(lm, sae.W_dec_FA)
   medians = [
     _median(lm, rows_FD[i : i + block]) for i in range(0, len(rows_FD), block)
@@ -74,7 +74,7 @@ def _median(lm, rows_FD: jax.Array) -> jax.Array:
 def activations(
   forward: Callable[..., jax.Array], dot: Dot, s: Side, tokens_BT: jax.Array
 ) -> jax.Array:
-  """f_NF of all tokens but the last of each context."""
+  """f_NF of all tokens except the last of each context."""
   acts_BTA = forward(s.lm, tokens_BT)[:, :-1]
   x_NA = rows_of(acts_BTA)
   return encode(s.sae, x_NA.astype(s.sae.b_enc_F.dtype), dot)
@@ -83,10 +83,13 @@ def activations(
 def attributions(
   forward: Callable[..., jax.Array], dot: Dot, s: Side, tokens_BT: jax.Array
 ) -> jax.Array:
-  """f_i(t_j) times the logit weight of t_{j+1}, of the same tokens: a_NF."""
+  """Attributions f_i(t_j) times the logit weight of t_{j+1}, [N, F].
+
+  The tokens t_j are those of `activations`.
+  """
   f_NF = activations(forward, dot, s, tokens_BT)
   next_N = tokens_BT[:, 1:].reshape(-1)
-  # Of the logit weights only the columns of tokens that come next are made.
+  # Only the logit weights of next tokens are computed.
   W_ND = s.lm.W_U_DV[...].T[next_N]
   return f_NF * (dot('nd,fd->nf', W_ND, s.rows_FD) - s.median_F)
 
@@ -94,14 +97,15 @@ def attributions(
 def logit_correlation(
   x: tuple[object, jax.Array], y: tuple[object, jax.Array], block: int = 256
 ) -> np.ndarray:
-  """The correlation of the logit weights of pairs of features: r_M.
+  """The correlation of the logit weights of M pairs of features: r_M.
 
   Args:
-    x, y: a transformer, and the decoder rows at its site, rows_MA.
-    block: pairs whose logit weights are held at a time.
+    x: a transformer, and decoder rows of its site, rows_MA.
+    y: the same for the other feature of each pair.
+    block: number of pairs whose logit weights are held at a time.
 
   Returns:
-    Pearson's r over the vocabulary; 0 for one without an effect.
+    Pearson correlation over the vocabulary; 0 for features without an effect.
   """
   (lm_x, rows_x), (lm_y, rows_y) = x, y
   parts = [
@@ -123,19 +127,19 @@ def _logit_correlation(lm_x, x_MA, lm_y, y_MA) -> jax.Array:
 
 
 def pair(of: Callable) -> Callable:
-  """For `features.moments.make_step`: `of(side, batch)` on both sides."""
+  """`of(side, batch)` on both sides, for `features.moments.make_step`."""
   return lambda sides, batch: (of(sides[0], batch), of(sides[1], batch))
 
 
 @dataclasses.dataclass(frozen=True)
 class Nearest:
-  """For every feature of the first set the nearest of the second.
+  """The nearest feature in the second set for each feature of the first.
 
   Attributes:
-    index_X: which, found on one half; -1 where no other correlates with it
-      there, or one of the two does not vary on the other half.
-    found_X: how similar, on the half where it was found; NaN there.
-    r_X: on the other half; NaN there.
+    index_X: its index, chosen on one half. It is -1 if no feature correlates on
+      that half, or if one of the two is constant on the other half.
+    found_X: correlation on the half that was searched; NaN without a nearest.
+    r_X: correlation on the other half; NaN without a nearest.
   """
 
   index_X: np.ndarray
@@ -143,22 +147,23 @@ class Nearest:
   r_X: np.ndarray
 
 
+# By name, which features of the first and of the second side take part, bool.
 Sets = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
 def nearest(
   blocks: Iterable[tuple[slice, np.ndarray, np.ndarray]], sets: Sets
 ) -> dict[str, tuple[Nearest, Nearest]]:
-  """For every feature of each side the one of the other that correlates most
-  with it: from the first side to the second, and back.
+  """Finds the most correlated feature of the other side, in both directions.
 
   Args:
-    blocks: all features of the first side, in order, by blocks: which, and r_nY
-      on the half that is searched, and on the other.
-    sets: by name, the features of both sides that may be found: own_X, own_Y.
+    blocks: blocks of the first side's features, in order: the block, r_nY on
+      the half that is searched, and r_nY on the other half.
+    sets: features that may be found, own_X and own_Y, by name.
 
   Returns:
-    By the names of the sets.
+    For each set, the nearest of the second side for each feature of the first,
+    and the reverse.
   """
   there: dict[str, list[tuple[np.ndarray, ...]]] = {name: [] for name in sets}
   back: dict[str, tuple[np.ndarray, ...]] = {
@@ -199,7 +204,7 @@ def _best(
 def _named(
   index_X: np.ndarray, found_X: np.ndarray, r_X: np.ndarray
 ) -> Nearest:
-  # A correlation of exactly 0 is one with a constant.
+  # A correlation of exactly 0 means that one of the two is constant.
   none_X = ~np.isfinite(found_X) | (found_X == 0) | (r_X == 0)
 
   def of(x: np.ndarray, none: float) -> np.ndarray:

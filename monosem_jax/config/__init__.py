@@ -1,1 +1,1 @@
-"""Settings: config files, overrides, names, and what is refused."""
+"""Settings: config files, overrides, names, and checks."""

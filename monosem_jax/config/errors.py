@@ -5,6 +5,9 @@ import errno
 import re
 from collections.abc import Iterable
 
+# No space left on the disk, or in the user's quota.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 class UserError(Exception):
   """Bad input or a refused request; `main` prints it and exits with code 2."""
@@ -34,9 +37,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def full_disk(error: BaseException | None) -> bool:
   """Returns whether an error, or one of its causes, reports a full disk."""
   while error is not None:
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if isinstance(error, OSError) and error.errno in _FULL:
       return True
-    # TensorStore reports it in the message only.
+    # TensorStore and ArrayRecord report it in the message only.
     if 'No space left on device' in str(error):
       return True
     error = error.__cause__ or error.__context__

@@ -1,4 +1,4 @@
-"""The command line's flags as data."""
+"""The flags of the command line, as data."""
 
 import dataclasses
 import textwrap
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 @dataclasses.dataclass(frozen=True)
 class Flag:
-  """A flag.
+  """A command-line flag.
 
   Attributes:
     name: its name without the dashes.
@@ -43,7 +43,7 @@ SHARED = (
     kind=str,
     default=None,
     shown='DIR',
-    help='where everything is kept; runs/NAME for a config given by name',
+    help='the folder for all results; runs/NAME for a config given by name',
   ),
   Flag(
     name='dry_run',
@@ -57,9 +57,9 @@ SHARED = (
     kind=str,
     default='',
     shown='v5p:4x4x4',
-    help='with --dry_run: compile for this hardware, which need not be here: '
-    'v4, v5e, v5p, v6e (chips along each side of a slice), a100, h100, h200, '
-    'b200 (number of GPUs: h100:8)',
+    help='with --dry_run: compile for this hardware, which need not be '
+    'present: v4, v5e, v5p, v6e (chips along each side of a slice), a100, '
+    'h100, h200, b200 (number of GPUs: h100:8)',
   ),
   Flag('help', bool, False, '', 'print this help, or that of a stage'),
 )
@@ -70,14 +70,15 @@ TOGETHER = (
     kind=bool,
     default=False,
     shown='',
-    help='where jax finds the processes itself: TPU pods, SLURM, GKE, ...',
+    help='if jax can find the processes itself: TPU pods, SLURM, GKE, ...',
   ),
   Flag(
     name='coordinator',
     kind=str,
     default=None,
     shown='HOST:PORT',
-    help='elsewhere, with the next two flags: the address of process 0',
+    help='otherwise, together with the next two flags: the address of process '
+    '0',
   ),
   Flag('num_processes', int, None, 'N', 'the number of processes'),
   Flag('process_id', int, None, 'I', 'the number of this process, from 0'),

@@ -96,16 +96,14 @@ def _read(path: str) -> dict[str, Any]:
       kept: dict[str, Any] = json.loads(file.read_text('utf-8'))
       return kept
     except ValueError as e:
-      raise UserError(f'--config: {path} is not whole JSON: {e}.') from e
+      raise UserError(f'--config: {path} is not valid JSON: {e}.') from e
   sys.path.insert(0, str(file.parent))  # a config may import one beside it
   try:
     # An import would leave compiled bytecode, which goes stale.
     found = runpy.run_path(str(file))
     tree = found['get_config']() if 'get_config' in found else None
   except Exception as e:
-    raise UserError(
-      f'--config: {path} does not run: {type(e).__name__}: {e}.'
-    ) from e
+    raise UserError(f'--config: {path} raised {type(e).__name__}: {e}.') from e
   finally:
     sys.path.remove(str(file.parent))
   if not isinstance(tree, ml_collections.ConfigDict):
@@ -122,7 +120,9 @@ def _group(
 ) -> Mapping[str, Any]:
   value = tree.get(name, {})
   if not isinstance(value, Mapping):
-    raise UserError(f'config: {where}{name} is a group of keys, not {value!r}.')
+    raise UserError(
+      f'config: {where}{name} must be a group of keys, not {value!r}.'
+    )
   return value
 
 
@@ -153,7 +153,9 @@ def _typed(kind: Any, value: Any, where: str) -> Any:
   """Converts `value` to `kind`; a whole number may be written as 1e6."""
   if dataclasses.is_dataclass(kind):
     if not isinstance(value, Mapping):
-      raise UserError(f'config: {where} is a group of keys, not {value!r}.')
+      raise UserError(
+        f'config: {where} must be a group of keys, not {value!r}.'
+      )
     return _build(kind, value, where)
   origin = typing.get_origin(kind)
   if origin is tuple:
@@ -203,7 +205,7 @@ def _apply(tree: dict[str, Any], key: str, text: str) -> None:
     if depth < len(path):
       node = node.setdefault(name, {})
   if dataclasses.is_dataclass(kind) or kind in _FAMILIES.values():
-    raise UserError(f'--{where}: is a group of keys; name one of them.')
+    raise UserError(f'--{where} is a group of keys; name one of them.')
   node[last] = _parse(kind, text, f'--{where}')
 
 

@@ -34,9 +34,9 @@ TRY_AGAIN = 75
 # A process without a heartbeat for this long is dead.
 _HEARTBEAT_SECONDS = 30
 _LOST = (
-  'error: another process died, or cannot be reached: its own output says why, '
-  'if it could; what jax saw of it is in {libraries}. Start all of them again '
-  'with the same command; they go on from the last checkpoint.'
+  'error: another process died, or cannot be reached; its own output may say '
+  'why. The output of jax is in {libraries}. Start all processes again with '
+  'the same command; they continue from the last checkpoint.'
 )
 # The key under which a process announces its end.
 _END = 'monosem/end'
@@ -123,13 +123,14 @@ def together(
 def _check(coordinator, num_processes, process_id, given) -> None:
   if len(given) < 3:
     raise UserError(
-      '--coordinator, --num_processes and --process_id go together; given is '
-      f'only {" and ".join(given)}.'
+      '--coordinator, --num_processes and --process_id must be given together, '
+      f'not only {" and ".join(given)}.'
     )
   host, _, port = coordinator.rpartition(':')
   if not (host and port.isdecimal() and 0 < int(port) < 65_536):
     raise UserError(
-      f'--coordinator={coordinator}: not HOST:PORT, the address of process 0.'
+      f'--coordinator={coordinator}: must be HOST:PORT, the address of process '
+      '0.'
     )
   if not 0 <= process_id < num_processes:
     raise UserError(
@@ -151,13 +152,13 @@ def _check(coordinator, num_processes, process_id, given) -> None:
 
 def _join(coordinator, num_processes, process_id, seconds) -> None:
   global _together
-  libraries = native.aside()
+  libraries = native.redirect_output()
   native.on_abort(
     TRY_AGAIN,
-    f'error: not all {num_processes or "the"} processes met at '
+    f'error: not all {num_processes or "the"} processes joined at '
     f'{coordinator or "the address jax found"} within {seconds} seconds '
-    '(--join_seconds). Start all, each with its own --process_id; the port '
-    f'must be open between the hosts (what jax saw: {libraries}).',
+    '(--join_seconds). Start all of them, each with its own --process_id. The '
+    f'port must be open between the hosts. The output of jax: {libraries}.',
   )
   import jax
   from jax._src import distributed  # the store has no public name
@@ -184,7 +185,7 @@ def _join(coordinator, num_processes, process_id, seconds) -> None:
       '--process_id.'
     ) from e
   except RuntimeError as e:
-    native.leave(TRY_AGAIN, f'error: the processes did not meet: {e}')
+    native.leave(TRY_AGAIN, f'error: the processes could not join: {e}')
   state = distributed.global_state
   _together = _Together(
     client=state.client,

@@ -142,8 +142,8 @@ def specs(tree: Any) -> Any:
   return jax.tree_util.tree_map_with_path(of_leaf, tree)
 
 
-def made_in_place(mesh: jax.sharding.Mesh, init: Callable[[], Any]) -> Any:
-  """Runs `init()` and makes every array directly on its devices."""
+def init_sharded(mesh: jax.sharding.Mesh, init: Callable[[], Any]) -> Any:
+  """Runs `init()` and creates every array directly on its devices."""
   like = jax.eval_shape(init)
   return jax.jit(init, out_shardings=shardings(mesh, like))()
 

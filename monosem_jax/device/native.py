@@ -19,7 +19,7 @@ _leaving = threading.Lock()
 _handler: Any = None  # a reference, since C++ still calls it
 
 
-def aside() -> pathlib.Path:
+def redirect_output() -> pathlib.Path:
   """Redirects the output of C++ code to a new file, and returns its path.
 
   File descriptors 1 and 2 point to that file from now on; Python's `sys.stdout`

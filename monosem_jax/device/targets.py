@@ -1,6 +1,6 @@
 """Compile-only targets: accelerators that need not be present.
 
-A target is named as slices and boards are: `v5e:2x2`, `v5p:4x4x4`, `h100:8`.
+A target is named like a slice or a board: `v5e:2x2`, `v5p:4x4x4`, `h100:8`.
 The TPU compiler (libtpu) and XLA for NVIDIA compile for them on any Linux
 x86-64 machine, without the chip and without CUDA.
 """
@@ -186,7 +186,7 @@ def _gpu(name: str, kind: str, size: str) -> list[jax.Device]:
   hosts, rest = divmod(n, _PER_HOST)
   if hosts and n != _PER_HOST and rest:
     raise UserError(
-      f'--target={name}: a host has {_PER_HOST}; more come in multiples.'
+      f'--target={name}: a host has {_PER_HOST} GPUs; give a multiple of that.'
     )
   sides = f'1x1x{n}' if n <= _PER_HOST else f'1x{hosts}x{_PER_HOST}'
   with _quiet():

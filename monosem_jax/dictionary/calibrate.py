@@ -25,6 +25,7 @@ from monosem_jax.dictionary.state import DictionaryState
 from monosem_jax.dictionary.step import train_step
 from monosem_jax.dictionary.stream import Rows
 
+# Maximum number of trials.
 _TRIALS = 8
 # The search ends within this factor of the target L0.
 _CLOSE = 1.05

@@ -85,8 +85,8 @@ def recovered(
   """
   if not ablated > clean:
     return None, (
-      f'{ablation} ablation does not raise the loss: {ablated:.4f} nats, '
-      f'{clean:.4f} without'
+      f'{ablation} ablation does not raise the loss: {ablated:.4f} nats with '
+      f'it, {clean:.4f} without'
     )
   return float((ablated - reconstructed) / (ablated - clean)), ''
 

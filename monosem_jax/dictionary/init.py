@@ -12,7 +12,7 @@ from monosem_jax.dictionary.state import DictionaryState
 
 
 def sample_rows(c: settings.Dictionary) -> int:
-  """Returns how many rows `start` uses, if as many exist."""
+  """Returns how many rows `start` uses at most."""
   inputs = c.features if c.init == 'data' else 0
   return max(c.median_rows, inputs)
 
@@ -20,8 +20,17 @@ def sample_rows(c: settings.Dictionary) -> int:
 def start(
   c: settings.Dictionary, state: DictionaryState, x_NA: jax.Array, dot: Dot
 ) -> DictionaryState:
-  """Sets the input scale, and the weights as the recipe defines, from a sample
-  of rows x_NA (see `sample_rows`)."""
+  """Sets the parts of a state that depend on data, before the first step.
+
+  Args:
+    c: settings of the dictionary.
+    state: the state from `state.init`.
+    x_NA: a sample of rows, see `sample_rows`.
+    dot: the matrix product.
+
+  Returns:
+    The state with the input scale and the weights that the recipe sets.
+  """
   x_NA = x_NA.astype(state.scale.dtype)
   scale, recipe = state.scale, recipes.of(c)
   if c.normalize == 'unit':

@@ -15,7 +15,14 @@ from monosem_jax.device.precision import Dot
 
 @flax.struct.dataclass
 class SAE:
-  """A dictionary of F features over activations of width A."""
+  """A dictionary of F features over activations of width A.
+
+  Attributes:
+    W_enc_AF: encoder.
+    b_enc_F: encoder bias.
+    W_dec_FA: decoder, one row per feature.
+    b_dec_A: decoder bias.
+  """
 
   W_enc_AF: jax.Array
   b_enc_F: jax.Array
@@ -58,8 +65,10 @@ def rows_of(acts_BTA: jax.Array) -> jax.Array:
 
 
 def tied(key: jax.Array, width: int, features: int, norm: float) -> SAE:
-  """Returns random decoder rows of one norm, the encoder their transpose, and
-  biases of 0."""
+  """Returns random decoder rows of norm `norm`, with the transpose as encoder.
+
+  Biases are 0.
+  """
   W_dec_FA = norm * unit_rows(jax.random.normal(key, (features, width)))
   return SAE(
     W_enc_AF=W_dec_FA.T,

@@ -31,13 +31,13 @@ from monosem_jax.device.mesh import (
 from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import SAE, encode
 
-# Least F at which this path is faster on a CPU, if few features are active: at
-# 4,096 it is 1.6x as fast with 10 active, 1.3x with 20, 0.9x with 50 (two cores
-# of an AMD EPYC; more sizes: `python -m launch.benchmark scale`). On an H100 it
-# is 5 to 32 times slower than dense products, at 131,072 to 512 features. For a
-# TPU v5e at 32,768 the compiler estimates 20.4 M cycles for a dense step; this
-# path takes 16.5 M around the branch and 77 M for the copies that `top_k`
-# needs, without its sort. So `auto` is dense on accelerators.
+# The smallest F at which this path is faster on a CPU, if few features are
+# active. At 4,096 it is 1.6x as fast with 10 active, 1.3x with 20, 0.9x with 50
+# (two cores of an AMD EPYC; see also `python -m launch.benchmark scale`). On an
+# H100 it is 5 to 32 times slower than dense products, at 131,072 to 512
+# features. For a TPU v5e at 32,768 the compiler estimates 20.4 M cycles for a
+# dense step; this path takes 16.5 M around the branch and 77 M for the copies
+# that `top_k` needs, without its sort. So `auto` is dense on accelerators.
 _PAYS_FROM = 4_096
 _NUMBERS = ('loss', 'mse', 'l1_norm', 'fallbacks')
 

@@ -17,8 +17,8 @@ from monosem_jax.dictionary.sae import SAE
 class DictionaryState:
   """All values of one dictionary that a training step reads or changes.
 
-  Dictionaries that differ only in these values share one program; the settings
-  hold what shapes the program.
+  Dictionaries that differ only in these values share one compiled program. The
+  settings that the program itself depends on are not part of the state.
 
   Attributes:
     sae: the trained weights, in the recipe's form (`recipes.standard`).
@@ -86,7 +86,7 @@ class StreamState:
 def stacks(
   dictionaries: Mapping[str, settings.Dictionary],
 ) -> list[tuple[str, ...]]:
-  """Groups the names whose dictionaries can be stacked, in their order."""
+  """Groups the names of dictionaries that can be stacked, in their order."""
   groups: dict[settings.Dictionary, list[str]] = {}
   for name, c in dictionaries.items():
     # Fields that `DictionaryState` holds as values, or that only act before
@@ -106,7 +106,7 @@ def stacks(
 
 
 def init(c: settings.Dictionary, width: int) -> DictionaryState:
-  """Returns the state before data; `init.start` sets what depends on data."""
+  """Returns the initial state, without the parts that `init.start` sets."""
   recipe = recipes.of(c)
   sae = recipe.init(c, width)
   dtype = sae.b_enc_F.dtype

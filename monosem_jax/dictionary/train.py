@@ -26,7 +26,7 @@ def candidate_losses(
   """Returns the dictionary's losses on the chunk's first rows: loss_R."""
   batches = c.resampling.candidates // N
   row_losses = recipes.of(c).row_losses
-  assert row_losses is not None, 'the settings have checked the recipe'
+  assert row_losses is not None, 'the recipe does not resample'
 
   def losses(index_Gn: jax.Array) -> jax.Array:
     x_NA = rows.take(index_Gn).astype(state.scale.dtype) * state.scale
@@ -97,7 +97,7 @@ def train_on(
       tx = recipes.of(c).optimizer(c, state.lr)
       return resample(c, tx, state, loss_R, pick, x_MNA, key, dot)
 
-    # As the true branch, XLA would copy.
+    # `keep` must be the false branch; XLA copies the state in a true branch.
     def keep(state: DictionaryState) -> tuple[DictionaryState, jax.Array]:
       return state, jnp.zeros((), jnp.int32)
 
@@ -180,9 +180,9 @@ def make_chunk(
     `chunk(state, lm, tokens_CT, context_C, epoch_C) -> (state, stats)`, with
     `state`, a `StreamState`, donated. All randomness is folded from seeds and
     the step. stats[name] holds, per step, `loss`, `mse`, `l1_norm`, `l0`,
-    `finite` (and `fallbacks`, see `sparse`); `resampled`, the number of
-    features resampled at the first step of each segment of S / len(resampled)
-    steps; and `density`, see `density_histogram`.
+    `finite` and, on the sparse path, `fallbacks` (see `sparse`); `resampled`,
+    the number of features resampled at the first step of each segment of
+    S / len(resampled) steps; and `density`, see `density_histogram`.
   """
   S = c.contexts_per_chunk * c.positions_per_context // c.batch_size
   dtype = compute_dtype(c.precision)

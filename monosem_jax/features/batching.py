@@ -4,23 +4,24 @@ from collections.abc import Iterator
 
 import numpy as np
 
-# Examples of a row, at most.
+# Maximum number of examples of a row.
 PER_ROW = 128
 
 
 def by_context(
   context_M: np.ndarray, wanted_M: np.ndarray, batch_size: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, int, int]]:
-  """Puts examples that are of one context side by side, for one pass over it.
+  """Batches examples so that each row holds examples of a single context.
 
   Args:
     context_M: the context of each example.
-    wanted_M: whether it is looked at.
-    batch_size: B, contexts at a time.
+    wanted_M: whether to include each example.
+    batch_size: B, rows per batch.
 
   Yields:
-    example_Bn, numbers of examples, those of a row of one context; valid_Bn,
-    whether there is one (others repeat some example); rows done and in all.
+    example_Bn, indices of examples; valid_Bn, whether an entry is used (unused
+    entries repeat an arbitrary example); the rows done; and the total number of
+    rows.
   """
   wanted = np.flatnonzero(wanted_M)
   wanted = wanted[np.argsort(context_M[wanted], kind='stable')]
@@ -34,7 +35,7 @@ def by_context(
 
 
 def _runs(context: np.ndarray, longest: int) -> list[tuple[int, int]]:
-  """Cuts sorted contexts into runs of one context, at most so long."""
+  """Splits sorted contexts into runs of one context, of length `longest`."""
   borders = np.flatnonzero(np.diff(context, prepend=-1))
   rows = []
   for begin, end in zip(borders, [*borders[1:], context.size], strict=True):

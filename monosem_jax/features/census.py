@@ -1,19 +1,19 @@
 """Classifies the features of a dictionary: dead, rare, low mode or live.
 
 Density is the share of tokens on which a feature is not 0 (paper, appendix on
-feature density). On a stated sample of tokens a feature is, in this order,
+feature density). On a given sample of tokens a feature is, in this order,
 
-  dead      if it never fired,
-  rare      if it fired on fewer tokens than `least`. On a sample of at least
-            10 million tokens these are the paper's ultralow-density features
-            (below 1e-6). A smaller sample cannot tell whether they are.
-  low mode  if the features that fired lie in two modes, and it is in the lower,
-  live      otherwise.
+  dead      if it never fired;
+  rare      if it fired on fewer than `least` tokens. In a sample of at least 10
+            million tokens these are the paper's ultralow-density features
+            (below 1e-6). A smaller sample cannot tell;
+  low mode  if the features that fired form two modes and it is in the lower
+  one; live      otherwise.
 
-The paper draws the border between modes by eye, and looks at density beside the
-encoder bias and the product of encoder and decoder row where densities overlap.
-Ours is the border that separates best along one line through log density and
-the cosine of encoder and decoder row, see `modes`.
+The paper separates the modes by eye. Where their densities overlap, it also
+uses the encoder bias and the product of encoder and decoder rows. We use the
+linear combination of log density and the cosine of encoder and decoder row that
+separates the modes best, see `modes`.
 """
 
 import dataclasses
@@ -23,27 +23,27 @@ import numpy as np
 
 from monosem_jax.paper import ULTRALOW_DENSITY, ULTRALOW_TOKENS
 
-# Edges of the histogram of log10 density: tenths, as fine as the paper's.
+# Edges of the histogram of log10 density, in tenths as in the paper.
 EDGES = np.round(np.arange(-90, 1) / 10, 1)
 
 CLASSES = ('dead', 'rare', 'low_mode', 'live')
 DEAD, RARE, LOW_MODE, LIVE = range(4)
 
-# Steps after which the line that separates the modes has settled.
+# Maximum number of iterations for the line that separates the modes.
 _LINES = 10
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-  """Two modes of numbers.
+  """A split of numbers into two modes.
 
   Attributes:
-    border: between them.
-    low, high: the mean of each.
-    separation: the distance of the means in standard deviations inside the
-      modes (d'). A normal distribution, cut in the middle, has 2.6; a uniform
-      one 3.5.
-    low_count: how many lie below the border.
+    border: the number between the modes.
+    low: mean of the lower mode.
+    high: mean of the upper mode.
+    separation: distance of the means in standard deviations within the modes
+      (d'). A normal distribution cut in the middle has 2.6, a uniform one 3.5.
+    low_count: how many numbers are in the lower mode.
   """
 
   border: float
@@ -54,10 +54,10 @@ class Split:
 
 
 def split(x: np.ndarray) -> Split | None:
-  """Splits numbers where the variance inside both parts is least (Otsu).
+  """Splits numbers so that the variance within both parts is smallest (Otsu).
 
-  None for fewer than three different numbers: two have no inside to measure
-  their distance by. Those that are not finite are left out.
+  Numbers that are not finite are ignored. The result is None for fewer than
+  three different numbers, since two have no variance within the parts.
   """
   x = np.sort(x[np.isfinite(x)])
   if np.unique(x).size < 3:
@@ -66,7 +66,7 @@ def split(x: np.ndarray) -> Split | None:
   low = np.cumsum(x)[:-1] / n
   high = (x.sum() - np.cumsum(x)[:-1]) / (x.size - n)
   between = n * (x.size - n) * (high - low) ** 2
-  # Equal numbers stay together.
+  # Equal numbers must not be split.
   k = int(np.where(x[1:] > x[:-1], between, -1).argmax())
   parts = x[: k + 1], x[k + 1 :]
   spread = np.sqrt(sum(((p - p.mean()) ** 2).sum() for p in parts) / x.size)
@@ -85,12 +85,14 @@ class Modes:
   """The two modes of the features that fired.
 
   Attributes:
-    low_F: features of the lower one.
-    separation: see `Split`.
-    weights: of log10 density and of the cosine, both in standard deviations:
-      the line along which the modes are told apart.
-    low_density, high_density: mean log10 density of each mode.
-    low_cosine, high_cosine: mean cosine; None where no cosines are given.
+    low_F: whether each feature is in the lower mode.
+    separation: distance of the modes, see `Split`.
+    weights: weights of log10 density and of the cosine, both standardized, on
+      the line that separates the modes.
+    low_density: mean log10 density of the lower mode.
+    high_density: mean log10 density of the upper mode.
+    low_cosine: mean cosine of the lower mode; None if cosines were not used.
+    high_cosine: mean cosine of the upper mode; None if cosines were not used.
   """
 
   low_F: np.ndarray
@@ -103,16 +105,16 @@ class Modes:
 
 
 def modes(log_F: np.ndarray, cosine_F: np.ndarray | None) -> Modes | None:
-  """Splits features that fired into two modes, where that works best.
+  """Splits the features that fired into the two modes that are furthest apart.
 
-  Features are first split by log density alone. Then Fisher's discriminant of
-  the two parts gives a line through log density and cosine, along which they
-  are split anew, until the line has settled. Where cosines do not vary (neurons
-  and other controls) densities alone decide.
+  Features are first split by log density alone. Fisher's discriminant of the
+  two parts then gives a linear combination of log density and cosine, by which
+  they are split again, until the separation no longer improves. If cosines do
+  not vary, as for neurons and other controls, only densities are used.
 
   Args:
-    log_F: log10 density; -inf for those that never fired.
-    cosine_F: of encoder column and decoder row.
+    log_F: log10 density; -inf for features that never fired.
+    cosine_F: cosine of encoder column and decoder row; None if unknown.
 
   Returns:
     None for fewer than three different densities.
@@ -154,9 +156,9 @@ def modes(log_F: np.ndarray, cosine_F: np.ndarray | None) -> Modes | None:
 
 
 def _discriminant(x_nk: np.ndarray, low_n: np.ndarray) -> np.ndarray | None:
-  """Fisher's: the line along which two groups differ most beside their spread.
+  """Fisher's linear discriminant of two groups, normalized.
 
-  None where the spread has no inverse.
+  Returns None if the covariance within the groups cannot be inverted.
   """
   parts = x_nk[low_n], x_nk[~low_n]
   away = [p - p.mean(0) for p in parts]
@@ -169,13 +171,14 @@ def _discriminant(x_nk: np.ndarray, low_n: np.ndarray) -> np.ndarray | None:
 
 @dataclasses.dataclass(frozen=True)
 class Census:
-  """The features of a dictionary by what they are on a sample of tokens.
+  """The classes of a dictionary's features on a sample of tokens.
 
   Attributes:
-    class_F: places in CLASSES, uint8.
-    tokens: of the sample.
-    modes: of all that fired; None where these have fewer than three densities.
-      Features are of a low mode only where these are far enough apart.
+    class_F: index into CLASSES, uint8.
+    tokens: number of tokens of the sample.
+    modes: modes of the features that fired; None for fewer than three different
+      densities. Features are in class `low_mode` only if the modes are far
+      enough apart.
   """
 
   class_F: np.ndarray
@@ -188,7 +191,7 @@ class Census:
 
   @property
   def tells_ultralow(self) -> bool:
-    """Whether the sample is large enough to tell ultralow densities."""
+    """Whether the sample is large enough for ultralow densities."""
     return self.tokens >= ULTRALOW_TOKENS
 
 
@@ -202,9 +205,9 @@ def classify(
   """Returns the class of every feature.
 
   Args:
-    fired_F: on how many tokens each fired.
-    tokens: of the sample.
-    cosine_F: of encoder column and decoder row; None where it is not known.
+    fired_F: number of tokens on which each feature fired.
+    tokens: number of tokens of the sample.
+    cosine_F: cosine of encoder column and decoder row; None if unknown.
     least: `settings.Features.least_firings`.
     apart: `settings.Features.modes_apart`.
   """
@@ -220,13 +223,13 @@ def classify(
 
 
 def counts(class_F: np.ndarray) -> dict[str, int]:
-  """How many features are of each of CLASSES; together, all of them."""
+  """The number of features in each of CLASSES."""
   n = np.bincount(class_F, minlength=len(CLASSES))
   return dict(zip(CLASSES, n.tolist(), strict=True))
 
 
 def log_density(fired_F: np.ndarray, tokens: int) -> np.ndarray:
-  """log10 of each feature's density; -inf for those that never fired."""
+  """log10 of each feature's density; -inf for features that never fired."""
   with np.errstate(divide='ignore'):
     return np.log10(fired_F / tokens)
 
@@ -234,7 +237,7 @@ def log_density(fired_F: np.ndarray, tokens: int) -> np.ndarray:
 def cosine(W_enc_AF: np.ndarray, W_dec_FA: np.ndarray) -> np.ndarray:
   """The cosine of each encoder column with its decoder row: cosine_F, float32.
 
-  0 where one of them is 0.
+  It is 0 if one of them is 0.
   """
   enc_FA, dec_FA = np.asarray(W_enc_AF).T, np.asarray(W_dec_FA)
   norm_F = np.linalg.norm(enc_FA, axis=1) * np.linalg.norm(dec_FA, axis=1)
@@ -243,22 +246,19 @@ def cosine(W_enc_AF: np.ndarray, W_dec_FA: np.ndarray) -> np.ndarray:
 
 
 def why_not_ultralow(tokens: int) -> str:
-  """Why a small sample says nothing of ultralow densities."""
+  """Why a sample is too small for ultralow densities."""
   return (
-    f'{tokens:,} sampled tokens cannot tell a density below '
-    f'{ULTRALOW_DENSITY:g}; {ULTRALOW_TOKENS:,} can'
+    f'{tokens:,} sampled tokens are too few for densities below '
+    f'{ULTRALOW_DENSITY:g}, which need {ULTRALOW_TOKENS:,}'
   )
 
 
 def numbers(c: Census, fired_F: np.ndarray) -> dict[str, Any]:
-  """The census of a dictionary as numbers.
+  """The census as plain numbers: the fields of `results.density.Census`.
 
-  Returns:
-    `tokens` looked at; `features`; the counts of CLASSES; `ultralow`, those of
-    `rare` where the sample can tell, otherwise None and `ultralow_reason`;
-    `above_1_percent`, of the live; `median_density`, of the live; `l0`, the
-    mean number of active features; `histogram` of log10 density in EDGES, of
-    those that fired; `modes`.
+  Args:
+    c: the census.
+    fired_F: number of tokens on which each feature fired.
   """
   log_F = log_density(fired_F, c.tokens)
   fired = log_F[np.isfinite(log_F)]
@@ -285,7 +285,7 @@ def numbers(c: Census, fired_F: np.ndarray) -> dict[str, Any]:
 
 
 def sentence(c: Census) -> str:
-  """The counts in words."""
+  """The counts as text: '5 dead, 0 rare, ...'."""
   return ', '.join(
     f'{n:,} {name.replace("_", " ")}' for name, n in counts(c.class_F).items()
   )

@@ -29,8 +29,8 @@ from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import SAE, encode, rows_of
 from monosem_jax.features import sampling
 
-# Where everything that fires is kept, a batch has room for so many activations
-# a token, on average. What finds no room is counted.
+# Upper bound on the sampled activations per token for which a device has room.
+# Activations beyond the room are counted as lost.
 _OF_A_TOKEN = 64
 
 
@@ -39,10 +39,10 @@ class Totals:
   """Totals of a pass, on the device.
 
   Attributes:
-    fired_F: tokens each feature fired on.
-    top_FE: the largest context maxima so far, falling; 0 where there is none.
-    top_context_FE: the contexts they are from.
-    lost: sampled activations that found no room.
+    fired_F: number of tokens on which each feature fired.
+    top_FE: the largest context maxima so far, descending; 0 for empty entries.
+    top_context_FE: the contexts of these maxima; -1 for empty entries.
+    lost: number of sampled activations for which there was no room.
   """
 
   fired_F: jax.Array
@@ -53,7 +53,16 @@ class Totals:
 
 @flax.struct.dataclass
 class Sampled:
-  """Randomly chosen activations of a batch, as `sampling.Drawn` holds them."""
+  """Randomly sampled activations of a batch, on X devices with room for M each.
+
+  Attributes:
+    feature_XM: feature of each activation.
+    value_XM: the activation.
+    context_XM: context of its token.
+    position_XM: position of its token in the context.
+    priority_XM: its random priority, see `sampling.Drawn`.
+    count_X: number of valid entries of each device.
+  """
 
   feature_XM: jax.Array
   value_XM: jax.Array
@@ -64,7 +73,7 @@ class Sampled:
 
 
 def fresh(features: int, kept: int) -> Totals:
-  """Totals before the first batch, with room for `kept` top contexts."""
+  """Empty totals with room for `kept` top contexts."""
   return Totals(
     fired_F=jnp.zeros(features, jnp.int32),
     top_FE=jnp.zeros((features, kept)),
@@ -77,17 +86,17 @@ def fresh(features: int, kept: int) -> Totals:
 def make_step(
   forward: Callable[..., jax.Array], dot: Dot, room: int
 ) -> Callable:
-  """Compiles one batch of the pass.
+  """Compiles one step of the pass.
 
   Args:
     forward: `forward(lm, tokens_BT) -> acts_BTA`.
     dot: the matrix product.
-    room: sampled activations of a batch that a device can hold.
+    room: number of sampled activations that a device can hold per batch.
 
   Returns:
     `step(totals, lm, sae, keep_F, key, tokens_BT, context_B) -> (totals,
-    Sampled)`, the totals donated. An activation of feature i is sampled with
-    probability keep_F[i].
+    Sampled)`, which donates the totals. It samples an activation of feature i
+    with probability keep_F[i].
   """
 
   @jax.jit(donate_argnums=0)
@@ -118,7 +127,7 @@ def make_step(
       priority_XM=drawn.priority_XM,
       count_X=jnp.minimum(drawn.count_X, room),
     )
-    # Signs, which are 0 or 1: on a CPU 5% of the pass quicker than comparisons.
+    # Signs are 0 or 1. On a CPU they make the pass 5% faster than comparisons.
     # float32 counts rows exactly up to 2^24.
     fired_F = jnp.sign(f_NF).sum(0).astype(jnp.int32)
     totals = Totals(
@@ -133,15 +142,15 @@ def make_step(
 
 
 def room_for(c: settings.Features, F: int, N: int, tokens: int) -> int:
-  """How many sampled activations a device can hold of a batch.
+  """The number of sampled activations that a device can hold per batch.
 
   Args:
     c: settings.
-    F: features.
-    N: tokens of the batch, spread over the mesh in force.
-    tokens: of the whole pass.
+    F: number of features.
+    N: number of tokens of a batch, which are sharded over the current mesh.
+    tokens: number of tokens of the whole pass.
   """
-  # Twice what is expected, for batches are uneven.
+  # Twice the expected number, since batches are uneven.
   room = int(2 * F * c.activations * N / tokens / f_shards(N)) + 4_096
   return min(room, N * min(F, _OF_A_TOKEN))
 
@@ -152,7 +161,7 @@ def _merge(
   best_FB: jax.Array,
   context_B: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-  """The largest of the top so far and a batch's context maxima."""
+  """Merges a batch's context maxima into the largest so far."""
   both = jnp.concatenate([top_FE, best_FB], 1)
   context_FB = jnp.broadcast_to(context_B, best_FB.shape)
   contexts = jnp.concatenate([top_context_FE, context_FB], 1)
@@ -162,10 +171,21 @@ def _merge(
 
 @flax.struct.dataclass
 class Found:
-  """What the pass knows, on the host; see `Totals` and `Sampled`.
+  """The result of the pass, on the host.
 
-  The samples are sorted by feature, then by value, and hold at most
-  `settings.Features.activations` of each feature.
+  The M sampled activations are sorted by feature, then by value. Each feature
+  has at most `settings.Features.activations` of them.
+
+  Attributes:
+    tokens: number of tokens of the pass.
+    fired_F: number of tokens on which each feature fired.
+    top_FE: the largest context maxima, descending; 0 for empty entries.
+    top_context_FE: the contexts of these maxima.
+    lost: number of sampled activations for which there was no room.
+    feature_M: feature of each sampled activation.
+    value_M: the activation.
+    context_M: context of its token.
+    position_M: position of its token in the context.
   """
 
   tokens: int
@@ -189,17 +209,17 @@ def collect(
   tokens: int,
   progress: Callable[[int], None],
 ) -> Found:
-  """Runs the pass, after a short one that learns the densities.
+  """Runs the pass, after a short pass that estimates densities.
 
   Args:
     c: settings.
     forward: `forward(lm, tokens_BT) -> acts_BTA`.
     dot: the matrix product.
-    lm: what `forward` needs; on the mesh in force, if any, as all arrays.
+    lm: the transformer, on the current mesh if there is one, like all arrays.
     sae: the dictionary.
-    batches: opens the stream of (tokens_BT, context_B).
-    tokens: how many it has in all.
-    progress: told of the tokens of each batch of the pass.
+    batches: opens a stream of (tokens_BT, context_B).
+    tokens: number of tokens of the stream.
+    progress: called with the number of tokens of each batch of the pass.
   """
   F = sae.b_enc_F.size
   key = jax.random.key(c.seed)
@@ -229,13 +249,15 @@ def collect(
       told(tokens_BT.size)
     return parts, totals
 
-  read: list[int] = []  # whole batches, which may be more than was asked for
+  # Tokens of the short pass, which reads whole batches and so perhaps more than
+  # the limit.
+  read: list[int] = []
   dtype = sae.b_enc_F.dtype
   _, totals = run(
     np.zeros(F, dtype), max(1, int(tokens * c.sample_fraction)), read.append
   )
   expected_F = np.maximum(fetch(totals.fired_F), 1) / sum(read) * tokens
-  # A little more than wanted: what is too much is dropped below.
+  # A little more than wanted; `_on_host` drops the surplus.
   keep_F = np.minimum(1.0, 1.2 * c.activations / expected_F)
   parts, totals = run(keep_F.astype(dtype), tokens, progress)
   return _on_host(c, tokens, parts, totals)
@@ -255,7 +277,7 @@ def _on_host(
       'priority_XM',
     )
   )
-  # Of each feature, those of the lowest priorities are kept.
+  # Each feature keeps its activations with the lowest priorities.
   order_M = np.lexsort((priority_M, feature_M))
   start_F = np.searchsorted(feature_M[order_M], np.arange(found.fired_F.size))
   rank_M = np.arange(order_M.size) - start_F[feature_M[order_M]]

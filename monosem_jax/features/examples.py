@@ -25,15 +25,16 @@ from monosem_jax.features.batching import by_context
 from monosem_jax.features.collect import Found
 from monosem_jax.features.table import BINS, INTERVALS, groups
 
-# Contexts that silent examples are drawn from, shared by all features.
+# Number of contexts from which silent examples are drawn, for all features.
 _SILENT_CONTEXTS = 256
 
 
 def histograms(found: Found) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """The histogram of each feature's sample, as published: 40 bins from 0.
+  """The histogram of each feature's sample, in 40 bins from 0 as published.
 
   Returns:
-    sampled_F, sample_max_F (the right edge), histogram_FH.
+    sampled_F, the size of each sample; sample_max_F, its maximum and the right
+    edge of the histogram; and histogram_FH.
   """
   F = found.fired_F.size
   sampled_F = np.bincount(found.feature_M, minlength=F)
@@ -48,14 +49,15 @@ def histograms(found: Found) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def intervals(
   found: Found, edge_F: np.ndarray, per_interval: int
 ) -> np.ndarray:
-  """The samples closest to each interval's target: numbers into the sample.
+  """The samples closest to the target of each interval.
 
-  Interval k aims at (10 - k) / 10 of the sample's maximum (as the paper). A
-  feature with too few samples to fill all intervals gets none, as the paper's
-  do: -1.
+  As in the paper, interval k has its target at (10 - k) / 10 of the sample's
+  maximum, and a feature with too few samples for all intervals gets no interval
+  examples.
 
   Returns:
-    sample_FKE, [F, 11, per_interval].
+    sample_FKE, indices into the sample, [F, 11, per_interval]; -1 for features
+    without interval examples.
   """
   F = edge_F.size
   if not (per_interval and found.feature_M.size):
@@ -63,8 +65,8 @@ def intervals(
   begin_F = np.searchsorted(found.feature_M, np.arange(F))
   end_F = np.searchsorted(found.feature_M, np.arange(F), side='right')
   target_FK = edge_F[:, None] * (np.arange(INTERVALS)[::-1] / (INTERVALS - 1))
-  # Samples are sorted by value inside a feature: the closest ones are a run
-  # around the place where the target would stand.
+  # Samples of a feature are sorted by value, so the closest ones are adjacent
+  # to the place where the target would be inserted.
   key_M = found.feature_M + found.value_M / (edge_F[found.feature_M] * 1.001)
   key_FK = (
     np.arange(F)[:, None]
@@ -91,12 +93,13 @@ def candidates(
   n_contexts: int,
   T: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Contexts and positions of all examples to look at, -1 where there is none.
+  """The contexts and positions of candidate examples.
 
   Returns:
-    context_FX and position_FX: first 2 x `top` top contexts, whose position is
-    -1 for "its maximum"; the intervals; 2 x `bottom` random tokens, of which
-    the silent ones will be kept.
+    context_FX, -1 for missing candidates, and position_FX. The candidates are
+    2 x `top` top contexts, whose position is -1, which stands for the position
+    of the maximum; the interval examples; and 2 x `bottom` random tokens, from
+    which silent ones will be chosen.
   """
   F = edge_F.size
   rng = np.random.default_rng(c.seed)
@@ -127,13 +130,13 @@ def make_windows(
 ) -> Callable:
   """Compiles `windows(lm, sae, W_enc_FA, tokens_BT, feature_Bn, position_Bn)`.
 
-  W_enc_FA is the encoder transposed: gathering its rows is quick.
-
-  Row b is a context in which n features are looked at, each at a position, or
-  at -1 for the position of its maximum.
+  Row b is a context with n features, each with the position at which its window
+  is centred; -1 stands for the position of the feature's maximum. W_enc_FA is
+  the transposed encoder, whose rows can be gathered quickly.
 
   Returns:
-    position_Bn as found, acts_BnW; entries beyond the context's ends are 0.
+    position_Bn, with maxima resolved, and acts_BnW. Entries beyond the ends of
+    the context are 0.
   """
 
   @jax.jit
@@ -159,7 +162,7 @@ def make_windows(
 
 
 def _rows_of(x_FA: jax.Array, feature_Bn: jax.Array) -> jax.Array:
-  """x_FA[feature_Bn], without sending all of x_FA to where it is wanted."""
+  """x_FA[feature_Bn], without sending all of x_FA to every device."""
   if feature_shards() == 1:
     return x_FA[feature_Bn]
 
@@ -188,18 +191,18 @@ def look(
   position_FX: np.ndarray,
   progress: Callable[[int, int], None],
 ) -> dict[str, np.ndarray]:
-  """Fetches the windows of all candidates, context by context.
+  """Computes the windows of all candidates, context by context.
 
   Args:
     c: settings.
     forward, dot, lm, sae: as for `collect`.
     fetch: `fetch(context_B) -> tokens_BT`.
     context_FX, position_FX: see `candidates`.
-    progress: told of rows done and rows in all.
+    progress: called with the rows done and the total number of rows.
 
   Returns:
-    `position` [F, X], `acts` float16 [F, X, W], `tokens` uint16 [F, X, W],
-    `start` and `stop` uint8 [F, X].
+    `position` [F, X]; `acts` float16 [F, X, W]; `tokens` uint16 [F, X, W]; and
+    `start` and `stop` uint8 [F, X], the valid range of each window.
   """
   F, X = context_FX.shape
   W = c.before + 1 + c.after
@@ -256,10 +259,11 @@ def choose(
   seen: dict[str, np.ndarray],
   context_FX: np.ndarray,
 ) -> tuple[dict[str, np.ndarray], list[dict]]:
-  """Chooses the shown examples from the candidates, in groups.
+  """Chooses the examples to show from the candidates, in groups.
 
-  Top examples have distinct visible texts, by falling activation. All interval
-  examples are kept. Bottom examples are silent ones.
+  Top examples have distinct texts in their windows and are ordered by
+  descending activation. All interval examples are kept. Bottom examples are
+  silent.
 
   Returns:
     The `example_*` arrays of the feature table, and its groups.

@@ -1,6 +1,6 @@
 """A set of features: those of a dictionary, or of a control.
 
-This module needs numpy alone, so that readers start without jax.
+This module needs only numpy, so that its readers start without jax.
 """
 
 import dataclasses
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FeatureSet:
-  """F features, and what the features pass found of them.
+  """F features with their feature table.
 
   Attributes:
-    name: A1, or A_neurons.
+    name: name of the set, such as A1 or A_neurons.
     table: the feature table.
-    rows_FA: the decoder, on the host.
+    rows_FA: decoder rows, on the host.
     sae: the dictionary on the devices; None for readers without jax.
   """
 
@@ -33,17 +33,17 @@ class FeatureSet:
 
   @property
   def key(self) -> str:
-    """The name that files have: A1."""
+    """The name in files, such as A1."""
     return self.name.key
 
   @property
   def run(self) -> str:
-    """The paper's name: A/1."""
+    """The name in the paper's form, such as A/1."""
     return self.name.run
 
   @property
   def model(self) -> str:
-    """The transformer's name."""
+    """The name of the transformer."""
     return self.name.model
 
   @property
@@ -56,19 +56,19 @@ class FeatureSet:
 
   @property
   def count(self) -> int:
-    """F."""
+    """F, the number of features."""
     return self.table.fired_F.size
 
   @property
   def live_F(self) -> np.ndarray:
-    """The features that are compared with others, see `census`."""
+    """Whether each feature is live, see `census`."""
     return self.table.live_F
 
   @property
   def fires_F(self) -> np.ndarray:
-    """The features that fired at all."""
+    """Whether each feature fired at all."""
     return self.table.fired_F > 0
 
   def part(self, rows: np.ndarray) -> 'FeatureSet':
-    """The features with these numbers alone, without the dictionary."""
+    """The features with these indices, without the dictionary."""
     return FeatureSet(self.name, self.table.part(rows), self.rows_FA[rows])

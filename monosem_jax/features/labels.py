@@ -1,22 +1,24 @@
-"""Labels of features by people and models.
+"""Labels of features, given by people or by models.
 
-`labels.json` in the work directory, which the page writes and reads:
+They are stored as `labels.json` in the work directory, which the page also
+reads and writes:
 
   {"format": 1, "labels": [{
     "feature": "A/1/3450",
-    "interval": "Top Activations",   as groups of examples are named; null: of
-                                     the feature as a whole
+    "interval": "Top Activations",   a group of examples, or null for the
+                                     feature as a whole
     "label": "Arabic script",
-    "by": "the annotator, or the language model",
+    "by": "name of the annotator or of the language model",
     "kind": "human",                 or "model"
-    "blind": true,                   not knowing what feature or neuron it was
+    "blind": true,                   whether the annotator did not know which
+                                     feature or neuron it was
     "rubric": {"confidence": 3, "consistency": 5, "logits": 2,
-               "separation": 1, "specificity": 3},   null: not scored
-    "score": null,                   of a model's explanation
-    "seconds": 41.5}]}               that it took; may be left out
+               "separation": 1, "specificity": 3},   or null if not scored
+    "score": null,                   score of a model's explanation
+    "seconds": 41.5}]}               time that labelling took; optional
 
-The rubric is the paper's, of 14 points. Of one feature and interval an
-annotator says one thing.
+The rubric is the paper's, with up to 14 points. An annotator has at most one
+entry for a feature and interval.
 """
 
 import pathlib
@@ -32,8 +34,8 @@ from monosem_jax.run.files import read_json, write_json
 FORMAT = 1
 LONGEST_LABEL = 2_000
 LONGEST_NAME = 200
-# Most points of each question. Separation is asked where some logits do not
-# fit, and no points at all (null) is an answer.
+# Maximum points for each question. The question of separation applies only if
+# some logits do not fit; otherwise its answer is null.
 RUBRIC = {
   'confidence': 3,
   'consistency': 5,
@@ -41,7 +43,7 @@ RUBRIC = {
   'separation': 1,
   'specificity': 3,
 }
-# Above this, an interval is quite interpretable (the paper).
+# The paper calls an interval with more points quite interpretable.
 INTERPRETABLE = 8
 WHOLE = 'Whole feature'
 
@@ -61,15 +63,15 @@ _KNOWN = (*_REQUIRED, 'seconds')
 
 
 def load(path: pathlib.Path, sizes: Mapping[str, int] | None = None) -> Labels:
-  """Reads and checks a file of labels; there may be none.
+  """Reads and checks labels.json; a missing file has no labels.
 
   Args:
-    path: of labels.json.
-    sizes: features of each run that is known (`A/1`); labels of other runs are
-      taken as they are.
+    path: the file.
+    sizes: number of features of each known run, such as `A/1`. The feature
+      numbers of other runs are not checked.
 
   Raises:
-    UserError: it is not of this format; one line says where.
+    UserError: the file does not have this format; the message says where.
   """
   if not path.exists():
     return {'format': FORMAT, 'labels': []}
@@ -77,17 +79,17 @@ def load(path: pathlib.Path, sizes: Mapping[str, int] | None = None) -> Labels:
     found = read_json(path)
     why = _wrong(found, sizes or {})
   except RecursionError:
-    why = 'too deeply nested to be labels'
+    why = 'nested too deeply for a file of labels'
   if why:
     raise UserError(f'{path}: {why}.')
   return {'format': FORMAT, 'labels': sorted(found['labels'], key=_place)}
 
 
 def save(path: pathlib.Path, labels: Labels) -> None:
-  """Writes labels in order, whole or not at all.
+  """Writes sorted labels atomically.
 
   Raises:
-    UserError: the disk is full, or the labels are not of the format.
+    UserError: the disk is full, or the labels do not have the format.
   """
   why = _wrong(labels, {})
   if why:
@@ -98,13 +100,13 @@ def save(path: pathlib.Path, labels: Labels) -> None:
 
 
 def merge(a: Labels, b: Labels) -> Labels:
-  """Both; where the same annotator speaks of the same, `b` is right."""
+  """All labels of both; `b` replaces entries of `a` with the same identity."""
   found = {_identity(entry): entry for entry in a['labels'] + b['labels']}
   return {'format': FORMAT, 'labels': sorted(found.values(), key=_place)}
 
 
 def of_run(labels: Labels, run: str) -> dict[int, list[Entry]]:
-  """The entries of each labelled feature of a run."""
+  """The entries of each labelled feature of a run, by feature number."""
   found: dict[int, list[Entry]] = {}
   for entry in labels['labels']:
     own, _, number = entry['feature'].rpartition('/')
@@ -114,19 +116,21 @@ def of_run(labels: Labels, run: str) -> dict[int, list[Entry]]:
 
 
 def total(rubric: Mapping[str, int | None]) -> int:
-  """Points of a rubric, 0 to 14."""
+  """The total points of a rubric, 0 to 14."""
   return sum(points or 0 for points in rubric.values())
 
 
 def scores(labels: Labels) -> dict[str, dict[str, dict[str, Any]]]:
-  """The distribution of people's scores.
+  """The distribution of the scores that people gave.
 
   Returns:
-    For `blind` entries and for the others (`seen`), of `features` and of
-    `neurons` (runs named so): `features`, how many were scored; `intervals`,
-    how many scores that makes (each annotator's counts); their `median`, None
-    of none; `above_8`, how many are above 8; and `by_interval` the sorted
-    `totals` and the `median` of each interval there is a score of.
+    For `blind` and other (`seen`) entries, for `features` and for `neurons`:
+
+    features: number of features with a score.
+    intervals: number of scores; each annotator's counts.
+    median: median score; None without scores.
+    above_8: number of scores above 8.
+    by_interval: sorted `totals` and `median` of each interval with scores.
   """
   scored = [
     x
@@ -170,7 +174,7 @@ def _identity(entry: Entry) -> tuple[str, str | None, str]:
 
 
 def _rank(interval: str | None) -> int:
-  """Where an interval stands: the whole, the strongest, down to the weakest."""
+  """Sorts intervals: the whole feature first, then from strong to weak."""
   if interval is None:
     return -2
   found = _INTERVAL.fullmatch(interval)
@@ -185,7 +189,7 @@ def _place(entry: Entry) -> tuple:
 
 
 def _wrong(found: Any, sizes: Mapping[str, int]) -> str | None:
-  """What is wrong with a file's value, and where; None if nothing is."""
+  """What is wrong with a file's content, and where; None if it is valid."""
   if not isinstance(found, dict) or not isinstance(found.get('labels'), list):
     return 'must be {"format": 1, "labels": [...]}'
   if type(found.get('format')) is not int or found['format'] != FORMAT:
@@ -198,8 +202,7 @@ def _wrong(found: Any, sizes: Mapping[str, int]) -> str | None:
     if not why:
       first = seen.setdefault(_identity(entry), i)
       if first != i:
-        why = f'says the same again as labels[{first}], by feature, interval '
-        why += 'and annotator'
+        why = f'has the feature, interval and annotator of labels[{first}]'
     if why:
       name = entry.get('feature') if isinstance(entry, dict) else None
       of = f' ({_short(name)})' if isinstance(name, str) else ''
@@ -223,12 +226,12 @@ def _wrong_entry(entry: Any, sizes: Mapping[str, int]) -> str | None:
   if not match:
     return must('feature', 'named as A/1/3450')
   if match[1] in sizes and int(match[2]) >= sizes[match[1]]:
-    return f'{match[1]} has {sizes[match[1]]:,} features only'
+    return f'{match[1]} has only {sizes[match[1]]:,} features'
   if entry['interval'] is not None and not (
     isinstance(entry['interval'], str)
     and _INTERVAL.fullmatch(entry['interval'])
   ):
-    return must('interval', "a group's name as the page has it, or null")
+    return must('interval', 'the name of a group on the page, or null')
   if not _is_text(entry['label'], LONGEST_LABEL):
     return must('label', f'text of at most {LONGEST_LABEL:,} characters')
   if not _is_text(by, LONGEST_NAME) or not by.strip():
@@ -242,11 +245,11 @@ def _wrong_entry(entry: Any, sizes: Mapping[str, int]) -> str | None:
   if 'seconds' in entry and not (
     _is_number(entry['seconds']) and entry['seconds'] >= 0
   ):
-    return must('seconds', 'a number from 0')
+    return must('seconds', 'a number of at least 0')
   if entry['rubric'] is not None:
     return _wrong_rubric(entry['rubric'])
   if not entry['label'].strip() and score is None:
-    return 'says nothing: neither label nor rubric nor score'
+    return 'is empty: it has no label, rubric or score'
   return None
 
 
@@ -265,14 +268,14 @@ def _wrong_rubric(rubric: Any) -> str | None:
       )
   if rubric['logits'] == RUBRIC['logits'] and rubric['separation'] is not None:
     return (
-      'rubric.separation must be null where rubric.logits has all '
+      'rubric.separation must be null if rubric.logits has all '
       f'{RUBRIC["logits"]} points'
     )
   return None
 
 
 def _is_text(value: Any, longest: int) -> bool:
-  """Whether it is text that UTF-8 can hold, and not too long."""
+  """Whether a value is text that UTF-8 can encode, and not too long."""
   if not isinstance(value, str) or len(value) > longest:
     return False
   return not any('\ud800' <= character <= '\udfff' for character in value)
@@ -283,6 +286,6 @@ def _is_number(value: Any) -> bool:
 
 
 def _short(value: Any) -> str:
-  """A value as one line of some characters, whatever it is."""
+  """Any value as one short line."""
   text = ascii(value)
   return text if len(text) <= 60 else text[:57] + '...'

@@ -9,6 +9,7 @@ import numpy as np
 from monosem_jax.device import mesh as meshes
 from monosem_jax.features.table import BINS
 
+# Number of top and of bottom tokens kept for each feature.
 _SHOWN = 10
 
 
@@ -21,11 +22,10 @@ def logit_columns(
   """The `logit_*` arrays of the feature table.
 
   Args:
-    logit_weights: `logit_weights(lm, rows_FA) -> v_FV`, the effect on the
-      logits.
-    lm: what it needs.
+    logit_weights: `logit_weights(lm, rows_FA) -> v_FV`.
+    lm: the transformer.
     W_dec_FA: the decoder.
-    block: features at a time, which bounds the memory of v_FV.
+    block: features per block, which bounds the memory of v_FV.
   """
 
   parts = [

@@ -1,9 +1,9 @@
 """Cross-moments of two sets of features, summed over tokens on the device.
 
-Correlations between features, with neurons, with labels, and between models
-are made of the same sums; a token contributes to them and is gone. For X and Y
-features they take three matrices of X x Y at most, so that large sets are
-looked at by blocks of X, see `blocks`.
+Correlations between features, with neurons, with labels, and between models all
+follow from the same sums, so that no activation has to be stored. For X and Y
+features the sums take at most three matrices of X x Y. Large sets are processed
+in blocks of X, see `blocks`.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,20 +16,23 @@ import numpy as np
 from monosem_jax.device.mesh import SPECS, constrain, fetch, in_place
 from monosem_jax.device.precision import Dot
 
-# Batches that are summed up in float32.
+# Number of batches that are added up in float32.
 _FETCHED = 256
 
 
 @flax.struct.dataclass
 class Moments:
-  """Sums over tokens, of activations x of X features and y of Y others.
+  """Sums over tokens of activations x of X features and y of Y other features.
 
   Attributes:
-    tokens: their number.
-    sum_X, square_X, sum_Y, square_Y: of x, x^2, y, y^2.
-    product_XY: of x y.
-    x_square_XY, y_square_XY: of x^2 where y fires, and of y^2 where x fires;
-      None unless asked for.
+    tokens: number of tokens.
+    sum_X: sum of x.
+    square_X: sum of x^2.
+    sum_Y: sum of y.
+    square_Y: sum of y^2.
+    product_XY: sum of x y.
+    x_square_XY: sum of x^2 over tokens on which y fires; None if not masked.
+    y_square_XY: sum of y^2 over tokens on which x fires; None if not masked.
   """
 
   tokens: jax.Array
@@ -45,8 +48,8 @@ class Moments:
 def adding(of: Callable) -> Callable:
   """Compiles `step(sums, args, batch) -> sums` for `collect`.
 
-  It adds what `of(args, batch)` finds in a batch, a pytree, to the sums, which
-  are donated; the first ones are None.
+  The step adds the pytree `of(args, batch)` to the sums, which it donates. The
+  sums are None for the first batch.
   """
 
   @jax.jit(donate_argnums=0)
@@ -65,7 +68,7 @@ def make_step(pair: Callable, dot: Dot, masked: bool = False) -> Callable:
   Args:
     pair: `pair(args, batch) -> (x_NX, y_NY)`.
     dot: the matrix product.
-    masked: whether the sums over where the other one fires are wanted.
+    masked: whether to compute x_square_XY and y_square_XY.
   """
 
   def of(args, batch) -> Moments:
@@ -90,12 +93,13 @@ def make_step(pair: Callable, dot: Dot, masked: bool = False) -> Callable:
 def collect(step: Callable, args, batches: Iterable):
   """The sums over a stream of batches, on the host, in float64.
 
-  Now and then they are fetched, before a float32 sum of many batches forgets
-  the small ones.
+  The float32 sums are fetched from the device every few hundred batches, before
+  they grow so large that small terms are lost to rounding.
 
   Args:
-    step: of `adding`.
-    args, batches: what it takes.
+    step: the result of `adding`.
+    args: its second argument.
+    batches: the batches.
   """
   total, sums = None, None
   for i, batch in enumerate(batches):
@@ -111,12 +115,12 @@ def _add(total, sums):
 
 
 def correlation(m: Moments) -> np.ndarray:
-  """Pearson's r_XY, float32; 0 where one of the two is constant."""
+  """Pearson correlation r_XY, float32; 0 if one of the two is constant."""
   n = m.tokens
   covariance_XY = m.product_XY / n - np.outer(m.sum_X / n, m.sum_Y / n)
   variance_X = m.square_X / n - (m.sum_X / n) ** 2
   variance_Y = m.square_Y / n - (m.sum_Y / n) ** 2
-  # A variance below rounding is that of a constant.
+  # A variance below rounding error belongs to a constant.
   varies_X = variance_X > 1e-6 * m.square_X / n
   varies_Y = variance_Y > 1e-6 * m.square_Y / n
   scale_X = np.where(varies_X, variance_X, np.inf) ** -0.5
@@ -126,9 +130,11 @@ def correlation(m: Moments) -> np.ndarray:
 
 
 def masked_cosine(m: Moments) -> np.ndarray:
-  """Cosine of two features over the tokens where one fires, the larger of both.
+  """The masked cosine similarity s_XY (paper, feature splitting), float32.
 
-  As the paper's feature splitting: s_XY, float32; 0 where one never fires.
+  It is the cosine of the activations of two features over the tokens on which
+  one of them fires; of the two masks, the larger cosine counts. It is 0 if one
+  of the features never fires.
   """
 
   def cosine(x_square, y_square):
@@ -142,6 +148,13 @@ def masked_cosine(m: Moments) -> np.ndarray:
 
 
 def blocks(X: int, Y: int, matrices: int, most_bytes: float) -> list[slice]:
-  """Blocks of X whose matrices of X x Y take at most so many bytes, twice."""
+  """Blocks of X for which two copies of the sums fit into `most_bytes`.
+
+  Args:
+    X: number of features to divide into blocks.
+    Y: number of features on the other side.
+    matrices: number of float32 matrices of X x Y in the sums.
+    most_bytes: memory for both copies.
+  """
   rows = max(1, int(most_bytes / (2 * 4 * matrices * Y)))
   return [slice(i, min(i + rows, X)) for i in range(0, X, rows)]

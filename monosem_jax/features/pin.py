@@ -1,4 +1,4 @@
-"""A pinned feature, as a person writes it: A/1/3450=2max."""
+"""Parses pinned features in the form that users write: A/1/3450=2max."""
 
 import dataclasses
 import math
@@ -10,13 +10,13 @@ from monosem_jax.config.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Pin:
-  """A feature, and the value that it is held at.
+  """A feature, and the value that it is pinned to.
 
   Attributes:
-    run: whose feature it is: A/1.
-    feature: its number.
-    value: 0 ablates it.
-    of_max: whether the value is in multiples of the feature's maximum.
+    run: the run of the feature, such as A/1.
+    feature: index of the feature.
+    value: the value; 0 ablates the feature.
+    of_max: whether the value is a multiple of the feature's maximum.
   """
 
   run: str
@@ -29,7 +29,7 @@ class Pin:
     return f'{self.run}/{self.feature}={number}{"max" * self.of_max}'
 
   def require(self, count: int) -> None:
-    """Raises UserError unless the run's features, `count`, include this one."""
+    """Raises UserError if the run has too few features (`count`)."""
     if self.feature >= count:
       raise UserError(
         f"pin '{self}': {self.run} has {count:,} features, 0 to {count - 1}."
@@ -39,31 +39,31 @@ class Pin:
     """The value in units of the feature's activation.
 
     Args:
-      max_F: every feature's maximum; needed for a value that is in maxima.
+      max_F: maximum of every feature; required if `of_max`.
 
     Raises:
       UserError: the feature never fired.
     """
     if not self.of_max:
       return self.value
-    assert max_F is not None, 'a value in maxima needs them'
+    assert max_F is not None, 'a multiple of the maximum needs max_F'
     if not max_F[self.feature] > 0:
       raise UserError(
         f"pin '{self}': feature {self.feature} of {self.run} never fired in "
-        'the features pass, so that it has no maximum; give a number, such as '
+        'the features pass, so it has no maximum; give a number, such as '
         f'{self.run}/{self.feature}=1.'
       )
     return self.value * float(max_F[self.feature])
 
 
 def parse(text: str) -> list[Pin]:
-  """Reads `RUN/FEATURE=VALUE`, several separated by commas; '' pins nothing.
+  """Parses pins `RUN/FEATURE=VALUE`, separated by commas; '' has no pins.
 
   A value is a number, or a multiple of the feature's maximum: max, 2max,
   -1.5max.
 
   Raises:
-    UserError: a part has another form, or pins a feature once more.
+    UserError: a pin has another form, or a feature is pinned twice.
   """
   found: list[Pin] = []
   for part in (x.strip() for x in text.split(',')) if text.strip() else ():
@@ -71,7 +71,7 @@ def parse(text: str) -> list[Pin]:
     run, _, feature = where.rpartition('/')
     if not (equals and run and feature.isdecimal()):
       raise UserError(
-        f'pin {part!r}: not RUN/FEATURE=VALUE, such as A/1/3450=max or '
+        f'pin {part!r}: the form is RUN/FEATURE=VALUE, such as A/1/3450=max or '
         'A/1/3450=7.3.'
       )
     if any(p.run == run and p.feature == int(feature) for p in found):
@@ -91,7 +91,7 @@ def _number(part: str, value: str) -> float:
     number = math.nan
   if not math.isfinite(number):
     raise UserError(
-      f'pin {part!r}: {value!r} is not a value; a value is a number, such as '
-      '7.3 or 0, or a multiple of the maximum: max, 2max, -1.5max.'
+      f'pin {part!r}: invalid value {value!r}; give a number, such as 7.3 or '
+      '0, or a multiple of the maximum: max, 2max, -1.5max.'
     )
   return number

@@ -3,8 +3,8 @@
 Every activation has a priority, a random number that depends only on its row
 and feature. An activation is drawn if its priority is below its feature's
 threshold. So no array of random numbers is stored, and every mesh draws the
-same sample. Drawn activations are rare, so blocks of rows with any are found
-first.
+same sample. Drawn activations are rare, so the blocks of rows that contain some
+are located first, and only these are examined.
 """
 
 import functools
@@ -16,22 +16,25 @@ import jax.numpy as jnp
 
 from monosem_jax.device.mesh import f_spec, per_device, spread
 
-# Bits of a priority. float32 holds so many exactly.
+# Number of bits of a priority, which float32 holds exactly.
 _BITS = 24
-# Rows of a block of a feature.
+# Number of rows in a block.
 _BLOCK = 32
 
 
 @flax.struct.dataclass
 class Drawn:
-  """Activations by device of the mesh, X, each with room for M of them.
+  """Drawn activations on the X devices of the mesh, with room for M on each.
 
   Attributes:
-    row_XM, feature_XM, value_XM: of an activation.
-    priority_XM: its own. Among a feature's, those of the lowest are a sample
-      without replacement.
-    count_X: drawn by the device. Entries after the first so many mean nothing;
-      what is more than M found no room, and is then counted in part.
+    row_XM: row of each activation in f_NF.
+    feature_XM: feature of each activation.
+    value_XM: the activation.
+    priority_XM: its priority. The activations of a feature with the lowest
+      priorities are a sample without replacement.
+    count_X: number of activations that each device drew. Only the first count_X
+      entries are valid. A count above M means that activations were lost; it
+      then is a lower bound.
   """
 
   row_XM: jax.Array
@@ -47,9 +50,9 @@ def draw(
   """Draws each activation of feature i with probability keep_F[i].
 
   Args:
-    f_NF: features of rows, spread as `mesh.f_spec` says.
-    keep_F: probabilities, of a resolution of 2^-24.
-    key: of this batch.
+    f_NF: activations, sharded as `mesh.f_spec`.
+    keep_F: probabilities, with a resolution of 2^-24.
+    key: random key of this batch.
     room: M.
   """
   N, F = f_NF.shape
@@ -74,11 +77,12 @@ def draw(
 def priority(row: jax.Array, feature: jax.Array) -> jax.Array:
   """The priority of an activation, from random bits of its row and feature.
 
-  The finalizer of MurmurHash3 (https://github.com/aappleby/smhasher), which
-  turns any bit with half of the others.
+  It is the finalizer of MurmurHash3 (https://github.com/aappleby/smhasher), in
+  which each input bit flips about half of the output bits.
 
   Args:
-    row, feature: uint32.
+    row: random bits of the row, uint32.
+    feature: random bits of the feature, uint32.
 
   Returns:
     int32, uniform below 2^24.
@@ -90,12 +94,12 @@ def priority(row: jax.Array, feature: jax.Array) -> jax.Array:
 
 
 def _of_device(f_nf, row_n, bits_n, feature_f, bits_f, below_f, room):
-  """`draw` on what a device holds of f_NF."""
+  """`draw` on a device's shard of f_NF."""
   n, f = f_nf.shape
   k = math.gcd(n, _BLOCK)
   drawn_nf = (f_nf > 0) & (priority(bits_n[:, None], bits_f) < below_f)
   block_m, blocks = _first(drawn_nf.reshape(-1, k, f).any(1), room)
-  # Only these are looked at once more.
+  # Only blocks with drawn activations are examined further.
   of_m, at_m = jnp.divmod(block_m, f)
   in_blocks = lambda x_n: x_n.reshape(-1, k)[of_m]
   f_mk = f_nf.reshape(-1, k, f)[of_m, :, at_m]
@@ -109,13 +113,13 @@ def _of_device(f_nf, row_n, bits_n, feature_f, bits_f, below_f, room):
     feature_f[at_m][own_m // k][None],
     take(f_mk),
     take(priority_mk),
-    # Of a block that found no room, at least one.
+    # Each block without room contains at least one drawn activation.
     (count + jnp.maximum(blocks - room, 0))[None],
   )
 
 
 def _first(true_X: jax.Array, room: int) -> tuple[jax.Array, jax.Array]:
-  """The flat numbers of the first `room` that are true; how many there are."""
+  """Flat indices of the first `room` true entries, and the number of all."""
   until_X = jnp.cumsum(true_X.reshape(-1), dtype=jnp.int32)
   at_m = jnp.searchsorted(until_X, jnp.arange(room), side='right')
   return jnp.minimum(at_m, true_X.size - 1), until_X[-1]

@@ -1,7 +1,8 @@
-"""The feature table: what a pass found of every feature, as files.
+"""The feature table: statistics and examples of every feature, as files.
 
-`table.safetensors` holds the arrays of `FeatureTable`, `meta.json` what they
-are of. This module needs numpy alone, so that readers start without jax.
+`table.safetensors` holds the arrays of `FeatureTable`, and `meta.json`
+describes where they come from. This module needs only numpy, so that its
+readers start without jax.
 """
 
 import dataclasses
@@ -21,8 +22,9 @@ from monosem_jax.run.files import (
 
 TABLE, META = 'table.safetensors', 'meta.json'
 
-# Bars of both histograms, and groups between maximum and 0, as published.
+# Number of bins of both histograms, as published.
 BINS = 40
+# Number of intervals from the maximum to 0, as published.
 INTERVALS = 11
 
 
@@ -30,34 +32,46 @@ INTERVALS = 11
 class FeatureTable:
   """Statistics and examples of the F features of a dictionary.
 
-  An example is a window of W tokens around its own token, which stands at
-  `before`. Windows are cut at the ends of their context: only entries from
-  `example_start` up to `example_stop` mean something, and both are 0 where
-  there is no example. Examples lie in groups, see `groups`.
+  An example is a window of W tokens around its own token, which is at index
+  `before`. Windows are cut at the ends of their context, so only entries from
+  `example_start_FE` up to `example_stop_FE` are valid. Both are 0 for missing
+  examples. Examples are arranged in groups, see `groups`.
 
   Attributes:
-    fired_F: tokens the feature fired on, int64.
-    class_F: what each feature is, a place in `census.CLASSES`, uint8.
-    cosine_F: of each encoder column with its decoder row.
-    max_F: largest activation of all tokens.
-    sampled_F: activations in the random sample of its firings, int32.
-    sample_max_F: the largest of them: right edge of the histogram, from 0, and
-      what the intervals divide.
-    histogram_FH: the sample in 40 bins, int32.
-    example_tokens_FEW: token ids, uint16.
-    example_acts_FEW: the feature's activation on each, float16.
-    example_start_FE, example_stop_FE: uint8.
-    example_context_FE: number of the context in the token store, int32.
-    example_position_FE: position of the example's token in it, uint16.
-    logit_top_ids_FL, logit_top_FL: the 10 tokens it raises most, and by how
-      much (logit weights, the median over the vocabulary at 0).
-    logit_bottom_ids_FL, logit_bottom_FL: those it lowers most.
-    logit_histogram_FH: logit weights over the vocabulary in 40 bins, int32.
-    logit_range_F2: their left and right edge.
-    meta: `run` (A/1), `model`, `features`, `tokens` (of the pass), `split`,
-      `manifest` (hash of the token store), `census` (the numbers of
-      `census.numbers`), `before`, `after`, `groups`, and
-      what the pass could not keep (`lost_samples`).
+    fired_F: number of tokens on which the feature fired, int64.
+    class_F: class of the feature, an index into `census.CLASSES`, uint8.
+    cosine_F: cosine of its encoder column with its decoder row.
+    max_F: its largest activation over all tokens.
+    sampled_F: number of activations in the random sample of its firings, int32.
+    sample_max_F: largest activation in the sample. The histogram and the
+      intervals range from 0 to it.
+    histogram_FH: histogram of the sample in 40 bins, int32.
+    example_tokens_FEW: token ids of the examples, uint16.
+    example_acts_FEW: activations of the feature on these tokens, float16.
+    example_start_FE: first valid index of each window, uint8.
+    example_stop_FE: end of the valid indices of each window, uint8.
+    example_context_FE: index of the context in the token store, int32.
+    example_position_FE: position of the example's own token in it, uint16.
+    logit_top_ids_FL: the 10 tokens with the largest logit weights.
+    logit_top_FL: their logit weights, minus the median over the vocabulary.
+    logit_bottom_ids_FL: the 10 tokens with the smallest logit weights.
+    logit_bottom_FL: their logit weights, minus the median over the vocabulary.
+    logit_histogram_FH: histogram of logit weights over the vocabulary in 40
+      bins, int32.
+    logit_range_F2: left and right edge of that histogram.
+    meta: a dictionary of
+
+      run: name of the run, such as A/1.
+      model: name of the transformer.
+      features: number of features.
+      tokens: number of tokens of the pass.
+      split: split of the corpus.
+      manifest: hash of the token store.
+      census: result of `census.numbers`.
+      before: tokens in a window before the example's own token.
+      after: tokens in a window after it.
+      groups: result of `groups`.
+      lost_samples: number of sampled activations that were lost.
   """
 
   fired_F: np.ndarray
@@ -83,21 +97,21 @@ class FeatureTable:
 
   @property
   def density_F(self) -> np.ndarray:
-    """Fraction of the tokens that each feature fired on, float64."""
+    """The share of tokens on which each feature fired, float64."""
     return self.fired_F / self.meta['tokens']
 
   @property
   def live_F(self) -> np.ndarray:
-    """The features that are compared with others."""
+    """Whether each feature is live."""
     return self.class_F == LIVE
 
   def part(self, rows: np.ndarray) -> 'FeatureTable':
-    """The features with these numbers alone."""
+    """The features with these indices."""
     own = {name: getattr(self, name)[rows] for name in _arrays()}
     return FeatureTable(**own, meta=self.meta)
 
   def save(self, directory: pathlib.Path) -> None:
-    """Writes both files, `meta.json` last: with it the table is whole."""
+    """Writes both files; `meta.json` is last and marks the table complete."""
     write_tensors(directory / TABLE, {n: getattr(self, n) for n in _arrays()})
     write_json(directory / META, self.meta)
 
@@ -106,13 +120,15 @@ class FeatureTable:
     """Reads a table.
 
     Raises:
-      UserError: a file is missing or is not whole.
+      UserError: a file is missing or damaged.
     """
     meta = read_json(directory / META)
     found = read_tensors(directory / TABLE)
     missing = [name for name in _arrays() if name not in found]
     if missing:
-      raise UserError(f'{directory / TABLE}: holds no {missing[0]}.')
+      raise UserError(
+        f'{directory / TABLE}: the array {missing[0]} is missing.'
+      )
     return cls(**{name: found[name] for name in _arrays()}, meta=meta)
 
 
@@ -122,10 +138,10 @@ def _arrays() -> list[str]:
 
 
 def groups(top: int, per_interval: int, bottom: int) -> list[dict[str, Any]]:
-  """The groups of examples in order: name, first example, number of examples.
+  """The groups of examples in order, with `name`, `start` and `count`.
 
-  The paper's own names: interval k holds activations close to
-  (10 - k) / 10 of the sample's maximum.
+  The names are the paper's. Interval k holds activations close to (10 - k) / 10
+  of the sample's maximum.
   """
   sizes = [('Top Activations', top)]
   sizes += [(f'Subsample Interval {k}', per_interval) for k in range(INTERVALS)]

@@ -1,1 +1,1 @@
-"""Formats of others: SAELens, Anthropic, Neuronpedia."""
+"""Formats of other programs: SAELens, Anthropic, Neuronpedia."""

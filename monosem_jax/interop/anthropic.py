@@ -1,26 +1,29 @@
-"""Features in the form in which Anthropic published those of run A/1.
+"""Writes features in the format of Anthropic's published data on run A/1.
 
-A file for each feature that ever fired, `{number}.json`, with the published
-names, order, lengths and 4 significant digits. What the published data leave
-to be guessed was read off them:
+Every feature that fired gets a file `{index}.json`, with the published names,
+order, lengths and 4 significant digits. The format is not documented; the
+following was inferred from the published files:
 
-- `loss_ablation` is the loss without the feature minus the loss with it: where
-  the feature helped, ablation lowers the likelihood, and the number is
-  positive (the paper's page underlines that in blue). It stands at the token
-  whose loss it is, one after the token that the feature fires on.
-- `top_logit_ablation_*` are the logits that rise most without the feature,
-  `bottom_logit_ablation_*` those that fall most; 5 lists of a value a token.
-  A token without an effect has the first 5 of the vocabulary and zeros, as the
-  largest of nothing but zeros are found.
-- `residual_loss_ablation` does not depend on the feature, and what it is was
-  not said. Here it is by how much a token's loss rises when all that the
-  dictionary leaves unexplained is taken away, and it stands at that token
-  (published ones seem to stand one earlier: the last of each window is 0).
-- `logit_effects` fall in both lists: the most negative stands last.
+- `loss_ablation` is the loss without the feature minus the loss with it. It is
+  positive if the feature helps to predict the token (the paper's page
+  underlines such tokens in blue). It is stored with the token whose loss it is,
+  which is one after the token on which the feature fires.
+- `top_logit_ablation_*` are the logits that rise most without the feature, and
+  `bottom_logit_ablation_*` those that fall most. Each has 5 lists with one
+  value per token. A token without an effect has zeros and the first 5 tokens of
+  the vocabulary, which is what top-k returns if all values are zero.
+- `residual_loss_ablation` does not depend on the feature. We use the increase
+of
+  a token's loss with reconstructed activations, and store it with that token.
+  The published values seem to be stored one token earlier, since the last value
+  of each window is 0.
+- `logit_effects` are in descending order in both lists, so that the most
+  negative effect is last.
 
-Two things differ. A window is cut where its context ends, so that its lists
-may be shorter and `train_token_ind` less than 4; and `Bottom Activations` are
-tokens on which the feature is silent, where published ones barely fire.
+There are two differences. Windows are cut at the ends of their context, so
+lists may be shorter and `train_token_ind` may be less than 4. And `Bottom
+Activations` are tokens on which the feature is silent; in the published data it
+barely fires.
 """
 
 import pathlib
@@ -38,18 +41,18 @@ from monosem_jax.interop.feature import (
   naming,
 )
 
-# Tokens shown on each side of an example's own.
+# Number of tokens shown on each side of an example's own token.
 _SIDE = 4
 
 
 def write(
   directory: pathlib.Path, features: Iterable[Feature], vocabulary: list[str]
 ) -> None:
-  """Writes a file for each feature, one after the other.
+  """Writes one file per feature, holding one feature in memory at a time.
 
   Args:
-    directory: where; it is made.
-    features: with effects and residuals.
+    directory: the folder to create.
+    features: features whose examples have effects and residuals.
     vocabulary: the tokens as strings.
 
   Raises:
@@ -65,7 +68,7 @@ def write(
 def feature(f: Feature, vocabulary: list[str]) -> dict[str, Any]:
   """The published fields of one feature.
 
-  A feature that fired too seldom to have intervals has its top examples alone.
+  A feature that fired too rarely for intervals has only its top examples.
   """
   bins = len(f.histogram_H)
   aligned, share = f.aligned()
@@ -103,7 +106,7 @@ def feature(f: Feature, vocabulary: list[str]) -> dict[str, Any]:
 def _group(
   group: Group, vocabulary: list[str], seen: set[int]
 ) -> dict[str, Any]:
-  """`seen` holds the datapoints of examples before, and takes these."""
+  """A group of examples; `seen` collects the datapoints of all examples."""
   examples = []
   for e in group.examples:
     examples.append(_example(e, vocabulary, e.datapoint in seen))
@@ -134,7 +137,7 @@ def _ablations(
   e: Example, shown: slice, vocabulary: list[str]
 ) -> dict[str, Any]:
   effects, residual_W = e.effects, e.residual_W
-  assert effects is not None and residual_W is not None, 'made for an export'
+  assert effects is not None and residual_W is not None, 'not made for export'
   tokens = lambda ids_Wk: [
     [vocabulary[i] for i in ids_w] for ids_w in ids_Wk[shown].T
   ]

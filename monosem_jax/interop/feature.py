@@ -1,6 +1,7 @@
-"""A feature as plain arrays and text, the input of export formats.
+"""A feature as plain arrays and text: the input of export formats.
 
-The exporter fills these classes; formats do not depend on the feature table.
+The export stage fills these classes, so that formats do not depend on the
+feature table.
 """
 
 import contextlib
@@ -15,16 +16,18 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Effects:
-  """The effects on each token of a window when the feature is ablated.
+  """The effects of ablating the feature on each token of a window.
 
-  As the paper (feature ablations): the effect on a token is made at the one
-  before it, where it is predicted.
+  As in the paper (feature ablations), a token is predicted at the token before
+  it, so the feature's activation there causes the effect.
 
   Attributes:
-    loss_W: by how many nats the token's loss rises without the feature; 0
-      where the feature does not fire on the token before.
-    raised_ids_Wk, raised_Wk: the logits that rise most, falling.
-    lowered_ids_Wk, lowered_Wk: those that fall most, by how much (negative).
+    loss_W: increase of the token's loss without the feature, nats; 0 if the
+      feature does not fire on the token before.
+    raised_ids_Wk: the tokens whose logits rise most, largest rise first.
+    raised_Wk: the rise of these logits.
+    lowered_ids_Wk: the tokens whose logits fall most, largest fall first.
+    lowered_Wk: the change of these logits, negative.
   """
 
   loss_W: np.ndarray
@@ -40,12 +43,12 @@ class Example:
 
   Attributes:
     tokens_W: token ids.
-    acts_W: the feature's activation on each.
-    own: which of them is its own.
-    datapoint: number of its own token among all tokens of the text.
-    effects: None where ablations were not made.
-    residual_W: by how many nats each token's loss rises when the dictionary's
-      reconstruction stands for the activations; None where not known.
+    acts_W: activation of the feature on each token.
+    own: index of the example's own token in the window.
+    datapoint: index of the example's own token in the whole text.
+    effects: effects of ablation; None if ablations were not made.
+    residual_W: increase of each token's loss with reconstructed activations,
+      nats; None if unknown.
   """
 
   tokens_W: np.ndarray
@@ -57,18 +60,19 @@ class Example:
 
   @property
   def act(self) -> float:
-    """The activation on its own token."""
+    """The activation on the example's own token."""
     return float(self.acts_W[self.own])
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-  """Examples of one strength.
+  """Examples of similar activation.
 
   Attributes:
-    name: as published: `Top Activations`, `Subsample Interval 3`, ...
-    level: of an interval: the fraction of the sample's maximum it lies at.
-    examples: those that there are, by falling activation.
+    name: published name: `Top Activations`, `Subsample Interval 3`, ...
+    level: target of an interval, as a fraction of the sample's maximum; None
+      for other groups.
+    examples: the examples, by descending activation.
   """
 
   name: str
@@ -78,23 +82,25 @@ class Group:
 
 @dataclasses.dataclass(frozen=True)
 class Feature:
-  """A feature, with L logits each way.
+  """A feature, with the L largest and the L smallest of its logit weights.
 
   Attributes:
-    index: its number.
-    density: fraction of tokens it fires on.
+    index: index of the feature.
+    density: share of tokens on which it fires.
     max: its largest activation.
-    sample_max: the largest of the sample behind the histogram.
-    histogram_H: the sample in H bins, from 0 to `sample_max`.
-    raised_ids_L, raised_L: the tokens it raises most and its logit weights on
-      them, the largest first.
-    lowered_ids_L, lowered_L: those it lowers most, the most negative first.
-    logit_histogram_H: logit weights over the vocabulary in H bins.
-    logit_range_2: their left and right edge.
+    sample_max: its largest activation in the sample of the histogram.
+    histogram_H: histogram of the sample in H bins, from 0 to `sample_max`.
+    raised_ids_L: the tokens with the largest logit weights, largest first.
+    raised_L: their logit weights.
+    lowered_ids_L: the tokens with the smallest logit weights, smallest first.
+    lowered_L: their logit weights.
+    logit_histogram_H: histogram of logit weights over the vocabulary in H bins.
+    logit_range_2: left and right edge of that histogram.
     row_A: its decoder row.
-    neurons_n, neurons_r_n, neurons_cosine_n: the neurons whose activations
-      correlate most with its own, by how much (Pearson), and the cosine of the
-      same; none where not known.
+    neurons_n: the neurons whose activations correlate most with the feature's;
+      empty if unknown.
+    neurons_r_n: Pearson correlation with these neurons.
+    neurons_cosine_n: cosine of the activations of feature and neuron.
     groups: its examples.
   """
 
@@ -119,7 +125,7 @@ class Feature:
     """The neurons with the largest coefficients of the decoder row.
 
     Returns:
-      Their numbers, and each one's share of the row's L1 norm.
+      The indices of the neurons, and their shares of the row's L1 norm.
     """
     size_A = np.abs(self.row_A.astype(np.float64))
     largest = np.argsort(-size_A, kind='stable')[:count]
@@ -128,7 +134,7 @@ class Feature:
 
 @contextlib.contextmanager
 def naming(f: Feature) -> Iterator[None]:
-  """Puts the feature's number in front of what a ValueError says."""
+  """Prefixes the message of a ValueError with the feature's index."""
   try:
     yield
   except ValueError as e:
@@ -136,12 +142,12 @@ def naming(f: Feature) -> Iterator[None]:
 
 
 def digits(x: Any) -> Any:
-  """A number or an array of them as JSON has it, to 4 significant digits.
+  """Converts a number or an array for JSON, with 4 significant digits.
 
-  As published, zeros are `0`.
+  As in the published data, zeros are written as `0`.
 
   Raises:
-    ValueError: one is not finite, which JSON has no word for.
+    ValueError: a number is not finite, which JSON cannot represent.
   """
   return _digits(np.asarray(x).tolist())
 
@@ -152,12 +158,11 @@ def _digits(x: Any) -> Any:
   if x == 0:
     return 0
   if not math.isfinite(x):
-    raise ValueError(f'{x} is no number that JSON has')
+    raise ValueError(f'JSON cannot represent the number {x}')
   return float(f'{x:.4g}')
 
 
 def encode(value: Any) -> bytes:
-  """JSON on one line, in ASCII: half of a surrogate pair is escaped like any
-  other character, and survives."""
+  """One line of ASCII JSON, in which lone surrogates survive as escapes."""
   text = json.dumps(value, allow_nan=False, separators=(',', ':'))
   return text.encode('ascii')

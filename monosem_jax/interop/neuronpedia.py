@@ -1,16 +1,17 @@
-"""Features as the files that Neuronpedia imports in bulk.
+"""Writes features as the files of Neuronpedia's bulk import.
 
   {model}/{source}/release.jsonl  model.jsonl  sourceset.jsonl  source.jsonl
-  {model}/{source}/features/batch-0.jsonl.gz     256 features a file
+  {model}/{source}/features/batch-0.jsonl.gz     256 features per file
   {model}/{source}/activations/batch-0.jsonl.gz  their examples
 
-Names and types are those of its database and of SAEDashboard's export. The
-same features give the same bytes: ids are hashes of what they stand for, and
-archives name no time.
+Names and types are those of Neuronpedia's database and of SAEDashboard's
+export. The same features give the same bytes: ids are hashes of the content,
+and archives have no timestamps.
 
-Its `lossValues` are what a feature adds to a token's loss (drawn red above 0
-and blue below), and so minus what its ablation does. `correlated_neurons_l1` is
-the cosine of activations, whatever its name says, as SAEDashboard has it.
+Two fields are easy to mistake. `lossValues` is what a feature adds to a token's
+loss, drawn in red above 0 and in blue below, so it is minus the effect of
+ablation. `correlated_neurons_l1` is the cosine of activations despite its name,
+as in SAEDashboard.
 """
 
 import contextlib
@@ -32,7 +33,7 @@ from monosem_jax.interop.feature import (
 )
 from monosem_jax.interop.neuronpedia_source import CREATOR, Source, heads
 
-# Features of a file.
+# Number of features per file.
 BATCH = 256
 
 
@@ -42,12 +43,12 @@ def write(
   features: Iterable[Feature],
   vocabulary: list[str],
 ) -> None:
-  """Writes all files, holding one feature at a time.
+  """Writes all files, holding one feature in memory at a time.
 
   Args:
-    directory: it gets a folder named after the model.
+    directory: the folder in which a folder named after the model is created.
     s: the source.
-    features: in rising order.
+    features: the features, in ascending order.
     vocabulary: the tokens as strings.
 
   Raises:
@@ -73,7 +74,7 @@ def write(
 
 @contextlib.contextmanager
 def _gzip(path: pathlib.Path) -> Iterator[gzip.GzipFile]:
-  """A new archive that names neither a file nor a time."""
+  """Opens a new archive without a file name or timestamp."""
   with (
     path.open('wb') as file,
     gzip.GzipFile('', 'wb', 6, file, mtime=0) as packed,
@@ -82,7 +83,7 @@ def _gzip(path: pathlib.Path) -> Iterator[gzip.GzipFile]:
 
 
 def feature(s: Source, f: Feature, vocabulary: list[str]) -> dict[str, Any]:
-  """The row of a feature; one that never fired has a density of 0."""
+  """The row of a feature, which may have a density of 0."""
   aligned, share = f.aligned()
   return {
     'modelId': s.model,
@@ -136,7 +137,7 @@ def activations(
         'binMax': digits(high),
         'binContains': digits(contains),
       }
-      # Two silent examples may be one and the same token.
+      # The counter keeps ids apart: two silent examples may be the same token.
       digest = hashlib.sha256(encode([k, row])).hexdigest()
       yield {'id': f'c{digest[:24]}', **row, 'createdAt': s.created}
       k += 1
@@ -169,10 +170,10 @@ def _activation(
 
 
 def _bin(f: Feature, group: Group) -> tuple[float, float, float]:
-  """The activations a group stands for, and the share of tokens that have them.
+  """The range of activations of a group, and the share of tokens in it.
 
-  As SAEDashboard, the top group has -1 for the least and for the share. An
-  interval reaches half way to its neighbours.
+  As in SAEDashboard, the top group has -1 for the lower end and for the share.
+  An interval extends halfway to its neighbours.
   """
   if group.level is None:
     if group.examples and group.examples[0].act > 0:
@@ -180,7 +181,7 @@ def _bin(f: Feature, group: Group) -> tuple[float, float, float]:
     return 0, 0, 1 - f.density
   low, high = max(group.level - 0.05, 0), min(group.level + 0.05, 1)
   H, sampled = len(f.histogram_H), max(int(f.histogram_H.sum()), 1)
-  # 40 bins: these borders are borders of bins, too.
+  # With 40 bins, both ends are edges of bins.
   inside = f.histogram_H[round(low * H) : round(high * H)].sum()
   share = f.density * float(inside) / sampled
   return low * f.sample_max, high * f.sample_max, share

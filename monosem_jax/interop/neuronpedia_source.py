@@ -1,29 +1,32 @@
-"""Where a dictionary stands in Neuronpedia: release, model, set and source."""
+"""The release, model, source set and source of a dictionary in Neuronpedia."""
 
 import dataclasses
 from typing import Any
 
-# The account that Neuronpedia's own importer falls back on.
+# The account that Neuronpedia's own importer uses by default.
 CREATOR = 'clkht01d40000jv08hvalcvly'
 _NAME = 'monosem_jax'
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-  """Where a dictionary stands among others.
+  """A dictionary as a source in Neuronpedia.
 
   Attributes:
-    model: id of the transformer, unlike any other's.
-    layers, width, neurons: its layers, its stream's width, neurons of a layer.
-    source_set: name of the dictionary, whatever the layer: `mlp-a1`.
-    layer: the layer that is decomposed.
-    hook: that place by TransformerLens' name; None where it has none.
+    model: unique id of the transformer.
+    layers: number of layers of the transformer.
+    width: width of its residual stream.
+    neurons: number of neurons per layer.
+    source_set: name of the dictionary without the layer, such as `mlp-a1`.
+    layer: the layer whose activations are decomposed.
+    hook: TransformerLens' name of the site; None if it has no name.
     release: id of the release.
-    description: one line on the dictionary.
-    saelens: its cfg.json, as text.
-    dataset: what the examples are from.
-    contexts, context: how many contexts were read, and the tokens of one.
-    created: when features were found, ISO 8601.
+    description: one line that describes the dictionary.
+    saelens: the dictionary's cfg.json, as text.
+    dataset: the dataset of the examples.
+    contexts: number of contexts in the features pass.
+    context: number of tokens per context.
+    created: time of the features pass, ISO 8601.
   """
 
   model: str
@@ -47,7 +50,7 @@ class Source:
 
 
 def heads(s: Source) -> dict[str, dict[str, Any]]:
-  """The one row of each of the four files about the source, by file name."""
+  """The single rows of the four files about the source, by file name."""
   own = {'creatorId': CREATOR, 'createdAt': s.created}
   shown = {'visibility': 'PUBLIC'}
   return {

@@ -1,4 +1,4 @@
-"""Dictionaries in SAELens' format (version 6): two files in a folder."""
+"""Reads and writes dictionaries in the format of SAELens 6, as two files."""
 
 import pathlib
 from typing import Any
@@ -20,10 +20,13 @@ CONFIG = 'cfg.json'
 
 
 def save(directory: pathlib.Path, sae: SAE, metadata: dict[str, Any]) -> None:
-  """Writes `cfg.json` and `sae_weights.safetensors`, the weights last.
+  """Writes `cfg.json`, and then `sae_weights.safetensors`.
 
-  Input scaling is expected to be folded in already: `normalize_activations` is
-  `none`. `metadata` goes into the cfg's own field of that name.
+  Args:
+    directory: the folder to write to.
+    sae: the dictionary, with input scaling already folded into its weights;
+      `normalize_activations` is `none`.
+    metadata: additional entries of `metadata` in cfg.json.
   """
   width, features = sae.W_enc_AF.shape
   config = {
@@ -35,7 +38,7 @@ def save(directory: pathlib.Path, sae: SAE, metadata: dict[str, Any]) -> None:
     'apply_b_dec_to_input': True,  # the paper's tied pre-encoder bias
     'normalize_activations': 'none',
     'reshape_activations': 'none',
-    # SAELens takes files that name no version for its older format.
+    # SAELens reads files without a version as its older format.
     'metadata': {'sae_lens_version': '6.0.0', **metadata},
   }
   write_json(directory / CONFIG, config)
@@ -54,13 +57,14 @@ def load(directory: pathlib.Path) -> SAE:
   """Reads a dictionary in SAELens' `standard` architecture.
 
   Raises:
-    UserError: no such files, another architecture, or shapes that disagree.
+    UserError: a file is missing, the architecture is not supported, or shapes
+      are inconsistent.
   """
   config = read_json(directory / CONFIG)
   if config.get('architecture') != 'standard':
     raise UserError(
-      f'{directory}: a dictionary of the architecture '
-      f'{config.get("architecture")!r}; only `standard` is read.'
+      f'{directory}: unsupported architecture {config.get("architecture")!r}; '
+      "only 'standard' can be read."
     )
   tensors = read_tensors(directory / WEIGHTS)
   width, features = config['d_in'], config['d_sae']
@@ -74,6 +78,6 @@ def load(directory: pathlib.Path) -> SAE:
     found = tensors.get(name, np.zeros(0)).shape
     if found != shape:
       raise UserError(
-        f'{directory / WEIGHTS}: {name} has the shape {found}, not {shape}.'
+        f'{directory / WEIGHTS}: {name} has shape {found}, not {shape}.'
       )
   return SAE(*(jnp.asarray(tensors[name]) for name in shapes))

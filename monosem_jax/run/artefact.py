@@ -14,9 +14,9 @@ from monosem_jax.run.stamp import Stamp
 class Changed(enum.Enum):
   """The treatment of an artefact whose settings or inputs have changed."""
 
-  REFUSED = 'the run is refused: it took hours'
-  INPUTS_ANEW = 'changed inputs make it anew, changed settings are refused'
-  ANEW = 'it is made anew'
+  REFUSED = 'refuse the run, since remaking it takes hours'
+  INPUTS_ANEW = 'remake it for changed inputs, refuse changed settings'
+  ANEW = 'remake it'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Input:
     if self.key:
       return str(read_json(self.file)[self.key])
     if not self.file.exists():
-      return sha256(self.file)  # says what is missing
+      return sha256(self.file)  # raises the error
     found = self.file.stat()
     return _hash(self.file, found.st_ino, found.st_mtime_ns, found.st_size)
 
@@ -81,7 +81,8 @@ class Artefact:
     name: `tokens`, `models/A`, `features/A1`, `analysis/density`, ...
     stage: the stage that makes it.
     folder: its folder, which holds its stamp.
-    whole: the files that mark it as whole, by the label in log lines: `lm/A`.
+    whole: the files that mark it as complete, by the label in log lines, such
+      as `lm/A`.
     settings: values of the config keys that change it.
     inputs: the files it is made from, by name.
     changed: treatment if settings or inputs have changed.

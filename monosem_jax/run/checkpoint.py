@@ -146,14 +146,14 @@ class Checkpoints:
       if full_disk(e):
         raise UserError(
           f'disk full: no checkpoint could be written to {self._directory}. '
-          'Make room and start again with the same command; the run goes on '
-          'from the checkpoint before.'
+          'Free some space and run the same command again; it continues from '
+          'the previous checkpoint.'
         ) from e
       if reason := _refusal(e):
         raise UserError(
           f'no checkpoint could be written to {self._directory}: {reason}. '
-          'Make it writable and start again with the same command; the run '
-          'goes on from the checkpoint before.'
+          'Make it writable and run the same command again; it continues from '
+          'the previous checkpoint.'
         ) from e
       raise
 

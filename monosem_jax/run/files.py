@@ -1,4 +1,4 @@
-"""Atomic reads and writes of files: a file is whole or absent."""
+"""Reads files, and writes them atomically: a file is complete or absent."""
 
 import contextlib
 import hashlib
@@ -34,8 +34,8 @@ def write_file(path: pathlib.Path, data: bytes) -> None:
     temporary.unlink(missing_ok=True)
     if full_disk(e):
       raise UserError(
-        f'disk full: {path} could not be written. Make room and start again '
-        'with the same command.'
+        f'disk full: {path} could not be written. Free some space and run the '
+        'same command again.'
       ) from e
     raise
 
@@ -61,7 +61,7 @@ def write_arrays(path: pathlib.Path, arrays: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def in_place_of(directory: pathlib.Path, again: str) -> Iterator[pathlib.Path]:
-  """Gives an empty folder that replaces `directory` if the block succeeds.
+  """Yields an empty folder that replaces `directory` if the block succeeds.
 
   A kill inside the block leaves the old folder as it was.
 
@@ -70,8 +70,8 @@ def in_place_of(directory: pathlib.Path, again: str) -> Iterator[pathlib.Path]:
   """
   new = directory.with_name(directory.name + '.new')
   old = directory.with_name(directory.name + '.old')
-  # A folder cannot be renamed onto a full one. A kill between the two renames
-  # below leaves the old folder under this name.
+  # A folder cannot be renamed onto one with files, so it takes two renames. A
+  # kill between them leaves the old folder under the name `old`.
   if old.exists() and not directory.exists():
     old.rename(directory)
   shutil.rmtree(new, ignore_errors=True)
@@ -83,7 +83,8 @@ def in_place_of(directory: pathlib.Path, again: str) -> Iterator[pathlib.Path]:
     shutil.rmtree(new, ignore_errors=True)
     if full_disk(e):
       raise UserError(
-        f'disk full: {directory} could not be written. Make room and {again}.'
+        f'disk full: {directory} could not be written. Free some space and '
+        f'{again}.'
       ) from e
     raise
   if directory.exists():
@@ -96,7 +97,7 @@ def read_tensors(path: pathlib.Path) -> dict[str, np.ndarray]:
   """Reads safetensors.
 
   Raises:
-    UserError: the file is missing or is not whole.
+    UserError: the file is missing or damaged.
   """
   try:
     return safetensors.numpy.load(path.read_bytes())
@@ -105,7 +106,7 @@ def read_tensors(path: pathlib.Path) -> dict[str, np.ndarray]:
       f'no weights at {path}; run the stage that makes them.'
     ) from None
   except Exception as e:  # safetensors raises several kinds of its own
-    raise UserError(f'{path} is not a whole safetensors file: {e}.') from e
+    raise UserError(f'{path} is not a valid safetensors file: {e}.') from e
 
 
 def read_json(path: pathlib.Path) -> Any:
@@ -119,7 +120,7 @@ def read_json(path: pathlib.Path) -> Any:
   except FileNotFoundError:
     raise UserError(f'no file {path}; run the stage that makes it.') from None
   except ValueError as e:
-    raise UserError(f'{path} is not whole JSON: {e}.') from e
+    raise UserError(f'{path} is not valid JSON: {e}.') from e
 
 
 def sha256(path: pathlib.Path) -> str:

@@ -1,7 +1,7 @@
 """The states of artefacts: complete, half done, stale or missing.
 
 An artefact's stamp is written before its first result, and the files that mark
-it as whole are written last. A kill at any moment therefore leaves it half
+it as complete are written last. A kill at any moment therefore leaves it half
 done, never wrong.
 """
 
@@ -21,6 +21,8 @@ from monosem_jax.run.stamp import Stamp
 
 
 class Kind(enum.Enum):
+  """The kinds of states. A stale artefact has other settings or inputs."""
+
   COMPLETE = 'complete'
   HALF_DONE = 'half done'
   STALE = 'stale'
@@ -60,7 +62,7 @@ def state(a: Artefact) -> State:
   if there is None and not any(whole):
     return State(Kind.MISSING)
   if there is None and a.changed is Changed.ANEW:
-    return State(Kind.STALE, changed=('nothing says what it was made from',))
+    return State(Kind.STALE, changed=('its stamp is missing',))
   if there is not None:
     known = {k: i.hash() for k, i in a.inputs.items() if i.file.exists()}
     gone = a.inputs.keys() - known
@@ -73,7 +75,7 @@ def state(a: Artefact) -> State:
   wanted = a.progress.steps
   finished = [_steps(path) for path in a.whole.values()]
   if max(finished) > wanted:
-    line = f'{max(finished):,} steps there, {wanted:,} now'
+    line = f'{max(finished):,} steps before, {wanted:,} now'
     return State(Kind.STALE, changed=(line,))
   if min(finished) == wanted:
     return State(Kind.COMPLETE)
@@ -84,8 +86,8 @@ def state(a: Artefact) -> State:
 def complete(a: Artefact, log: Callable[[str], None]) -> bool:
   """Returns whether an artefact is complete, and logs it if it is.
 
-  All processes must call this together. An artefact that changed settings or
-  inputs cause to be remade is not complete.
+  All processes must call this together. An artefact that will be remade, since
+  its settings or inputs changed, is not complete.
 
   Raises:
     UserError: settings or inputs changed and the artefact must not be remade
@@ -117,9 +119,9 @@ def _whole(a: Artefact, label: str, path: pathlib.Path) -> bool:
   done, steps = _steps(path), a.progress.steps
   if done > steps:
     raise UserError(
-      f'{label}: was trained for {done:,} steps already, and {steps:,} are '
-      f'asked for; a training can only be made longer. Delete {path.parent} to '
-      'make it anew, or use another --workdir.'
+      f'{label}: already trained for {done:,} steps, more than the {steps:,} '
+      f'of the config; a training can only be extended. Delete {path.parent} '
+      'to train again, or use another --workdir.'
     )
   return done == steps
 
@@ -136,10 +138,10 @@ def is_complete(a: Artefact) -> bool:
 
 def _refusal(a: Artefact, lines: list[str]) -> str:
   return (
-    f'{a.stage}: {a.folder} was made otherwise:\n'
+    f'{a.stage}: {a.folder} was made with other settings or inputs:\n'
     + ''.join(f'  {line}\n' for line in lines)
-    + 'Use another --workdir, or set these keys back, or delete that folder to '
-    'make it anew'
+    + 'Use another --workdir, restore these settings, or delete that folder to '
+    'remake it'
     + (f' (which makes {", ".join(a.later)} stale).' if a.later else '.')
   )
 
@@ -161,9 +163,9 @@ def begin(a: Artefact) -> None:
 
 @contextlib.contextmanager
 def making(a: Artefact) -> Iterator[pathlib.Path]:
-  """Begins an artefact that all processes compute, and gives a folder to fill.
+  """Begins an artefact that all processes compute, and yields a folder to fill.
 
-  The first process gets the artefact's folder; files of the others are dropped.
+  The first process gets the artefact's folder, and the others a temporary one.
   All wait at the end, since the next step may read the artefact.
   """
   begin(a)
@@ -188,7 +190,7 @@ def made_from_now(a: Artefact) -> bool:
 def changed_inputs(a: Artefact) -> set[str]:
   """Returns the inputs that exist but changed since the artefact was made.
 
-  An input that the artefact's stamp does not name is left out.
+  Inputs that the artefact's stamp does not name are ignored.
   """
   there = Stamp.read(a.folder) or Stamp({}, {})
   return {
@@ -203,7 +205,7 @@ def require(artefacts: Iterable[Artefact], asked: str) -> None:
 
   Args:
     artefacts: the artefacts.
-    asked: the request that needs them, for the message: `--from=features`.
+    asked: the request that needs them, for the message, e.g. `--from=features`.
 
   Raises:
     UserError: some are not complete; the message lists their states.
@@ -216,7 +218,7 @@ def require(artefacts: Iterable[Artefact], asked: str) -> None:
   ]
   if lines:
     raise UserError(
-      f'{asked}: what comes before is not complete:\n'
+      f'{asked}: earlier stages are not complete:\n'
       + ''.join(lines)
-      + 'Start at an earlier stage, or set the keys back that have changed.'
+      + 'Start at an earlier stage, or restore the settings that changed.'
     )

@@ -40,8 +40,11 @@ class Signals:
 
 @jax.jit
 def finite(state: Any) -> jax.Array:
-  """Returns whether every number of a state is finite. The loss is not enough:
-  the last step of a chunk can spoil the weights after a finite loss."""
+  """Returns whether every number of a state is finite.
+
+  Checking the loss is not enough, since the last step of a chunk can produce
+  weights that are not finite from a finite loss.
+  """
   found = jnp.ones((), bool)
   for x in jax.tree.leaves(state):
     found &= jnp.isfinite(x).all()

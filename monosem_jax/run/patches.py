@@ -35,12 +35,12 @@ def _not_from_orbax(record: logging.LogRecord) -> bool:
 
 
 def _not_of_a_load(record: logging.LogRecord) -> bool:
-  """Drops what asyncio logs of the other arrays of a load that failed.
+  """Drops asyncio's log records of further errors of a failed load.
 
   Orbax reads all arrays of a checkpoint in tasks of one loop and raises the
-  first error; asyncio logs that of each of the others with its traceback:
+  first error. asyncio logs the errors of all other tasks with tracebacks:
   https://github.com/google/orbax/blob/main/checkpoint/orbax/checkpoint/_src/serialization/serialization.py
-  (`async_deserialize`). To go when orbax cancels those tasks.
+  (`async_deserialize`). Remove this when orbax cancels those tasks.
   """
   never = 'exception was never retrieved' in record.msg
   return not (never and _ORBAX in record.getMessage())

@@ -53,11 +53,11 @@ class Stamp:
     keys = sorted(self.settings | now.settings)
     names = sorted(self.inputs | now.inputs)
     return [
-      f'{key}: {self.settings.get(key)!r} there, {now.settings.get(key)!r} now'
+      f'{key}: {self.settings.get(key)!r} before, {now.settings.get(key)!r} now'
       for key in keys
       if self.settings.get(key) != now.settings.get(key)
     ] + [
-      f'its input {name} has changed since'
+      f'its input {name} has changed'
       for name in names
       if self.inputs.get(name) != now.inputs.get(name)
     ]

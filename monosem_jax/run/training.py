@@ -22,7 +22,7 @@ class Training:
   """The parts in which trainings differ.
 
   Attributes:
-    run: name in metrics.jsonl: `lm/A`.
+    run: name in metrics.jsonl, such as `lm/A`.
     progress: number of steps, and folder of checkpoints.
     mesh: the device mesh.
     init: makes the initial state; it is traced.
@@ -75,7 +75,7 @@ def fit(w: Workdir, t: Training) -> tuple[Any, dict[str, float | None]]:
   runtime, S = w.config.runtime, t.progress.steps_per_chunk
   checkpoints = Checkpoints(t.progress.checkpoints, w.config.checkpoint.keep)
   restored = checkpoints.restore(meshes.like(t.mesh, t.init), w.log)
-  start, state = restored or (0, t.start(meshes.made_in_place(t.mesh, t.init)))
+  start, state = restored or (0, t.start(meshes.init_sharded(t.mesh, t.init)))
   log(f'{start * S:,} of {t.progress.steps:,} steps are done')
   program = t.program(state)
   announce(program, t.flops, S, log)

@@ -2,7 +2,8 @@
 
 Memory is analytic (`cost`), and XLA's own figure stands beside it: the very
 programs of the stages are compiled for the shapes of their arguments. Compiled
-for a target that is not here, they also say how long they take (`cost.told`).
+for a target that is not here, they also say how long they take
+(`cost.estimate`).
 """
 
 import dataclasses
@@ -24,8 +25,8 @@ from monosem_jax.device.cost import (
   Devices,
   bytes_text,
   dictionary,
+  estimate,
   flops_text,
-  told,
   transformer,
 )
 from monosem_jax.device.mesh import make_mesh
@@ -140,10 +141,10 @@ def _transformer(
     f'  tokens to be seen: {seen * T:,}' + _epochs(seen, contexts),
     f'  memory per device: {_list(memory)}',
     f'  all in all: {bytes_text(sum(memory.values()))}; {program.memory()}',
-    *_told(
+    *_estimate_lines(
       target,
       program,
-      told.Call(
+      estimate.Call(
         steps=c.steps_per_chunk,
         units=c.steps_per_chunk * c.batch_size * T,
         unit='tokens',
@@ -158,7 +159,7 @@ def _transformer(
 
 def stream_program(
   config: settings.Config, model: str, names: list[str], mesh: Mesh
-) -> tuple[Program, dictionary.Sweep, told.Call]:
+) -> tuple[Program, dictionary.Sweep, estimate.Call]:
   """Compiles a chunk of a model's dictionaries on the mesh in force.
 
   Returns:
@@ -173,7 +174,7 @@ def stream_program(
   state = programs.stream_state(config, model, names, mesh)
   lm = programs.transformer_state(config.models[model], mesh, V, T).model
   program = programs.stream_chunk(config, names, mesh, state, lm, T)
-  call = told.Call(
+  call = estimate.Call(
     steps=sweep.steps,
     units=sweep.rows,
     unit='activations',
@@ -216,7 +217,7 @@ def _stream(
     f'  all in all: {bytes_text(dictionary.chunk_memory(sweep))} (one '
     f'{"stack" if c.stack == "vmap" else "dictionary"} steps at a time); '
     f'{program.memory()}',
-    *_told(target, program, call, mesh),
+    *_estimate_lines(target, program, call, mesh),
   ]
 
 
@@ -240,7 +241,7 @@ def _features(
   _say(f'compiling features/{own}')
   program = programs.features_batch(c, mesh, lm, A, F, T, dtype)
   flops = (transformer.site_flops(m, T) + 2 * A * F) * B * T
-  call = told.Call(
+  call = estimate.Call(
     steps=1,
     units=B * T,
     unit='tokens',
@@ -252,25 +253,25 @@ def _features(
   return [
     f'features/{own}: {c.contexts * T:,} tokens, in batches of {B} contexts '
     f'of {T} tokens, {flops_text(flops)} each; {program.memory()}',
-    *_told(target, program, call, mesh),
+    *_estimate_lines(target, program, call, mesh),
   ]
 
 
-def tell(
-  target: Target, program: Program, call: told.Call, mesh: Mesh
-) -> told.Told:
-  """What the target's compiler tells of a program."""
+def estimate_program(
+  target: Target, program: Program, call: estimate.Call, mesh: Mesh
+) -> estimate.Estimate:
+  """The target's compiler's estimates for a program."""
   memory = program.arguments + program.temporaries
   text = program.call.as_text()
-  return told.tell(text, memory, call, target.hardware, mesh.shape)
+  return estimate.estimate(text, memory, call, target.hardware, mesh.shape)
 
 
-def _told(
-  target: Target | None, program: Program, call: told.Call, mesh: Mesh
+def _estimate_lines(
+  target: Target | None, program: Program, call: estimate.Call, mesh: Mesh
 ) -> list[str]:
   if target is None:
     return []
-  return told.lines(tell(target, program, call, mesh))
+  return estimate.lines(estimate_program(target, program, call, mesh))
 
 
 def _table(

@@ -129,7 +129,7 @@ def _contexts(
   span_of_C1 = np.r_[0, np.cumsum(last_C - first_C + 1)]
   of_S = np.repeat(np.arange(number_C.size), last_C - first_C + 1)
   document_S = first_C[of_S] + np.arange(of_S.size) - span_of_C1[of_S]
-  begin_S = table.start[document_S] - index_C[of_S] * T
+  begin_S = table.start_J[document_S] - index_C[of_S] * T
   return Contexts(
     split=split,
     number_C=number_C,
@@ -137,7 +137,7 @@ def _contexts(
     span_of_C1=span_of_C1,
     position_S=np.maximum(begin_S, 0),
     document_S=document_S,
-    subset_S=table.subset[document_S],
+    subset_S=table.subset_D[document_S],
     offset_S=np.maximum(-begin_S, 0),
   )
 

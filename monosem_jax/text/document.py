@@ -1,4 +1,4 @@
-"""One document, and what becomes of a record that holds none."""
+"""A document, and how records without a usable document are handled."""
 
 import dataclasses
 from collections import Counter
@@ -16,9 +16,10 @@ class Document:
   """A text that can be encoded as UTF-8, and where it comes from.
 
   Attributes:
-    text: the whole document.
-    subset: name of the part of the corpus, `unknown` where none is given.
-    origin: file and line or the like, relative to the source's paths.
+    text: the text of the whole document.
+    subset: the subset of the corpus it belongs to; `unknown` if not given.
+    origin: where it is from, such as file and line, relative to the source's
+      paths.
   """
 
   text: str
@@ -28,7 +29,12 @@ class Document:
 
 @dataclasses.dataclass(frozen=True)
 class Skips:
-  """Counts what is skipped, by reason, or refuses it."""
+  """Counts unusable records by reason, or rejects them.
+
+  Attributes:
+    counts: number of records skipped, by reason.
+    strict: whether to raise an error instead (`text.strict`).
+  """
 
   counts: Counter[str]
   strict: bool
@@ -37,11 +43,11 @@ class Skips:
     """Counts one unusable record or file.
 
     Raises:
-      UserError: under `text.strict`, naming `where`.
+      UserError: `strict` is set.
     """
     if self.strict:
       raise UserError(
-        f'{where}: {reason}. Mend it, or set text.strict=False to skip and '
+        f'{where}: {reason}. Fix it, or set text.strict=False to skip and '
         'count such records.'
       )
     self.counts[reason] += 1
@@ -57,7 +63,7 @@ def field(record: Any, dotted: str) -> Any:
 
 
 def subset_name(value: Any) -> str:
-  """Returns a printable subset name for whatever the subset field held."""
+  """Returns a printable subset name for any value of the subset field."""
   if isinstance(value, bytes):
     value = value.decode('utf-8', 'backslashreplace')
   if isinstance(value, int):
@@ -68,7 +74,7 @@ def subset_name(value: Any) -> str:
 
 
 def checked_text(value: Any, where: str, skips: Skips) -> str | None:
-  """Returns `value` as text that UTF-8 can hold, or None and counts why not."""
+  """Returns `value` as valid text, or None after counting why it is not."""
   if isinstance(value, bytes):
     try:
       return value.decode('utf-8')
@@ -89,7 +95,7 @@ def checked_text(value: Any, where: str, skips: Skips) -> str | None:
 def from_record(
   record: Any, origin: str, where: str, text: settings.Text, skips: Skips
 ) -> Document | None:
-  """Returns the document a record holds, or None where it holds none."""
+  """Returns the document of a record, or None if it has no usable text."""
   value = checked_text(field(record, text.text_field), where, skips)
   if value is None:
     return None

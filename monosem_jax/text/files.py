@@ -1,4 +1,4 @@
-"""Files by globs and by folders, and the lines of plain and compressed ones."""
+"""Finds files by glob or folder, and reads lines of compressed files."""
 
 import dataclasses
 import glob
@@ -16,20 +16,25 @@ from monosem_jax.config.errors import UserError
 from monosem_jax.text.document import Skips
 
 _READ_BYTES = 1 << 18
-# `zstd --long=31` is the widest window the format's own tool writes.
+# The zstd tool writes windows of at most this size (`zstd --long=31`).
 _MAX_WINDOW = 1 << 31
 
 
 @dataclasses.dataclass(frozen=True)
 class SourceFile:
-  """A file to read; `name` is relative to what the matched files share."""
+  """A file to read.
+
+  Attributes:
+    path: absolute path.
+    name: path relative to the common folder of all matched files.
+  """
 
   path: Path
   name: str
 
 
 def matched(patterns: tuple[str, ...]) -> list[SourceFile]:
-  """Returns the files that globs match, each once, in sorted order.
+  """Returns the files that match any of the globs, once each and sorted.
 
   Raises:
     UserError: a glob matches no file.
@@ -40,8 +45,8 @@ def matched(patterns: tuple[str, ...]) -> list[SourceFile]:
     hits = [os.path.abspath(hit) for hit in hits if os.path.isfile(hit)]
     if not hits:
       raise UserError(
-        f'text.paths: no file matches {pattern!r}. Check the path; a shell '
-        'does not expand it here.'
+        f'text.paths: no file matches {pattern!r}. Check the path; it may '
+        'contain wildcards and a leading ~, but no shell variables.'
       )
     found.update(hits)
   common = os.path.commonpath([os.path.dirname(path) for path in found])
@@ -52,7 +57,7 @@ def matched(patterns: tuple[str, ...]) -> list[SourceFile]:
 
 
 def names(text: settings.Text, documents: int) -> dict[str, Any]:
-  """What a source of files says of itself, see `sources.Source.description`."""
+  """The description of a source of files, see `sources.Source.description`."""
   del documents
   return {'files': [file.name for file in matched(text.paths)]}
 
@@ -64,8 +69,8 @@ def walk(
 ) -> Iterator[tuple[Path, str]]:
   """Yields (path, path relative to root) of regular files in sorted order.
 
-  No symbolic link is followed, so nothing outside `root` is read; nor is a
-  folder of a name in `not_entered`.
+  It does not follow symbolic links, so nothing outside `root` is read, and does
+  not enter folders named in `not_entered`.
   """
   for folder, names, files in os.walk(root):
     names[:] = sorted(name for name in names if name not in not_entered)
@@ -93,8 +98,8 @@ class _BrokenFileError(Exception):
 def _chunks(path: Path) -> Iterator[bytes]:
   """Yields the bytes of a file, decompressed by its suffix.
 
-  A compressed file may hold several frames. We go through them ourselves:
-  the streaming readers end silently where a frame is cut short.
+  A compressed file may contain several frames. They are handled here, since the
+  libraries' streaming readers end silently at a truncated frame.
   """
   start = _DECOMPRESSORS.get(path.suffix)
   frame = None
@@ -120,14 +125,14 @@ def _chunks(path: Path) -> Iterator[bytes]:
 def lines(path: Path, skips: Skips) -> Iterator[tuple[int, bytes]]:
   """Yields (number from 1, bytes) of each line of a .jsonl, .zst or .gz file.
 
-  Of a file that breaks off, the complete lines before the break are yielded
-  and the file is counted.
+  For a truncated or corrupt file, it yields the complete lines before the
+  damage and counts the file in `skips`.
 
   Raises:
-    UserError: the file cannot be opened, or breaks off under `text.strict`.
+    UserError: the file cannot be opened, or is damaged under `text.strict`.
   """
   number = 0
-  # Pieces of the line that has not ended yet.
+  # Pieces of the current line, whose end has not been read yet.
   rest: list[bytes] = []
   try:
     for chunk in _chunks(path):

@@ -1,4 +1,4 @@
-"""What a store holds, as JSON that is the same wherever it is written."""
+"""The manifest of a token store: JSON that does not depend on the machine."""
 
 import dataclasses
 import hashlib
@@ -23,7 +23,7 @@ MANIFEST, TOKENIZER, DOCUMENTS = (
   'tokenizer.json',
   'documents.npz',
 )
-# Settings that name places of one machine, or do not change what is stored.
+# Settings that are specific to a machine or do not change what is stored.
 _LEFT_OUT = ('paths', 'tfds_dir', 'tfds_prepare', 'strict')
 
 
@@ -36,16 +36,16 @@ def finish(
   skipped: Counter[str],
   shards: dict[str, list[tuple[str, int]]],
 ) -> dict[str, Any]:
-  """Writes the documents' table, then the manifest, and returns the latter.
+  """Writes the document table and then the manifest, which it returns.
 
   Args:
-    scratch: the store's folder, its record files written.
-    text: the settings they were written by.
-    tok: their tokenizer, saved already.
-    builders: the documents of each split.
-    subsets: subset names, by the numbers the documents have.
-    skipped: documents left out, by reason.
-    shards: (file name, records) of each split.
+    scratch: folder of the store, which already has its record files.
+    text: the settings of the store.
+    tok: its tokenizer, already saved.
+    builders: documents of each split.
+    subsets: subset names; documents refer to them by index.
+    skipped: number of documents left out, by reason.
+    shards: (file name, number of records) of each file of each split.
   """
   tables = {split: builder.build() for split, builder in builders.items()}
   columns: dict[str, Any] = {
@@ -70,7 +70,7 @@ def finish(
     'splits': splits,
   }
   chosen = dataclasses.asdict(text)
-  kept = sum(len(table.digest) for table in tables.values())
+  kept = sum(len(table.digest_D) for table in tables.values())
   source = sources.of(text).description(text, kept)
   manifest = {
     'sha256': _digest(identity),
@@ -91,15 +91,15 @@ def load(directory: Path) -> dict[str, Any]:
   """Returns the manifest of a complete store.
 
   Raises:
-    UserError: there is none, it is corrupt, or a file is missing or has
-      another size than the manifest says.
+    UserError: the manifest is missing or corrupt, or a file is missing or does
+      not have the size in the manifest.
   """
   again = 'Remove the folder and run the tokens stage again.'
   path = directory / MANIFEST
   if not path.is_file():
     raise UserError(
-      f'{directory} holds no token store ({MANIFEST} is missing). Run the text '
-      'stage first.'
+      f'{directory} does not contain a token store ({MANIFEST} is missing). '
+      'Run the tokens stage first.'
     )
   try:
     manifest = json.loads(path.read_text('utf-8'))
@@ -149,10 +149,10 @@ def _split(
   table: DocumentTable,
   text: settings.Text,
 ) -> dict[str, Any]:
-  tokens = int(table.start[-1])
+  tokens = int(table.start_J[-1])
   contexts = sum(records for _, records in shards) * text.contexts_per_record
   return {
-    'documents': len(table.digest),
+    'documents': len(table.digest_D),
     'tokens': tokens,
     'contexts': contexts,
     'dropped_tokens': tokens - contexts * text.context,
@@ -168,13 +168,13 @@ def _subsets(
   """Returns subset -> split -> {documents, tokens}."""
   counts: dict[str, dict[str, dict[str, int]]] = {name: {} for name in names}
   for split, table in tables.items():
-    documents = np.bincount(table.subset, minlength=len(names))
-    tokens = np.zeros(len(names), np.int64)
-    np.add.at(tokens, table.subset, table.lengths)
-    for i, name in enumerate(names):
+    documents_S = np.bincount(table.subset_D, minlength=len(names))
+    tokens_S = np.zeros(len(names), np.int64)
+    np.add.at(tokens_S, table.subset_D, table.length_D)
+    for s, name in enumerate(names):
       counts[name][split] = {
-        'documents': int(documents[i]),
-        'tokens': int(tokens[i]),
+        'documents': int(documents_S[s]),
+        'tokens': int(tokens_S[s]),
       }
   return counts
 

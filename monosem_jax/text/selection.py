@@ -1,4 +1,4 @@
-"""The documents that are kept of a source, whichever it is."""
+"""Selects the documents of a source that are kept."""
 
 import hashlib
 from collections import Counter
@@ -13,19 +13,20 @@ from monosem_jax.text.document import Document, Skips
 def text_hash(text: str) -> bytes:
   """Returns the SHA-256 digest of a text's UTF-8.
 
-  Every choice about a document reads its own eight bytes of it, so that the
-  choices are independent: 0 keep, 1 validation, 2 the tokenizer's sample.
+  Choices about a document read different words of eight bytes of its digest, so
+  that they are independent: word 0 for `text.keep`, 1 for the validation split,
+  2 for the tokenizer's sample.
   """
   return hashlib.sha256(text.encode('utf-8')).digest()
 
 
 def hash_word(digest: bytes, word: int) -> int:
-  """Returns the `word`-th eight bytes of a digest, a uniform uint64."""
+  """Returns a word of eight bytes of a digest as a uniform uint64."""
   return int.from_bytes(digest[8 * word : 8 * word + 8], 'big')
 
 
 def is_validation(digest: bytes, fraction: float) -> bool:
-  """Says whether the text with this digest is held out."""
+  """Whether the text with this digest is held out for validation."""
   return hash_word(digest, 1) / 2**64 < fraction
 
 
@@ -33,13 +34,13 @@ def documents(text: settings.Text, skipped: Counter[str]) -> Iterator[Document]:
   """Yields the documents of `text.source` that the settings keep, in order.
 
   Args:
-    text: the source and its filter.
-    skipped: counts, by reason, what was left out; `cut` counts documents that
+    text: the settings of the source and its filter.
+    skipped: counts documents left out, by reason; `cut` counts documents that
       were shortened and kept.
 
   Raises:
-    UserError: unknown source, missing file, what `text.strict` refuses, or a
-      subset in `text.keep` that the text does not have.
+    UserError: the source is unknown, a file is missing, `text.strict` rejects a
+      record, or `text.keep` names a subset that does not occur.
   """
   read = sources.of(text).read
   subsets: set[str] = set()
@@ -53,8 +54,8 @@ def documents(text: settings.Text, skipped: Counter[str]) -> Iterator[Document]:
       shorter = _cut(document.text, text.max_document_chars)
       document = Document(shorter, document.subset, document.origin)
     fraction = text.keep.get(document.subset, text.keep.get('*', 1.0))
-    # The hash is of the text as kept: documents that are the same once cut
-    # count as duplicates.
+    # The hash is that of the shortened text, so that documents that become
+    # equal by the cut count as duplicates.
     if fraction < 1 and (
       hash_word(text_hash(document.text), 0) / 2**64 >= fraction
     ):
@@ -68,6 +69,6 @@ def documents(text: settings.Text, skipped: Counter[str]) -> Iterator[Document]:
 
 
 def _cut(text: str, limit: int) -> str:
-  """Returns the whole lines within the limit, or a hard cut of one line."""
+  """Cuts a text after the last whole line within the limit, or at the limit."""
   end = text.rfind('\n', 0, limit) + 1
   return text[: end or limit]

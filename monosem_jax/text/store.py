@@ -1,4 +1,4 @@
-"""The packed token store: contexts by record, and where each token is from."""
+"""The packed token store: contexts by record, and the origin of each token."""
 
 import dataclasses
 from pathlib import Path
@@ -18,13 +18,13 @@ __all__ = ['Place', 'TokenStore', 'write_store']
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-  """Where one token stands.
+  """The origin of one token.
 
   Attributes:
-    document: number in its split.
-    subset: its document's subset.
-    offset: number of the token in its document; the separator is the last.
-    origin: file and line or the like.
+    document: index of its document in the split.
+    subset: subset of the document.
+    offset: index of the token in the document; the separator is the last.
+    origin: where the document is from, such as file and line.
     digest: first eight bytes of the SHA-256 of the document's text.
   """
 
@@ -40,11 +40,11 @@ class TokenStore:
   """A store opened for reading; safe across threads.
 
   Attributes:
-    directory: where it lies.
-    manifest: what it holds; `manifest['sha256']` identifies its content.
+    directory: folder of the store.
+    manifest: description of its content, identified by `manifest['sha256']`.
     tokenizer: the tokenizer of its tokens.
-    tables: the documents of each split.
-    readers: the records of each split.
+    tables: documents of each split.
+    readers: records of each split.
   """
 
   directory: Path
@@ -65,8 +65,9 @@ class TokenStore:
     tokenizer = Tokenizer.load(directory / manifests.TOKENIZER)
     if tokenizer.sha256 != manifest['tokenizer']['sha256']:
       raise UserError(
-        f'{directory / manifests.TOKENIZER} is not the tokenizer the store was '
-        'written with. Remove the folder and run the tokens stage again.'
+        f'{directory / manifests.TOKENIZER} is not the tokenizer with which '
+        'the store was written. Remove the folder and run the tokens stage '
+        'again.'
       )
     tables = manifests.load_tables(directory)
     readers = {}
@@ -82,11 +83,12 @@ class TokenStore:
 
   @property
   def context(self) -> int:
-    """T, tokens of a context."""
+    """T, the number of tokens per context."""
     return self.manifest['context']
 
   @property
   def contexts_per_record(self) -> int:
+    """K, the number of contexts per record."""
     return self.manifest['contexts_per_record']
 
   @property
@@ -94,70 +96,71 @@ class TokenStore:
     return self.manifest['subset_names']
 
   def n_contexts(self, split: str) -> int:
-    """Returns how many contexts a split holds, whole records of them."""
+    """Returns the number of contexts of a split, which fill whole records."""
     return len(self.readers[split]) * self.contexts_per_record
 
   def read(self, split: str, record: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns one record: contexts `record * K` to `(record + 1) * K`.
+    """Reads one record: contexts `record * K` to `(record + 1) * K`.
 
     Returns:
-      tokens: uint16 [K, T].
-      stream_index: int64 [K], each one's number in the unpermuted stream.
+      tokens_KT, uint16, and stream_index_K, the index of each context in the
+      stream before it was permuted, int64.
 
     Raises:
-      IndexError: no such record.
-      UserError: its file is gone, cut short or corrupt.
+      IndexError: there is no such record.
+      UserError: its file is missing, truncated or corrupt.
     """
     return self.readers[split].read(record)
 
-  def tokens(self, split: str, context: np.ndarray) -> np.ndarray:
-    """Returns int32 [len(context), T], contexts by their number in the store.
+  def tokens(self, split: str, context_B: np.ndarray) -> np.ndarray:
+    """Returns tokens_BT, int32, of contexts by their index in the store.
 
-    A run of contexts of one record is read at once.
+    Adjacent contexts of the same record are read at once.
 
     Raises:
-      IndexError: no such context.
-      UserError: a file is gone, cut short or corrupt.
+      IndexError: there is no such context.
+      UserError: a file is missing, truncated or corrupt.
     """
-    tokens = np.empty((len(context), self.context), np.int32)
-    record, slot = np.divmod(context, self.contexts_per_record)
-    borders = np.flatnonzero(np.diff(record)) + 1
-    for rows in np.split(np.arange(len(context)), borders):
-      if len(rows):
-        found, _ = self.read(split, int(record[rows[0]]))
-        tokens[rows] = found[slot[rows]]
-    return tokens
+    tokens_BT = np.empty((len(context_B), self.context), np.int32)
+    record_B, slot_B = np.divmod(context_B, self.contexts_per_record)
+    borders = np.flatnonzero(np.diff(record_B)) + 1
+    for at_b in np.split(np.arange(len(context_B)), borders):
+      if len(at_b):
+        tokens_KT, _ = self.read(split, int(record_B[at_b[0]]))
+        tokens_BT[at_b] = tokens_KT[slot_B[at_b]]
+    return tokens_BT
 
-  def stream_index(self, split: str, context: np.ndarray) -> np.ndarray:
-    """Returns int64, the number in the stream of each context of the store.
+  def stream_index(self, split: str, context_X: np.ndarray) -> np.ndarray:
+    """Returns stream_index_X, int64, of contexts by their index in the store.
 
-    Reads every record that holds one of them.
+    It is the index in the stream before that was permuted. Every record with
+    one of the contexts is read.
     """
-    record, slot = np.divmod(context, self.contexts_per_record)
-    needed, inverse = np.unique(record, return_inverse=True)
-    found = np.stack([self.read(split, int(index))[1] for index in needed])
-    return found[inverse.reshape(slot.shape), slot]
+    record_X, slot_X = np.divmod(context_X, self.contexts_per_record)
+    needed_R, at_X = np.unique(record_X, return_inverse=True)
+    index_RK = np.stack([self.read(split, int(r))[1] for r in needed_R])
+    return index_RK[at_X.reshape(slot_X.shape), slot_X]
 
   def document_of(
-    self, split: str, stream_index: np.ndarray, position: np.ndarray
+    self, split: str, stream_index_X: np.ndarray, position_X: np.ndarray
   ) -> np.ndarray:
     """Returns the document of each token, int64; the arguments broadcast."""
-    token = np.asarray(stream_index, np.int64) * self.context + position
-    return self.tables[split].document_of(token)
+    index_X = np.asarray(stream_index_X, np.int64)
+    return self.tables[split].document_of(index_X * self.context + position_X)
 
   def document_subset(self, split: str) -> np.ndarray:
-    """Returns uint16 [documents], indices into `subset_names`."""
-    return self.tables[split].subset
+    """Returns subset_D, uint16, indices into `subset_names`."""
+    return self.tables[split].subset_D
 
   def locate(self, split: str, stream_index: int, position: int) -> Place:
-    """Returns where the token at a position of a context stands."""
+    """Returns the origin of the token at a position of a context."""
     table = self.tables[split]
     token = int(stream_index) * self.context + int(position)
     document = int(table.document_of(np.int64(token)))
     return Place(
       document=document,
-      subset=self.subset_names[table.subset[document]],
-      offset=token - int(table.start[document]),
+      subset=self.subset_names[table.subset_D[document]],
+      offset=token - int(table.start_J[document]),
       origin=table.origin(document),
-      digest=int(table.digest[document]),
+      digest=int(table.digest_D[document]),
     )

@@ -1,7 +1,7 @@
-"""Batches of contexts in an order that any process can enter anywhere.
+"""Streams batches of contexts, from any position and in any process.
 
-The order is one of groups of contexts that lie in one record. Everything about
-batch number i is computed from i, so a position in the stream is i alone.
+Contexts are shuffled in groups that lie in one record. Batch i is a function of
+i, so the position in the stream is the number of the next batch.
 """
 
 import math
@@ -14,12 +14,12 @@ from monosem_jax.text.store import TokenStore
 
 
 class Batch(NamedTuple):
-  """Contexts and what they are.
+  """A batch of contexts.
 
   Attributes:
-    tokens_BT: int32 token ids.
-    context_B: int32 number of each context in the store: record * K + slot.
-    epoch_B: int32 epoch each context belongs to, from 0.
+    tokens_BT: token ids, int32.
+    context_B: index of each context in the store, record * K + slot, int32.
+    epoch_B: epoch of each context, from 0, int32.
   """
 
   tokens_BT: np.ndarray
@@ -34,63 +34,65 @@ def batches(
   *,
   seed: int | Sequence[int] | None,
   start: int,
-  rows: np.ndarray | None = None,
+  rows_b: np.ndarray | None = None,
   epochs: int | None = None,
 ) -> Iterator[Batch]:
   """Yields a split's batches from number `start` on, read ahead in threads.
 
-  Every epoch holds each context once, in an order of its own; a batch may span
+  Every epoch contains each context once, in a different order. A batch may span
   two epochs.
 
   Args:
     store: the store to read.
     split: train | val.
-    batch_size: contexts of a batch, whoever reads them.
-    seed: of the order, one number or several; None for the stored order.
+    batch_size: B, contexts per batch over all processes.
+    seed: random seed of the order, one number or several; None for the stored
+      order.
     start: number of the first batch.
-    rows: numbers of those contexts of each batch that are read and yielded, in
-      this order; None: all. For a process that holds a part of the batch.
-    epochs: None never ends; otherwise the last batch may be smaller.
+    rows_b: the rows of each batch that this process reads and yields, in this
+      order; None for all.
+    epochs: number of epochs; None for an endless stream. With a number, the
+      last batch may be smaller.
 
   Returns:
     An iterator with `close()`, which stops its threads.
 
   Raises:
-    UserError: while reading, a file that is gone, cut short or corrupt.
+    UserError: a file is missing, truncated or corrupt when it is read.
   """
-  # Imports jax, which a program may want to configure first.
+  # grain imports jax, which a program may want to configure first.
   import grain
 
   per_record = store.contexts_per_record
-  # Groups as large as fit both a record and a batch: fewest reads.
+  # The largest groups that divide records and batches need the fewest reads.
   group = math.gcd(batch_size, per_record)
   n_groups = store.n_contexts(split) // group
 
   def read(groups: tuple[np.ndarray, np.ndarray]) -> Batch:
-    group_index, epoch = groups
-    context = (group_index[:, None] * group + np.arange(group)).ravel()
-    epoch = np.repeat(epoch, group)
-    if rows is not None:
-      context, epoch = context[rows], epoch[rows]
+    group_G, epoch_G = groups
+    context_B = (group_G[:, None] * group + np.arange(group)).ravel()
+    epoch_B = np.repeat(epoch_G, group)
+    if rows_b is not None:
+      context_B, epoch_B = context_B[rows_b], epoch_B[rows_b]
     return Batch(
-      store.tokens(split, context),
-      context.astype(np.int32),
-      epoch.astype(np.int32),
+      store.tokens(split, context_B),
+      context_B.astype(np.int32),
+      epoch_B.astype(np.int32),
     )
 
   order = grain.MapDataset.range(n_groups)
   if seed is not None:
-    # grain's epoch e of seed s is epoch e - 1 of s + 1: neighbouring seeds
-    # would give the same orders.
+    # In grain, epoch e of seed s has the order of epoch e - 1 of seed s + 1.
+    # Hashing the seed keeps orders of neighbouring seeds apart.
     order = order.shuffle(
       int(np.random.SeedSequence(seed).generate_state(1)[0])
     )
   order = order.repeat(epochs)
-  # The index is the one over all epochs.
+  # The index i counts over all epochs.
   order = order.map_with_index(lambda i, group: (group, i // n_groups))
-  # An endless order's length, sys.maxsize, must not be rounded up.
+  # The length of an endless order, sys.maxsize, must not be rounded up.
   endless = epochs is None
   order = order.batch(batch_size // group, drop_remainder=endless)
-  # Two threads read and unpack while the program trains; four batches wait.
+  # Two threads read up to four batches ahead while the program trains.
   ahead = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
   return iter(order[start:].map(read).to_iter_dataset(ahead))

@@ -1,7 +1,7 @@
-"""Which token belongs to which document: columns, not objects.
+"""The documents of a split, and which token belongs to which.
 
-Token numbers count one split's stream: all its documents in order, each
-followed by its separator, before the contexts are permuted.
+Token indices refer to the stream of a split: all its documents in order, each
+followed by a separator, before contexts are permuted.
 """
 
 import dataclasses
@@ -18,40 +18,40 @@ class DocumentTable:
   """One split's documents, in stream order.
 
   Attributes:
-    start: int64 [documents + 1], number of each one's first token, then the
-      number of tokens.
-    subset: uint16 [documents], index into the store's subset names.
-    digest: uint64 [documents], the first eight bytes of the text's SHA-256.
-    origin_end: int64 [documents], where each one's origin ends in `origins`.
-    origins: uint8, the UTF-8 of all origins.
+    start_J: index of each document's first token, then the number of tokens,
+      int64.
+    subset_D: index of its subset in the store's subset names, uint16.
+    digest_D: first eight bytes of the SHA-256 of its text, uint64.
+    origin_end_D: end of its origin in `origins_U`, int64.
+    origins_U: origins of all documents, as UTF-8, uint8.
   """
 
-  start: np.ndarray
-  subset: np.ndarray
-  digest: np.ndarray
-  origin_end: np.ndarray
-  origins: np.ndarray
+  start_J: np.ndarray
+  subset_D: np.ndarray
+  digest_D: np.ndarray
+  origin_end_D: np.ndarray
+  origins_U: np.ndarray
 
   @property
-  def lengths(self) -> np.ndarray:
-    """Returns int64 [documents], tokens of each one and its separator."""
-    return np.diff(self.start)
+  def length_D(self) -> np.ndarray:
+    """Number of tokens of each document and its separator, int64."""
+    return np.diff(self.start_J)
 
   def origin(self, document: int) -> str:
-    """Returns where a document comes from."""
-    begin = int(self.origin_end[document - 1]) if document else 0
-    end = int(self.origin_end[document])
-    return self.origins[begin:end].tobytes().decode('utf-8')
+    """Returns where a document is from."""
+    begin = int(self.origin_end_D[document - 1]) if document else 0
+    end = int(self.origin_end_D[document])
+    return self.origins_U[begin:end].tobytes().decode('utf-8')
 
-  def document_of(self, token: np.ndarray | np.integer) -> np.ndarray:
-    """Returns the document of each token number, int64 of the same shape."""
-    return np.searchsorted(self.start, token, side='right') - 1
+  def document_of(self, token_X: np.ndarray | np.integer) -> np.ndarray:
+    """Returns document_X, the document of each token, int64."""
+    return np.searchsorted(self.start_J, token_X, side='right') - 1
 
   def columns(self, prefix: str) -> dict[str, np.ndarray]:
-    """Returns the arrays by the names a file holds them under."""
+    """Returns the arrays by their names in a file."""
     return {
-      f'{prefix}_{field.name}': getattr(self, field.name)
-      for field in dataclasses.fields(self)
+      f'{prefix}_{column}': getattr(self, name)
+      for name, column in _columns().items()
     }
 
   @classmethod
@@ -59,12 +59,22 @@ class DocumentTable:
     cls, columns: Mapping[str, np.ndarray], prefix: str
   ) -> 'DocumentTable':
     """Inverts `columns`."""
-    names = [field.name for field in dataclasses.fields(cls)]
-    return cls(**{name: columns[f'{prefix}_{name}'] for name in names})
+    return cls(
+      **{
+        name: columns[f'{prefix}_{column}']
+        for name, column in _columns().items()
+      }
+    )
+
+
+def _columns() -> dict[str, str]:
+  """The column of each field in a file: its name without the shape."""
+  names = [field.name for field in dataclasses.fields(DocumentTable)]
+  return {name: name.rpartition('_')[0] for name in names}
 
 
 class TableBuilder:
-  """Grows a `DocumentTable` in memory, some 30 bytes a document."""
+  """Builds a `DocumentTable` in memory, with some 30 bytes per document."""
 
   def __init__(self) -> None:
     self._start = array('q', [0])
@@ -82,17 +92,18 @@ class TableBuilder:
     return self._start[-1]
 
   def add(self, tokens: int, subset: int, digest: int, origin: str) -> None:
-    """Appends a document of `tokens` tokens, its separator among them."""
+    """Appends a document of `tokens` tokens, including its separator."""
     self._start.append(self._start[-1] + tokens)
     try:
       self._subset.append(subset)
     except OverflowError as e:
       raise UserError(
-        'text.subset_field names a field of more than 65,536 different values: '
-        'name one that groups documents, or an absent one for no groups.'
+        'text.subset_field: the field has more than 65,536 different values. '
+        'Name a field that groups documents, or one that does not exist for no '
+        'subsets.'
       ) from e
     self._digest.append(digest)
-    # A file name need not be UTF-8.
+    # A file name may not be valid UTF-8.
     self._origins += origin.encode('utf-8', 'backslashreplace')
     self._origin_end.append(len(self._origins))
 

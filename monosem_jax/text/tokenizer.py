@@ -1,4 +1,4 @@
-"""A byte-level BPE that gives back exactly the text it was given."""
+"""A byte-level BPE tokenizer, which decodes exactly what it encoded."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -11,14 +11,14 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 from monosem_jax.config.errors import UserError
 
 SEPARATOR = '<|sep|>'
-# A tokenizer from elsewhere separates documents by its own end of text.
+# An imported tokenizer separates documents by its own end-of-text token.
 _SEPARATORS = (SEPARATOR, '<|endoftext|>', '</s>', '<eos>')
-# One id per byte and the separator; ids are stored as uint16.
+# At least one id per byte and the separator; ids are stored as uint16.
 MIN_VOCAB, MAX_VOCAB = 257, 65_536
 
 
 def _bytes_of_chars() -> dict[str, int]:
-  """Returns GPT-2's map from the characters that stand for bytes to bytes."""
+  """Returns GPT-2's map from the characters that represent bytes to bytes."""
   plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
   rest = [byte for byte in range(256) if byte not in plain]
   chars = {chr(byte): byte for byte in plain}
@@ -29,17 +29,17 @@ _BYTES = _bytes_of_chars()
 
 
 class Tokenizer:
-  """Text to token ids and back.
+  """Converts text to token ids and back.
 
   Attributes:
-    vocab_size: V, the separator included; every id is below it.
-    separator: id of the token between documents. Text never encodes to it,
-      not even text that spells it.
-    sha256: hash of the tokenizer's JSON, its identity.
+    vocab_size: V, including the separator; all ids are smaller.
+    separator: id of the token between documents. Text never encodes to it, not
+      even text that spells it.
+    sha256: hash of the tokenizer's JSON, which identifies the tokenizer.
   """
 
   def __init__(self, inner: tokenizers.Tokenizer, separator: str):
-    # None of these is part of the JSON or may depend on whose JSON it was.
+    # These are not part of the JSON and must not depend on its origin.
     inner.encode_special_tokens = True
     inner.no_padding()
     inner.no_truncation()
@@ -60,29 +60,28 @@ class Tokenizer:
 
   @classmethod
   def train(cls, texts: Iterable[str], vocab_size: int) -> 'Tokenizer':
-    """Trains on `texts`; the same texts give the same tokenizer.
+    """Trains a tokenizer; the same texts give the same tokenizer.
 
     Returns:
-      A tokenizer of `vocab_size` tokens, or fewer where the texts are too
-      small to find that many.
+      A tokenizer with `vocab_size` tokens, or fewer if the texts are too small.
 
     Raises:
-      UserError: `vocab_size` is not within 257 to 65,536.
+      UserError: `vocab_size` is not between 257 and 65,536.
     """
     if not MIN_VOCAB <= vocab_size <= MAX_VOCAB:
       raise UserError(
-        f'tokenizer.vocab_size: {vocab_size} is not within {MIN_VOCAB} (256 '
-        f'bytes and the separator) to {MAX_VOCAB} (ids are stored as uint16).'
+        f'tokenizer.vocab_size: {vocab_size} is not between {MIN_VOCAB} (256 '
+        f'bytes and the separator) and {MAX_VOCAB} (ids are stored as uint16).'
       )
     inner = tokenizers.Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
       vocab_size=vocab_size,
-      # A pair seen once is no regularity.
+      # A pair that occurs once does not deserve a token.
       min_frequency=2,
       special_tokens=[SEPARATOR],
-      # Sorted inside the trainer: every byte has an id, whatever the texts.
+      # Every byte has an id, whatever the texts. The trainer sorts them.
       initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
       show_progress=False,
     )
@@ -93,12 +92,12 @@ class Tokenizer:
   def load(cls, path: str | Path) -> 'Tokenizer':
     """Reads a tokenizer.json.
 
-    One without `<|sep|>` separates by its `<|endoftext|>`, `</s>` or `<eos>`;
-    one without these gets `<|sep|>` as a new last id.
+    The separator is `<|sep|>`, or else `<|endoftext|>`, `</s>` or `<eos>`. A
+    tokenizer without any of these gets `<|sep|>` as a new last id.
 
     Raises:
-      UserError: missing or corrupt file, too many tokens, or a tokenizer that
-        does not give back its text.
+      UserError: the file is missing or corrupt, the tokenizer has too many
+        tokens, or it does not decode to the text that it encoded.
     """
     path = Path(path)
     try:
@@ -108,13 +107,13 @@ class Tokenizer:
     # The library raises bare Exceptions.
     except Exception as e:
       raise UserError(
-        f'tokenizer {path} is no tokenizer.json that can be read: {e}'
+        f'tokenizer {path} is not a readable tokenizer.json: {e}'
       ) from e
     known = [
       name for name in _SEPARATORS if inner.token_to_id(name) is not None
     ]
     separator = known[0] if known else SEPARATOR
-    # Makes it special, so that text spelling it is encoded as text.
+    # As a special token, it is not matched by text that spells it.
     inner.add_special_tokens([separator])
     tokenizer = cls(inner, separator)
     if tokenizer.vocab_size > MAX_VOCAB:
@@ -133,9 +132,9 @@ class Tokenizer:
     ids = self.encode_batch([probe])[0]
     if self.separator in ids or self.decode(ids) != probe:
       raise UserError(
-        f'tokenizer {path} does not give back the text it is given (it is not '
-        'a byte-level BPE, or it normalises text). Use a byte-level one such '
-        "as GPT-2's, or leave tokenizer.path empty to train one."
+        f'tokenizer {path} does not decode to the text that it encoded: it is '
+        'not a byte-level BPE, or it normalizes text. Use a byte-level BPE '
+        "such as GPT-2's, or leave tokenizer.path empty to train one."
       )
 
   def save(self, path: str | Path) -> None:
@@ -143,29 +142,29 @@ class Tokenizer:
     Path(path).write_text(self._inner.to_str(), 'utf-8')
 
   def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
-    """Returns the ids of each text, uint16, no separator among them."""
+    """Returns the ids of each text, uint16, without separators."""
     encodings = self._inner.encode_batch_fast(texts, add_special_tokens=False)
     return [np.array(encoding.ids, np.uint16) for encoding in encodings]
 
   def decode(self, ids: Iterable[int]) -> str:
-    """Returns the text of ids; a part of a character becomes U+FFFD."""
+    """Returns the text of ids; incomplete characters become U+FFFD."""
     data = b''.join(self._token_bytes[id] for id in ids)
     return data.decode('utf-8', 'replace')
 
   def token_bytes(self, id: int) -> bytes:
-    """Returns the bytes a token stands for; none for the separator."""
+    """Returns the bytes of a token; empty for the separator."""
     return self._token_bytes[id]
 
   def token_strings(self) -> list[str]:
     r"""Returns all tokens for display, [V].
 
-    A byte that is no whole character is shown as `\xd8`; the separator by its
-    name.
+    Bytes of incomplete characters are shown as in `\xd8`, and the separator is
+    shown by its name.
     """
     strings = [
       data.decode('utf-8', 'backslashreplace') for data in self._token_bytes
     ]
     name = self._inner.id_to_token(self.separator)
-    assert name is not None, 'a separator is made with every tokenizer'
+    assert name is not None, 'every tokenizer has a separator'
     strings[self.separator] = name
     return strings

@@ -1,8 +1,8 @@
-"""Writes the packed token store: encode once, permute, pack.
+"""Writes the packed token store in three passes.
 
-Pass 0 trains the tokenizer on a sample (or loads one), pass 1 encodes every
-document into one stream per split, pass 2 cuts the streams into contexts and
-stores these in a random order.
+Pass 0 trains the tokenizer on a sample, or loads one. Pass 1 encodes every
+document into one stream per split. Pass 2 cuts the streams into contexts and
+stores them in random order.
 """
 
 import contextlib
@@ -22,7 +22,8 @@ from monosem_jax.text.document import Document
 from monosem_jax.text.table import TableBuilder
 from monosem_jax.text.tokenizer import Tokenizer
 
-# Characters encoded at once: enough for all cores, some 100 MB of encodings.
+# Number of characters encoded at a time: enough to use all cores, and some 100
+# MB of encodings.
 _BATCH_CHARS = 1_000_000
 _PROGRESS_SECONDS = 10.0
 
@@ -37,17 +38,17 @@ def write_store(
 ) -> dict[str, Any]:
   """Writes a store and returns its manifest.
 
-  The store is written beside `directory` and renamed to it when it is whole;
-  what a killed run left there is removed first.
+  The store is written beside `directory` and renamed when it is complete. What
+  a killed run left is removed first.
 
   Args:
-    directory: absent or empty.
-    text: source, filter and packing.
-    tokenizer: the tokenizer to train or load.
-    progress: takes a line now and then.
+    directory: a folder that does not exist or is empty.
+    text: settings of the source, the filter and the packing.
+    tokenizer: settings of the tokenizer to train or load.
+    progress: called with a line of text every few seconds.
 
   Raises:
-    UserError: anything the settings, the text or a full disk can cause.
+    UserError: the settings or the text are invalid, or the disk is full.
   """
   report = progress or (lambda line: None)
   with publish.whole_or_nothing(Path(directory)) as scratch:
@@ -80,12 +81,12 @@ def _tokenizer(
 
 
 def _sample(text: settings.Text, chars: int) -> list[str]:
-  """Returns the training documents of lowest hash, `chars` together.
+  """Returns the training documents with the lowest hashes, `chars` in all.
 
-  So it is spread over the whole corpus, does not depend on the order of
-  files, and is never larger in memory.
+  Such a sample is spread over the whole corpus, does not depend on the order of
+  files, and bounds the memory.
   """
-  # A heap gives back its smallest; we want to drop the largest.
+  # A heap pops its smallest entry. Negated hashes make that the largest hash.
   kept: list[tuple[int, str]] = []
   total = 0
   for document in selection.documents(text, Counter()):
@@ -119,7 +120,11 @@ def _encode(
   skipped: Counter[str],
   report: Progress,
 ) -> tuple[dict[str, TableBuilder], list[str]]:
-  """Writes each split's token stream; returns its documents and the subsets."""
+  """Writes the token stream of each split.
+
+  Returns:
+    The documents of each split, and the names of subsets.
+  """
   tables = {split: TableBuilder() for split in streams}
   subsets: dict[str, int] = {}
   separator = np.array([tok.separator], '<u2').tobytes()
@@ -131,13 +136,13 @@ def _encode(
     }
     for batch in _batches(selection.documents(text, skipped)):
       encoded = tok.encode_batch([document.text for document in batch])
-      for document, ids in zip(batch, encoded, strict=True):
+      for document, ids_N in zip(batch, encoded, strict=True):
         digest = selection.text_hash(document.text)
         held_out = selection.is_validation(digest, text.val_fraction)
         split = 'val' if held_out else 'train'
-        files[split].write(ids.astype('<u2').tobytes() + separator)
+        files[split].write(ids_N.astype('<u2').tobytes() + separator)
         tables[split].add(
-          len(ids) + 1,
+          len(ids_N) + 1,
           subsets.setdefault(document.subset, len(subsets)),
           selection.hash_word(digest, 0),
           document.origin,
@@ -155,7 +160,7 @@ def _encode(
 def _require_contexts(
   text: settings.Text, tables: dict[str, TableBuilder], skipped: Counter[str]
 ) -> None:
-  """Raises UserError where a split does not fill one record."""
+  """Raises UserError if a split does not fill one record."""
   need = text.context * text.contexts_per_record
   for split, table in tables.items():
     if table.tokens < need:
@@ -165,12 +170,12 @@ def _require_contexts(
         f'{table.tokens:,} tokens; one record needs {need:,} (text.context='
         f'{text.context} x text.contexts_per_record='
         f'{text.contexts_per_record}). Left out: {reasons or "nothing"}. '
-        'Lower either, change text.val_fraction, or give more text.'
+        'Lower one of these, change text.val_fraction, or add text.'
       )
 
 
 def _packed_bytes(text: settings.Text, tables: dict[str, TableBuilder]) -> int:
-  """Returns roughly the size of all record files."""
+  """Returns the approximate size of all record files in bytes."""
   contexts = sum(table.tokens for table in tables.values()) // text.context
   return records.record_bytes(contexts, text.context)
 
@@ -178,21 +183,25 @@ def _packed_bytes(text: settings.Text, tables: dict[str, TableBuilder]) -> int:
 def _pack(
   scratch: Path, split: str, stream: Path, text: settings.Text
 ) -> list[tuple[str, int]]:
-  """Writes a split's files; returns each one's name and number of records."""
-  # Read only: a write to mapped memory on a full disk kills the process.
-  tokens = np.memmap(stream, '<u2', 'r')
-  contexts = len(tokens) // text.context
-  tokens_MT = tokens[: contexts * text.context].reshape(-1, text.context)
+  """Writes the files of a split, and returns their names and record counts."""
+  # Read-only: writing to mapped memory on a full disk would kill the process.
+  tokens_N = np.memmap(stream, '<u2', 'r')
+  M, T, K = (
+    len(tokens_N) // text.context,
+    text.context,
+    text.contexts_per_record,
+  )
+  tokens_MT = tokens_N[: M * T].reshape(M, T)
   rng = np.random.default_rng([text.seed, manifests.SPLITS.index(split)])
-  each = text.contexts_per_record
-  order = rng.permutation(contexts)[: contexts // each * each]
-  size = records.record_bytes(each, text.context)
-  per_shard = max(1, records.SHARD_BYTES // size) * each
-  shards = [order[i : i + per_shard] for i in range(0, len(order), per_shard)]
+  order_X = rng.permutation(M)[: M // K * K]
+  per_shard = max(1, records.SHARD_BYTES // records.record_bytes(K, T)) * K
+  shards = [
+    order_X[i : i + per_shard] for i in range(0, len(order_X), per_shard)
+  ]
   written = []
-  for number, rows in enumerate(shards):
+  for number, own_X in enumerate(shards):
     name = f'{split}-{number:05d}-of-{len(shards):05d}.array_record'
-    packed = records.packed(tokens_MT, rows, each)
+    packed = records.packed(tokens_MT, own_X, K)
     records.write_shard(scratch / name, packed)
-    written.append((name, len(rows) // each))
+    written.append((name, len(own_X) // K))
   return written

@@ -150,7 +150,7 @@ class Transformer(nnx.Module):
       if self.site == ('resid', layer):
         acts_BTA = x_BTD
         x_BTD = patch(x_BTD) if patch else x_BTD
-    assert acts_BTA is not None, 'the settings have checked the site'
+    assert acts_BTA is not None, 'the settings name no layer of the model'
     return x_BTD, acts_BTA
 
   def unembed(self, x_BTD: jax.Array) -> jax.Array:
@@ -197,7 +197,7 @@ class Transformer(nnx.Module):
 
 
 def next_token_loss(logits_BTV: jax.Array, tokens_BT: jax.Array) -> jax.Array:
-  """Returns the loss of each token but the first, in nats: loss_BT'.
+  """Returns the loss of each token except the first, in nats: [B, T - 1].
 
   The losses of all positions are computed and the last is dropped, since
   slicing the logits first would copy them.

@@ -22,8 +22,8 @@ import numpy as np
 
 from monosem_jax.transformer.model import Transformer
 
-# `patch(patch_args, acts_BTA)`, at all positions of every pass, as
-# `Transformer.__call__` takes it.
+# `patch(patch_args, acts_BTA)` maps the activations at all positions of every
+# pass, as the patch of `Transformer.__call__`.
 Patch = Callable[[Any, jax.Array], jax.Array]
 
 
@@ -41,9 +41,9 @@ def choose(
   Args:
     logits_BV: logits of the next token.
     key: random key of the whole text; rows draw independently.
-    position: the token's number in the text.
-    temperature: temperature of the softmax; 0 takes the likeliest token.
-    top_k: number of likeliest tokens to draw from; 0: all.
+    position: index of the token in the text.
+    temperature: temperature of the softmax; 0 takes the most likely token.
+    top_k: number of most likely tokens to draw from; 0 for all.
     alike: whether all rows use the same random numbers.
   """
   B, V = logits_BV.shape
@@ -58,7 +58,10 @@ def choose(
 
 
 def _largest(logits_BV: jax.Array, k: jax.Array) -> jax.Array:
-  """Keeps each row's k largest entries (ties: the first); the rest is -inf."""
+  """Keeps each row's k largest entries, and sets the rest to -inf.
+
+  Among ties the first entries are kept.
+  """
   order_BV = jnp.argsort(logits_BV, axis=1, descending=True, stable=True)
   rank_BV = jnp.argsort(order_BV, axis=1)
   return jnp.where(rank_BV < k, logits_BV, -jnp.inf)
@@ -78,15 +81,15 @@ def sample(
 ) -> jax.Array:
   """Continues prompts by `length` tokens: tokens_BT, prompts included.
 
-  Compiled once for each shape and `patch`.
+  It is compiled once for each shape and `patch`.
 
   Args:
     model: the transformer.
     prompt_BT: int32 token ids, at least one per row.
     key, temperature, top_k: see `choose`.
     length: number of tokens to draw.
-    patch: a static function.
-    patch_args: its arrays, such as the weights of a dictionary.
+    patch: the patch, a static argument; None for none.
+    patch_args: arrays of the patch, such as the weights of a dictionary.
   """
   B, start = prompt_BT.shape
   T = min(start + length, model.W_pos_TD[...].shape[0])
@@ -164,7 +167,7 @@ def extend(
 ) -> tuple[Texts, Drawn]:
   """Extends both texts by a token.
 
-  All arguments but `patch` are arrays, so that one program serves all calls.
+  All arguments except `patch` are arrays, so that one program serves all calls.
 
   Args:
     model: the transformer.

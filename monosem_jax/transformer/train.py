@@ -15,7 +15,13 @@ from monosem_jax.transformer.model import Transformer, next_token_loss
 
 @flax.struct.dataclass
 class TrainState:
-  """Everything a training step changes."""
+  """Everything that a training step changes.
+
+  Attributes:
+    step: number of steps done.
+    model: the transformer.
+    opt_state: state of the optimizer.
+  """
 
   step: jax.Array
   model: Transformer
@@ -50,7 +56,7 @@ def optimizer(c: settings.Transformer) -> optax.GradientTransformation:
 def init(
   c: settings.Transformer, *, vocab_size: int, context: int, separator: int
 ) -> TrainState:
-  """Returns the initial state; under jit, it is made on its devices."""
+  """Returns the initial state; under jit, it is created on its devices."""
   model = Transformer(
     c,
     vocab_size=vocab_size,
@@ -93,9 +99,9 @@ def loss_and_penalty(
 def make_chunk(c: settings.Transformer) -> Callable:
   """Compiles `chunk(state, tokens_SBT) -> (state, stats_S)`: S steps in one.
 
-  The state is donated. stats holds float32 arrays over the S steps: `loss`
-  (nats per token), `grad_norm`, `lr`, and `finite`, bool; and, where it is
-  penalised, `activation_penalty`, see `loss_and_penalty`.
+  The state is donated. stats holds arrays over the S steps: `loss` (nats per
+  token), `grad_norm` and `lr`, float32; `finite`, bool; and, if the settings
+  have a penalty, `activation_penalty`, see `loss_and_penalty`.
   """
   tx, schedule = optimizer(c), learning_rate(c)
   micro = c.batch_size // (c.micro_batch or c.batch_size)
@@ -162,6 +168,6 @@ def patched_loss(
   tokens_BT: jax.Array,
   patch: Callable[[jax.Array], jax.Array] | None,
 ) -> tuple[jax.Array, jax.Array]:
-  """Sum of the losses with the activations patched, and those activations."""
+  """Sum of the losses with patched activations, and the site's activations."""
   logits_BTV, acts_BTA = model(tokens_BT, patch)
   return next_token_loss(logits_BTV, tokens_BT).sum(), acts_BTA

@@ -59,7 +59,7 @@ def load(like: Transformer, found: Mapping[str, np.ndarray]) -> Transformer:
     shape = getattr(found.get(name), 'shape', None)
     if shape != leaf.shape:
       raise UserError(
-        f'model weights: {name} has the shape {shape}, and the config asks for '
+        f'model weights: {name} has shape {shape}, but the config needs '
         f'{leaf.shape}.'
       )
     return jnp.asarray(found[name])

@@ -1,5 +1,5 @@
-"""What analyses leave for the page, for exports and for each other.
+"""The results that analyses save for the page, for exports and for each other.
 
-`arrays` has their arrays, `numbers` how numbers are saved and loaded, and the
-other modules have the numbers of the analyses. All of it starts without jax.
+`arrays` holds their arrays, `numbers` saves and loads numbers, and each other
+module defines the numbers of some analyses. Nothing here imports jax.
 """

@@ -1,7 +1,7 @@
-"""What analyses leave for the page, for exports and for each other: arrays.
+"""The arrays that analyses save for the page, for exports and for each other.
 
-Each class is a file, NAME.npz, whose arrays have the names of its fields. This
-module needs numpy alone, so that readers start without jax.
+Each class is saved as one file, NAME.npz, whose arrays are named after the
+fields. This module needs only numpy, so that its readers start without jax.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ class Arrays:
   """Saves a dataclass of arrays as a file, and loads it."""
 
   def columns(self) -> dict[str, np.ndarray]:
-    """The arrays by name; those that are None are left out."""
+    """The arrays by name, without those that are None."""
     found = {name: getattr(self, name) for name in _fields(type(self))}
     return {name: x for name, x in found.items() if x is not None}
 
@@ -30,20 +30,20 @@ class Arrays:
 
   @classmethod
   def load(cls, path: pathlib.Path) -> Self:
-    """Reads a file; arrays that are no field of the class are left out.
+    """Reads a file and ignores arrays that are not fields of the class.
 
     Raises:
-      UserError: the file is missing, not whole, or of another kind.
+      UserError: the file is missing or damaged, or lacks an array.
     """
     found, known = _read(path), _fields(cls)
     for name, field in known.items():
       if name not in found and field.default is dataclasses.MISSING:
-        raise UserError(f'{path}: holds no {name}; {_AGAIN}')
+        raise UserError(f'{path}: the array {name} is missing; {_AGAIN}')
     return cls(**{name: x for name, x in found.items() if name in known})
 
   @classmethod
   def load_if_there(cls, path: pathlib.Path) -> Self | None:
-    """As `load`; None where there is no file."""
+    """Like `load`, but returns None if the file does not exist."""
     return cls.load(path) if path.exists() else None
 
 
@@ -56,22 +56,26 @@ def _fields(kind: Any) -> dict[str, dataclasses.Field]:
 
 def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
   try:
-    # From memory: numpy would leave a broken file open.
+    # numpy would leave a broken file open, so it reads from memory.
     with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
       return dict(arrays)
   except (OSError, ValueError, zipfile.BadZipFile) as e:
-    raise UserError(f'{path} is not whole; {_AGAIN}') from e
+    raise UserError(f'{path} is damaged; {_AGAIN}') from e
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AblationEffects(Arrays):
-  """What ablating a feature changes, for M tokens of examples (ablation/A1).
+  """The effects of ablating features on M example tokens (ablation/A1).
 
   Attributes:
-    at_M: the token, a place in the table's example_tokens_FEW, rising, int64.
-    loss_M: by how many nats its loss rises without the feature, float16.
-    raised_ids_Mk, raised_Mk: the logits that rise most, falling.
-    lowered_ids_Mk, lowered_Mk: those that fall most (negative).
+    at_M: index of the token in the table's flattened example_tokens_FEW,
+      ascending, int64.
+    loss_M: increase of the token's loss without the feature, nats, float16.
+    raised_ids_Mk: ids of the tokens whose logits rise most, largest rise first.
+    raised_Mk: the rise of these logits.
+    lowered_ids_Mk: ids of the tokens whose logits fall most, largest fall
+      first.
+    lowered_Mk: the change of these logits, negative.
   """
 
   at_M: np.ndarray
@@ -82,11 +86,11 @@ class AblationEffects(Arrays):
   lowered_Mk: np.ndarray
 
   def part(self, rows: np.ndarray, window: int) -> 'AblationEffects':
-    """The effects of some features, whose tables have these rows alone.
+    """The effects of some features, indexed by a table of only these features.
 
     Args:
-      rows: numbers of features, rising.
-      window: tokens of a feature's examples, E x W.
+      rows: indices of the features, ascending.
+      window: number of example tokens of a feature, E x W.
     """
     feature_M, at_M = np.divmod(self.at_M, window)
     row_M = np.minimum(np.searchsorted(rows, feature_M), rows.size - 1)
@@ -97,12 +101,13 @@ class AblationEffects(Arrays):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Residuals(Arrays):
-  """Losses without what a dictionary leaves unexplained (ablation/A1_residual).
+  """Losses with reconstructions as activations (ablation/A1_residual).
 
   Attributes:
-    context_C: numbers of contexts, rising, int32.
-    loss_CT: the loss of each token, nats, float16; NaN at position 0.
-    residual_CT: by how much it rises without the unexplained.
+    context_C: indices of the contexts, ascending, int32.
+    loss_CT: loss of each token in nats, float16; NaN at position 0.
+    residual_CT: increase of the loss with the reconstruction in place of the
+      activation.
   """
 
   context_C: np.ndarray
@@ -110,7 +115,7 @@ class Residuals(Arrays):
   residual_CT: np.ndarray
 
   def of(self, number_X: np.ndarray) -> np.ndarray:
-    """residual_XT of some contexts; NaN of those that are not there."""
+    """residual_XT of some contexts; NaN for contexts that were not measured."""
     at_X = np.searchsorted(self.context_C, number_X)
     at_X = np.minimum(at_X, self.context_C.size - 1)
     same_X = self.context_C[at_X] == number_X
@@ -121,12 +126,12 @@ class Residuals(Arrays):
 class BestNeurons(Arrays):
   """The neurons that correlate most with each feature (neurons/A1).
 
-  All are None where neurons are not among the controls.
+  All arrays are None if neurons are not among the controls.
 
   Attributes:
-    neuron_F3: their numbers, int32.
-    neuron_r_F3: Pearson's correlation.
-    neuron_cosine_F3: of the activations as vectors over tokens.
+    neuron_F3: indices of the neurons, int32.
+    neuron_r_F3: Pearson correlation of the activations over tokens.
+    neuron_cosine_F3: cosine of the activations as vectors over tokens.
   """
 
   neuron_F3: np.ndarray | None = None
@@ -139,11 +144,11 @@ class BestNeurons(Arrays):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Nearest(Arrays):
-  """The nearest features of each, in one dictionary.
+  """The nearest features of each feature, in one dictionary.
 
   Attributes:
-    index_Fk: their numbers, nearest first, int32; -1 where there are fewer.
-    cosine_Fk: of the decoder rows.
+    index_Fk: indices, nearest first, int32; -1 if there are fewer than k.
+    cosine_Fk: cosine of the decoder rows.
   """
 
   index_Fk: np.ndarray
@@ -152,10 +157,10 @@ class Nearest(Arrays):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Neighbours:
-  """The nearest features of each, in every dictionary alike (neighbours/A1).
+  """The nearest features of each feature, in every dictionary (neighbours/A1).
 
   Attributes:
-    of: by the dictionary's name.
+    of: the neighbours in each dictionary, by the dictionary's name.
   """
 
   of: Mapping[str, Nearest]
@@ -172,7 +177,7 @@ class Neighbours:
 
   @classmethod
   def load(cls, path: pathlib.Path) -> 'Neighbours':
-    """Reads a file; no neighbours where there is none."""
+    """Reads a file; without a file there are no neighbours."""
     found = _read(path) if path.exists() else {}
     keys = [
       k.removesuffix('_index_Fk') for k in found if k.endswith('_index_Fk')
@@ -189,11 +194,17 @@ class Neighbours:
 class Twins(Arrays):
   """The nearest features of another model, both ways (universality/twins).
 
+  "The match" is the dictionary of the other model.
+
   Attributes:
-    match_F: for each feature of the main dictionary, int32; -1: none.
-    found_F: their correlation, on the half of the text where it was found.
-    r_F: the correlation on the other half.
-    back_match_F, back_found_F, back_r_F: the same for the match's features.
+    match_F: the match's nearest feature for each feature of the main
+      dictionary, int32; -1 if there is none.
+    found_F: correlation with it on the half of the documents that was searched.
+    r_F: correlation with it on the other half.
+    back_match_F: the main dictionary's nearest feature for each feature of the
+      match, int32; -1 if there is none.
+    back_found_F: correlation with it on the half that was searched.
+    back_r_F: correlation with it on the other half.
   """
 
   match_F: np.ndarray
@@ -206,12 +217,15 @@ class Twins(Arrays):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pairs(Arrays):
-  """Pairs of features of two models, how alike they are (universality/pairs).
+  """Pairs of features of two models and their similarity (universality/pairs).
 
   Attributes:
-    feature_M, match_M: the pairs.
-    found_M: correlation of activations, on the half where it was found.
-    activation_M, logits_M, attribution_M: correlations on the other half.
+    feature_M: the feature of the main dictionary.
+    match_M: its nearest feature in the other model.
+    found_M: correlation of activations on the half that was searched.
+    activation_M: correlation of activations on the other half.
+    logits_M: correlation of logit weights over the vocabulary.
+    attribution_M: correlation of attributions on the other half.
   """
 
   feature_M: np.ndarray
@@ -227,8 +241,9 @@ class Splits(Arrays):
   """Edges from features of a dictionary to a larger one's (splitting/A0_A1).
 
   Attributes:
-    source_M, target_M: numbers of the features.
-    similarity_M: masked cosine, above the threshold, float32.
+    source_M: index of the feature in the smaller dictionary.
+    target_M: index of the feature in the larger dictionary.
+    similarity_M: masked cosine similarity, above the threshold, float32.
   """
 
   source_M: np.ndarray
@@ -241,9 +256,11 @@ class Successors(Arrays):
   """Which features are likely to fire on the next token (automata/edges).
 
   Attributes:
-    source_M, target_M: numbers of features, sources rising.
-    gain_M: probability above that of any token, above 0.
-    lift_M: the probability in multiples of that of any token.
+    source_M: index of the feature that fires first, ascending.
+    target_M: index of the feature that fires next.
+    gain_M: probability that the target fires next, minus the share of all
+      tokens on which it fires; positive.
+    lift_M: the same probability divided by that share.
   """
 
   source_M: np.ndarray
@@ -257,11 +274,11 @@ class Layout(Arrays):
   """A map of features (geometry/small, geometry/large).
 
   Attributes:
-    position_F2: in the plane.
-    dictionary_F: whose each feature is, a number of the layout's runs.
-    feature_F: its number there.
-    cluster_F: its cluster; -1: none.
-    order_F: its place in the order of clusters.
+    position_F2: coordinates in the plane.
+    dictionary_F: the feature's dictionary, an index into the layout's runs.
+    feature_F: index of the feature in its dictionary.
+    cluster_F: the feature's cluster; -1 for a feature without a cluster.
+    order_F: the features in the order in which the paper lists clusters.
   """
 
   position_F2: np.ndarray
@@ -277,9 +294,12 @@ class Texts(Arrays):
 
   Attributes:
     tokens_XT: token ids.
-    context_X, document_X, subset_X: where each is from.
-    whole_X: whether it lies in one document.
-    loss_XT: of each token by the main transformer, nats; NaN of the first.
+    context_X: index of the text's context.
+    document_X: index of the document it is from.
+    subset_X: index of the document's subset of the corpus.
+    whole_X: whether the text lies in a single document.
+    loss_XT: loss of each token under the main transformer, nats; NaN for the
+      first token.
   """
 
   tokens_XT: np.ndarray
@@ -292,13 +312,15 @@ class Texts(Arrays):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ActiveFeatures(Arrays):
-  """What fires on each token of the example texts (texts/A1).
+  """The features that fire on each token of the example texts (texts/A1).
 
   Attributes:
-    feature_XTL: the strongest features, falling; -1: no more fire.
-    activation_XTL, attribution_XTL: see `analysis.texts.View`.
-    active_XT: how many fire.
-    loss_XT: of each token by the set's transformer, nats; NaN of the first.
+    feature_XTL: the most active features, strongest first; -1 if fewer fire.
+    activation_XTL: their activations.
+    attribution_XTL: their attributions, see `analysis.texts.View`.
+    active_XT: number of features that fire.
+    loss_XT: loss of each token under the dictionary's transformer, nats; NaN
+      for the first token.
   """
 
   feature_XTL: np.ndarray

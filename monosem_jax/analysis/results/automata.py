@@ -8,15 +8,27 @@ from monosem_jax.analysis.results.numbers import Numbers
 
 @dataclasses.dataclass(frozen=True)
 class FamilyCount:
-  """Machines of a kind and size, beside those of permuted rows.
+  """Counts of machines of one kind and size, in the graph and by chance.
+
+  Chance is measured in graphs whose rows of logit weights are permuted, either
+  among all live features ("null") or among features of the same label
+  ("within").
 
   Attributes:
-    kind: see `machine_tests.KINDS`.
-    features: of each machine; 0: any number.
-    found: how many were.
-    null_X: of rows permuted among live features.
-    within_X: of rows permuted among features of one label.
-    surviving: beside the first; `surviving_within`: beside both.
+    kind: one of `machine_tests.KINDS`.
+    features: number of features in each machine; 0 stands for all other
+      numbers.
+    found: machines in the graph itself.
+    null_mean: mean number of machines per permutation among live features.
+    null_sd: its standard deviation; None for a single permutation.
+    null_min: the smallest number in any permutation.
+    null_max: the largest number in any permutation.
+    within_mean: mean number per permutation among features of one label.
+    within_sd: its standard deviation; None for a single permutation.
+    within_min: the smallest number in any permutation.
+    within_max: the largest number in any permutation.
+    surviving: machines that are significant against the null.
+    surviving_within: machines that are significant against both.
   """
 
   kind: str
@@ -36,11 +48,16 @@ class FamilyCount:
 
 @dataclasses.dataclass(frozen=True)
 class Followed:
-  """What held-out text says of edges.
+  """How often edges are followed in held-out text.
 
   Attributes:
-    seen: edges whose source fires; `rising`: whose target then fires more often
-      than it does anyway.
+    edges: number of edges.
+    seen: edges whose source fires in the text.
+    rising: edges whose target fires significantly more often after the source
+      than overall.
+    median_observed: median probability that the target follows the source.
+    median_base: median share of all tokens on which the target fires.
+    median_rise: median difference of the two.
   """
 
   edges: int
@@ -56,10 +73,13 @@ class Named:
   """A system that the paper names.
 
   Attributes:
-    states: the roles of its features.
-    candidates: how many features play each.
-    machine: the best of it, as `Automata.machines`; None where there is none.
-    not_found: why it does not survive; otherwise ''.
+    name: the name of the system.
+    states: the roles of its features, in order.
+    candidates: number of features that play each role.
+    machine: the strongest machine that plays the roles, in the form of
+      `Automata.machines`; None if there is none.
+    survives: whether that machine is significant.
+    not_found: why it is not; '' if it is.
   """
 
   name: str
@@ -72,19 +92,28 @@ class Named:
 
 @dataclasses.dataclass(frozen=True)
 class Automata(Numbers):
-  """What the analysis automata found.
+  """The results of the analysis automata.
 
   Attributes:
-    edges, edges_above_threshold: predicted.
+    edges: number of predicted edges.
+    edges_above_threshold: number of edges with a gain above `threshold`.
+    threshold: the smallest gain that counts.
     complete_above: weight above which the search missed no machine.
-    live: features of the main dictionary.
+    live: live features of the main dictionary.
     q: the false discovery rate.
-    count, surviving, surviving_within, ordered: machines, by kind.
-    null: by kind and size.
-    transitions: edges that are `predicted`, and those of `permuted` rows.
-    machines: those listed, plain JSON: only the page and the Markdown page show
-      what is in them, whole.
+    permutations: number of permutations of each kind.
+    count: machines found, by kind.
+    surviving: machines that are significant against the null, by kind.
+    surviving_within: machines that are significant against both, by kind.
+    ordered: machines whose order was confirmed in held-out text, by kind.
+    null: counts beside chance, by kind and size.
+    transitions: the edges that were `predicted`, and those of `permuted` rows.
+    machines: the machines listed. They stay plain JSON, since the pages show
+      them as they are and nothing else reads them.
     named: the systems that the paper names.
+    tokens: tokens on which edges were estimated.
+    held_out_tokens: tokens of held-out text.
+    held_out_groups: groups of documents of the held-out text.
   """
 
   edges: int

@@ -1,4 +1,4 @@
-"""How many features live, and how densely features fire (density)."""
+"""How many features are live, and how densely features fire (density)."""
 
 import dataclasses
 
@@ -7,7 +7,19 @@ from monosem_jax.analysis.results.numbers import Inline, Interval, Numbers
 
 @dataclasses.dataclass(frozen=True)
 class Modes:
-  """The two modes of the features that fired, see `census.Modes`."""
+  """The two modes of the features that fired, see `census.Modes`.
+
+  Attributes:
+    separation: distance of the modes in standard deviations within them.
+    weights: weights of log10 density and of the cosine, both standardized, on
+      the line that separates the modes.
+    low_density: mean log10 density of the lower mode.
+    high_density: mean log10 density of the upper mode.
+    low_cosine: mean cosine of encoder and decoder row in the lower mode; None
+      without cosines.
+    high_cosine: the same in the upper mode.
+    low_features: number of features in the lower mode.
+  """
 
   separation: float
   weights: tuple[float, float]
@@ -20,17 +32,22 @@ class Modes:
 
 @dataclasses.dataclass(frozen=True)
 class Census:
-  """The features of a set by what they are, see `census.numbers`.
+  """The classes and densities of a set of features, see `census.numbers`.
 
   Attributes:
-    tokens: on which they were looked at.
-    features: how many there are; by class `dead`, `rare`, `low_mode`, `live`.
-    ultralow: None where there are too few tokens to tell, see
-      `ultralow_reason`.
-    above_1_percent: live features of a density above 1%.
-    median_density: of the live.
-    l0: active features of a token.
-    histogram: of log10 density, in `census.EDGES`.
+    tokens: size of the sample.
+    features: number of features in the set.
+    dead: features that never fired.
+    rare: features that fired on too few tokens to be classified further.
+    low_mode: features in the lower of two modes.
+    live: all other features.
+    ultralow: ultralow-density features; None if the sample is too small.
+    ultralow_reason: why `ultralow` is None; otherwise ''.
+    above_1_percent: live features with a density above 1%.
+    median_density: median density of live features; None without any.
+    l0: mean number of active features per token.
+    histogram: counts of log10 density in the bins of `census.EDGES`.
+    modes: the two modes; None with fewer than three different densities.
   """
 
   tokens: int
@@ -50,7 +67,12 @@ class Census:
 
 @dataclasses.dataclass(frozen=True)
 class RunDensity:
-  """The census of a run, with the interval of its median density."""
+  """The census of a run, with an interval for its median density.
+
+  Attributes:
+    census: the counts; their keys stand beside the interval in the file.
+    median_density_interval: bootstrap interval over live features.
+  """
 
   census: Inline[Census]
   median_density_interval: Interval
@@ -58,7 +80,12 @@ class RunDensity:
 
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
-  """The census of a dictionary at a step of its training."""
+  """The census of a dictionary at one step of its training.
+
+  Attributes:
+    step: number of training steps.
+    census: the counts; their keys stand beside `step` in the file.
+  """
 
   step: int
   census: Inline[Census]
@@ -66,11 +93,11 @@ class Snapshot:
 
 @dataclasses.dataclass(frozen=True)
 class Density(Numbers):
-  """What the analysis density found.
+  """The results of the analysis density.
 
   Attributes:
-    runs: by run.
-    history: by dictionary, its snapshots in order.
+    runs: the census of each run.
+    history: the snapshots of each dictionary, in order.
   """
 
   runs: dict[str, RunDensity]

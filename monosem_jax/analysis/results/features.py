@@ -1,4 +1,4 @@
-"""What sets features apart (neurons, logits, ablation, neighbours, texts)."""
+"""Numbers of the analyses neurons, logits, ablation, neighbours and texts."""
 
 import dataclasses
 
@@ -10,8 +10,9 @@ class Words:
   """A feature in words.
 
   Attributes:
-    fires_on: the tokens that lead its top examples, the most frequent first.
-    predicts: the tokens whose logits it raises most.
+    fires_on: tokens with the largest activation in its top examples, the most
+      frequent first.
+    predicts: tokens whose logits it raises most.
   """
 
   fires_on: list[str]
@@ -23,16 +24,31 @@ class RunNeurons:
   """Medians and shares of a run's live features, see `analysis.neurons`.
 
   Attributes:
-    live, n: the live features.
-    median_X, median_X_interval, X_n: of kurtosis, diversity of top tokens,
-      neurons of a decoder row, and Pearson's r with the best neuron; n: the
-      features that have such a figure.
-    single_token, single_document: shares of the live.
-    kurtosis_density_spearman: their rank correlation.
-    median_kurtosis_matched: of random directions that fire as often, of which
-      there are `kurtosis_matched_n`.
-    kurtosis_log_ratio: median of kurtosis over that.
-    kurtosis_reason: why there is no such comparison.
+    live: number of live features.
+    n: the same number, which the shares are over.
+    median_kurtosis: kurtosis of the activations.
+    median_kurtosis_interval: interval of this median over features.
+    kurtosis_n: features that have a kurtosis.
+    median_diversity: number of different tokens with the largest activation in
+      the top examples.
+    median_diversity_interval: interval of this median.
+    diversity_n: features that have a diversity.
+    median_coefficients: neurons that hold 90% of a decoder row's squared norm.
+    median_coefficients_interval: interval of this median.
+    coefficients_n: features that have such a number.
+    median_neuron_r: Pearson correlation with the nearest neuron.
+    median_neuron_r_interval: interval of this median.
+    neuron_r_n: features that have such a correlation.
+    single_token: share of features whose top examples have one token.
+    single_token_interval: interval of this share.
+    single_document: share of features whose top examples are of one document.
+    single_document_interval: interval of this share.
+    kurtosis_density_spearman: rank correlation of kurtosis and density.
+    median_kurtosis_matched: kurtosis of random directions that fire as often.
+    kurtosis_matched_n: features for which there is such a direction.
+    kurtosis_log_ratio: median log ratio of the two kurtoses.
+    kurtosis_log_ratio_interval: interval of this median.
+    kurtosis_reason: why they are not compared; '' if they are.
   """
 
   live: int
@@ -63,12 +79,12 @@ class RunNeurons:
 
 @dataclasses.dataclass(frozen=True)
 class Neurons(Numbers):
-  """What the analysis neurons found.
+  """The results of the analysis neurons.
 
   Attributes:
-    runs: by run.
-    tokens: of the correlations.
-    unit: what the intervals are over.
+    runs: the numbers of each run.
+    tokens: tokens that kurtoses and correlations are over.
+    unit: what the intervals are over, in words.
   """
 
   runs: dict[str, RunNeurons]
@@ -78,9 +94,16 @@ class Neurons(Numbers):
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-  """How linear effects agree with ablations, see `directions.agreement`.
+  """How well linear effects predict ablations, see `directions.agreement`.
 
-  All but the number of pairs are None where there is no pair.
+  Without pairs all other attributes are None.
+
+  Attributes:
+    pairs: pairs of a feature and a token that were measured.
+    correlation: correlation over all pairs and logits.
+    mean_correlation: correlation over the logits of a pair, averaged over
+      pairs.
+    slope: least-squares slope of the measured change on the predicted one.
   """
 
   pairs: int
@@ -91,7 +114,12 @@ class Agreement:
 
 @dataclasses.dataclass(frozen=True)
 class Linear:
-  """The linear effects of a run, and their correlation with ablations."""
+  """The linear effects of a run.
+
+  Attributes:
+    linear: how well they predict ablations.
+    linear_r: the correlation over all pairs and logits.
+  """
 
   linear: Agreement
   linear_r: float | None
@@ -102,7 +130,10 @@ class RunLogits:
   """The shape of a run's logit weights.
 
   Attributes:
-    effects: None where layers follow the site.
+    median_logit_skew: skewness over the vocabulary, median over live features.
+    median_logit_kurtosis: kurtosis over the vocabulary, median over live
+      features.
+    effects: None if layers follow the site.
   """
 
   median_logit_skew: float | None
@@ -112,28 +143,35 @@ class RunLogits:
 
 @dataclasses.dataclass(frozen=True)
 class Logits(Numbers):
-  """What the analysis logits found, by run."""
+  """The results of the analysis logits, by run."""
 
   runs: dict[str, RunLogits]
 
 
 @dataclasses.dataclass(frozen=True)
 class Residual:
-  """Mean rise of the loss, nats, without what a dictionary leaves over."""
+  """The loss that a dictionary's reconstruction error costs.
+
+  Attributes:
+    residual_loss: mean increase of the loss with reconstructions in place of
+      the activations, nats.
+  """
 
   residual_loss: float | None
 
 
 @dataclasses.dataclass(frozen=True)
 class RunAblation:
-  """What is lost without a run's live features.
+  """The effects of ablating a run's live features.
 
   Attributes:
-    ablation_pairs: of a feature and a token that were ablated.
-    ablation_examples: of strong firings, which the means are of.
-    ablation_loss: mean rise of the next token's loss, nats.
-    ablation_hurts: share of examples with a rise.
-    residual: None of neurons.
+    ablation_pairs: pairs of a feature and a token that were ablated.
+    ablation_examples: examples of strong firings that the means are over.
+    ablation_loss: mean increase of the next token's loss, nats.
+    ablation_loss_interval: interval of this mean.
+    ablation_hurts: share of examples whose loss increases.
+    ablation_hurts_interval: interval of this share.
+    residual: None for neurons, which leave no reconstruction error.
   """
 
   ablation_pairs: int
@@ -147,18 +185,19 @@ class RunAblation:
 
 @dataclasses.dataclass(frozen=True)
 class Ablation(Numbers):
-  """What the analysis ablation found, by run."""
+  """The results of the analysis ablation, by run."""
 
   runs: dict[str, RunAblation]
 
 
 @dataclasses.dataclass(frozen=True)
 class NearestRows(Numbers):
-  """What the analysis neighbours found.
+  """The results of the analysis neighbours.
 
   Attributes:
-    nearest: how many of each feature are kept.
-    median: by run and run alike, the median cosine with the nearest row.
+    nearest: number of neighbours kept for each feature.
+    median: median cosine with the nearest row, by the run of the feature and
+      the run of the neighbour.
   """
 
   nearest: int
@@ -170,8 +209,13 @@ class Text:
   """Where an example text is from.
 
   Attributes:
-    offset: of its first token in the document; below 0: it begins later.
-    whole: it lies in one document.
+    context: index of its context.
+    subset: the subset of the corpus.
+    origin: the file or record of the document.
+    document: index of the document.
+    offset: index of the text's first token in the document; negative if the
+      document begins inside the text.
+    whole: whether the text lies in a single document.
   """
 
   context: int
@@ -184,7 +228,12 @@ class Text:
 
 @dataclasses.dataclass(frozen=True)
 class Active:
-  """Active features of a token, the mean; tokens with more than are kept."""
+  """How many features are active on the tokens of the example texts.
+
+  Attributes:
+    active: mean number of active features per token.
+    overflowing_tokens: tokens with more active features than are kept.
+  """
 
   active: float
   overflowing_tokens: int
@@ -192,7 +241,14 @@ class Active:
 
 @dataclasses.dataclass(frozen=True)
 class ExampleTexts(Numbers):
-  """What the analysis texts left beside its arrays."""
+  """The results of the analysis texts, apart from its arrays.
+
+  Attributes:
+    split: the split of the corpus that the texts are from.
+    active_per_token: number of features kept for each token.
+    texts: where each text is from.
+    runs: active features of each run.
+  """
 
   split: str
   active_per_token: int

@@ -1,4 +1,4 @@
-"""How decoder rows lie to one another (geometry)."""
+"""The geometry of decoder rows: maps, clusters, nearness (geometry)."""
 
 import dataclasses
 from typing import Annotated
@@ -15,7 +15,13 @@ from monosem_jax.analysis.results.numbers import (
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
-  """Mean and standard deviation of draws; None of fewer than two."""
+  """Mean and standard deviation over random draws.
+
+  Attributes:
+    draws: number of draws.
+    mean: None for fewer than two draws.
+    sd: None for fewer than two draws.
+  """
 
   draws: int
   mean: float | None
@@ -24,10 +30,14 @@ class Spread:
 
 @dataclasses.dataclass(frozen=True)
 class Trust:
-  """The trustworthiness of a layout, of so many features and neighbours.
+  """The trustworthiness of a layout.
 
   Attributes:
-    random_layout: of the same positions, shuffled.
+    features: features in the sample that was measured.
+    neighbours: neighbours of each feature that count.
+    value: mean trustworthiness.
+    interval: interval of the mean, over features.
+    random_layout: trustworthiness of the same positions, shuffled.
   """
 
   features: int
@@ -39,7 +49,13 @@ class Trust:
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-  """A cluster of so many features, and its medoid."""
+  """A cluster of features.
+
+  Attributes:
+    features: number of features in it.
+    medoid: name of the feature nearest to all others in it.
+    words: the medoid in words.
+  """
 
   features: int
   medoid: str
@@ -48,7 +64,14 @@ class Cluster:
 
 @dataclasses.dataclass(frozen=True)
 class RunClumping:
-  """The mean cosine with the nearest row, and of random rows."""
+  """How near the decoder rows of a run's live features lie to each other.
+
+  Attributes:
+    clumping_nearest: mean cosine with the nearest other row.
+    clumping_nearest_interval: interval of this mean, over features.
+    clumping_nearest_random: the same mean for as many random directions.
+    clumping_features: number of features.
+  """
 
   clumping_nearest: float
   clumping_nearest_interval: Interval
@@ -58,12 +81,16 @@ class RunClumping:
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-  """Whether rows that are near fire alike.
+  """Whether features whose rows are near fire alike.
 
   Attributes:
-    spearman: of cosines with correlations of activations; None where they do
-      not vary.
-    overlap: share of the nearest `neighbours` that are most correlated.
+    spearman: rank correlation of the cosine of two rows with the correlation of
+      the two features' activations; None if one of them does not vary.
+    spearman_interval: its interval, over features.
+    overlap: share of a feature's nearest neighbours that are also its most
+      correlated ones, mean over features.
+    overlap_interval: interval of this mean.
+    neighbours: number of neighbours of each feature.
   """
 
   spearman: float | None
@@ -75,7 +102,13 @@ class Agreement:
 
 @dataclasses.dataclass(frozen=True)
 class RandomRows:
-  """The same with random rows in place of a dictionary's."""
+  """`Agreement` with random rows in place of the dictionary's.
+
+  Attributes:
+    spearman: rank correlation, over draws of random rows.
+    overlap: overlap, over draws of random rows.
+    overlap_by_chance: expected overlap of unrelated neighbours.
+  """
 
   spearman: Spread
   overlap: Spread
@@ -84,7 +117,13 @@ class RandomRows:
 
 @dataclasses.dataclass(frozen=True)
 class RandomDictionary:
-  """The same of so many features of a random dictionary."""
+  """`Agreement` for a dictionary of random directions.
+
+  Attributes:
+    run: the run of the random directions.
+    features: features that were compared.
+    found: the agreement.
+  """
 
   run: Annotated[str, Key('of')]
   features: int
@@ -93,7 +132,16 @@ class RandomDictionary:
 
 @dataclasses.dataclass(frozen=True)
 class Agreements:
-  """Whether rows that are near fire alike, beside two controls."""
+  """Whether features whose rows are near fire alike, beside two controls.
+
+  Attributes:
+    run: the run of the features.
+    features: live features that were compared.
+    tokens: tokens that correlations of activations are over.
+    found: the agreement of the run itself.
+    random_rows: control whose rows are random.
+    random_dictionary: control whose features are random directions.
+  """
 
   run: Annotated[str, Key('of')]
   features: int
@@ -105,13 +153,16 @@ class Agreements:
 
 @dataclasses.dataclass(frozen=True)
 class Geometry(Numbers):
-  """What the analysis geometry found.
+  """The results of the analysis geometry.
 
   Attributes:
-    layouts: by name, the runs whose features are laid out.
-    trustworthiness: by layout.
-    clusters: the largest; `unclustered`: features of none.
-    runs: by run, of the live features.
+    layouts: the runs whose features are laid out, by layout.
+    trustworthiness: the trustworthiness of each layout.
+    clusters: the largest clusters.
+    unclustered: number of features without a cluster.
+    runs: how near live features lie to each other, by run.
+    interval_unit: what the intervals are over.
+    agreement: whether features that are near fire alike.
   """
 
   layouts: dict[str, list[str]]

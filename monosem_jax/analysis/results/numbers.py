@@ -1,10 +1,10 @@
 """Numbers of an analysis: dataclasses in memory, numbers.json on disk.
 
-`to_json` and `from_json` convert any dataclass whose fields are numbers, text,
-lists, tuples, dictionaries by name, unions of these, or other dataclasses. A
-field is a key of the file by the same name, unless `Key` gives another or
-`Inline` says that its own keys stand among those around it. Everything here is
-plain Python, so that readers start without jax.
+`to_json` and `from_json` convert any dataclass whose fields are numbers,
+strings, lists, tuples, dictionaries with string keys, unions of these, or other
+dataclasses. A field is stored under its own name, unless `Key` gives another
+name or `Inline` merges the keys of a nested dataclass into its owner's. Nothing
+here imports jax.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from monosem_jax.config.errors import UserError
 from monosem_jax.run.files import read_json, write_json
 
 FILE = 'numbers.json'
-# The ends of an interval of 95%; None where there is none.
+# The ends of a 95% interval; None if there is no interval.
 Interval = tuple[float, float] | None
 
 
@@ -31,7 +31,7 @@ T = TypeVar('T')
 
 @dataclasses.dataclass(frozen=True)
 class Key:
-  """The key of a field in the file, where it is no name of Python's."""
+  """The key of a field in the file, if it cannot be the field's name."""
 
   name: str
 
@@ -40,16 +40,16 @@ class _Inline:
   pass
 
 
-# A field that is a dataclass, whose keys stand among its owner's. It may be a
-# union: the first whose keys are all there is meant, and None if there are no
-# such keys.
+# A nested dataclass whose keys are merged into its owner's. In a union the
+# first member whose keys are all present is read, or None if there is no such
+# member.
 Inline = Annotated[T, _Inline()]
 
 
 class Numbers:
   """Saves a dataclass of numbers in the folder of its analysis, and loads it.
 
-  What is not made has a reason instead, see `NotMade`.
+  An analysis that a run cannot have saves a reason instead, see `NotMade`.
   """
 
   def save(self, folder: pathlib.Path) -> None:
@@ -57,17 +57,17 @@ class Numbers:
 
   @classmethod
   def load(cls, folder: pathlib.Path) -> 'Self | NotMade':
-    """Reads a file; keys that are no field of the class are left out.
+    """Reads a file and ignores keys that are not fields of the class.
 
     Raises:
-      UserError: the file is missing, not JSON, or not of this form.
+      UserError: the file is missing, is not JSON, or has the wrong form.
     """
     path = folder / FILE
     return from_json(cls | NotMade, read_json(path), path)
 
   @classmethod
   def load_if_made(cls, folder: pathlib.Path) -> Self | None:
-    """As `load`; None where there is no file, or a reason in its place."""
+    """Like `load`, but returns None without a file or without numbers in it."""
     if not (folder / FILE).exists():
       return None
     found = cls.load(folder)
@@ -76,7 +76,7 @@ class Numbers:
 
 @dataclasses.dataclass(frozen=True)
 class NotMade(Numbers):
-  """In place of the numbers of an analysis that the run cannot have.
+  """Stands in for the numbers of an analysis that the run cannot have.
 
   Attributes:
     why: what the run lacks.
@@ -86,7 +86,7 @@ class NotMade(Numbers):
 
 
 def why_not_made(folder: pathlib.Path) -> str:
-  """Why an analysis was not made, of whatever kind it is; '' if it was."""
+  """Why an analysis was not made; '' if it was. Works for any analysis."""
   found = read_json(folder / FILE)
   keys = (field.key for field in _fields(NotMade))
   return next((found[key] for key in keys if key in found), '')
@@ -94,17 +94,17 @@ def why_not_made(folder: pathlib.Path) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Reason:
-  """In place of numbers that are not there.
+  """Stands in for numbers that are missing.
 
   Attributes:
-    reason: why.
+    reason: why they are missing.
   """
 
   reason: str
 
 
 def to_json(value: Any) -> Any:
-  """A value as JSON has it: of arrays lists, of NaN and infinity null."""
+  """Converts to JSON: arrays become lists, NaN and infinity become null."""
   if dataclasses.is_dataclass(value):
     found: dict[str, Any] = {}
     for field in _fields(typing.cast(type, type(value))):
@@ -128,15 +128,15 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(kind: Any, value: Any, path: pathlib.Path) -> Any:
-  """The value of a type that JSON stands for.
+  """Converts from JSON to a type.
 
   Args:
-    kind: a dataclass, or any of the types that a field may have.
-    value: as `json` reads it.
-    path: the file it is from, for the message.
+    kind: a dataclass, or any type that a field may have.
+    value: the parsed JSON.
+    path: the file, for error messages.
 
   Raises:
-    UserError: the value is not of this form.
+    UserError: the value does not match the type.
   """
   try:
     return _read(kind, value, '')
@@ -151,7 +151,7 @@ class _NotOfForm(Exception):
 
 
 class _Field(NamedTuple):
-  """A field of a dataclass: its key in the file, and its type."""
+  """A field of a dataclass, its key in the file, and its type."""
 
   name: str
   key: str
@@ -178,7 +178,7 @@ def _members(kind: Any) -> tuple:
 
 @functools.cache
 def _keys(kind: type) -> frozenset[str]:
-  """The keys without which a dataclass cannot be read."""
+  """The keys that a dataclass requires."""
   keys: set[str] = set()
   for field in _fields(kind):
     if not field.is_inline:
@@ -188,7 +188,7 @@ def _keys(kind: type) -> frozenset[str]:
   return frozenset(keys)
 
 
-# The types of JSON's values; a float may be written as a whole number.
+# Python types of JSON values; JSON may hold an integer for a float.
 _SCALARS = {
   float: (float, int),
   int: (int,),
@@ -199,7 +199,7 @@ _SCALARS = {
 
 
 def _fits(kind: Any, value: Any) -> bool:
-  """Whether a value can be meant to be of a type, by its outermost form."""
+  """Whether a value matches the outermost level of a type."""
   if kind is Any:
     return True
   if dataclasses.is_dataclass(kind):
@@ -248,7 +248,7 @@ def _complaint(members: tuple, value: Any, at: str) -> str:
   first = members[0]
   if dataclasses.is_dataclass(first) and isinstance(value, dict):
     lacking = min(_keys(typing.cast(type, first)) - value.keys())
-    return f'holds no {f"{at}.{lacking}"[1:]}'
+    return f'{f"{at}.{lacking}"[1:]} is missing'
   names = [getattr(m, '__name__', str(m)) for m in members]
-  said = f'{at[1:]} is' if at else 'holds'
-  return f'{said} {type(value).__name__}, not {" or ".join(names)}'
+  subject = at[1:] or 'the file'
+  return f'{subject} is {type(value).__name__}, not {" or ".join(names)}'

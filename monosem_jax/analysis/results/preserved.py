@@ -1,4 +1,4 @@
-"""What dictionaries preserve of the loss (preserved)."""
+"""How much of the transformer's loss dictionaries preserve (preserved)."""
 
 import dataclasses
 
@@ -7,17 +7,24 @@ from monosem_jax.analysis.results.numbers import Inline, Interval, Numbers
 
 @dataclasses.dataclass(frozen=True)
 class Figures:
-  """Figures of some tokens, None where there is none.
+  """Figures over some tokens. A figure that cannot be computed is None.
 
   Attributes:
-    tokens: how many.
-    loss_recovered, loss_recovered_mean: share of the harm of zero ablation, and
-      of ablation to the mean, that is undone; the reasons say why it is None,
-      or has no interval.
-    kl: of the predictions, nats.
-    explained_variance: of the activations.
-    l0, l1_norm: active features of a token, and the sum of what they are.
-    loss_clean, loss_zero, loss_mean, loss_reconstructed: nats per token.
+    tokens: number of tokens.
+    loss_recovered: share of the loss increase of zero ablation that the
+      reconstruction avoids.
+    loss_recovered_mean: the same share for ablation to the mean.
+    kl: KL divergence of the predictions from the clean ones, nats.
+    explained_variance: share of the variance of the activations.
+    l0: mean number of active features per token.
+    loss_recovered_reason: why `loss_recovered` or its interval is None.
+    loss_recovered_mean_reason: why `loss_recovered_mean` or its interval is
+      None.
+    l1_norm: mean sum of the feature activations of a token.
+    loss_clean: loss of the unchanged transformer, nats per token.
+    loss_zero: loss with activations set to zero, nats per token.
+    loss_mean: loss with activations set to their mean, nats per token.
+    loss_reconstructed: loss with reconstructed activations, nats per token.
   """
 
   tokens: int
@@ -37,12 +44,17 @@ class Figures:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-  """The figures of all tokens with their intervals, and those of subsets.
+  """The figures over all tokens with their intervals, and those by subset.
 
   Attributes:
-    whole: of all tokens.
-    groups: of documents that the intervals are over.
-    subsets: by the subset's name.
+    whole: figures over all tokens.
+    loss_recovered_interval: interval of `whole.loss_recovered`.
+    loss_recovered_mean_interval: interval of `whole.loss_recovered_mean`.
+    kl_interval: interval of `whole.kl`.
+    explained_variance_interval: interval of `whole.explained_variance`.
+    l0_interval: interval of `whole.l0`.
+    groups: number of groups of documents that intervals are over.
+    subsets: figures over each subset of the corpus, by name.
   """
 
   whole: Inline[Figures]
@@ -57,10 +69,11 @@ class Measured:
 
 @dataclasses.dataclass(frozen=True)
 class Refused:
-  """In place of figures: what could not be measured.
+  """Stands in for figures that could not be measured.
 
   Attributes:
-    loss_recovered_reason: why.
+    loss_recovered: always None.
+    loss_recovered_reason: why they could not be measured.
   """
 
   loss_recovered: None
@@ -69,12 +82,12 @@ class Refused:
 
 @dataclasses.dataclass(frozen=True)
 class Components:
-  """So many components a token of a control.
+  """A control that keeps the k largest components of each token.
 
   Attributes:
-    k: kept of each token.
-    components: of so many.
-    what: it is, in words.
+    k: number of components kept for each token.
+    components: number of components in all.
+    what: description of the control.
   """
 
   k: int
@@ -84,10 +97,13 @@ class Components:
 
 @dataclasses.dataclass(frozen=True)
 class Independent:
-  """Independent components, see `Components`.
+  """`Components` that are independent components.
 
   Attributes:
-    passes: of FastICA.
+    k: number of components kept for each token.
+    components: number of components in all.
+    passes: iterations of FastICA.
+    what: description of the control.
   """
 
   k: int
@@ -98,7 +114,12 @@ class Independent:
 
 @dataclasses.dataclass(frozen=True)
 class Largest:
-  """So many neurons a token, `k`."""
+  """A control that keeps k neurons of each token.
+
+  Attributes:
+    what: description of the control.
+    k: number of neurons kept for each token.
+  """
 
   what: str
   k: int
@@ -106,17 +127,23 @@ class Largest:
 
 @dataclasses.dataclass(frozen=True)
 class Described:
-  """A dictionary or random directions, in words."""
+  """A dictionary, or random directions.
+
+  Attributes:
+    what: its description.
+  """
 
   what: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Margin:
-  """How much more of the loss the main dictionary recovers.
+  """How much more of the loss the main dictionary recovers than this run.
 
   Attributes:
-    margin: None where zero ablation does not raise the loss.
+    margin: difference in loss recovered; None if zero ablation does not
+      increase the loss.
+    margin_interval: interval of the difference, over groups of documents.
   """
 
   margin: float | None
@@ -125,12 +152,12 @@ class Margin:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """What one way of writing activations preserves.
+  """What one way of reconstructing activations preserves.
 
   Attributes:
-    kept: what is written of a token.
-    found: the figures.
-    margin: None of the main dictionary, and of other models.
+    kept: what is kept of each token.
+    found: the figures, or why there are none.
+    margin: None for the main dictionary and for other models.
   """
 
   kept: Inline[Independent | Components | Largest | Described]
@@ -140,7 +167,13 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Matched:
-  """What the controls are matched to: a run, its L0, and the whole number."""
+  """The L0 that controls are matched to.
+
+  Attributes:
+    to: the run whose L0 it is.
+    l0: its mean number of active features per token.
+    k: the same, rounded to a whole number.
+  """
 
   to: str
   l0: float
@@ -149,13 +182,14 @@ class Matched:
 
 @dataclasses.dataclass(frozen=True)
 class Preserved(Numbers):
-  """What the analysis preserved found.
+  """The results of the analysis preserved.
 
   Attributes:
-    runs: by run.
-    about_means: by run, neurons that are farthest from their means.
-    matched: what as many numbers a token are.
-    interval: what the intervals are, in words.
+    runs: what each run preserves.
+    about_means: by run, the control that keeps the neurons farthest from their
+      means.
+    matched: how many numbers per token the controls keep.
+    interval: description of the intervals.
   """
 
   runs: dict[str, Run]

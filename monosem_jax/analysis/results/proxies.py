@@ -1,4 +1,4 @@
-"""The best feature for each proxy and subset, against neurons (proxies)."""
+"""The best feature for each proxy and subset, beside neurons (proxies)."""
 
 import dataclasses
 
@@ -13,12 +13,12 @@ from monosem_jax.analysis.results.numbers import (
 
 @dataclasses.dataclass(frozen=True)
 class Best:
-  """The feature most correlated with a label on one half of the tokens.
+  """The feature most correlated with a label on one half of the documents.
 
   Attributes:
-    index: of the feature.
-    found: Pearson's r on the half where it was looked for.
-    reported: on the other half.
+    index: index of the feature.
+    found: Pearson correlation on the half that was searched.
+    reported: Pearson correlation on the other half.
   """
 
   index: int
@@ -28,7 +28,12 @@ class Best:
 
 @dataclasses.dataclass(frozen=True)
 class RunBests:
-  """The best of a run for each proxy and subset, None where there is none."""
+  """The best features of a run; None for labels without a correlated feature.
+
+  Attributes:
+    proxies: the best feature for each proxy.
+    subsets: the best feature for each subset of the corpus.
+  """
 
   proxies: dict[str, Best | None]
   subsets: dict[str, Best | None]
@@ -36,21 +41,32 @@ class RunBests:
 
 @dataclasses.dataclass(frozen=True)
 class Overlap:
-  """Where a proxy and a feature are both on, on the half it is told of.
+  """How a proxy and a feature overlap, on the half that was not searched.
+
+  In lists by bin, bin 0 holds the tokens on which the feature is silent, and
+  each further bin holds the tokens in one interval of activation.
 
   Attributes:
-    feature: its name.
-    tokens: of that half.
+    feature: name of the feature.
+    tokens: number of tokens.
     base_rate: share of tokens with the proxy on.
-    edges: where the intervals of activation begin.
-    on, off: tokens with the proxy on and off, silent ones first, by interval.
-    mass_on, mass_off: shares of the activation, by interval.
-    specificity: share of tokens with the proxy on, by interval.
-    r: Pearson's correlation.
-    sensitivity: share of the proxy's tokens on which it fires.
-    activation_on: share of its activation on these.
-    average_precision, f1: as a classifier; f1 above `f1_threshold`, which is
-      found on the first half.
+    edges: lower edges of the intervals of activation.
+    on: tokens with the proxy on, by bin.
+    off: tokens with the proxy off, by bin.
+    mass_on: share of the activation on tokens with the proxy on, by bin.
+    mass_off: share of the activation on tokens with the proxy off, by bin.
+    specificity: share of tokens with the proxy on, by bin.
+    r: Pearson correlation.
+    r_interval: interval of r.
+    sensitivity: share of the proxy's tokens on which the feature fires.
+    sensitivity_interval: interval of the sensitivity.
+    activation_on: share of the feature's activation on the proxy's tokens.
+    activation_on_interval: interval of this share.
+    average_precision: average precision of the feature as a classifier.
+    average_precision_interval: interval of the average precision.
+    f1: F1 of "the activation is above `f1_threshold`".
+    f1_interval: interval of F1.
+    f1_threshold: the threshold, chosen on the half that was searched.
   """
 
   feature: str
@@ -77,7 +93,12 @@ class Overlap:
 
 @dataclasses.dataclass(frozen=True)
 class Twin:
-  """The feature of the match that correlates most, and how much."""
+  """The other model's feature that correlates most with a feature.
+
+  Attributes:
+    feature: name of the other model's feature.
+    r: correlation on the half that was not searched.
+  """
 
   feature: str
   r: float | None
@@ -85,7 +106,13 @@ class Twin:
 
 @dataclasses.dataclass(frozen=True)
 class Companion:
-  """Another feature that goes with a proxy; r: on the half it is told of."""
+  """Another feature that correlates with a proxy.
+
+  Attributes:
+    feature: name of the feature.
+    r: correlation with the proxy on the half that was not searched.
+    words: the feature in words.
+  """
 
   feature: str
   r: float | None
@@ -94,17 +121,25 @@ class Companion:
 
 @dataclasses.dataclass(frozen=True)
 class Dive:
-  """The feature of a proxy, and the neuron that is nearest.
+  """The best feature for a proxy, beside the best neuron.
 
   Attributes:
-    feature: its name; `r` with the proxy, and `r_where_found`.
-    neuron, neuron_r: the same of the best neuron; None where there is none.
+    feature: name of the feature.
+    r: correlation with the proxy on the half that was not searched.
+    r_where_found: correlation on the half that was searched.
+    neuron: name of the best neuron; None if there is none.
+    neuron_r: its correlation with the proxy.
     base_rate: share of tokens with the proxy on.
-    density, max: of the feature.
-    predicted_on: of the `predicted` tokens it predicts most, on by themselves.
+    density: density of the feature.
+    max: maximum activation of the feature.
+    words: the feature in words.
+    predicted_on: how many of the tokens that the feature predicts most have the
+      proxy on when scored alone.
+    predicted: number of these tokens.
     coefficients: largest entries of its decoder row, by neuron.
-    twin: None without a match.
-    overlap: by run, of the feature and of the neuron.
+    twin: the nearest feature of the other model; None without such a model.
+    companions: other features that correlate with the proxy.
+    overlap: overlap with the proxy, by run: of the feature and of the neuron.
   """
 
   feature: str
@@ -129,9 +164,10 @@ class Found:
   """The best feature by a measure.
 
   Attributes:
-    feature: its name.
-    found: the measure where it was looked for.
-    reported: on the other half.
+    feature: name of the feature.
+    found: the measure on the half that was searched.
+    reported: the measure on the other half.
+    interval: interval of `reported`.
   """
 
   feature: str
@@ -142,7 +178,12 @@ class Found:
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-  """How much more of a measure the feature has than the neuron."""
+  """The difference of a measure between the best feature and the best neuron.
+
+  Attributes:
+    difference: feature minus neuron.
+    difference_interval: interval of the difference.
+  """
 
   difference: float | None
   difference_interval: Interval
@@ -150,7 +191,12 @@ class Difference:
 
 @dataclasses.dataclass(frozen=True)
 class BestNeuron:
-  """The best neuron by a measure, and the difference if there are both."""
+  """The best neuron by a measure.
+
+  Attributes:
+    neuron: None if no neuron correlates with the label.
+    apart: difference from the best feature; None if either is missing.
+  """
 
   neuron: Found | None
   apart: Inline[Difference | None]
@@ -158,11 +204,11 @@ class BestNeuron:
 
 @dataclasses.dataclass(frozen=True)
 class Sides:
-  """The best feature by a measure.
+  """The best feature and the best neuron by one measure.
 
   Attributes:
-    feature: None where none goes with the label.
-    beside: None where neurons are not among the controls.
+    feature: None if no feature correlates with the label.
+    beside: the best neuron; None if neurons are not among the controls.
   """
 
   feature: Found | None
@@ -179,12 +225,13 @@ class Sides:
 
 @dataclasses.dataclass(frozen=True)
 class Versus:
-  """The best feature for a label, and the best neuron, by measure.
+  """The best feature and the best neuron for a label, by each measure.
 
   Attributes:
-    base_rate: share of the tokens that have the label.
-    tokens: how many have it.
-    chance: by measure, what a feature has that says nothing.
+    base_rate: share of tokens with the label.
+    tokens: number of tokens with the label.
+    chance: value of each measure for an uninformative feature.
+    measures: the best feature and neuron by each measure.
   """
 
   base_rate: float
@@ -195,13 +242,17 @@ class Versus:
 
 @dataclasses.dataclass(frozen=True)
 class Wins:
-  """For how many labels the best feature is above the best neuron.
+  """For how many labels the best feature beats the best neuron.
 
   Attributes:
-    n: labels that both say something of.
-    above: for how many the feature has more, `names` which.
-    clearly_above, clearly_below: the interval of the difference leaves out 0.
-    mean_difference: over the labels, with its interval.
+    n: labels that have a best feature and a best neuron.
+    above: labels for which the feature has the higher measure.
+    clearly_above: labels for which the whole interval of the difference is
+      above 0.
+    clearly_below: labels for which the whole interval is below 0.
+    names: the labels counted in `above`.
+    mean_difference: mean difference over labels.
+    interval: interval of the mean difference.
   """
 
   n: int
@@ -215,17 +266,17 @@ class Wins:
 
 @dataclasses.dataclass(frozen=True)
 class Proxies(Numbers):
-  """What the analysis proxies found.
+  """The results of the analysis proxies.
 
   Attributes:
-    runs: by run.
-    dives: by proxy, those that a feature of the main dictionary goes with.
-    absent: proxies that the corpus lacks, and why.
-    versus: by kind (proxies, subsets) and label.
-    wins: by kind and measure.
-    tokens: of both halves; `half_tokens`: where features were looked for, and
-      what is told is of.
-    unit: what intervals are over.
+    runs: the best features of each run.
+    dives: the main dictionary's best feature for each proxy that has one.
+    absent: proxies that do not occur in the corpus, and why.
+    versus: feature against neuron, by kind (proxies, subsets) and label.
+    wins: counts of wins, by kind and measure.
+    tokens: number of tokens in both halves.
+    half_tokens: tokens of the half that was searched, and of the other half.
+    unit: what the intervals are over.
     overlook_space: see `settings.Proxies`.
   """
 

@@ -1,4 +1,4 @@
-"""What features become in larger dictionaries (splitting)."""
+"""How features split in larger dictionaries (splitting)."""
 
 import dataclasses
 from typing import Annotated
@@ -9,14 +9,14 @@ from monosem_jax.analysis.results.numbers import Inline, Interval, Key, Numbers
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-  """How the features of a dictionary relate to those of a larger one.
+  """Counts of edges from a dictionary's features to a larger one's.
 
   Attributes:
-    splits: features with more than one edge to the larger one.
-    one_to_one: with one edge, to a feature that has no other.
-    merges: features of the larger one with more than one edge.
-    without: features that no edge leaves.
-    new: features of the larger one that no edge enters.
+    splits: features with more than one outgoing edge.
+    one_to_one: edges that are the only one of both their features.
+    merges: features of the larger dictionary with more than one incoming edge.
+    without: features without an outgoing edge.
+    new: features of the larger dictionary without an incoming edge.
   """
 
   splits: int
@@ -28,7 +28,13 @@ class Summary:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-  """From a dictionary to the next larger one."""
+  """The edges from a dictionary to the next larger one.
+
+  Attributes:
+    source: the smaller dictionary.
+    target: the larger dictionary.
+    counts: counts of the edges.
+  """
 
   source: Annotated[str, Key('from')]
   target: Annotated[str, Key('to')]
@@ -37,7 +43,17 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class Beside:
-  """A count of children and those of n null starts, see `splitting.beside`."""
+  """A number of children beside that of null starts, see `splitting.beside`.
+
+  Attributes:
+    count: number of children.
+    mean: mean number over null starts; None without null starts.
+    interval: interval of the mean.
+    max: largest number of any null start; None without null starts.
+    n: number of null starts.
+    p: probability of at least `count` children under the null; None without
+      null starts.
+  """
 
   count: int
   mean: float | None
@@ -49,10 +65,12 @@ class Beside:
 
 @dataclasses.dataclass(frozen=True)
 class Nulls:
-  """Starts as dense as one: how many, and the least and largest density.
+  """Null starts: other features of about the same density as a start.
 
   Attributes:
-    counts: by run and filter.
+    starts: number of null starts.
+    densities: smallest and largest density among them; empty without any.
+    counts: numbers of children, by run and filter.
   """
 
   starts: int
@@ -62,7 +80,13 @@ class Nulls:
 
 @dataclasses.dataclass(frozen=True)
 class ToLabel:
-  """Shares of a feature and a label, see `splitting.Shares`."""
+  """How a feature relates to a label, see `splitting.Shares`.
+
+  Attributes:
+    on_label: share of the feature's activation on the label's tokens.
+    pure: share of the feature's firings on the label's tokens.
+    finds: share of the label's tokens on which the feature fires.
+  """
 
   on_label: float | None
   pure: float | None
@@ -71,12 +95,16 @@ class ToLabel:
 
 @dataclasses.dataclass(frozen=True)
 class Reached:
-  """A feature that a start leads to.
+  """A feature that is reached from a start.
 
   Attributes:
-    child: passes all filters.
-    under_parent: share of its activation where the start fires.
-    to_label: None where the start is of no label.
+    feature: name of the feature.
+    child: whether it passes all filters.
+    density: density of the feature.
+    held_out_firings: tokens of held-out text on which it fires.
+    under_parent: share of its activation on tokens on which the start fires.
+    to_label: None if the start was not chosen by a label.
+    words: the feature in words.
   """
 
   feature: str
@@ -90,7 +118,12 @@ class Reached:
 
 @dataclasses.dataclass(frozen=True)
 class LabelFit:
-  """Correlation of a start with its label, and where it was found."""
+  """How well a start fits its label.
+
+  Attributes:
+    correlation: correlation with the label on the half that was not searched.
+    correlation_found: correlation on the half that was searched.
+  """
 
   correlation: float | None
   correlation_found: float | None
@@ -98,15 +131,18 @@ class LabelFit:
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-  """A feature of the smallest dictionary, and what it leads to.
+  """A feature of the smallest dictionary, and the features it leads to.
 
   Attributes:
-    fit: None where it was not chosen by a label.
-    start: its name.
-    reached, children: by run, features it leads to, before and after all
-      filters; `children_found`: on the half where it was chosen.
-    counts: by run and filter.
-    features: by run, some of those reached.
+    fit: fit to the label; None if it was not chosen by a label.
+    start: name of the feature.
+    density: density of the feature.
+    reached: number of features it leads to, by run, before filtering.
+    counts: number of features left, by run and filter.
+    children: number of features left after all filters, by run.
+    children_found: the same on the half where the start was chosen.
+    null: the same counts for null starts.
+    features: some of the features reached, by run.
   """
 
   fit: Inline[LabelFit | None]
@@ -122,21 +158,32 @@ class Start:
 
 @dataclasses.dataclass(frozen=True)
 class Absent:
-  """In place of a start: why the corpus lacks its label."""
+  """Stands in for a start whose label does not occur in the corpus.
+
+  Attributes:
+    absent: why it does not occur.
+  """
 
   absent: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Splitting(Numbers):
-  """What the analysis splitting found.
+  """The results of the analysis splitting.
 
   Attributes:
-    dictionaries: from small to large.
-    threshold: of masked cosines; `floor` and `purity`: of the filters.
-    components: of the graph of all dictionaries; `largest`: their sizes.
+    dictionaries: names of the dictionaries, from small to large.
+    threshold: masked cosine similarity above which there is an edge.
+    tokens: tokens that similarities are over.
+    steps: the edges between neighbouring dictionaries.
+    components: connected components of the graph of all dictionaries.
+    largest: sizes of the largest components.
+    floor: smallest density that passes the filters.
+    purity: smallest share of activation that passes the filters.
+    half_tokens: tokens of the half that was searched, and of the other half.
+    held_out_tokens: tokens of held-out text.
     base64: the paper's example.
-    most: starts of most children.
+    most: the starts with the most children.
   """
 
   dictionaries: list[str]

@@ -1,26 +1,34 @@
-"""What features do as they are pinned, beside baselines (steering)."""
+"""The effects of pinned features, beside baselines (steering)."""
 
 import dataclasses
 
 from monosem_jax.analysis.results.numbers import Inline, Interval, Numbers
 
-# A number, or one for each dose; None where it is not known.
+# A number, or one number for each dose; None for unknown numbers.
 Curve = list[float | None] | float | None
 
 
 @dataclasses.dataclass(frozen=True)
 class OverFeatures:
-  """The standard error of controls over features."""
+  """The standard error of controls over features.
+
+  Attributes:
+    se_features: standard error of the mean over control features.
+  """
 
   se_features: Curve
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-  """A mean, its standard error, and how many units it is over.
+  """A mean with its standard error.
 
   Attributes:
-    controls: None of all other arms.
+    mean: the mean.
+    se: its standard error.
+    n: number of units that the mean is over.
+    unit: what these units are.
+    controls: standard error over features; None for arms other than controls.
   """
 
   mean: Curve
@@ -32,7 +40,12 @@ class Estimate:
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-  """A mean and its standard error, by dose."""
+  """A mean and its standard error, by dose.
+
+  Attributes:
+    mean: the mean at each dose.
+    se: its standard error at each dose.
+  """
 
   mean: Curve
   se: Curve
@@ -40,7 +53,12 @@ class Reading:
 
 @dataclasses.dataclass(frozen=True)
 class EqualKl:
-  """A baseline read where it costs the KL of the feature, by dose."""
+  """A baseline at doses that cost as much KL as the feature's doses.
+
+  Attributes:
+    share: share of sampled tokens with the proxy on.
+    loss: loss of the sampled texts, nats per token.
+  """
 
   share: Reading
   loss: Reading
@@ -48,7 +66,12 @@ class EqualKl:
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-  """A mean at one dose and its interval over samples; None: not known."""
+  """A mean at one dose.
+
+  Attributes:
+    mean: the mean; None if it is unknown.
+    interval: its 95% interval over samples.
+  """
 
   mean: float | None
   interval: tuple[float | None, float | None]
@@ -59,9 +82,11 @@ class AtDose:
   """All arms at one dose, see `doses.at_dose`.
 
   Attributes:
-    kl: of the feature.
-    share, loss: by arm.
-    share_at_equal_kl, loss_at_equal_kl: by baseline, at the feature's KL.
+    kl: KL divergence that the feature costs, nats.
+    share: share of sampled tokens with the proxy on, by arm.
+    loss: loss of the sampled texts in nats per token, by arm.
+    share_at_equal_kl: the share at the feature's KL, by baseline.
+    loss_at_equal_kl: the loss at the feature's KL, by baseline.
   """
 
   kl: float
@@ -76,17 +101,20 @@ class SteeredFeature:
   """The feature of a proxy at all doses, see `stages.analysis.doses`.
 
   Attributes:
-    feature: its name.
-    doses: in maxima.
-    controls: numbers of random features.
-    top_tokens: whose log-odds are looked at.
-    value: by arm, what it is held at.
-    log_odds, kl, norm, loss: by arm.
-    share: of sampled tokens, by proxy and arm.
-    neuron: the name of the best neuron; None where there is none.
-    not_here: by baseline, why it is not there.
-    equal_kl: by baseline.
-    at_maximum: None where dose 1 is not among the doses.
+    feature: name of the feature.
+    doses: values that it is pinned to, in multiples of its maximum.
+    controls: indices of the random control features.
+    top_tokens: the tokens whose log-odds are measured.
+    value: values that each arm is pinned to.
+    log_odds: log-odds that the next token is a top token, by arm.
+    kl: KL divergence of the next token's distribution, nats, by arm.
+    norm: L2 norm of the change of the activations, by arm.
+    share: share of sampled tokens with a proxy on, by proxy and arm.
+    loss: loss of the sampled texts in nats per token, by arm.
+    neuron: name of the best neuron; None if there is none.
+    not_here: why a baseline is missing, by baseline.
+    equal_kl: baselines at the feature's KL.
+    at_maximum: all arms at dose 1; None if 1 is not among the doses.
   """
 
   feature: str
@@ -107,10 +135,14 @@ class SteeredFeature:
 
 @dataclasses.dataclass(frozen=True)
 class Lead:
-  """Of so many features how many are ahead of a baseline, and behind it.
+  """How many features steer better than a baseline.
 
   Attributes:
-    mean_lead: in the share of the proxy's tokens, at equal KL.
+    features: number of features compared.
+    ahead: features clearly ahead of the baseline.
+    behind: features clearly behind the baseline.
+    mean_lead: mean difference in the share of the proxy's tokens, at equal KL.
+    interval: interval of the mean difference.
     unit: what the interval is over.
   """
 
@@ -124,13 +156,15 @@ class Lead:
 
 @dataclasses.dataclass(frozen=True)
 class Steering(Numbers):
-  """What the analysis steering found.
+  """The results of the analysis steering.
 
   Attributes:
-    features: by proxy.
-    prompt: what is continued, `samples` times by so many `tokens`.
-    contexts: at whose positions the next token is looked at.
-    ahead: by baseline.
+    features: the steered feature of each proxy.
+    prompt: the text that is continued.
+    samples: texts sampled for each arm and dose.
+    tokens: tokens sampled for each text.
+    contexts: contexts over whose positions effects are averaged.
+    ahead: how many features beat each baseline.
     notes: what the keys mean.
   """
 

@@ -8,7 +8,13 @@ from monosem_jax.analysis.results.numbers import Inline, Interval, Key, Numbers
 
 @dataclasses.dataclass(frozen=True)
 class RunUniversality:
-  """The median correlation of a run's n live features with their nearest."""
+  """How well a run's live features correlate with the other model's.
+
+  Attributes:
+    universality_r: median correlation with the nearest feature.
+    universality_interval: interval of the median, over features.
+    universality_n: number of features.
+  """
 
   universality_r: float | None
   universality_interval: Interval
@@ -17,13 +23,20 @@ class RunUniversality:
 
 @dataclasses.dataclass(frozen=True)
 class SetMedians:
-  """Medians over a set of features and their nearest of another model.
+  """Medians over a set of features and their nearest in another model.
 
   Attributes:
-    n: features that have one; `without`: that have none.
-    median_found: correlation on the half where it was looked for.
-    median_activation, median_logits, median_attribution: on the other half.
-    alike: pairs alike in activation; `alike_but_apart`: not in logit weights.
+    n: features that have a nearest feature.
+    without: features that have none.
+    median_found: correlation of activations on the half that was searched.
+    median_activation: correlation of activations on the other half.
+    interval_activation: interval of this median.
+    median_logits: correlation of logit weights over the vocabulary.
+    interval_logits: interval of this median.
+    median_attribution: correlation of attributions on the other half.
+    interval_attribution: interval of this median.
+    alike: pairs that are similar in activation.
+    alike_but_apart: pairs among these whose logit weights differ.
   """
 
   n: int
@@ -41,7 +54,17 @@ class SetMedians:
 
 @dataclasses.dataclass(frozen=True)
 class AlikePair:
-  """A feature, its match, and their similarities, see `arrays.Pairs`."""
+  """A feature, its match, and their similarities, see `arrays.Pairs`.
+
+  Attributes:
+    feature: name of the feature.
+    match: name of the other model's feature.
+    density: density of the feature.
+    found: correlation of activations on the half that was searched.
+    activation: correlation of activations on the other half.
+    logits: correlation of logit weights.
+    attribution: correlation of attributions on the other half.
+  """
 
   feature: str
   match: str
@@ -54,14 +77,20 @@ class AlikePair:
 
 @dataclasses.dataclass(frozen=True)
 class Listed:
-  """The pairs most alike, and those alike in activation alone.
+  """The most similar pairs, and pairs similar in activation only.
 
   Attributes:
-    nearest: pairs most alike.
-    outliers: pairs alike in activation, above `alike_above`, whose logit
-      weights are not, below `apart_below`.
-    attribution_follows_activation, logits_follow_activation: correlations of
-      the similarities over pairs.
+    median_activation: median correlation of activations.
+    median_logits: median correlation of logit weights.
+    median_attribution: median correlation of attributions.
+    nearest: the most similar pairs.
+    alike_above: activations are similar above this correlation.
+    apart_below: logit weights differ below this correlation.
+    outliers: pairs with similar activations and different logit weights.
+    attribution_follows_activation: correlation over pairs of the similarity in
+      attribution with that in activation.
+    logits_follow_activation: correlation over pairs of the similarity in logit
+      weights with that in activation.
   """
 
   median_activation: float | None
@@ -77,14 +106,17 @@ class Listed:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-  """A run's features beside their nearest of another.
+  """A run's features compared with another run's.
 
   Attributes:
-    run, other: what is compared with what.
-    median, interval, count: of the live features' correlations.
-    paper: the published median; None where there is none.
-    sets: of the `live` features and of those `firing`.
-    listed: of the main dictionary alone.
+    run: the run whose features are compared.
+    other: the run that they are compared with.
+    median: median correlation of live features with their nearest.
+    interval: interval of the median.
+    count: number of live features.
+    paper: the published median; None if there is none.
+    sets: medians over `live` features and over features that are `firing`.
+    listed: single pairs; None for runs other than the main dictionary.
   """
 
   run: Annotated[str, Key('of')]
@@ -99,12 +131,14 @@ class Comparison:
 
 @dataclasses.dataclass(frozen=True)
 class Universality(Numbers):
-  """What the analysis universality found.
+  """The results of the analysis universality.
 
   Attributes:
-    runs: those compared with the same of the other model.
-    pairs: by what is compared: `features`, `neurons`, ...
-    found_tokens, tokens: where the nearest were found, and measured.
+    runs: universality of each run that the other model has as well.
+    pairs: the comparisons, by kind: `features`, `neurons`, ...
+    interval_unit: what the intervals are over.
+    found_tokens: tokens of the half that was searched.
+    tokens: tokens of the other half.
   """
 
   runs: dict[str, RunUniversality]

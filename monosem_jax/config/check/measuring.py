@@ -45,8 +45,8 @@ def analysis(config: settings.Config) -> None:
       len(models) == 2
       and not config.models[model_of(config, a.match)].shuffle_of,
       'analysis.match',
-      f'{a.match} must belong to another trained model than '
-      f'{main_dictionary(config)}: universality compares two models.',
+      f'{a.match} must belong to a trained model other than that of '
+      f'{main_dictionary(config)}, since universality compares two models.',
     )
   for kind in a.controls:
     one_of('analysis.controls', kind, CONTROLS)

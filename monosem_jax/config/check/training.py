@@ -137,8 +137,8 @@ def dictionary(
   need(
     c.init != 'data' or c.features <= rows,
     f'{where}.init',
-    f'{c.features} features need as many inputs, but the first chunk has only '
-    f'{rows} (stream.contexts_per_chunk x positions_per_context).',
+    f'each of {c.features} features needs an input, but the first chunk has '
+    f'only {rows} (stream.contexts_per_chunk x positions_per_context).',
   )
   need(
     0 < c.fires_on < 1,
@@ -172,7 +172,6 @@ def dictionary(
   need(
     c.features <= r.candidates,
     f'{where}.candidates',
-    f'fewer inputs ({r.candidates}) than features ({c.features}): if all '
-    'features were dead, too few could be drawn. Raise the candidates (and the '
-    'rows of a chunk).',
+    f'{r.candidates} inputs are too few for {c.features} features, which may '
+    'all be dead. Raise the candidates (and the rows of a chunk).',
   )

@@ -7,7 +7,7 @@ import dataclasses
 class Evaluation:
   """The evaluation of a finished dictionary on held-out documents."""
 
-  # Most contexts that are read; all positions of each are used.
+  # Maximum number of contexts to read; all positions of each are used.
   contexts: int = 512
   # Contexts per device call.
   batch_size: int = 16
@@ -19,7 +19,7 @@ class Features:
 
   # Documents that the examples come from: train | val.
   split: str = 'train'
-  # Most contexts that are read; all positions of each are used.
+  # Maximum number of contexts to read; all positions of each are used.
   contexts: int = 4_096
   # Contexts per device call.
   batch_size: int = 32
@@ -39,8 +39,8 @@ class Features:
   after: int = 8
   # Seed of the random choices of examples.
   seed: int = 0
-  # Firings that a live feature has at least (see `features.census`). Fewer
-  # firings do not show what a feature means.
+  # Minimum number of firings of a live feature (see `features.census`). With
+  # fewer, one cannot tell what a feature means.
   least_firings: int = 10
   # Distance of two modes of density, in standard deviations, above which the
   # features of the lower mode are not live.
@@ -78,14 +78,14 @@ class Splitting:
   # Masked cosine similarity above which two features are joined (the paper:
   # about 0.4).
   threshold: float = 0.4
-  # Least density of a child, our filter. Fewer than 5% of the live features of
-  # the paper's A/1 are rarer.
+  # Minimum density of a child (our filter). Fewer than 5% of the live features
+  # of the paper's A/1 are rarer.
   floor: float = 5e-5
-  # Least share of a child's activation where the parent fires, and on the
-  # parent's label; our filter.
+  # Minimum share of a child's activation where the parent fires, and on the
+  # parent's label (our filter).
   purity: float = 0.5
-  # Most features of about the parent's density whose children are counted for
-  # comparison.
+  # Maximum number of null starts: features of about the parent's density whose
+  # children are counted for comparison.
   nulls: int = 50
 
 
@@ -99,7 +99,7 @@ class Steering:
   samples: int = 64
   # Tokens per sample.
   tokens: int = 32
-  # Most features that are steered: the best of each proxy.
+  # Maximum number of steered features, which are the best of each proxy.
   features: int = 6
   # Random live features that serve as controls of each steered feature.
   controls: int = 4
@@ -116,27 +116,27 @@ class Automata:
   temperature: float = 0.5
   # Predicted edges kept per feature.
   edges: int = 16
-  # Least weight of an edge: the probability that the target fires next, above
+  # Minimum weight of an edge: the probability that the target fires next, minus
   # its base rate.
   threshold: float = 0.1
   # Permutations of the rows of logit weights, which give the null distribution.
-  # With fewer than 1 / q, a machine that is the only one of its kind is never
-  # kept.
+  # With fewer than 1 / q permutations, the only machine of a kind can never be
+  # significant.
   permutations: int = 20
   # False discovery rate up to which machines are kept.
   q: float = 0.05
   # Machines listed per kind.
   machines: int = 10
-  # Most held-out contexts in which pairs of tokens are counted.
+  # Maximum number of held-out contexts in which pairs of tokens are counted.
   held_out: int = 2_048
-  # Contexts that measure each effect of pinning.
+  # Contexts on which each effect of pinning is measured.
   contexts: int = 64
   # Value that features are pinned to for effects and walks, in multiples of
   # their largest activation. At 1, most walks leave their machine.
   strength: float = 2.0
-  # Tokens of a text that walks a machine.
+  # Tokens sampled in each walk through a machine.
   walk: int = 24
-  # Texts that walk each machine.
+  # Walks through each machine.
   walks: int = 8
 
 
@@ -152,17 +152,17 @@ class Analysis:
   # Controls on the main dictionary's model: neurons, random, pca, ica.
   # `neurons` adds the neurons of the other models.
   controls: tuple[str, ...] = ('neurons', 'random', 'pca', 'ica')
-  # Activations that the controls' directions and thresholds are fitted to.
+  # Activations to which the controls' directions and thresholds are fitted.
   control_rows: int = 65_536
   # Iterations of FastICA; more change little and cost minutes.
   ica_passes: int = 50
   # Documents that statistics are computed on: train | val.
   split: str = 'train'
-  # Most contexts that statistics are computed on.
+  # Maximum number of contexts on which statistics are computed.
   contexts: int = 4_096
   # Contexts per device call.
   batch_size: int = 32
-  # Bytes that feature-by-feature matrices may take on a device.
+  # Maximum bytes of feature-by-feature matrices on a device.
   block_bytes: float = 1e9
   # Seed of samples, controls and permutations.
   seed: int = 0

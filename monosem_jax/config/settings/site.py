@@ -9,6 +9,6 @@ from monosem_jax.config.settings.fields import free
 class Site:
   """The page that shows features. These settings change no result."""
 
-  # Most tokens of whole contexts that the page carries, so that a reader can
-  # look beyond an example's window. The strongest examples come first.
+  # Maximum number of tokens of whole contexts on the page, in which a reader
+  # can look beyond an example's window. The strongest examples come first.
   context_tokens: int = free(100_000_000)

@@ -18,18 +18,18 @@ class Text:
   # The module of `text.sources` that reads documents: installed, jsonl, text,
   # tfds, array_record or parquet.
   source: str = 'installed'
-  # Globs (jsonl, array_record, parquet), folders (text) or data set names
+  # Globs (jsonl, array_record, parquet), folders (text) or dataset names
   # (tfds).
   paths: tuple[str, ...] = ()
   # Record field that holds the text; the default is The Pile's.
   text_field: str = 'text'
   # Record field (dotted) that names the subset; the default is The Pile's.
   subset_field: str = 'meta.pile_set_name'
-  # Split of the data set (tfds only).
+  # Split of the dataset (tfds only).
   tfds_split: str = 'train'
-  # Folder of prepared data sets (tfds only); empty: TFDS's default.
+  # Folder of prepared datasets (tfds only); empty: TFDS's default.
   tfds_dir: str = ''
-  # Whether to download and prepare a missing data set (tfds only).
+  # Whether to download and prepare a missing dataset (tfds only).
   tfds_prepare: bool = False
   # Fraction of documents kept from each subset, chosen by a hash of the text;
   # '*' is the fraction for subsets not named.
@@ -60,5 +60,5 @@ class Tokenizer:
   path: str = ''
   # V: vocabulary size with the separator token, at most 65,536.
   vocab_size: int = 4096
-  # Characters of training documents that the BPE is trained on.
+  # Number of characters of training documents on which the BPE is trained.
   sample_chars: int = 20_000_000

@@ -91,10 +91,11 @@ class Topics:
   dictionary_contexts: int = 32
   # Chunks that train each dictionary, 64 batches each.
   chunks: int = 64
-  # Contexts that every model is measured on. As many others choose a penalty
-  # and an L1 coefficient: the purest, above chance, of those that keep enough.
+  # Contexts on which every model is measured. The penalty and the L1
+  # coefficient are chosen on as many others: the purest models, relative to
+  # chance, among those that keep enough of what was learned.
   eval_contexts: int = 2_048
-  # Enough: this share of what the transformer without a penalty has learned.
+  # Share of what the transformer without a penalty has learned that is enough.
   kept: float = 0.9
   # Number of seeds for the whole comparison; the toy's own is the first.
   seeds: int = 3
@@ -138,10 +139,15 @@ class Planted:
 class Toy:
   """The stage `toy`, which needs no other stage."""
 
+  # The toy model of superposition.
   superposition: Superposition = Superposition()
+  # The binary neuron.
   binary_neuron: BinaryNeuron = BinaryNeuron()
+  # The network with an activation penalty.
   penalty: Penalty = Penalty()
+  # The transformer on a language of topics.
   topics: Topics = Topics()
+  # Dictionary learning on planted directions.
   planted: Planted = Planted()
   # Seed of all parts.
   seed: int = 0

@@ -48,7 +48,7 @@ class Transformer:
   micro_batch: int = 0
   # Peak learning rate, after a linear warm-up.
   lr: float = 1e-3
-  # Final learning rate as a share of `lr`; a cosine leads to it at `steps`.
+  # Final learning rate as a share of `lr`; the decay to it is a cosine.
   lr_final: float = 0.1
   # Steps of the warm-up.
   warmup_steps: int = 100
@@ -68,7 +68,7 @@ class Transformer:
   # dtype of matrix products: float32 | bfloat16 | auto (bfloat16 on
   # accelerators, float32 on CPU). Weights and moments are always float32.
   precision: str = 'auto'
-  # Most held-out contexts that the final evaluation reads.
+  # Maximum number of held-out contexts in the final evaluation.
   eval_contexts: int = free(512)
 
 
@@ -81,8 +81,9 @@ class Stream:
   # P: positions sampled from each context, without replacement. Epoch e takes
   # the e-th slice of one fixed permutation of positions per context.
   positions_per_context: int = 250
-  # G: groups of contexts; rows are shuffled inside each group. A multiple of
-  # the `data` axis. It changes the result, so that the mesh does not.
+  # G: groups of contexts; rows are shuffled inside each group. It must be a
+  # multiple of the `data` axis. Results depend on it, so that they do not
+  # depend on the mesh.
   shuffle_groups: int = 8
   # U: micro-batches of the forward pass over a chunk.
   micro_batches: int = 16
@@ -107,11 +108,11 @@ class Stream:
 class Resampling:
   """Neuron resampling, with the paper's numbers."""
 
-  # Steps after which dead features are re-drawn; empty: never.
+  # Steps after which dead features are resampled; empty: never.
   steps: tuple[int, ...] = (25_000, 50_000, 75_000, 100_000)
   # A feature is dead after this many steps without firing.
   window: int = 12_500
-  # Inputs whose loss is measured; whole batches of the chunk.
+  # Inputs whose loss is measured, a whole number of batches of the chunk.
   candidates: int = 819_200
   # The loss that is squared: `total` includes the L1 term, `mse` is the
   # reconstruction error alone. Our choice; the paper is silent.
@@ -169,11 +170,11 @@ class Dictionary:
   beta1: float = 0.9
   # Adam's decay rate of the second moment.
   beta2: float = 0.999
-  # Share of the training, at its start, over which l1 rises linearly from 0.
-  # More steps stretch it.
+  # Share of the training, at its start, over which l1 rises linearly from 0. It
+  # is relative, so that extending the training extends it.
   l1_warmup: float = 0.0
   # Share of the training, at its end, over which the learning rate falls
-  # linearly to 0. More steps stretch it.
+  # linearly to 0. It is relative, so that extending the training extends it.
   lr_decay: float = 0.0
   # Upper bound on the L2 norm of the gradient; 0: no bound.
   clip_norm: float = 0.0
@@ -184,8 +185,8 @@ class Dictionary:
   # Whether the gradient is computed from the active features alone, the same up
   # to rounding: always | never | auto (where measurements found it faster).
   sparse: str = 'auto'
-  # K: most active features per row on the sparse path. A micro-batch with more
-  # in any row is computed densely, and counted.
+  # K: maximum number of active features per row on the sparse path. A
+  # micro-batch with more in any row is computed densely, and counted.
   sparse_active: int = 256
   # Resampling of dead features.
   resampling: Resampling = Resampling()
@@ -195,7 +196,7 @@ class Dictionary:
 class Checkpoint:
   """How often a run saves."""
 
-  # Chunks between saves, the most work that a kill can cost.
+  # Chunks between saves. A kill costs at most this much work.
   every_chunks: int = free(10)
-  # Checkpoints kept, the newest.
+  # Number of newest checkpoints that are kept.
   keep: int = free(2)

@@ -74,7 +74,7 @@ def check(where: str, c: settings.Dictionary, stream: settings.Stream) -> None:
   need(
     not c.resampling.steps or recipe.row_losses is not None,
     f'{where}.resampling.steps',
-    f'the recipe `{c.recipe}` does not resample: set them to ().',
+    f'the recipe {c.recipe!r} does not resample; set them to ().',
   )
 
 

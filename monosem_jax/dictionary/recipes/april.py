@@ -28,18 +28,17 @@ from monosem_jax.dictionary.stream import Rows
 
 
 def check(where: str, c: settings.Dictionary, stream: settings.Stream) -> None:
-  """Refuses initialisations that belong to the recipe `paper`."""
+  """Rejects initialisations that belong to the recipe `paper`."""
   del stream
   need(
     c.init == 'paper',
     f'{where}.init',
-    f'the recipe {c.recipe!r} has its own initialisation: leave it at paper.',
+    f"the recipe {c.recipe!r} has its own initialisation; leave it at 'paper'.",
   )
 
 
 def init(c: settings.Dictionary, width: int) -> SAE:
-  """Returns random decoder rows of norm `decoder_norm`, the encoder their
-  transpose, and biases of 0."""
+  """Returns random decoder rows of norm `decoder_norm`, see `sae.tied`."""
   key = jax.random.key(c.seed)
   return sae_lib.tied(key, width, c.features, c.decoder_norm)
 
@@ -84,7 +83,7 @@ def gradient(
 def optimizer(
   c: settings.Dictionary, lr: jax.Array | float
 ) -> optax.GradientTransformation:
-  """Adam, on the clipped gradient if so set."""
+  """Returns Adam, with gradient clipping if it is set."""
   return adam(c, lr)
 
 

@@ -26,7 +26,7 @@ _BLOCK = 1_024
 
 
 def check(where: str, c: settings.Dictionary, stream: settings.Stream) -> None:
-  """Refuses an unknown initialisation."""
+  """Rejects unknown initialisations."""
   del stream
   one_of(f'{where}.init', c.init, ('paper', 'tied', 'data'))
 
@@ -34,9 +34,8 @@ def check(where: str, c: settings.Dictionary, stream: settings.Stream) -> None:
 def init(c: settings.Dictionary, width: int) -> SAE:
   """Returns the weights before they have seen data, by `c.init`.
 
-  `paper`: see `sae.init`. `tied`: random unit decoder rows, the encoder their
-  transpose, biases of 0. `data`: as `tied`; `start` then places every feature
-  on an input.
+  `paper`: see `sae.init`. `tied`: see `sae.tied`, with norm 1. `data`: like
+  `tied`, but `start` then places every feature on an input.
   """
   key = jax.random.key(c.seed)
   if c.init == 'paper':

@@ -37,7 +37,7 @@ def _digest(store: TokenStore, split: str, context_B: np.ndarray) -> np.ndarray:
   index_B = store.stream_index(split, np.asarray(context_B))
   at_T = np.arange(store.context)
   document_BT = store.document_of(split, index_B[:, None], at_T)
-  return store.tables[split].digest[document_BT]
+  return store.tables[split].digest_D[document_BT]
 
 
 def regrouped(

@@ -104,7 +104,7 @@ def _pass(
 
   def batches():
     opened = stream.batches(
-      store, c.split, B, seed=None, start=0, epochs=1, rows=share.rows
+      store, c.split, B, seed=None, start=0, epochs=1, rows_b=share.rows
     )
     for _, batch in zip(range(contexts // B), opened, strict=False):
       yield share.put(batch.tokens_BT), share.put(batch.context_B)

@@ -76,7 +76,12 @@ def _fit(w: Workdir, store: TokenStore, name: str) -> None:
         init=init,
         program=lambda state: programs.transformer_chunk(c, mesh, state, T),
         batches=lambda start: stream.batches(
-          store, 'train', S * B, seed=c.data_seed, start=start, rows=share.rows
+          store,
+          'train',
+          S * B,
+          seed=c.data_seed,
+          start=start,
+          rows_b=share.rows,
         ),
         place=lambda batch: (share.put(batch.tokens_BT),),
         unit='tok',

@@ -79,7 +79,7 @@ def _fit(
 
     def batches(start: int) -> Iterator[stream.Batch]:
       return stream.batches(
-        store, 'train', C, seed=order, start=start, rows=share.rows
+        store, 'train', C, seed=order, start=start, rows_b=share.rows
       )
 
     def place(batch: stream.Batch) -> tuple[jax.Array, ...]:

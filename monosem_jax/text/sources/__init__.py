@@ -1,4 +1,4 @@
-"""Sources of documents, a module each: `settings.Text.source`."""
+"""Sources of documents, one module each; `settings.Text.source` names one."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
@@ -11,14 +11,14 @@ from monosem_jax.text.document import Document, Skips
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-  """What a module declares as `SOURCE`.
+  """A source of documents, which its module declares as `SOURCE`.
 
   Attributes:
-    read: `read(text, skips)` yields the documents, and counts what holds none.
-    description: `description(text, documents)`: what was read, for the
-      manifest, by names that hold on any machine; `documents` says how many
-      were kept.
-    paths: what `text.paths` names, such as `a glob`; '' if nothing.
+    read: `read(text, skips)` yields the documents and counts unusable records.
+    description: `description(text, documents)` describes what was read, for the
+      manifest, in a form that is the same on any machine; `documents` is the
+      number of documents kept.
+    paths: what `text.paths` contains, such as `a glob`; '' if it is not used.
   """
 
   read: Callable[[settings.Text, Skips], Iterator[Document]]
@@ -27,16 +27,16 @@ class Source:
 
 
 def of(text: settings.Text) -> Source:
-  """The source of the settings.
+  """The source that the settings name.
 
   Raises:
-    UserError: no module has its name, or it needs paths and has none.
+    UserError: there is no such source, or `text.paths` is empty and needed.
   """
   unknown = 'config: text.source: unknown source'
   found = choices.module(__name__, text.source, unknown).SOURCE
   if found.paths and not text.paths:
     raise UserError(
-      f'config: text.source={text.source!r} needs text.paths: name '
-      f'{found.paths} at least.'
+      f'config: text.source={text.source!r} needs text.paths with at least '
+      f'{found.paths}.'
     )
   return found

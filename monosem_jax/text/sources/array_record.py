@@ -1,4 +1,4 @@
-"""ArrayRecord files, whose records are texts or JSON objects."""
+"""Source: ArrayRecord files whose records are texts or JSON objects."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from monosem_jax.text.document import Document, Skips, field, from_record
 from monosem_jax.text.files import matched, names
 from monosem_jax.text.sources import Source
 
-# Records read at once.
+# Number of records read at a time.
 _BATCH = 256
 
 
@@ -20,7 +20,7 @@ def read(text: settings.Text, skips: Skips) -> Iterator[Document]:
   for file in matched(text.paths):
     try:
       reader = array_record_module.ArrayRecordReader(str(file.path))
-      # A file without its end may open without an exception.
+      # A truncated file may open without an exception.
       if not reader.ok():
         raise RuntimeError(f'{file.path} does not open')
       count = reader.num_records()
@@ -39,7 +39,7 @@ def read(text: settings.Text, skips: Skips) -> Iterator[Document]:
 
 
 def _as_mapping(data: bytes, text: settings.Text) -> Any:
-  """Returns the JSON object a record is, or one around its plain text."""
+  """Returns a record as a JSON object; plain text is wrapped into one."""
   if data.startswith(b'{'):
     try:
       record = json.loads(data.decode('utf-8'))

@@ -1,4 +1,4 @@
-"""The text that the Python installation carries, for runs without any data."""
+"""Source: the text files of the Python installation, for runs without data."""
 
 import importlib.metadata
 import os
@@ -17,13 +17,13 @@ _SUFFIXES = frozenset(
   ('.py', '.pyi', '.md', '.rst', '.txt', '.html', '.json', '.c', '.h')
 )
 _CACHES = frozenset(('__pycache__',))
-# The standard library's folder may hold the installed packages, which have a
-# root of their own.
+# Installed packages have a root of their own, which may lie inside the standard
+# library's folder.
 _PACKAGES = frozenset(('site-packages', 'dist-packages'))
 
 
 def _roots() -> list[tuple[str, Path]]:
-  """Returns (name, folder): the standard library, then the packages."""
+  """Returns (name, folder) of the standard library and of the packages."""
   paths = sysconfig.get_paths()
   packages = sorted(
     {os.path.realpath(paths[k]) for k in ('purelib', 'platlib')}
@@ -34,9 +34,9 @@ def _roots() -> list[tuple[str, Path]]:
 
 
 def read(text: settings.Text, skips: Skips) -> Iterator[Document]:
-  """Yields the installation's text files; a subset is a suffix."""
+  """Yields the installation's text files; the subset is the file suffix."""
   del text
-  # Nobody can mend an installation's files: they are skipped, never refused.
+  # Users cannot fix the files of an installation, so bad ones are skipped.
   skips = Skips(skips.counts, strict=False)
   for label, root in _roots():
     not_entered = _CACHES | _PACKAGES if label == 'stdlib' else _CACHES
@@ -52,7 +52,7 @@ def read(text: settings.Text, skips: Skips) -> Iterator[Document]:
 
 
 def description(text: settings.Text, documents: int) -> dict[str, Any]:
-  """Python's version, the packages, and how many files were kept."""
+  """The version of Python, the packages, and the number of files kept."""
   del text
   packages = {
     f'{found.metadata["Name"]}=={found.version}'

@@ -1,4 +1,4 @@
-"""Files of JSON lines, in The Pile's form: .jsonl, .jsonl.zst, .jsonl.gz."""
+"""Source: JSON lines in The Pile's form, .jsonl, .jsonl.zst or .jsonl.gz."""
 
 import json
 from collections.abc import Iterator
@@ -16,15 +16,15 @@ def read(text: settings.Text, skips: Skips) -> Iterator[Document]:
   for file in files:
     if not file.name.endswith(('.jsonl', '.jsonl.zst', '.jsonl.gz')):
       raise UserError(
-        f'text.paths: {file.path} is no .jsonl, .jsonl.zst or .jsonl.gz file. '
-        'Narrow the glob, or choose another text.source.'
+        f'text.paths: {file.path} is not a .jsonl, .jsonl.zst or .jsonl.gz '
+        'file. Narrow the glob, or choose another text.source.'
       )
   for file in files:
     for number, line in lines(file.path, skips):
       if not line.strip():
         continue
       where = f'{file.path}:{number}'
-      # json.loads would guess an encoding and let surrogates pass.
+      # json.loads would guess the encoding and accept surrogates.
       decoded = checked_text(line, where, skips)
       if decoded is None:
         continue

@@ -1,4 +1,4 @@
-"""Parquet files, of which a column of texts and one of subsets are read."""
+"""Source: Parquet files with a column of texts, and optionally of subsets."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,12 +14,12 @@ from monosem_jax.text.document import (
 from monosem_jax.text.files import matched, names
 from monosem_jax.text.sources import Source
 
-# Rows read at once.
+# Number of rows read at a time.
 _BATCH = 256
 
 
 def read(text: settings.Text, skips: Skips) -> Iterator[Document]:
-  """Yields a document of each row."""
+  """Yields one document per row."""
   try:
     import pyarrow as pa
     from pyarrow import parquet as pq
@@ -65,7 +65,7 @@ def _leaf(batch: Any, dotted: str) -> list[Any]:
   for name in rest:
     column = compute.struct_field(column, name)
   if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-    # One undecodable value would make the whole batch fail.
+    # As strings, one undecodable value would make the whole batch fail.
     column = column.cast(pa.large_binary())
   return column.to_pylist()
 

@@ -1,4 +1,4 @@
-"""Folders of .txt and .md files."""
+"""Source: folders of .txt and .md files."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from monosem_jax.text.sources import Source
 
 
 def read(text: settings.Text, skips: Skips) -> Iterator[Document]:
-  """Yields .txt and .md files; a subset is a folder directly below a path."""
+  """Yields .txt and .md files; the subset is the top folder below a path."""
   for named in text.paths:
     root = Path(named).expanduser().resolve()
     if not root.is_dir():
@@ -33,7 +33,7 @@ def read(text: settings.Text, skips: Skips) -> Iterator[Document]:
         subset = name.split('/')[0] if '/' in name else 'text'
         yield Document(value, subset_name(subset), f'{root.name}/{name}')
     if not found:
-      raise UserError(f'text.paths: no .txt or .md file below {named!r}.')
+      raise UserError(f'text.paths: {named!r} contains no .txt or .md file.')
 
 
 SOURCE = Source(read, lambda text, documents: {}, paths='a folder')

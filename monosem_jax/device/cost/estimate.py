@@ -4,8 +4,8 @@ On a TPU, time is the compiler's own cycles at the clock of the matrix units. A
 GPU's compiler gives no cycles, so each kernel takes as long as its products at
 peak or its memory traffic at peak, whichever is longer. Real kernels are
 slower: on an H100, A/1's chunk took 1.48 times the estimate of 60.1 ms, and
-with another step 1.47 times that of 52.8 ms (README.md). Communication is added
-at the peak of the links, as if nothing overlapped it.
+with another step 1.47 times that of 52.8 ms (launch/benchmark/README.md).
+Communication is added at the peak of the links, as if nothing overlapped it.
 """
 
 import collections
@@ -102,7 +102,7 @@ class Kernel:
 
 
 @dataclasses.dataclass(frozen=True)
-class Told:
+class Estimate:
   """The estimates for a program.
 
   Attributes:
@@ -150,13 +150,13 @@ class Told:
     return self.memory <= self.hardware.memory
 
 
-def tell(
+def estimate(
   text: str,
   memory: float,
   call: Call,
   hardware: Hardware,
   mesh: Mapping[str, int],
-) -> Told:
+) -> Estimate:
   """Returns the estimates for a compiled program.
 
   Args:
@@ -189,7 +189,7 @@ def tell(
     sent[c.kind, c.axes] = before + c.times * c.sent, n + 1
   # `runs` counts the branch as taken at every conditional.
   resampling = found.pop('resample', Phase())
-  return Told(
+  return Estimate(
     *(call, hardware, memory, dict(found), resampling / call.asked, sent),
     kernels=tuple(sorted(kernels.values(), key=lambda k: -k.seconds)),
   )
@@ -217,34 +217,34 @@ def kernel_seconds(run: runs.Run, hardware: Hardware, dtype: str) -> float:
   )
 
 
-def lines(told: Told) -> list[str]:
+def lines(e: Estimate) -> list[str]:
   """Returns the printed report of a program's estimates."""
-  call, hardware, whole = told.call, told.hardware, told.whole
+  call, hardware, whole = e.call, e.hardware, e.whole
   at_peak = {
     'its products': call.flops / hardware.peak(call.dtype),
     'its memory traffic': whole.traffic / hardware.bandwidth,
   }
   fits = (
     'fits'
-    if told.fits
-    else f'TOO MUCH by {bytes_text(told.memory - hardware.memory)}'
+    if e.fits
+    else f'TOO MUCH by {bytes_text(e.memory - hardware.memory)}'
   )
   shares = ', '.join(
     f'{name or "the rest"} {phase.total / whole.total:.0%}'
-    for name, phase in sorted(told.phases.items(), key=lambda x: -x[1].total)
+    for name, phase in sorted(e.phases.items(), key=lambda x: -x[1].total)
     if phase.total >= 0.005 * whole.total
   )
   found = [
-    f"  {hardware.name}, compiler's estimates: {bytes_text(told.memory)} of "
+    f"  {hardware.name}, compiler's estimates: {bytes_text(e.memory)} of "
     f'{bytes_text(hardware.memory)}: {fits}',
     f'    {call.name}: {time_text(whole.total)} ({shares}); at peak '
     + ', '.join(f'{name} {time_text(s)}' for name, s in at_peak.items()),
-    f'    {told.rate:,.0f} {call.unit}/s, MFU {told.mfu:.0%}; all calls '
-    f'{time_text(told.seconds)}',
+    f'    {e.rate:,.0f} {call.unit}/s, MFU {e.mfu:.0%}; all calls '
+    f'{time_text(e.seconds)}',
   ]
-  if told.resampling.total:
-    found.append(f'    a resampling: {time_text(told.resampling.total)}')
-  shown = told.kernels[:_SHOWN]
+  if e.resampling.total:
+    found.append(f'    a resampling: {time_text(e.resampling.total)}')
+  shown = e.kernels[:_SHOWN]
   share = sum(k.seconds for k in shown) / whole.total
   found.append(
     f'    costliest kernels of {call.name}, {share:.0%} of its time:'
@@ -258,7 +258,7 @@ def lines(told: Told) -> list[str]:
     f'    {n} x {kind} along {" and ".join(axes) or "no axis"}: '
     f'{bytes_text(sent / call.steps)} sent a step'
     for (kind, axes), (sent, n) in sorted(
-      told.sent.items(), key=lambda x: -x[1][0]
+      e.sent.items(), key=lambda x: -x[1][0]
     )
   ]
 

@@ -1,10 +1,10 @@
-"""What is told of a program on hardware that is not here: cost/told.py."""
+"""Estimates for a program on hardware that is absent: cost/estimate.py."""
 
 import dataclasses
 
 import pytest
 
-from monosem_jax.device.cost import told
+from monosem_jax.device.cost import estimate
 from monosem_jax.device.cost.hardware import H100, TPU_V5E
 
 # A loop of 5 steps: a product, a sum over devices, and a branch that resamples.
@@ -63,7 +63,7 @@ MOVED = 4 * (1000 * 512 + 512 * 2000 + 1000 * 2000)
 SENT = 2 * 3 / 4 * 4 * 1000 * 2000
 
 
-CALL = told.Call(
+CALL = estimate.Call(
   steps=5,
   units=5_000,
   unit='activations',
@@ -74,12 +74,12 @@ CALL = told.Call(
 )
 
 
-def tell(hardware=TPU_V5E, memory=10e9) -> told.Told:
-  return told.tell(TEXT, memory, CALL, hardware, MESH)
+def estimated(hardware=TPU_V5E, memory=10e9) -> estimate.Estimate:
+  return estimate.estimate(TEXT, memory, CALL, hardware, MESH)
 
 
 def test_on_a_tpu_time_is_its_compilers_cycles():
-  found = tell()
+  found = estimated()
   assert found.phases.keys() == {'train'}
   assert found.whole.seconds == pytest.approx(5 * 15_000 / 1.5e9)
   assert found.whole.sending == pytest.approx(5 * SENT / 200e9)
@@ -87,16 +87,16 @@ def test_on_a_tpu_time_is_its_compilers_cycles():
 
 
 def test_on_a_gpu_a_kernel_waits_for_products_or_for_memory():
-  found = tell(H100)
+  found = estimated(H100)
   assert MOVED / 3.35e12 > PRODUCT / 989.5e12
   assert found.whole.seconds == pytest.approx(5 * MOVED / 3.35e12)
   assert found.whole.traffic == 5 * (MOVED + 1)  # and the predicate
   slow = dataclasses.replace(H100, bfloat16=1e12)
-  assert tell(slow).whole.seconds == pytest.approx(5 * PRODUCT / 1e12)
+  assert estimated(slow).whole.seconds == pytest.approx(5 * PRODUCT / 1e12)
 
 
-def test_kernels_are_told_by_where_they_come_from():
-  found = tell().kernels
+def test_kernels_are_named_by_where_they_come_from():
+  found = estimated().kernels
   # The custom call takes no cycles; the branch that resamples is not among it.
   assert [(k.origin, k.array, k.times) for k in found] == [
     ('dot', 'f32[1000,2000]', 5),
@@ -104,13 +104,13 @@ def test_kernels_are_told_by_where_they_come_from():
   ]
   assert found[0].seconds == pytest.approx(5 * 15_000 / 1.5e9)
   assert found[0].traffic == 5 * MOVED and found[0].phase == 'train'
-  share = found[0].seconds / tell().whole.total
+  share = found[0].seconds / estimated().whole.total
   assert f'costliest kernels of a chunk, {share:.0%} of its time:' in lines(1e9)
   assert 'dot  f32[1000,2000]' in lines(1e9)
 
 
 def lines(memory: float) -> str:
-  return '\n'.join(told.lines(tell(memory=memory)))
+  return '\n'.join(estimate.lines(estimated(memory=memory)))
 
 
 def test_what_is_printed_adds_up():
