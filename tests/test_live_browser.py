@@ -181,7 +181,6 @@ def test_the_frame_of_a_notebook_shows_it(window, url, tmp_path):
   with browser.served(pathlib.Path(tmp_path)) as elsewhere:
     window.open(f'{elsewhere}notebook.html')
     window.js('return new Promise((done) => setTimeout(done, 1500))')
-    frame = window._call('POST', '/frame', {'id': 0})
-    assert frame is None
+    window.driver.switch_to.frame(0)
     window.find('#main .view .panes')
-    window._call('POST', '/frame', {'id': None})
+    window.driver.switch_to.default_content()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from explore import MANY_ROWS, analysis, exported, views
 from made_up import FEATURES, HOSTILE
+from selenium.webdriver import Keys
 
 from monosem_jax.site import pack
 
@@ -43,7 +44,7 @@ def test_features_that_split_most_come_first(made, show):
   """)
   assert shown == expected[: len(shown)]
   assert '0.4' in page.text()
-  page.keys('ArrowDown', 'Enter', css='.longlist')
+  page.keys(Keys.ARROW_DOWN, Keys.ENTER, css='.longlist')
   assert page.hash == f'#splitting/A1/{order[1]}'
 
 
@@ -79,7 +80,11 @@ def test_a_feature_stands_among_those_it_splits_into_or_from(made, show, key):
   follow = names[0].split('/')
   page.until('return location.hash === arguments[0]',
              f'#splitting/A{follow[1]}/{follow[2]}')  # fmt: skip
-  assert page.texts('.focus .name') == names[:1]
+  page.until(
+    'return document.querySelector(".focus .name")?.textContent ==='
+    ' arguments[0]',
+    names[0],
+  )
 
 
 def test_arrows_join_the_cards(show):
