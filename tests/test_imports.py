@@ -59,7 +59,6 @@ LONGER = (
   'tests/test_analysis_automata.py',
   'tests/test_analysis_splitting.py',
   'tests/test_analysis_steering.py',
-  'tests/test_site_views.py',
   'tests/test_stage_analysis.py',
 )
 # What a room must not import although it lies below.
