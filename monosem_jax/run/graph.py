@@ -198,12 +198,12 @@ def changed_inputs(a: Artefact) -> set[str]:
   }
 
 
-def require(artefacts: Iterable[Artefact], asked: str) -> None:
+def require(artefacts: Iterable[Artefact], request: str) -> None:
   """Checks that artefacts are complete.
 
   Args:
     artefacts: the artefacts.
-    asked: the request that needs them, for the message: `--from=features`.
+    request: the flag that needs them, for the message: `--from=features`.
 
   Raises:
     UserError: some are not complete; the message lists their states.
@@ -216,7 +216,7 @@ def require(artefacts: Iterable[Artefact], asked: str) -> None:
   ]
   if lines:
     raise UserError(
-      f'{asked}: what comes before is not complete:\n'
+      f'{request}: what comes before is not complete:\n'
       + ''.join(lines)
       + 'Start at an earlier stage, or set the keys back that have changed.'
     )
