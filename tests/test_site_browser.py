@@ -123,7 +123,7 @@ def test_a_features_panels_are_drawn(window, url):
 def test_a_dead_feature_says_so(window, url):
   page = window.view(f'{url}#A1/{DEAD}')
   [said] = page.texts('.silent')
-  assert 'never fired in the 1,000 tokens' in said
+  assert 'never fired on the 1,000 tokens' in said
   assert page.texts('.examples > li') == []
 
 

@@ -172,9 +172,9 @@ def test_a_broken_shard_says_so(site, tmp_path, window, form, how):
   else:
     shard.unlink()
   said = {
-    'cut': 'not whole',
+    'cut': 'incomplete',
     'altered': 'cut short or altered',
-    'stale': 'of another export',
+    'stale': 'from another export',
     'gone': 'could not be loaded',
   }[how]
   with browser.served(broken) as base:
@@ -299,7 +299,7 @@ def test_a_panel_is_saved_as_a_picture(window, url):
 
 
 def test_scripts_off_says_so(site):
-  assert 'please allow them' in (site / 'index.html').read_text()
+  assert 'please allow its scripts' in (site / 'index.html').read_text()
 
 
 def test_numbers_of_the_run_are_on_the_scorecard(window, url):

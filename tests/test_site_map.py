@@ -234,7 +234,7 @@ def test_every_colouring_has_a_legend(show, by):
   legend = ' '.join(page.texts('.hues'))
   said = {
     'set': 'A/1',
-    'cluster': 'of no cluster',
+    'cluster': 'in no cluster',
     'density': 'Density',
     'max': 'Maximum',
     'state': 'low mode',
