@@ -112,11 +112,11 @@ def _page(data: str) -> str:
 
   def script(match: re.Match) -> str:
     name = match[1]
-    inside.append(_whole(data if name == scripts.LIVE else scripts.text(name)))
+    inside.append(_inline(data if name == scripts.LIVE else scripts.text(name)))
     return ''
 
   def style(match: re.Match) -> str:
-    styles.append(_whole(scripts.text(match[1])))
+    styles.append(_inline(scripts.text(match[1])))
     return f'<style>{styles[-1]}</style>'
 
   def icon(match: re.Match) -> str:
@@ -138,7 +138,7 @@ def _page(data: str) -> str:
   return before + tags + end + after
 
 
-def _whole(text: str) -> str:
+def _inline(text: str) -> str:
   """Returns a script or style, after checking that it can stand inline.
 
   Raises:
