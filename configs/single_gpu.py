@@ -7,8 +7,8 @@ Widths, chunk and batch are A/1's, configs/a1.py; the vocabulary, and how long
 each is trained, are for a text of some 150 MB. As in configs/quickstart.py,
 `init` and `placement` depart from the paper's letter. Resampling comes at a
 tenth of the paper's steps, and the training ends at 16 thousand, not a million.
-On an H100 it takes five minutes from transformer to page: README.md, "On an
-H100", has what comes out.
+On an H200 it takes three and a half minutes from transformer to page;
+launch/benchmark/README.md, "On an H200", has what comes out.
 """
 
 from ml_collections import ConfigDict
