@@ -241,7 +241,7 @@ def test_a_machine_is_drawn_with_what_it_was_measured_to_do(show):
     'A/1/2A/1/40.500.40 (0.30 to 0.50)0.01200.10–+0.300 ± 0.100–4, 4'
   )
   said = page.text()
-  assert 'q 0.0120, within labels 0.300; permuted rows give 0.25 as' in said
+  assert 'q 0.0120, within labels 0.300; permuted rows give 0.25' in said
   assert 'its states have an order, asymmetry at least 0.60' in said
   assert '1 of 9 survive, 1 ordered' in said
   assert '75% of the tokens are on the machine, and 12.5% without pins' in said

@@ -30,10 +30,7 @@ monosem.views.help = (() => {
       'in the lower of two modes of features: it fires rarely and weakly, ' +
         'and its encoder is not aligned with its decoder',
     ],
-    [
-      'live',
-      'all other features; only live ones are compared, counted and mapped',
-    ],
+    ['live', 'all other features; only live ones are compared and mapped'],
     [
       'logit weight',
       'what one unit of activation adds to a token’s logit by the direct ' +

@@ -82,21 +82,21 @@ monosem.machine = (() => {
   const measured = (m) =>
     panel(
       'Edges',
-      'predicted: the rise of the probability that `to` fires on the next' +
+      'predicted: the rise of the probability that “to” fires on the next' +
         ' token, from logit weights. In held-out text, observed: how often' +
-        ' `to` fires on the token after `from` (95% interval over groups of' +
-        ' documents); base rate: how often `to` fires at all; reverse: how' +
-        ' often `from` fires on the token after `to`; stays: how often `from`' +
+        ' “to” fires on the token after “from” (95% interval over groups of' +
+        ' documents); base rate: how often “to” fires at all; reverse: how' +
+        ' often “from” fires on the token after “to”; stays: how often “from”' +
         ' fires again. pinned, ablated: the change of the probability that' +
-        ' `to` fires next when `from` is pinned, or ablated where it fires' +
+        ' “to” fires next when “from” is pinned, or ablated where it fires' +
         ' (± standard error over contexts)',
       [
         element(
           'p',
           '',
           `q ${digits(m.q)}, within labels ${digits(m.q_within)}; permuted` +
-            ` rows give ${fixed(m.expected)} as strong. In held-out text ` +
-            `${ORDERS.get(m.ordered)}${
+            ` rows give ${fixed(m.expected)} machines as strong. In held-out` +
+            ` text ${ORDERS.get(m.ordered)}${
               m.asymmetry !== null
                 ? `, asymmetry at least ${fixed(m.asymmetry)}`
                 : ''
