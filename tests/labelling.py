@@ -36,8 +36,9 @@ def uncached():
   """A window for a page that is made again within a second."""
   with browser.window() as page:
     # It is of the same date.
-    page.cdp('Network.enable')
-    page.cdp('Network.setCacheDisabled', cacheDisabled=True)
+    page.driver.execute_cdp_cmd('Network.enable', {})
+    disabled = {'cacheDisabled': True}
+    page.driver.execute_cdp_cmd('Network.setCacheDisabled', disabled)
     yield page
 
 
@@ -53,8 +54,7 @@ def forgetful(window, site):
 
 
 def visit(page, where):
-  page.open(f'{page.served}{where}')
-  page.until('return !!document.querySelector("#main .view > *")')
+  page.view(f'{page.served}{where}')
 
 
 def give(page, name, text):

@@ -99,7 +99,7 @@ def test_a_pinned_feature_steers(window, url, w):
   page.until('return document.querySelector(".pin .gist a")?.textContent')
   page.js(
     'Array.from(document.querySelectorAll(".strip button")).find((node) =>'
-    ' node.textContent === "Speak").click()'
+    ' node.textContent === "Generate").click()'
   )
   said(page, '^done in')
   counts = page.js(
@@ -144,7 +144,7 @@ def test_ablating_and_stopping_work_by_hand(window, url, monkeypatch):
   )
   page.js(press, 'ablate')
   assert 'pins=A%2F1%2F0%3D0' in page.hash
-  page.js(press, 'Speak')
+  page.js(press, 'Generate')
   page.find('.speech .line .token')
   page.js(press, 'Stop')
   said(page, '^stopped$')
@@ -158,7 +158,7 @@ def test_what_cannot_be_is_said_where_it_was_asked(window, url):
   page.find('.pin')
   page.js(
     'Array.from(document.querySelectorAll(".strip button")).find((node) =>'
-    ' node.textContent === "Speak").click()'
+    ' node.textContent === "Generate").click()'
   )
   assert '48 features' in said(page, 'features')
 
@@ -181,7 +181,6 @@ def test_the_frame_of_a_notebook_shows_it(window, url, tmp_path):
   with browser.served(pathlib.Path(tmp_path)) as elsewhere:
     window.open(f'{elsewhere}notebook.html')
     window.js('return new Promise((done) => setTimeout(done, 1500))')
-    frame = window._call('POST', '/frame', {'id': 0})
-    assert frame is None
+    window.driver.switch_to.frame(0)
     window.find('#main .view .panes')
-    window._call('POST', '/frame', {'id': None})
+    window.driver.switch_to.default_content()

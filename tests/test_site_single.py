@@ -18,7 +18,7 @@ import numpy as np
 import program
 import pytest
 from made_up import FEATURES
-from single_file import CHOSEN, KEYS, exported, opened, packs, quiet, write
+from single_file import CHOSEN, KEYS, exported, packs, quiet, write
 
 from monosem_jax import stages
 from monosem_jax.config import load as config, names
@@ -210,7 +210,7 @@ def test_the_stage_writes_what_was_asked_for(workdir, tmp_path, window):
   size = table.example_tokens_FEW[0].size
   assert len(part['effect_loss']) == np.isin(ablated // size, chosen).sum()
   if browser.CHROMIUM:
-    page = opened(window, f'{to.as_uri()}#A1/17')
+    page = window.view(f'{to.as_uri()}#A1/17')
     assert page.texts('article h2') == ['A/1/17']
     quiet(page)
 

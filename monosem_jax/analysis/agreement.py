@@ -40,7 +40,7 @@ def rank_correlation(
 
   rng = np.random.default_rng(seed)
   F = len(rows_FA)
-  if F * (F - 1) // 2 <= pairs:
+  if pairs >= F * (F - 1) // 2:
     i_M, j_M = np.triu_indices(F, 1)
   else:
     i_M, j_M = rng.integers(F, size=(2, pairs))

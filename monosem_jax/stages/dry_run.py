@@ -179,7 +179,7 @@ def stream_program(
     units=sweep.rows,
     unit='activations',
     flops=dictionary.chunk_flops(sweep),
-    asked=sweep.steps // due,
+    resampling_branches=sweep.steps // due,
     calls=c.steps / sweep.steps,
     dtype=compute_dtype(c.precision).name,
   )

@@ -66,7 +66,7 @@ class Call:
     flops: FLOPs of matrix products per call, on one device.
     calls: calls in the whole training or pass.
     dtype: dtype of the products.
-    asked: conditionals per call that may resample.
+    resampling_branches: conditional branches per call that may resample.
     name: name of the call in messages.
   """
 
@@ -76,7 +76,7 @@ class Call:
   flops: float
   calls: float
   dtype: str
-  asked: int = 1
+  resampling_branches: int = 1
   name: str = 'a chunk'
 
 
@@ -189,8 +189,9 @@ def estimate(
     sent[c.kind, c.axes] = before + c.times * c.sent, n + 1
   # `runs` counts the branch as taken at every conditional.
   resampling = found.pop('resample', Phase())
+  resampling /= call.resampling_branches
   return Estimate(
-    *(call, hardware, memory, dict(found), resampling / call.asked, sent),
+    *(call, hardware, memory, dict(found), resampling, sent),
     kernels=tuple(sorted(kernels.values(), key=lambda k: -k.seconds)),
   )
 

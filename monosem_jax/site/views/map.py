@@ -12,7 +12,7 @@ from monosem_jax.site.links import Folders
 
 
 def packs(folder: Folders, keys: Sequence[str]) -> dict[str, views.Pack]:
-  """`map/NAME`: positions of features in the plane, and their clusters."""
+  """`map/NAME` for each layout: positions of features, and their clusters."""
   found: dict[str, views.Pack] = {}
   numbers = Geometry.load_if_made(folder('geometry'))
   for name, runs in (numbers.layouts if numbers else {}).items():

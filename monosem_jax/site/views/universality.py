@@ -12,13 +12,16 @@ from monosem_jax.site.pack import half
 
 
 def packs(folder: Folders, keys: Sequence[str]) -> dict[str, views.Pack]:
-  """`universality`."""
+  """`universality`: pairs of features, and the analysis' medians."""
   pack = _universality(folder, keys)
   return {} if pack is None else {'universality': pack}
 
 
 def _universality(folder: Folders, keys: Sequence[str]) -> views.Pack | None:
-  """Pairs of features of two models, by three similarities."""
+  """The pack, or None if a set or the pairs are missing.
+
+  A pair has three similarities: of activations, logit weights, attributions.
+  """
   numbers = Universality.load_if_made(folder('universality'))
   pairs = Pairs.load_if_there(folder('universality') / 'pairs.npz')
   if numbers is None or pairs is None:
