@@ -205,7 +205,7 @@ def grown(inputs) -> list[FeatureSet]:
   rows_FA = large.rows_FA[::-1].copy()
   small = dataclasses.replace(
     large,
-    name=names.SetName('A', '0'),
+    id=names.SetId('A', '0'),
     sae=large.sae.replace(
       W_enc_AF=large.sae.W_enc_AF[:, ::-1] + 0.02 * rows_FA.T,
       b_enc_F=large.sae.b_enc_F[::-1] - 0.03,

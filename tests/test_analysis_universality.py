@@ -211,7 +211,7 @@ def test_pairs_of_a_run_are_those_by_hand():
   order = np.random.default_rng(0).permutation(48)
   y = dataclasses.replace(
     x,
-    name=names.SetName('A', '9'),
+    id=names.SetId('A', '9'),
     sae=analysis_inputs.part(x.sae, order).replace(
       b_enc_F=x.sae.b_enc_F[order] - 0.02
     ),

@@ -235,12 +235,12 @@ def test_dives_are_of_the_other_half_by_interval_of_activation(inputs):
   path = inputs.w.analysis('proxies') / 'numbers.json'
   numbers = json.loads(path.read_text())
   labelled = Labelled(inputs, inputs.config.split)
-  sides = {s.run: s for s in (inputs.main, inputs.neurons('A'))}
+  sides = {s.name: s for s in (inputs.main, inputs.neurons('A'))}
   halves = {run: seen(inputs, labelled, s, 1) for run, s in sides.items()}
   assert numbers['dives']
   for name, dive in numbers['dives'].items():
     k = labelled.proxy_names.index(name)
-    assert dive['overlap'][inputs.main.run]['feature'] == dive['feature']
+    assert dive['overlap'][inputs.main.name]['feature'] == dive['feature']
     for run, own in dive['overlap'].items():
       f_NF, on_NL, _ = halves[run]
       i = int(own['feature'].rpartition('/')[2])

@@ -249,7 +249,7 @@ def test_nothing_is_compiled_once_it_is_warm(engine, parts):
 @pytest.mark.parametrize(
   ('fields', 'said'),
   [
-    ({'pins': [pin('B/1/3', 1)]}, "no run of that name: 'B/1'"),
+    ({'pins': [pin('B/1/3', 1)]}, "no dictionary of that name: 'B/1'"),
     ({'pins': [pin('A/1/48', 1)]}, 'A/1 has 48 features, 0 to 47'),
     ({'pins': [pin('A/1/999999999', 1)]}, 'A/1 has 48 features'),
     ({'key': 'A2'}, 'key: no dictionary of that name (known: A1'),

@@ -1,4 +1,4 @@
-"""Names of models, dictionaries and controls: `A1` is run 1 on model A."""
+"""Names of models, dictionaries and controls: A1 is dictionary 1 of model A."""
 
 import dataclasses
 import re
@@ -9,12 +9,12 @@ from monosem_jax.config.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class SetName:
-  """The name of a set of features, from a dictionary or a control.
+class SetId:
+  """Identifies a set of features: those of a dictionary or a control.
 
   Attributes:
     model: name of the transformer: A.
-    kind: number of a dictionary's run (1), or kind of a control (neurons).
+    kind: number of a dictionary (1), or kind of a control (neurons).
   """
 
   model: str
@@ -22,11 +22,11 @@ class SetName:
 
   @property
   def key(self) -> str:
-    """The name in config keys and file names: A1, A_neurons."""
+    """The key in configs and file names: A1, A_neurons."""
     return f'{self.model}{"_" * self.is_control}{self.kind}'
 
   @property
-  def run(self) -> str:
+  def name(self) -> str:
     """The paper's name: A/1, A/neurons."""
     return f'{self.model}/{self.kind}'
 
@@ -39,41 +39,40 @@ class SetName:
     return self.kind == 'neurons'
 
 
-def parse(key: str) -> SetName | None:
+def parse(key: str) -> SetId | None:
   """Parses a key such as A1 or A_neurons; returns None for other text."""
   found = re.fullmatch(r'(.+?)(?:(\d+)|_([a-z]+))', key)
-  return SetName(found[1], found[2] or found[3]) if found else None
+  return SetId(found[1], found[2] or found[3]) if found else None
 
 
 def model_of(config: settings.Config, dictionary: str) -> str:
-  """Returns the model of a dictionary: `A1` is run 1 on model `A`.
+  """Returns the model of a dictionary: `A1` is dictionary 1 of model `A`.
 
   Raises:
-    UserError: the key is not a model of the config followed by a run's number.
+    UserError: the key is not a model of the config followed by a number.
   """
-  name = parse(dictionary)
-  if name is None or name.is_control or name.model not in config.models:
+  own = parse(dictionary)
+  if own is None or own.is_control or own.model not in config.models:
     raise UserError(
       f'config: dictionaries.{dictionary}: the key must be the name of a model '
-      f'and the number of a run, such as {next(iter(config.models))}1.'
+      f'and a number, such as {next(iter(config.models))}1.'
     )
-  return name.model
+  return own.model
 
 
-def run_name(key: str) -> str:
+def name_of(key: str) -> str:
   """Returns the paper's name of a set of features: `A/1` for the key `A1`."""
-  name = parse(key)
-  return name.run if name else key
+  own = parse(key)
+  return own.name if own else key
 
 
-def by_run(config: settings.Config) -> dict[str, SetName]:
+def by_name(config: settings.Config) -> dict[str, SetId]:
   """Returns all dictionaries and controls by the paper's names."""
-  names = (
+  keys = (
     *config.dictionaries,
     *(controls(config) if config.dictionaries else ()),
   )
-  found = map(parse, names)
-  return {name.run: name for name in found if name}
+  return {own.name: own for own in map(parse, keys) if own}
 
 
 def width(model: settings.Transformer) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from monosem_jax.config.names import SetName
+from monosem_jax.config.names import SetId
 from monosem_jax.features.table import FeatureTable
 
 if TYPE_CHECKING:
@@ -20,13 +20,13 @@ class FeatureSet:
   """F features, and what the features pass found of them.
 
   Attributes:
-    name: A1, or A_neurons.
+    id: identifies the dictionary or control.
     table: the feature table.
     rows_FA: the decoder, on the host.
     sae: the dictionary on the devices; None for readers without jax.
   """
 
-  name: SetName
+  id: SetId
   table: FeatureTable
   rows_FA: np.ndarray
   sae: 'SAE | None' = None
@@ -34,25 +34,25 @@ class FeatureSet:
   @property
   def key(self) -> str:
     """The name that files have: A1."""
-    return self.name.key
+    return self.id.key
 
   @property
-  def run(self) -> str:
+  def name(self) -> str:
     """The paper's name: A/1."""
-    return self.name.run
+    return self.id.name
 
   @property
   def model(self) -> str:
     """The transformer's name."""
-    return self.name.model
+    return self.id.model
 
   @property
   def is_control(self) -> bool:
-    return self.name.is_control
+    return self.id.is_control
 
   @property
   def is_neurons(self) -> bool:
-    return self.name.is_neurons
+    return self.id.is_neurons
 
   @property
   def count(self) -> int:
@@ -71,4 +71,4 @@ class FeatureSet:
 
   def part(self, rows: np.ndarray) -> 'FeatureSet':
     """The features with these numbers alone, without the dictionary."""
-    return FeatureSet(self.name, self.table.part(rows), self.rows_FA[rows])
+    return FeatureSet(self.id, self.table.part(rows), self.rows_FA[rows])

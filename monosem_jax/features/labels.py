@@ -103,12 +103,12 @@ def merge(a: Labels, b: Labels) -> Labels:
   return {'format': FORMAT, 'labels': sorted(found.values(), key=_place)}
 
 
-def of_run(labels: Labels, run: str) -> dict[int, list[Entry]]:
-  """The entries of each labelled feature of a run."""
+def of_set(labels: Labels, name: str) -> dict[int, list[Entry]]:
+  """The entries of each labelled feature of a set: of A/1."""
   found: dict[int, list[Entry]] = {}
   for entry in labels['labels']:
     own, _, number = entry['feature'].rpartition('/')
-    if own == run:
+    if own == name:
       found.setdefault(int(number), []).append(entry)
   return found
 
@@ -180,8 +180,8 @@ def _rank(interval: str | None) -> int:
 
 
 def _place(entry: Entry) -> tuple:
-  run, _, number = entry['feature'].rpartition('/')
-  return run, int(number), _rank(entry['interval']), entry['by']
+  name, _, number = entry['feature'].rpartition('/')
+  return name, int(number), _rank(entry['interval']), entry['by']
 
 
 def _wrong(found: Any, sizes: Mapping[str, int]) -> str | None:

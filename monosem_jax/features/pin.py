@@ -13,26 +13,27 @@ class Pin:
   """A feature, and the value that it is held at.
 
   Attributes:
-    run: whose feature it is: A/1.
+    set_name: the dictionary or control that has the feature: A/1.
     feature: its number.
     value: 0 ablates it.
     of_max: whether the value is in multiples of the feature's maximum.
   """
 
-  run: str
+  set_name: str
   feature: int
   value: float
   of_max: bool
 
   def __str__(self) -> str:
     number = np.format_float_positional(self.value, trim='-')
-    return f'{self.run}/{self.feature}={number}{"max" * self.of_max}'
+    return f'{self.set_name}/{self.feature}={number}{"max" * self.of_max}'
 
   def require(self, count: int) -> None:
-    """Raises UserError unless the run's features, `count`, include this one."""
+    """Raises UserError if the set, of `count` features, lacks this one."""
     if self.feature >= count:
       raise UserError(
-        f"pin '{self}': {self.run} has {count:,} features, 0 to {count - 1}."
+        f"pin '{self}': {self.set_name} has {count:,} features, 0 to "
+        f'{count - 1}.'
       )
 
   def activation(self, max_F: np.ndarray | None) -> float:
@@ -49,15 +50,15 @@ class Pin:
     assert max_F is not None, 'a value in maxima needs them'
     if not max_F[self.feature] > 0:
       raise UserError(
-        f"pin '{self}': feature {self.feature} of {self.run} never fired in "
-        'the features pass, so that it has no maximum; give a number, such as '
-        f'{self.run}/{self.feature}=1.'
+        f"pin '{self}': feature {self.feature} of {self.set_name} never "
+        'fired in the features pass, so that it has no maximum; give a number, '
+        f'such as {self.set_name}/{self.feature}=1.'
       )
     return self.value * float(max_F[self.feature])
 
 
 def parse(text: str) -> list[Pin]:
-  """Reads `RUN/FEATURE=VALUE`, several separated by commas; '' pins nothing.
+  """Reads `NAME/FEATURE=VALUE`, several separated by commas; '' pins nothing.
 
   A value is a number, or a multiple of the feature's maximum: max, 2max,
   -1.5max.
@@ -68,16 +69,16 @@ def parse(text: str) -> list[Pin]:
   found: list[Pin] = []
   for part in (x.strip() for x in text.split(',')) if text.strip() else ():
     where, equals, value = (x.strip() for x in part.partition('='))
-    run, _, feature = where.rpartition('/')
-    if not (equals and run and feature.isdecimal()):
+    name, _, feature = where.rpartition('/')
+    if not (equals and name and feature.isdecimal()):
       raise UserError(
-        f'pin {part!r}: not RUN/FEATURE=VALUE, such as A/1/3450=max or '
+        f'pin {part!r}: not NAME/FEATURE=VALUE, such as A/1/3450=max or '
         'A/1/3450=7.3.'
       )
-    if any(p.run == run and p.feature == int(feature) for p in found):
+    if any(p.set_name == name and p.feature == int(feature) for p in found):
       raise UserError(f'pin {part!r}: {where} is pinned twice.')
     number, of_max = _number(part, value), value.endswith('max')
-    found.append(Pin(run, int(feature), number, of_max))
+    found.append(Pin(name, int(feature), number, of_max))
   return found
 
 

@@ -22,7 +22,7 @@ class Training:
   """The parts in which trainings differ.
 
   Attributes:
-    run: name in metrics.jsonl: `lm/A`.
+    name: name in metrics.jsonl: `lm/A`.
     progress: number of steps, and folder of checkpoints.
     mesh: the device mesh.
     init: makes the initial state; it is traced.
@@ -38,10 +38,10 @@ class Training:
     precision: dtype of these products.
     summarise: maps a chunk's stats on the host to the numbers to write and
       finite_S, whether the numbers of each step are finite.
-    observe: reads the state after each chunk, see `loop.run`.
+    observe: reads the state after each chunk, see `loop.train`.
   """
 
-  run: str
+  name: str
   progress: Progress
   mesh: jax.sharding.Mesh
   init: Callable[[], Any]
@@ -70,7 +70,7 @@ def fit(w: Workdir, t: Training) -> tuple[Any, dict[str, float | None]]:
   """
 
   def log(line: str) -> None:
-    w.log(f'{t.run}: {line}')
+    w.log(f'{t.name}: {line}')
 
   runtime, S = w.config.runtime, t.progress.steps_per_chunk
   checkpoints = Checkpoints(t.progress.checkpoints, w.config.checkpoint.keep)
@@ -82,7 +82,7 @@ def fit(w: Workdir, t: Training) -> tuple[Any, dict[str, float | None]]:
   stop = t.progress.steps // S
   reporter = Reporter(
     w.root,
-    t.run,
+    t.name,
     start=start,
     stop=stop,
     steps_per_chunk=S,
@@ -94,9 +94,9 @@ def fit(w: Workdir, t: Training) -> tuple[Any, dict[str, float | None]]:
   )
   with (
     contextlib.closing(t.batches(start)) as batches,
-    profiled(runtime, w.profile(t.run), log, program.call) as chunk,
+    profiled(runtime, w.profile(t.name), log, program.call) as chunk,
   ):
-    state = loop.run(
+    state = loop.train(
       lambda state, *batch: chunk(state, *t.fixed, *batch),
       state,
       map(t.place, batches),

@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 
 from monosem_jax.config import load as configs, settings
 from monosem_jax.config.errors import full_memory
-from monosem_jax.config.names import entries, run_name, width
+from monosem_jax.config.names import entries, name_of, width
 from monosem_jax.device import hosts
 from monosem_jax.device.compile import Program
 from monosem_jax.device.cost import (
@@ -109,7 +109,7 @@ def _parts(
       )
     sizes = {name: config.dictionaries[name].features for name in names}
     for F in sorted(set(sizes.values())):
-      own = ', '.join(run_name(name) for name in names if sizes[name] == F)
+      own = ', '.join(name_of(name) for name in names if sizes[name] == F)
       yield (
         f'features/{own}',
         functools.partial(_features, config, own, F, model, described, target),
@@ -169,7 +169,7 @@ def stream_program(
   sweep = programs.sweep(config, model, names, mesh, V, T)
   steps = [config.dictionaries[name].resampling.steps for name in names]
   due = math.gcd(sweep.steps, *(step for own in steps for step in own))
-  _say(f'compiling sae/{model}: {", ".join(map(run_name, names))}')
+  _say(f'compiling sae/{model}: {", ".join(map(name_of, names))}')
   state = programs.stream_state(config, model, names, mesh)
   lm = programs.transformer_state(config.models[model], mesh, V, T).model
   program = programs.stream_chunk(config, names, mesh, state, lm, T)
@@ -212,7 +212,7 @@ def _stream(
     *lines,
     f'  memory per device: {_list(dictionary.stream_memory(sweep))}; and of '
     'every dictionary:',
-    *_table(sweep, {run_name(n): config.dictionaries[n] for n in names}),
+    *_table(sweep, {name_of(n): config.dictionaries[n] for n in names}),
     f'  all in all: {bytes_text(dictionary.chunk_memory(sweep))} (one '
     f'{"stack" if c.stack == "vmap" else "dictionary"} steps at a time); '
     f'{program.memory()}',

@@ -83,7 +83,7 @@ def read(
   features = {key: s.count for key, s in sets.items()}
   match = (main_dictionary(w.config), match_dictionary(w.config))
   found = links.read(folder, features, match if all(match) else None)
-  labels = hand.load(w.labels, {s.run: s.count for s in sets.values()})
+  labels = hand.load(w.labels, {s.name: s.count for s in sets.values()})
   report = read_json(w.root / 'report.json')
   return Shown(
     build=_build(w, list(sets)),
@@ -166,11 +166,11 @@ def _exhibit(
     document_FE=document_FE,
     subset_FE=store.document_subset(split)[document_FE],
     links=found,
-    numbers=report['dictionaries'].get(s.run),
+    numbers=report['dictionaries'].get(s.name),
     effects=AblationEffects.load_if_there(ablation / f'{s.key}.npz'),
     residual_CT=residuals and residuals.of(contexts.number_C),
     neurons=neurons if neurons and neurons.columns() else None,
-    labels=hand.of_run(labels, s.run),
+    labels=hand.of_set(labels, s.name),
   )
 
 

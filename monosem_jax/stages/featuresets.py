@@ -6,7 +6,7 @@ import numpy as np
 
 from monosem_jax.config.errors import UserError
 from monosem_jax.config.names import (
-  SetName,
+  SetId,
   controls,
   main_dictionary,
   parse,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
   from monosem_jax.dictionary.sae import SAE
 
 
-def there(w: Workdir) -> list[SetName]:
+def there(w: Workdir) -> list[SetId]:
   """The sets of features that have a table and that pages show.
 
   Dictionaries come first, the main one before the others; then the neurons of
@@ -66,20 +66,20 @@ def table(w: Workdir, key: str) -> FeatureTable:
   return found
 
 
-def load(w: Workdir, name: SetName, sae: 'SAE | None' = None) -> FeatureSet:
+def load(w: Workdir, set_id: SetId, sae: 'SAE | None' = None) -> FeatureSet:
   """A set of features; see `table`.
 
   Args:
     w: the work directory.
-    name: of the set.
+    set_id: the set.
     sae: its dictionary, where that is loaded: no file is then read twice.
   """
-  found = table(w, name.key)
+  found = table(w, set_id.key)
   if sae is None:
-    rows_FA = read_tensors(w.dictionary_weights(name.key))['W_dec']
+    rows_FA = read_tensors(w.dictionary_weights(set_id.key))['W_dec']
   else:
     rows_FA = np.asarray(sae.W_dec_FA)
-  return FeatureSet(name, found, rows_FA, sae)
+  return FeatureSet(set_id, found, rows_FA, sae)
 
 
 def load_all(w: Workdir) -> dict[str, FeatureSet]:
@@ -88,4 +88,4 @@ def load_all(w: Workdir) -> dict[str, FeatureSet]:
   Raises:
     UserError: see `there` and `table`.
   """
-  return {name.key: load(w, name) for name in there(w)}
+  return {own.key: load(w, own) for own in there(w)}

@@ -40,13 +40,13 @@ class Engine:
   strings: list[str]
 
   def about(self) -> dict[str, Any]:
-    runs = [
-      {'key': d.key, 'run': d.run, 'model': d.model, 'features': d.count}
+    sets = [
+      {'key': d.key, 'run': d.name, 'model': d.model, 'features': d.count}
       for d in self.loaded.sets.values()
     ]
     return {
       'version': monosem_jax.__version__,
-      'runs': runs,
+      'runs': sets,
       'context': self.loaded.context,
       'active': ACTIVE,
     }
@@ -57,7 +57,7 @@ class Engine:
       self.probe(requests.Probe(d.key, 'a'))
       # Large seeds are other integers to jax.
       for seed in (0, requests.SEED):
-        pins = (Pin(d.run, 0, 0.0, of_max=False),)
+        pins = (Pin(d.name, 0, 0.0, of_max=False),)
         wanted = requests.Steer(d.key, pins, 'a', 2, 1.0, 1, seed)
         for _ in self.steer(wanted):
           pass
@@ -132,12 +132,14 @@ class Engine:
     Raises:
       Refused: before the first event: a pin, or the dictionary, cannot be.
     """
-    of_run = {d.run: d for d in self.loaded.sets.values()}
+    by_name = {d.name: d for d in self.loaded.sets.values()}
     places, values = [], []
     for pin in wanted.pins:
-      if pin.run not in of_run:
-        raise Refused(400, f'feature: no run of that name: {pin.run[:40]!r}.')
-      d = of_run[pin.run]
+      if pin.set_name not in by_name:
+        raise Refused(
+          400, f'feature: no dictionary of that name: {pin.set_name[:40]!r}.'
+        )
+      d = by_name[pin.set_name]
       places.append(d)
       values.append(_value(pin, d))
     if wanted.key is not None:
@@ -210,7 +212,7 @@ class Engine:
     value_K[: len(pins)] = values
     for d in own:
       own_K = np.zeros(requests.PINS, bool)
-      own_K[: len(pins)] = [p.run == d.run for p in pins]
+      own_K[: len(pins)] = [p.set_name == d.name for p in pins]
       if own_K.any():
         held = steering.put(held, d.sae, feature_K, value_K, own_K)
     return held

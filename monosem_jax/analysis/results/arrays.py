@@ -258,7 +258,7 @@ class Layout(Arrays):
 
   Attributes:
     position_F2: in the plane.
-    dictionary_F: whose each feature is, a number of the layout's runs.
+    dictionary_F: the set of each feature, by its number in the layout.
     feature_F: its number there.
     cluster_F: its cluster; -1: none.
     order_F: its place in the order of clusters.

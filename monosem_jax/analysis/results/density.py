@@ -2,7 +2,12 @@
 
 import dataclasses
 
-from monosem_jax.analysis.results.numbers import Inline, Interval, Numbers
+from monosem_jax.analysis.results.numbers import (
+  BySet,
+  Inline,
+  Interval,
+  Numbers,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +54,8 @@ class Census:
 
 
 @dataclasses.dataclass(frozen=True)
-class RunDensity:
-  """The census of a run, with the interval of its median density."""
+class SetDensity:
+  """The census of a set, with the interval of its median density."""
 
   census: Inline[Census]
   median_density_interval: Interval
@@ -69,9 +74,9 @@ class Density(Numbers):
   """What the analysis density found.
 
   Attributes:
-    runs: by run.
+    sets: by name: A/1.
     history: by dictionary, its snapshots in order.
   """
 
-  runs: dict[str, RunDensity]
+  sets: BySet[SetDensity]
   history: dict[str, list[Snapshot]]

@@ -2,7 +2,12 @@
 
 import dataclasses
 
-from monosem_jax.analysis.results.numbers import Inline, Interval, Numbers
+from monosem_jax.analysis.results.numbers import (
+  BySet,
+  Inline,
+  Interval,
+  Numbers,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,8 +24,8 @@ class Words:
 
 
 @dataclasses.dataclass(frozen=True)
-class RunNeurons:
-  """Medians and shares of a run's live features, see `analysis.neurons`.
+class SetNeurons:
+  """Medians and shares of a set's live features, see `analysis.neurons`.
 
   Attributes:
     live, n: the live features.
@@ -66,12 +71,12 @@ class Neurons(Numbers):
   """What the analysis neurons found.
 
   Attributes:
-    runs: by run.
+    sets: by name: A/1.
     tokens: of the correlations.
     unit: what the intervals are over.
   """
 
-  runs: dict[str, RunNeurons]
+  sets: BySet[SetNeurons]
   tokens: int
   unit: str
 
@@ -91,15 +96,15 @@ class Agreement:
 
 @dataclasses.dataclass(frozen=True)
 class Linear:
-  """The linear effects of a run, and their correlation with ablations."""
+  """The linear effects of a set, and their correlation with ablations."""
 
   linear: Agreement
   linear_r: float | None
 
 
 @dataclasses.dataclass(frozen=True)
-class RunLogits:
-  """The shape of a run's logit weights.
+class SetLogits:
+  """The shape of a set's logit weights.
 
   Attributes:
     effects: None where layers follow the site.
@@ -112,9 +117,9 @@ class RunLogits:
 
 @dataclasses.dataclass(frozen=True)
 class Logits(Numbers):
-  """What the analysis logits found, by run."""
+  """What the analysis logits found, by set."""
 
-  runs: dict[str, RunLogits]
+  sets: BySet[SetLogits]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,8 +130,8 @@ class Residual:
 
 
 @dataclasses.dataclass(frozen=True)
-class RunAblation:
-  """What is lost without a run's live features.
+class SetAblation:
+  """What is lost without a set's live features.
 
   Attributes:
     ablation_pairs: of a feature and a token that were ablated.
@@ -147,9 +152,9 @@ class RunAblation:
 
 @dataclasses.dataclass(frozen=True)
 class Ablation(Numbers):
-  """What the analysis ablation found, by run."""
+  """What the analysis ablation found, by set."""
 
-  runs: dict[str, RunAblation]
+  sets: BySet[SetAblation]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +163,7 @@ class NearestRows(Numbers):
 
   Attributes:
     nearest: how many of each feature are kept.
-    median: by run and run alike, the median cosine with the nearest row.
+    median: by the names of two sets, the median cosine with the nearest row.
   """
 
   nearest: int
@@ -197,4 +202,4 @@ class ExampleTexts(Numbers):
   split: str
   active_per_token: int
   texts: list[Text]
-  runs: dict[str, Active]
+  sets: BySet[Active]

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from monosem_jax.analysis.results.features import Words
 from monosem_jax.analysis.results.numbers import (
+  BySet,
   Inline,
   Interval,
   Key,
@@ -47,7 +48,7 @@ class Cluster:
 
 
 @dataclasses.dataclass(frozen=True)
-class RunClumping:
+class SetClumping:
   """The mean cosine with the nearest row, and of random rows."""
 
   clumping_nearest: float
@@ -86,7 +87,7 @@ class RandomRows:
 class RandomDictionary:
   """The same of so many features of a random dictionary."""
 
-  run: Annotated[str, Key('of')]
+  name: Annotated[str, Key('of')]
   features: int
   found: Inline[Agreement]
 
@@ -95,7 +96,7 @@ class RandomDictionary:
 class Agreements:
   """Whether rows that are near fire alike, beside two controls."""
 
-  run: Annotated[str, Key('of')]
+  name: Annotated[str, Key('of')]
   features: int
   tokens: int
   found: Inline[Agreement]
@@ -108,16 +109,16 @@ class Geometry(Numbers):
   """What the analysis geometry found.
 
   Attributes:
-    layouts: by name, the runs whose features are laid out.
+    layouts: by name of the layout, the sets whose features are laid out.
     trustworthiness: by layout.
     clusters: the largest; `unclustered`: features of none.
-    runs: by run, of the live features.
+    sets: by name, of the live features.
   """
 
   layouts: dict[str, list[str]]
   trustworthiness: dict[str, Trust]
   clusters: list[Cluster]
   unclustered: int
-  runs: dict[str, RunClumping]
+  sets: BySet[SetClumping]
   interval_unit: str
   agreement: Agreements

@@ -2,7 +2,12 @@
 
 import dataclasses
 
-from monosem_jax.analysis.results.numbers import Inline, Interval, Numbers
+from monosem_jax.analysis.results.numbers import (
+  BySet,
+  Inline,
+  Interval,
+  Numbers,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +129,7 @@ class Margin:
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class SetPreserved:
   """What one way of writing activations preserves.
 
   Attributes:
@@ -140,7 +145,7 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Matched:
-  """What the controls are matched to: a run, its L0, and the whole number."""
+  """What controls are matched to: a dictionary, its L0, and that rounded."""
 
   to: str
   l0: float
@@ -152,13 +157,13 @@ class Preserved(Numbers):
   """What the analysis preserved found.
 
   Attributes:
-    runs: by run.
-    about_means: by run, neurons that are farthest from their means.
+    sets: by name: A/1.
+    about_means: likewise, neurons that are farthest from their means.
     matched: what as many numbers a token are.
     interval: what the intervals are, in words.
   """
 
-  runs: dict[str, Run]
-  about_means: dict[str, Run]
+  sets: BySet[SetPreserved]
+  about_means: dict[str, SetPreserved]
   matched: Matched
   interval: str

@@ -4,6 +4,7 @@ import dataclasses
 
 from monosem_jax.analysis.results.features import Words
 from monosem_jax.analysis.results.numbers import (
+  BySet,
   Inline,
   Interval,
   Numbers,
@@ -27,8 +28,8 @@ class Best:
 
 
 @dataclasses.dataclass(frozen=True)
-class RunBests:
-  """The best of a run for each proxy and subset, None where there is none."""
+class SetBests:
+  """The best of a set for each proxy and subset, None where there is none."""
 
   proxies: dict[str, Best | None]
   subsets: dict[str, Best | None]
@@ -104,7 +105,7 @@ class Dive:
     predicted_on: of the `predicted` tokens it predicts most, on by themselves.
     coefficients: largest entries of its decoder row, by neuron.
     twin: None without a match.
-    overlap: by run, of the feature and of the neuron.
+    overlap: by name of the set, of the feature and of the neuron.
   """
 
   feature: str
@@ -218,7 +219,7 @@ class Proxies(Numbers):
   """What the analysis proxies found.
 
   Attributes:
-    runs: by run.
+    sets: by name: A/1.
     dives: by proxy, those that a feature of the main dictionary goes with.
     absent: proxies that the corpus lacks, and why.
     versus: by kind (proxies, subsets) and label.
@@ -229,7 +230,7 @@ class Proxies(Numbers):
     overlook_space: see `settings.Proxies`.
   """
 
-  runs: dict[str, RunBests]
+  sets: BySet[SetBests]
   dives: dict[str, Dive]
   absent: dict[str, str]
   versus: dict[str, dict[str, Versus | Reason]]

@@ -52,7 +52,7 @@ class Nulls:
   """Starts as dense as one: how many, and the least and largest density.
 
   Attributes:
-    counts: by run and filter.
+    counts: by name of the set and filter.
   """
 
   starts: int
@@ -103,10 +103,10 @@ class Start:
   Attributes:
     fit: None where it was not chosen by a label.
     start: its name.
-    reached, children: by run, features it leads to, before and after all
-      filters; `children_found`: on the half where it was chosen.
-    counts: by run and filter.
-    features: by run, some of those reached.
+    reached, children: by name of the set, features it leads to, before and
+      after all filters; `children_found`: on the half where it was chosen.
+    counts: by name of the set and filter.
+    features: by name of the set, some of those reached.
   """
 
   fit: Inline[LabelFit | None]

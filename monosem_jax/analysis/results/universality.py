@@ -3,12 +3,18 @@
 import dataclasses
 from typing import Annotated
 
-from monosem_jax.analysis.results.numbers import Inline, Interval, Key, Numbers
+from monosem_jax.analysis.results.numbers import (
+  BySet,
+  Inline,
+  Interval,
+  Key,
+  Numbers,
+)
 
 
 @dataclasses.dataclass(frozen=True)
-class RunUniversality:
-  """The median correlation of a run's n live features with their nearest."""
+class SetUniversality:
+  """The median correlation of a set's n live features with their nearest."""
 
   universality_r: float | None
   universality_interval: Interval
@@ -77,17 +83,17 @@ class Listed:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-  """A run's features beside their nearest of another.
+  """The features of a set beside their nearest of another set.
 
   Attributes:
-    run, other: what is compared with what.
+    name, other: what is compared with what.
     median, interval, count: of the live features' correlations.
     paper: the published median; None where there is none.
     sets: of the `live` features and of those `firing`.
     listed: of the main dictionary alone.
   """
 
-  run: Annotated[str, Key('of')]
+  name: Annotated[str, Key('of')]
   other: Annotated[str, Key('with')]
   median: float | None
   interval: Interval
@@ -102,12 +108,12 @@ class Universality(Numbers):
   """What the analysis universality found.
 
   Attributes:
-    runs: those compared with the same of the other model.
+    sets: those compared with the same of the other model.
     pairs: by what is compared: `features`, `neurons`, ...
     found_tokens, tokens: where the nearest were found, and measured.
   """
 
-  runs: dict[str, RunUniversality]
+  sets: BySet[SetUniversality]
   pairs: dict[str, Comparison]
   interval_unit: str
   found_tokens: int

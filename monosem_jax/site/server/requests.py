@@ -93,7 +93,7 @@ def steer(body: bytes) -> Steer:
   if not isinstance(pins, list) or len(pins) > PINS:
     raise Refused(400, f'pins: must be a list of at most {PINS}.')
   found = tuple(_pin(pin) for pin in pins)
-  if len({(p.run, p.feature) for p in found}) < len(found):
+  if len({(p.set_name, p.feature) for p in found}) < len(found):
     raise Refused(400, 'pins: a feature is pinned twice.')
   return Steer(
     key=_text(fields, 'key') if fields.get('key') is not None else None,
@@ -108,13 +108,15 @@ def steer(body: bytes) -> Steer:
 
 def _pin(pin: Any) -> Pin:
   fields = _fields(pin, 'a pin', ('feature', 'value', 'unit'))
-  run, _, number = _text(fields, 'feature').rpartition('/')
-  if not (run and number.isascii() and number.isdecimal() and len(number) < 10):
-    raise Refused(400, 'feature: must be RUN/FEATURE, such as A/1/3450.')
+  name, _, number = _text(fields, 'feature').rpartition('/')
+  if not (
+    name and number.isascii() and number.isdecimal() and len(number) < 10
+  ):
+    raise Refused(400, 'feature: must be NAME/FEATURE, such as A/1/3450.')
   if fields.get('unit') not in ('max', 'activation'):
     raise Refused(400, 'unit: must be "max" or "activation".')
   return Pin(
-    run=run,
+    set_name=name,
     feature=int(number),
     value=_number(fields, 'value', -PIN_VALUE, PIN_VALUE),
     of_max=fields['unit'] == 'max',

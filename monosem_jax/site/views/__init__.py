@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from monosem_jax.config import choices
-from monosem_jax.config.names import run_name
+from monosem_jax.config.names import name_of
 from monosem_jax.site.links import Folders
 
 # A pack's meta and columns.
@@ -29,7 +29,7 @@ def packs(folder: Folders, keys: Sequence[str]) -> dict[str, Pack]:
   return found
 
 
-def number_of(keys: Sequence[str], run: str) -> int | None:
-  """The number of a run, A/1, among the keys of sets."""
-  runs = [run_name(key) for key in keys]
-  return runs.index(run) if run in runs else None
+def number_of(keys: Sequence[str], name: str) -> int | None:
+  """The number of a set, A/1, among the keys of all; None if it is not one."""
+  names = [name_of(key) for key in keys]
+  return names.index(name) if name in names else None

@@ -15,9 +15,9 @@ def packs(folder: Folders, keys: Sequence[str]) -> dict[str, views.Pack]:
   """`map/NAME`: positions of features in the plane, and their clusters."""
   found: dict[str, views.Pack] = {}
   numbers = Geometry.load_if_made(folder('geometry'))
-  for name, runs in (numbers.layouts if numbers else {}).items():
-    layout = Layout.load_if_there(folder('geometry') / f'{name}.npz')
-    own = [views.number_of(keys, run) for run in runs]
+  for layout_name, sets in (numbers.layouts if numbers else {}).items():
+    layout = Layout.load_if_there(folder('geometry') / f'{layout_name}.npz')
+    own = [views.number_of(keys, name) for name in sets]
     if layout is None or None in own:
       continue
     position_F2 = layout.position_F2
@@ -36,5 +36,5 @@ def packs(folder: Folders, keys: Sequence[str]) -> dict[str, views.Pack]:
     if layout.cluster_F is not None:
       columns['cluster'] = layout.cluster_F.astype(np.int32)
       columns['order'] = layout.order_F.astype(np.uint32)
-    found[f'map/{name}'] = meta, columns
+    found[f'map/{layout_name}'] = meta, columns
   return found

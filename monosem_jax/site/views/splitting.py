@@ -28,7 +28,7 @@ def _splitting(folder: Folders, keys: Sequence[str]) -> views.Pack | None:
   numbers = Splitting.load_if_made(folder('splitting'))
   if numbers is None:
     return None
-  own = [views.number_of(keys, run) for run in numbers.dictionaries]
+  own = [views.number_of(keys, name) for name in numbers.dictionaries]
   if None in own:
     return None
   columns = {}

@@ -24,12 +24,12 @@ def _universality(folder: Folders, keys: Sequence[str]) -> views.Pack | None:
   if numbers is None or pairs is None:
     return None
   features = numbers.pairs['features']
-  sets = [views.number_of(keys, x) for x in (features.run, features.other)]
+  sets = [views.number_of(keys, x) for x in (features.name, features.other)]
   if None in sets:
     return None
   medians = {
     name: {
-      'of': x.run,
+      'of': x.name,
       'with': x.other,
       'median': x.median,
       'count': x.count,

@@ -14,7 +14,7 @@ from monosem_jax.analysis.results.arrays import AblationEffects, Residuals
 from monosem_jax.analysis.results.features import (
   Ablation,
   Residual,
-  RunAblation,
+  SetAblation,
 )
 from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.stages.analysis.declaration import Analysis
@@ -24,7 +24,7 @@ from monosem_jax.transformer.model import next_token_loss
 
 
 def make(inputs: AnalysisInputs, out: pathlib.Path) -> Ablation:
-  runs, centres = {}, {}
+  by_name, centres = {}, {}
   # The neurons are the control that the paper compares features with; of other
   # controls there is nothing to be read token by token.
   chosen = [
@@ -53,7 +53,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Ablation:
       rest.save(out / f'{s.key}_residual.npz')
       rest_CT = rest.residual_CT[:, 1:].astype(np.float64)
       left_over = Residual(rest_CT.mean() if rest_CT.size else None)
-    runs[s.run], centres[s.run] = _summary(s, found, left_over)
+    by_name[s.name], centres[s.name] = _summary(s, found, left_over)
   figures.histogram(
     out / 'top_examples.png',
     centres,
@@ -64,7 +64,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Ablation:
     'share of examples',
     bins=np.linspace(-2, 4, 61),
   )
-  return Ablation(runs)
+  return Ablation(by_name)
 
 
 def _residual(inputs: AnalysisInputs, s: FeatureSet) -> Residuals:
@@ -91,7 +91,7 @@ _UPPER = 6
 
 def _summary(
   s: FeatureSet, found: AblationEffects, left_over: Residual | None
-) -> tuple[RunAblation, np.ndarray]:
+) -> tuple[SetAblation, np.ndarray]:
   """Effects on the tokens that follow strong firings of a feature."""
   F, E, W = s.table.example_tokens_FEW.shape
   groups = s.table.meta['groups'][: _UPPER + 1]
@@ -101,7 +101,7 @@ def _summary(
   own_M = at_M == s.table.meta['before'] + 1
   own_M &= (example_M < upper) & s.live_F[feature_M]
   loss_M = found.loss_M[own_M].astype(np.float64)
-  return RunAblation(
+  return SetAblation(
     ablation_pairs=int(found.at_M.size),
     ablation_examples=int(loss_M.size),
     ablation_loss=float(loss_M.mean()) if loss_M.size else None,

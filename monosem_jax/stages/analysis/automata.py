@@ -24,7 +24,7 @@ from monosem_jax.features import moments
 from monosem_jax.run.files import write_file
 from monosem_jax.stages.analysis import (
   machine_pages,
-  machine_runs,
+  machine_passages,
   machine_tests,
   machine_text,
 )
@@ -193,7 +193,7 @@ def _measured(
 ) -> list[dict[str, Any]]:
   """Machines with all that is known of them."""
   c, main = inputs.config.automata, inputs.main
-  texts, places = machine_runs.runs(
+  texts, places = machine_passages.passages(
     inputs, [(m.nodes, m.closes) for m in every], c.contexts
   )
   edges = [edge for m in every for edge in m.edges]
@@ -211,7 +211,7 @@ def _measured(
       'kind': m.kind,
       'about': _about(m, labels),
       'nodes': [
-        {'feature': f'{main.run}/{i}', **to_json(described(inputs, main, i))}
+        {'feature': f'{main.name}/{i}', **to_json(described(inputs, main, i))}
         for i in m.nodes
       ],
       'predicted': m.weights,
@@ -222,7 +222,7 @@ def _measured(
       'ordered': None if len(m.nodes) == 1 else m in ordered,
       'asymmetry': _least(told),
       'measured': [
-        {'from': f'{main.run}/{i}', 'to': f'{main.run}/{j}'}
+        {'from': f'{main.name}/{i}', 'to': f'{main.name}/{j}'}
         | {'p_rank': rank[i, j]}
         | own_told
         | changed[i, j]

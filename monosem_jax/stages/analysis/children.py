@@ -194,10 +194,10 @@ class Children:
     return found
 
   def counts(self, half: int, start: int, label: bool) -> dict[str, dict]:
-    """By run and filter, how many are left."""
+    """How many are left, by name of the set and filter."""
     left = self.left(half, start, label)
     return {
-      s.run: {name: int(k.sum()) for name, k in left[s.key].items()}
+      s.name: {name: int(k.sum()) for name, k in left[s.key].items()}
       for s in self.growing
     }
 
@@ -212,9 +212,9 @@ class Children:
 
   def most(self) -> list[Start]:
     """The live features with most children in the largest dictionary."""
-    run = self.growing[-1].run
+    largest = self.growing[-1].name
     children = {
-      i: _last(self.counts(0, i, label=False)[run])
+      i: _last(self.counts(0, i, label=False)[largest])
       for i in self.halves[0].reached
     }
     order = sorted(children, key=lambda i: (-children[i], i))
@@ -229,13 +229,13 @@ class Children:
     null = [self.counts(1, int(i), label) for i in nulls]
     return Start(
       fit=fit,
-      start=f'{first.run}/{start}',
+      start=f'{first.name}/{start}',
       density=float(density_F[start]),
-      reached={run: own['reached'] for run, own in counts.items()},
+      reached={name: own['reached'] for name, own in counts.items()},
       counts=counts,
-      children={run: _last(own) for run, own in counts.items()},
+      children={name: _last(own) for name, own in counts.items()},
       children_found={
-        run: _last(own) for run, own in self.counts(0, start, label).items()
+        name: _last(own) for name, own in self.counts(0, start, label).items()
       },
       null=Nulls(
         starts=int(nulls.size),
@@ -243,13 +243,13 @@ class Children:
           float(end(density_F[nulls])) for end in (np.min, np.max) if nulls.size
         ],
         counts={
-          run: {
-            name: splitting.beside(
-              count, np.array([x[run][name] for x in null]), intervals.of
+          name: {
+            key: splitting.beside(
+              count, np.array([x[name][key] for x in null]), intervals.of
             )
-            for name, count in own.items()
+            for key, count in own.items()
           }
-          for run, own in counts.items()
+          for name, own in counts.items()
         },
       ),
       features=self._listed(start, label),
@@ -262,9 +262,9 @@ class Children:
       own = h.reached[start][s.key]
       child = _last(left[s.key])
       order = np.lexsort((-s.table.fired_F[own], ~child))[:LISTED]
-      found[s.run] = [
+      found[s.name] = [
         Reached(
-          feature=f'{s.run}/{i}',
+          feature=f'{s.name}/{i}',
           child=bool(child[k]),
           density=float(s.table.density_F[i]),
           held_out_firings=int(self.held_out[1][s.key][i]),

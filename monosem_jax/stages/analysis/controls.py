@@ -27,7 +27,7 @@ def make(inputs: AnalysisInputs) -> None:
           rows[own] = inputs.rows(own, w.config.analysis.control_rows)
       sae = _directions(inputs, kind, model, rows.get(own))
       with graph.making(made) as folder:
-        saelens.save(folder, sae, {'run': names.run_name(name)})
+        saelens.save(folder, sae, {'run': names.name_of(name)})
     describe(w, inputs.store, model, inputs.lm(model), name)
 
 

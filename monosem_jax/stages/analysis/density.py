@@ -13,7 +13,7 @@ from monosem_jax.analysis import figures, intervals
 from monosem_jax.analysis.results.density import (
   Census,
   Density,
-  RunDensity,
+  SetDensity,
   Snapshot,
 )
 from monosem_jax.analysis.results.numbers import from_json, to_json
@@ -36,15 +36,15 @@ _HISTORY_CONTEXTS = 512
 
 def make(inputs: AnalysisInputs, out: pathlib.Path) -> Density:
   step = adding(functools.partial(_fired, inputs.dot))
-  runs, log_density = {}, {}
+  by_name, log_density = {}, {}
   for s in inputs.feature_sets():
     fired_F, tokens = s.table.fired_F, s.table.meta['tokens']
     live = s.table.density_F[s.live_F]
     told = from_json(Census, s.table.meta['census'], inputs.w.features(s.key))
-    runs[s.run] = RunDensity(told, intervals.of(live))
-    log_density[s.run] = census.log_density(fired_F, tokens)
+    by_name[s.name] = SetDensity(told, intervals.of(live))
+    log_density[s.name] = census.log_density(fired_F, tokens)
     if not s.is_control:
-      _three_ways(s, log_density[s.run], out)
+      _three_ways(s, log_density[s.name], out)
   tokens = inputs.main.table.meta['tokens']
   figures.histogram(
     out / 'densities.png',
@@ -55,11 +55,11 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Density:
     bins=census.EDGES[census.EDGES >= -7],
   )
   history = {
-    s.run: _history(inputs, step, s, out)
+    s.name: _history(inputs, step, s, out)
     for s in inputs.feature_sets()
     if not s.is_control
   }
-  return Density(runs, history)
+  return Density(by_name, history)
 
 
 def _three_ways(s: FeatureSet, log_F: np.ndarray, out: pathlib.Path) -> None:
@@ -83,7 +83,7 @@ def _three_ways(s: FeatureSet, log_F: np.ndarray, out: pathlib.Path) -> None:
     figures.scatter(
       out / f'{s.key}_{y.removesuffix("_F")}.png',
       {k: (log_F[x], columns[y][x]) for k, x in parts.items() if x.any()},
-      f'{s.run}: features that fired on {s.table.meta["tokens"]:,} tokens, by '
+      f'{s.name}: features that fired on {s.table.meta["tokens"]:,} tokens, by '
       'class; in brackets how many.',
       'log10 of the density',
       label,
@@ -126,7 +126,7 @@ def _history(
   figures.histogram(
     out / f'{s.key}_over_training.png',
     log_density,
-    f'{s.run} at steps of its training: density of features that fired on '
+    f'{s.name} at steps of its training: density of features that fired on '
     f'{tokens:,} tokens; in brackets how many.',
     'log10 of the share of tokens a feature fires on',
     bins=census.EDGES[census.EDGES >= -7],

@@ -68,18 +68,18 @@ def make(
     for s, _, told in sides:
       own = best[s.key][k]
       if own is not None:
-        overlaps[s.run] = _overlap(told, k, own.index)
+        overlaps[s.name] = _overlap(told, k, own.index)
     neuron = None
     if len(sides) > 1:
       neuron = best[sides[1][0].key][k]
     predicted_on, predicted = _predicted(labelled, k, main, i)
     dive = Dive(
-      feature=f'{main.run}/{i}',
+      feature=f'{main.name}/{i}',
       r=b.reported,
       r_where_found=b.found,
       neuron=neuron and f'{main.model}/neurons/{neuron.index}',
       neuron_r=neuron and neuron.reported,
-      base_rate=overlaps[main.run].base_rate,
+      base_rate=overlaps[main.name].base_rate,
       density=float(main.table.density_F[i]),
       max=float(main.table.max_F[i]),
       words=described(inputs, main, i),
@@ -90,8 +90,8 @@ def make(
       companions=_companions(inputs, [r[:, k] for r in r_XY], i),
       overlap=overlaps,
     )
-    for run, overlap in overlaps.items():
-      stem = name if run == main.run else f'{name}_neuron'
+    for of, overlap in overlaps.items():
+      stem = name if of == main.name else f'{name}_neuron'
       _draw(name, overlap, out / stem)
     write_file(out / f'{name}.md', pages.dive(name, dive, inputs).encode())
     found[name] = dive
@@ -117,7 +117,7 @@ def _overlap(told: bests.Told, k: int, i: int) -> Overlap:
   f1, f1_interval = versus.value(one, 'f1')
   fine_I = ranks.edges(s.table.max_F[[i]], whole.on_KB.shape[1] - 1)[0]
   return Overlap(
-    feature=f'{s.run}/{i}',
+    feature=f'{s.name}/{i}',
     tokens=int(whole.on_KB.sum() + whole.off_KB.sum()),
     base_rate=float(labels.base_rate(whole)[0]),
     edges=ranks.edges(s.table.max_F[[i]], bests.INTERVALS)[0].tolist(),
@@ -185,7 +185,7 @@ def _twins(inputs: AnalysisInputs, at: dict[int, int]) -> dict[int, Twin]:
   )
   twin_K = found_KF.argmax(1)
   return {
-    k: Twin(f'{match.run}/{i}', float(r_F[i]))
+    k: Twin(f'{match.name}/{i}', float(r_F[i]))
     for k, i, r_F in zip(at, twin_K, told_KF, strict=True)
   }
 
@@ -206,7 +206,7 @@ def _companions(
   found_F[i] = -1
   return [
     Companion(
-      feature=f'{main.run}/{j}',
+      feature=f'{main.name}/{j}',
       r=float(told_F[j]),
       words=described(inputs, main, int(j)),
     )

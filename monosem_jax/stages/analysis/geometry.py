@@ -14,7 +14,7 @@ from monosem_jax.analysis.results.geometry import (
   Geometry,
   RandomDictionary,
   RandomRows,
-  RunClumping,
+  SetClumping,
   Spread,
   Trust,
 )
@@ -46,7 +46,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Geometry:
   live = int(inputs.main.live_F.sum())
   if live < _FEWEST:
     raise Unavailable(
-      f'{inputs.main.run} has {live} features to be laid out; {_FEWEST} can be'
+      f'{inputs.main.name} has {live} features to be laid out; {_FEWEST} can be'
     )
   upto = growing.index(inputs.main) + 1
   # The paper's two layouts: up to the main dictionary, and the next larger.
@@ -55,34 +55,34 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Geometry:
   for name, own in (('small', growing[:upto]), ('large', growing[: upto + 1])):
     if name == 'large' and len(own) == upto:
       continue
-    rows_FA, runs_F, at_F = _together(own)
+    rows_FA, set_F, at_F = _together(own)
     position_F2 = geometry.layout(
       rows_FA, min_dist=geometry.MIN_DIST[name], seed=seed
     )
-    placed = Layout(position_F2, runs_F, at_F)
+    placed = Layout(position_F2, set_F, at_F)
     if name == 'small':
       clusters = geometry.clusters(rows_FA, seed)
       placed = dataclasses.replace(
         placed, cluster_F=clusters.cluster_F, order_F=clusters.order_F
       )
-      described_clusters = _clusters(inputs, own, runs_F, at_F, clusters)
+      described_clusters = _clusters(inputs, own, set_F, at_F, clusters)
       unclustered = int((clusters.cluster_F < 0).sum())
     placed.save(out / f'{name}.npz')
-    layouts[name] = [s.run for s in own]
+    layouts[name] = [s.name for s in own]
     trust[name] = _trust(rows_FA, position_F2, seed)
     figures.scatter(
       out / f'{name}.png',
-      {s.run: tuple(position_F2[runs_F == k].T) for k, s in enumerate(own)},
+      {s.name: tuple(position_F2[set_F == k].T) for k, s in enumerate(own)},
       'UMAP of the decoder rows of live features (15 neighbours by cosine, '
       f'min_dist {geometry.MIN_DIST[name]:g}); in brackets how many.',
       'first dimension (no unit)',
       'second dimension (no unit)',
     )
-  runs = {}
+  by_name = {}
   for s in inputs.feature_sets():
     if s.live_F.sum() > 2:
       near_F, random_F = geometry.clumping(s.rows_FA[s.live_F], seed)
-      runs[s.run] = RunClumping(
+      by_name[s.name] = SetClumping(
         clumping_nearest=float(near_F.mean()),
         clumping_nearest_interval=intervals.of(near_F, np.mean),
         clumping_nearest_random=float(random_F.mean()),
@@ -95,7 +95,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Geometry:
     trustworthiness=trust,
     clusters=described_clusters,
     unclustered=unclustered,
-    runs=runs,
+    sets=by_name,
     interval_unit='features',
     agreement=agreements,
   )
@@ -134,18 +134,18 @@ def _together(
 
 
 def _clusters(
-  inputs: AnalysisInputs, own, runs_F, at_F, clusters
+  inputs: AnalysisInputs, own, set_F, at_F, clusters
 ) -> list[Cluster]:
   """The largest clusters, by what their medoids are about."""
   size_C = np.bincount(clusters.cluster_F[clusters.cluster_F >= 0], minlength=0)
   found = []
   for c in np.argsort(-size_C, kind='stable')[:20]:
     medoid = clusters.medoid_C[c]
-    s, i = own[runs_F[medoid]], int(at_F[medoid])
+    s, i = own[set_F[medoid]], int(at_F[medoid])
     found.append(
       Cluster(
         features=int(size_C[c]),
-        medoid=f'{s.run}/{i}',
+        medoid=f'{s.name}/{i}',
         words=described(inputs, s, i),
       )
     )
@@ -172,19 +172,19 @@ def _agreements(inputs: AnalysisInputs) -> Agreements:
     'random is not among analysis.controls'
   )
   for other in inputs.feature_sets(s.model):
-    if other.name.kind != 'random':
+    if other.id.kind != 'random':
       continue
     others = _chosen(other, n, seed)
-    random = Reason(f'{other.run} has {others.size} live features')
+    random = Reason(f'{other.name} has {others.size} live features')
     if others.size >= _FEWEST:
       own_FF = _correlations(inputs, other, others)
       random = RandomDictionary(
-        other.run,
+        other.name,
         int(others.size),
         _agreement(other.rows_FA[others], own_FF, seed),
       )
   return Agreements(
-    run=s.run,
+    name=s.name,
     features=int(n),
     tokens=inputs.tokens,
     found=found,
@@ -257,7 +257,7 @@ def _bars(own: Agreements, trust: Trust, path: pathlib.Path) -> None:
     path,
     ['rank correlation', 'neighbour overlap', 'trustworthiness of the map'],
     {
-      own.run: column(own.found.spearman, own.found.overlap, trust.value),
+      own.name: column(own.found.spearman, own.found.overlap, trust.value),
       'random rows, random layout': column(
         rows.spearman.mean, rows.overlap.mean, trust.random_layout.mean
       ),

@@ -90,7 +90,7 @@ class AnalysisInputs:
     Raises:
       Unavailable: they are not among the controls.
     """
-    name = names.SetName(model, 'neurons').key
+    name = names.SetId(model, 'neurons').key
     if name not in names.controls(self.w.config):
       raise Unavailable('neurons are not among analysis.controls')
     return self.feature_set(name)

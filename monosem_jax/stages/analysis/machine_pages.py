@@ -73,7 +73,7 @@ def page(inputs: AnalysisInputs, numbers: Automata) -> str:
   c = inputs.config.automata
   told = numbers.transitions
   lines = [
-    f'# Automata of {inputs.main.run}',
+    f'# Automata of {inputs.main.name}',
     '',
     f'Edges above {c.threshold:g}, from {inputs.tokens:,} tokens. Predicted: '
     'by how much likelier the next feature fires than it does anyway, from '
@@ -177,11 +177,11 @@ def _machine(entry: dict[str, Any]) -> list[str]:
     for e, w in zip(entry['measured'], entry['predicted'], strict=True)
   ]
   if entry['excerpt']:
-    run = entry['excerpt']
+    excerpt = entry['excerpt']
     lines += [
       '',
-      f'In {run["subset"]}, {run["length"]} tokens in turn: '
-      f'{code(run["text"])}',
+      f'In {excerpt["subset"]}, {excerpt["length"]} tokens in turn: '
+      f'{code(excerpt["text"])}',
     ]
   text = entry['text']
   return [

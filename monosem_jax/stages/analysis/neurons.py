@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from monosem_jax.analysis import figures, intervals, neurons
-from monosem_jax.analysis.results.features import Neurons, RunNeurons
+from monosem_jax.analysis.results.features import Neurons, SetNeurons
 from monosem_jax.features import moments
 from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.run.files import write_arrays
@@ -33,7 +33,7 @@ _MATCHED = 0.5
 
 def make(inputs: AnalysisInputs, out: pathlib.Path) -> Neurons:
   step = moments.make_step(of_two(inputs.dot), inputs.dot)
-  tables, runs = {}, {}
+  tables, by_name = {}, {}
   for s, kurtosis_F, density_F in _kurtoses(inputs):
     columns = {
       'live_F': s.live_F,
@@ -49,15 +49,15 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Neurons:
     with_neurons = _best_neurons(inputs, step, s)
     if with_neurons is not None:
       columns |= with_neurons
-    tables[s.run] = columns
+    tables[s.name] = columns
     write_arrays(out / f'{s.key}.npz', columns)
   control = f'{inputs.main.model}/random'
   for s in inputs.feature_sets():
-    against = _against(s, tables[s.run], control, tables, inputs.main.model)
-    runs[s.run] = RunNeurons(**_numbers(tables[s.run]), **against)
+    against = _against(s, tables[s.name], control, tables, inputs.main.model)
+    by_name[s.name] = SetNeurons(**_numbers(tables[s.name]), **against)
   _pictures(inputs, tables, out)
   return Neurons(
-    runs=runs,
+    sets=by_name,
     tokens=inputs.tokens,
     unit='intervals of 95% over live features, n of them',
   )
@@ -114,7 +114,7 @@ def _against(
   }
   if control not in tables:
     return found | {'kurtosis_reason': 'random is not among analysis.controls'}
-  if s.run == control:
+  if s.name == control:
     return found | {'kurtosis_reason': 'it is the control'}
   if s.model != model:
     why = f'the random directions are of the model {model}'
@@ -201,8 +201,8 @@ def _pictures(inputs: AnalysisInputs, tables: dict, out: pathlib.Path) -> None:
     figures.histogram(
       out / f'{key}.png',
       {
-        run: scale(columns[f'{key}_F'][columns['live_F']])
-        for run, columns in tables.items()
+        name: scale(columns[f'{key}_F'][columns['live_F']])
+        for name, columns in tables.items()
         if f'{key}_F' in columns
       },
       f'Live features, {inputs.tokens:,} tokens; in brackets how many.',

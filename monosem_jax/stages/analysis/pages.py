@@ -24,7 +24,7 @@ def tokens(strings: list[str]) -> str:
 def dive(name: str, n: Dive, inputs: AnalysisInputs) -> str:
   """The page of a proxy's feature."""
   known, twin = paper.DEEP_DIVES.get(name), n.twin
-  overlap = n.overlap[inputs.main.run]
+  overlap = n.overlap[inputs.main.name]
   rows = [
     ('feature', n.feature, known and known.feature),
     ('correlation with the proxy', _num(n.r), _num(known and known.r)),

@@ -24,7 +24,7 @@ from monosem_jax.analysis.results.preserved import (
   Measured,
   Preserved,
   Refused,
-  Run,
+  SetPreserved,
 )
 from monosem_jax.device import mesh as meshes
 from monosem_jax.dictionary.sae import SAE, rows_of
@@ -58,8 +58,8 @@ class Way:
 
 
 def make(inputs: AnalysisInputs, out: pathlib.Path) -> Preserved:
-  runs: dict[str, Run] = {}
-  about_means: dict[str, Run] = {}
+  by_name: dict[str, SetPreserved] = {}
+  about_means: dict[str, SetPreserved] = {}
   c, main = inputs.w.config.evaluation, inputs.main
   labelled = Labelled(inputs, 'val')
   step = preserved.make_step(
@@ -73,13 +73,13 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Preserved:
     lm = inputs.lm(model)
     sum_A, count = collect(sums, lm, inputs.batches(f'mean/{model}'))
     mean_A = np.asarray(sum_A / count, np.float32)
-    own = {s.run: _way(inputs, s) for s in sets}
+    own = {s.name: _way(inputs, s) for s in sets}
     neurons = f'{model}/neurons'
     if neurons in own:
       own[_FAR] = _neurons(inputs, mean_A, 'farthest from their means')
     there = {
-      run: way.dictionary
-      for run, way in own.items()
+      name: way.dictionary
+      for name, way in own.items()
       if not isinstance(way.dictionary, Refused)
     }
     total = collect(
@@ -92,18 +92,20 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Preserved:
     )
     beside = {}
     if model == main.model:
-      beside = preserved.margins(total, main.run, intervals.over_groups)
-    runs |= {
-      run: Run(way.kept, found.get(run, way.dictionary), beside.get(run))
-      for run, way in own.items()
+      beside = preserved.margins(total, main.name, intervals.over_groups)
+    by_name |= {
+      name: SetPreserved(
+        way.kept, found.get(name, way.dictionary), beside.get(name)
+      )
+      for name, way in own.items()
     }
-    if _FAR in runs:
-      about_means[neurons] = runs.pop(_FAR)
-  _pictures(inputs, runs, out)
+    if _FAR in by_name:
+      about_means[neurons] = by_name.pop(_FAR)
+  _pictures(inputs, by_name, out)
   return Preserved(
-    runs=runs,
+    sets=by_name,
     about_means=about_means,
-    matched=Matched(main.run, _l0(inputs), _k(inputs)),
+    matched=Matched(main.name, _l0(inputs), _k(inputs)),
     interval='95%, over groups of documents, by their hash',
   )
 
@@ -129,7 +131,7 @@ def _neurons(inputs: AnalysisInputs, offset_A: np.ndarray, which: str) -> Way:
 def _way(inputs: AnalysisInputs, s: FeatureSet) -> Way:
   if not s.is_control:
     return Way(s.sae, Described(f'dictionary of {len(s.rows_FA):,} features'))
-  kind = s.name.kind
+  kind = s.id.kind
   if kind == 'random':
     return _random(inputs, s)
   if kind == 'neurons':
@@ -149,7 +151,7 @@ def _way(inputs: AnalysisInputs, s: FeatureSet) -> Way:
 
 def _random(inputs: AnalysisInputs, s: FeatureSet) -> Way:
   F = len(s.rows_FA)
-  what = f'{F:,} random directions, as dense as {inputs.main.run}'
+  what = f'{F:,} random directions, as dense as {inputs.main.name}'
   needed, most = baselines.gram_bytes(F), inputs.config.block_bytes
   if needed > most:
     why = (
@@ -158,7 +160,9 @@ def _random(inputs: AnalysisInputs, s: FeatureSet) -> Way:
     )
     return Way(Refused(None, why), Described(what))
   x_NA = inputs.rows(s.model, inputs.config.control_rows)
-  inputs.w.log(f'analysis: a decoder of {s.run} from {len(x_NA):,} activations')
+  inputs.w.log(
+    f'analysis: a decoder of {s.name} from {len(x_NA):,} activations'
+  )
   refitted = baselines.refit(meshes.fetch(s.sae), x_NA, inputs.dot)
   what += f', their decoder refitted on {len(x_NA):,} activations'
   return Way(meshes.place(inputs.mesh, refitted), Described(what))
@@ -191,24 +195,24 @@ def _held_out(
 
 
 def _pictures(
-  inputs: AnalysisInputs, runs: dict[str, Run], out: pathlib.Path
+  inputs: AnalysisInputs, by_name: dict[str, SetPreserved], out: pathlib.Path
 ) -> None:
   # A model without knowledge has no loss to recover.
   shuffled = {m for m, c in inputs.w.config.models.items() if c.shuffle_of}
   sets = [s for s in inputs.feature_sets() if s.model not in shuffled]
-  dictionaries = [s.run for s in sets if not s.is_control]
+  dictionaries = [s.name for s in sets if not s.is_control]
   found = {
-    run: own.found
-    for run, own in runs.items()
+    name: own.found
+    for name, own in by_name.items()
     if isinstance(own.found, Measured)
   }
-  tokens = found[inputs.main.run].whole.tokens
+  tokens = found[inputs.main.name].whole.tokens
   by_model: dict[str, list[str]] = {}
   for s in sets:
     kind = 'baselines' if s.is_control else 'dictionaries'
-    own = found.get(s.run)
+    own = found.get(s.name)
     if own is not None and own.whole.loss_recovered is not None:
-      by_model.setdefault(f'{s.model}: {kind}', []).append(s.run)
+      by_model.setdefault(f'{s.model}: {kind}', []).append(s.name)
   figures.scatter(
     out / 'frontier.png',
     {
@@ -219,22 +223,22 @@ def _pictures(
       for name, own in by_model.items()
     },
     f'Every dictionary of a trained model, on {tokens:,} held-out tokens, and '
-    f'baselines of {_k(inputs)} numbers a token, as many as {inputs.main.run} '
+    f'baselines of {_k(inputs)} numbers a token, as many as {inputs.main.name} '
     'has active features.',
     'L0: mean number of active features, or numbers kept, of a token',
     'loss recovered (zero ablation: 0)',
     names=by_model,
     log_x=True,
   )
-  subsets = found[inputs.main.run].subsets
+  subsets = found[inputs.main.name].subsets
   figures.bars(
     out / 'subsets.png',
     list(subsets),
     {
-      run: np.array(
-        [found[run].subsets[s].loss_recovered for s in subsets], float
+      name: np.array(
+        [found[name].subsets[s].loss_recovered for s in subsets], float
       )
-      for run in dictionaries
+      for name in dictionaries
     },
     f'By subset of the corpus, {tokens:,} held-out tokens in all.',
     'subset',

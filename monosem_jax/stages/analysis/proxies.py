@@ -11,7 +11,7 @@ import numpy as np
 
 from monosem_jax.analysis import figures, labels
 from monosem_jax.analysis.results.numbers import Reason
-from monosem_jax.analysis.results.proxies import Best, Proxies, RunBests, Versus
+from monosem_jax.analysis.results.proxies import Best, Proxies, SetBests, Versus
 from monosem_jax.features import moments
 from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.features.moments import Moments
@@ -41,7 +41,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Proxies:
   names = labelled.proxy_names, labelled.subset_names
   compared, why = _compared(inputs)
   step = moments.make_step(_with_labels(inputs), inputs.dot)
-  runs, best, sides, r_XY, tokens = {}, {}, {}, {}, []
+  by_name, best, sides, r_XY, tokens = {}, {}, {}, {}, []
   for s in inputs.feature_sets():
     halves = _halves(inputs, step, labelled, s)
     own = best[s.key] = labels.best(*halves)
@@ -54,7 +54,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Proxies:
       columns = {f'{k}_XY': x.T for k, x in found.value_LF.items()}
     write_arrays(out / f'{s.key}.npz', columns)
     of_proxies, of_subsets = own[: len(names[0])], own[len(names[0]) :]
-    runs[s.run] = RunBests(
+    by_name[s.name] = SetBests(
       proxies=dict(zip(names[0], of_proxies, strict=True)),
       subsets=dict(zip(names[1], of_subsets, strict=True)),
     )
@@ -67,9 +67,9 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Proxies:
     entries[kind] = {name: entry for name, (_, entry) in numbered.items()}
     wins[kind] = Reason(why) if why else versus.wins(both, numbered)
   pages = dives.make(inputs, labelled, best, r_XY[inputs.main.key], both, out)
-  _pictures(inputs, runs, entries, out)
+  _pictures(inputs, by_name, entries, out)
   return Proxies(
-    runs=runs,
+    sets=by_name,
     dives=pages,
     absent=dict(labelled.proxies.absent),
     versus=entries,
@@ -122,11 +122,11 @@ def _halves(
 
 def _pictures(
   inputs: AnalysisInputs,
-  runs: dict[str, RunBests],
+  by_name: dict[str, SetBests],
   versus_: dict[str, dict[str, Versus | Reason]],
   out: pathlib.Path,
 ) -> None:
-  of_main = [s.run for s in inputs.feature_sets(inputs.main.model)]
+  of_main = [s.name for s in inputs.feature_sets(inputs.main.model)]
   told = (
     f'Found on one half of the documents of {inputs.tokens:,} tokens, told of '
     'the other half.'
@@ -137,8 +137,8 @@ def _pictures(
       out / 'proxies.png',
       names,
       {
-        run: np.array([_r(runs[run].proxies[n]) for n in names])
-        for run in of_main
+        name: np.array([_r(by_name[name].proxies[n]) for n in names])
+        for name in of_main
       },
       f'The best of each for a proxy. {told}',
       'proxy',
@@ -158,7 +158,7 @@ def _pictures(
               [_reported(x, measure)[1] for x in entries.values()]
             ),
           },
-          f'By {label}: the best {inputs.main.run} feature and the best '
+          f'By {label}: the best {inputs.main.name} feature and the best '
           f'neuron. {told}',
           kind,
           label,

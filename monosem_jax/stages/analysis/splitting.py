@@ -40,8 +40,8 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Splitting:
   growing, c = inputs.growing(), inputs.config.splitting
   if len(growing) < 2:
     raise Unavailable(
-      f'no other size of {inputs.main.run}: add a dictionary that differs from '
-      'it in features alone'
+      f'no other size of {inputs.main.name}: add a dictionary that differs '
+      'from it in features alone'
     )
   halves: tuple[dict, dict] = {}, {}
   levels, steps = {}, []
@@ -51,13 +51,13 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Splitting:
     levels[name] = found
     found.save(out / f'{x.key}_{y.key}.npz')
     counts = splitting.summary(found, x.live_F, y.live_F)
-    steps.append(Step(x.run, y.run, counts))
+    steps.append(Step(x.name, y.name, counts))
   live = {s.key: s.live_F for s in growing}
   components = splitting.components(levels, live)
   sizes = np.array([len(nodes) for nodes in components])
   figures.histogram(
     out / 'components.png',
-    {' to '.join((growing[0].run, growing[-1].run)): np.log10(sizes)},
+    {' to '.join((growing[0].name, growing[-1].name)): np.log10(sizes)},
     f'Connected components of live features joined by a masked cosine above '
     f'{c.threshold:g}, {tokens:,} tokens.',
     'log10 of the features of a component',
@@ -70,9 +70,9 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Splitting:
   else:
     example = Absent(children.absent)
   most = children.most()
-  _bars(growing[-1].run, example, most, c.purity, out / 'children.png')
+  _bars(growing[-1].name, example, most, c.purity, out / 'children.png')
   return Splitting(
-    dictionaries=[s.run for s in growing],
+    dictionaries=[s.name for s in growing],
     threshold=c.threshold,
     tokens=tokens,
     steps=steps,
@@ -132,7 +132,7 @@ def _joined(parts: Sequence[Splits]) -> Splits:
 
 
 def _bars(
-  run: str,
+  name: str,
   example: Start | Absent,
   most: list[Start],
   purity: float,
@@ -140,7 +140,7 @@ def _bars(
 ) -> None:
   """The children of each start in the largest dictionary, and its nulls'."""
   starts = most if isinstance(example, Absent) else [example, *most]
-  last = [list(x.null.counts[run].values())[-1] for x in starts]
+  last = [list(x.null.counts[name].values())[-1] for x in starts]
   column = lambda values: np.array(
     [np.nan if x is None else x for x in values], float
   )
@@ -152,7 +152,7 @@ def _bars(
       'null starts, mean': column(x.mean for x in last),
       'null starts, most': column(x.max for x in last),
     },
-    f'Features of {run} that starts of the smallest dictionary lead to, after '
+    f'Features of {name} that starts of the smallest dictionary lead to, after '
     f'all filters (purity {purity:g}), beside features of like density; starts '
     'are chosen on one half of the documents, counts are of the other.',
     'start',
@@ -167,7 +167,7 @@ def _draw(
   path: pathlib.Path,
 ) -> None:
   at, labels, edges = {}, {}, []
-  nodes = {s.key: example.features[s.run] for s in growing}
+  nodes = {s.key: example.features[s.name] for s in growing}
   for column, s in enumerate(growing):
     own = nodes[s.key]
     for row, node in enumerate(own):
@@ -185,7 +185,7 @@ def _draw(
     for i, j, weight in zip(
       level.source_M, level.target_M, level.similarity_M, strict=True
     ):
-      ends = f'{x.run}/{i}', f'{y.run}/{j}'
+      ends = f'{x.name}/{i}', f'{y.name}/{j}'
       if at.keys() >= set(ends):
         edges.append((*ends, float(weight)))
   tallest = max(map(len, nodes.values()))
@@ -193,7 +193,7 @@ def _draw(
     path,
     at,
     edges,
-    f'What the {_LABEL} feature of {growing[0].run} leads to: children and '
+    f'What the {_LABEL} feature of {growing[0].name} leads to: children and '
     'then others, those that fire most, with the tokens that lead their top '
     'examples; arrows by masked cosine similarity on one half of the '
     'documents.',

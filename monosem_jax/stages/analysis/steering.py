@@ -60,11 +60,11 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Steering:
   c, main = inputs.config.steering, inputs.main
   dives = inputs.needs('proxies', Proxies).dives
   if not dives:
-    raise Unavailable('no proxy goes with a feature of ' + main.run)
+    raise Unavailable('no proxy goes with a feature of ' + main.name)
   names = _steered(dives)[: c.features]
   controls = min(c.controls, int(main.live_F.sum()) - 1)
   if controls < 1:
-    raise Unavailable(f'{main.run} has no live features to be controls')
+    raise Unavailable(f'{main.name} has no live features to be controls')
   labelled = Labelled(inputs, inputs.config.split)
   at = [labelled.proxy_names.index(name) for name in names]
 
@@ -191,7 +191,7 @@ def _row(
     for name, x in found['share'].items()
   }
   return {
-    'feature': f'{inputs.main.run}/{i}',
+    'feature': f'{inputs.main.name}/{i}',
     'doses': np.asarray(multiples),
     'controls': found['controls'],
     'top_tokens': [inputs.vocabulary[t] for t in found['top_ids_k']],
@@ -239,7 +239,7 @@ def _transcript(inputs: AnalysisInputs, lm, prompt_T, name: str, i: int) -> str:
   key = jax.random.key(inputs.config.seed)
   largest = float(main.table.max_F[i])
   lines = [
-    f'# {name}: {main.run}/{i}',
+    f'# {name}: {main.name}/{i}',
     '',
     f'Prompt {code(steering.PROMPT)}, temperature 1, {c.tokens} tokens; the '
     f'largest activation seen is {largest:.3g}.',

@@ -6,7 +6,11 @@ from typing import Any
 
 from monosem_jax.analysis import scorecard
 from monosem_jax.analysis.results.numbers import NotMade, Numbers
-from monosem_jax.analysis.results.preserved import Figures, Measured, Run
+from monosem_jax.analysis.results.preserved import (
+  Figures,
+  Measured,
+  SetPreserved,
+)
 from monosem_jax.run.files import read_json, write_file, write_json
 from monosem_jax.stages.analysis.declaration import analyses
 from monosem_jax.stages.analysis.inputs import AnalysisInputs
@@ -30,7 +34,9 @@ class Column:
   of: Callable[[Any], float | None]
 
 
-def _whole(of: Callable[[Figures], float | None]) -> Callable[[Run], Any]:
+def _whole(
+  of: Callable[[Figures], float | None],
+) -> Callable[[SetPreserved], Any]:
   """A figure of all tokens; None where it could not be measured."""
   return lambda own: (
     of(own.found.whole) if isinstance(own.found, Measured) else None
@@ -130,12 +136,12 @@ def write(inputs: AnalysisInputs, names: Sequence[str]) -> None:
   main = inputs.main
   rows = scorecard.rows(
     scorecard.Results(**{k: x for k, x in made.items() if k in _SCORED}),
-    main.run,
+    main.name,
     main.model,
-    (inputs.feature_set(widest).run, dictionaries[widest].features),
+    (inputs.feature_set(widest).name, dictionaries[widest].features),
   )
   scale = _scale(inputs)
-  runs = _rows(inputs, made)
+  by_name = _rows(inputs, made)
   why = {n: x.why for n, x in made.items() if isinstance(x, NotMade)}
   out = w.analysis('summary')
   write_json(
@@ -143,7 +149,7 @@ def write(inputs: AnalysisInputs, names: Sequence[str]) -> None:
     {
       'scorecard': [dataclasses.asdict(row) for row in rows],
       'scale': scale,
-      'runs': runs,
+      'runs': by_name,
       'not_here': why,
     },
   )
@@ -151,20 +157,20 @@ def write(inputs: AnalysisInputs, names: Sequence[str]) -> None:
     [
       '## Scorecard',
       '',
-      f"{main.run} beside the paper's A/1.",
+      f"{main.name} beside the paper's A/1.",
       '',
       scorecard.table(rows, scale),
       '',
       '## Features, neurons and controls',
       '',
-      *_table(runs),
+      *_table(by_name),
       '',
       '## What was asked, and the answers',
       '',
       *(
         line
         for name, own in made.items()
-        for line in written(name, analyses()[name], own, main.run)
+        for line in written(name, analyses()[name], own, main.name)
       ),
     ]
   )
@@ -195,23 +201,25 @@ def _rows(
   for s in inputs.feature_sets():
     row: dict[str, Any] = {}
     for analysis, columns in COLUMNS.items():
-      own = _of_run(made.get(analysis), s.run)
+      own = _of_set(made.get(analysis), s.name)
       for c in columns:
         row[f'{analysis}.{c.key}'] = None if own is None else c.of(own)
-    bests = _of_run(made.get('proxies'), s.run)
+    bests = _of_set(made.get('proxies'), s.name)
     for name, best in (bests.proxies if bests else {}).items():
       row[f'proxies.{name}'] = best and best.reported
-    found[s.run] = row
+    found[s.name] = row
   return found
 
 
-def _of_run(own: Any, run: str) -> Any:
-  """The numbers of a run by an analysis; None where there are none."""
-  return None if own is None or isinstance(own, NotMade) else own.runs.get(run)
+def _of_set(own: Any, name: str) -> Any:
+  """An analysis' numbers of a set of features; None if it has none."""
+  return None if own is None or isinstance(own, NotMade) else own.sets.get(name)
 
 
-def _table(runs: dict[str, dict[str, Any]]) -> list[str]:
-  proxies = sorted({k for row in runs.values() for k in row if 'proxies.' in k})
+def _table(by_name: dict[str, dict[str, Any]]) -> list[str]:
+  proxies = sorted(
+    {k for row in by_name.values() for k in row if 'proxies.' in k}
+  )
   columns = [
     (f'{analysis}.{c.key}', c.label, c.form)
     for analysis, own in COLUMNS.items()
@@ -222,10 +230,10 @@ def _table(runs: dict[str, dict[str, Any]]) -> list[str]:
     '| | ' + ' | '.join(label for _, label, _ in columns) + ' |',
     '|---|' + '---:|' * len(columns),
   ]
-  for run, row in runs.items():
+  for name, row in by_name.items():
     cells = [
       '-' if row.get(key) is None else format(row[key], form)
       for key, _, form in columns
     ]
-    lines.append(f'| {run} | ' + ' | '.join(cells) + ' |')
+    lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
   return lines

@@ -34,19 +34,19 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> ExampleTexts:
   }
   chosen = Texts(**columns, loss_XT=losses[inputs.main.model])
   chosen.save(out / 'texts.npz')
-  runs, active = {}, {}
+  by_name, active = {}, {}
   for s in shown:
     found = _view(inputs, s, tokens_XT, losses[s.model])
     found.save(out / f'{s.key}.npz')
-    active[s.run] = found.active_XT.reshape(-1)
+    active[s.name] = found.active_XT.reshape(-1)
     kept = found.feature_XTL.shape[2]
-    runs[s.run] = Active(
-      active=float(active[s.run].mean()),
-      overflowing_tokens=int((active[s.run] > kept).sum()),
+    by_name[s.name] = Active(
+      active=float(active[s.name].mean()),
+      overflowing_tokens=int((active[s.name] > kept).sum()),
     )
   figures.histogram(
     out / 'active.png',
-    {run: np.log10(np.maximum(x, 1)) for run, x in active.items()},
+    {name: np.log10(np.maximum(x, 1)) for name, x in active.items()},
     f'Tokens of {len(titles)} held-out texts; in brackets how many.',
     'log10 of the active features of a token',
     'share of tokens',
@@ -55,7 +55,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> ExampleTexts:
     split=_SPLIT,
     active_per_token=inputs.config.texts.active,
     texts=titles,
-    runs=runs,
+    sets=by_name,
   )
 
 

@@ -20,8 +20,8 @@ from monosem_jax.analysis.results.universality import (
   AlikePair,
   Comparison,
   Listed,
-  RunUniversality,
   SetMedians,
+  SetUniversality,
   Universality,
 )
 from monosem_jax.device.precision import Dot
@@ -56,8 +56,8 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Universality:
       listed = _listed(x, y, pairs['live'])
       _scatter(x, y, pairs['live'], tokens[1], out / 'similarities.png')
     compared[name] = Comparison(
-      run=x.run,
-      other=y.run,
+      name=x.name,
+      other=y.name,
       median=median(values[name]),
       interval=intervals.of(values[name]),
       count=len(values[name]),
@@ -87,8 +87,8 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Universality:
     if name in compared
   ]
   return Universality(
-    runs={
-      own.run: RunUniversality(own.median, own.interval, own.count)
+    sets={
+      own.name: SetUniversality(own.median, own.interval, own.count)
       for own in alike
     },
     pairs=compared,
@@ -107,12 +107,12 @@ def _asked(inputs: AnalysisInputs) -> dict[str, tuple[FeatureSet, FeatureSet]]:
     pairs['neurons'] = own, inputs.neurons(match.model)
     pairs['own neurons'] = main, own
   for s in inputs.feature_sets():
-    if s.name.kind == 'random':
+    if s.id.kind == 'random':
       pairs['random directions'] = (s, match)
     shuffled = inputs.w.config.models[s.model].shuffle_of and not s.is_control
     # The same run as the main one, if there is such.
     if shuffled and (
-      'shuffled weights' not in pairs or s.name.kind == main.name.kind
+      'shuffled weights' not in pairs or s.id.kind == main.id.kind
     ):
       pairs['shuffled weights'] = (main, s)
   return pairs
@@ -260,8 +260,8 @@ def _listed(x: FeatureSet, y: FeatureSet, p: Pairs) -> Listed:
 
   def pair(m: int) -> AlikePair:
     return AlikePair(
-      feature=f'{x.run}/{p.feature_M[m]}',
-      match=f'{y.run}/{p.match_M[m]}',
+      feature=f'{x.name}/{p.feature_M[m]}',
+      match=f'{y.name}/{p.match_M[m]}',
       density=float(x.table.density_F[p.feature_M[m]]),
       found=float(p.found_M[m]),
       activation=float(p.activation_M[m]),
@@ -292,7 +292,7 @@ def _scatter(x: FeatureSet, y: FeatureSet, p: Pairs, tokens: int, path) -> None:
       'attribution': (p.activation_M, p.attribution_M),
       'logit weights': (p.activation_M, p.logits_M),
     },
-    f'Live features of {x.run} and the nearest of {y.run} by activations, '
+    f'Live features of {x.name} and the nearest of {y.name} by activations, '
     f'found on one half of the documents, over {tokens:,} tokens of the other.',
     'correlation of activations',
     'correlation of attributions, or of logit weights',

@@ -126,7 +126,7 @@ def _by(sides: Sequence[Side], k: int, measure: str) -> Sides:
       continue
     one = told.of([(k, i)])
     found_at = float(searched.value_LF[measure][k, i])
-    found.append(FoundFeature(f'{s.run}/{i}', found_at, *value(one, measure)))
+    found.append(FoundFeature(f'{s.name}/{i}', found_at, *value(one, measure)))
     both.append(one)
   if len(both) == 2:
     apart = Difference(*difference(*both, measure))

@@ -3,7 +3,7 @@
 import pathlib
 
 from monosem_jax.config.errors import UserError, nearest
-from monosem_jax.config.names import SetName, by_run, main_dictionary, parse
+from monosem_jax.config.names import SetId, by_name, main_dictionary, parse
 from monosem_jax.run.workdir import Workdir
 
 
@@ -43,16 +43,16 @@ def _number(text: str) -> bool:
   return text.isascii() and text.isdecimal()
 
 
-def dictionary(w: Workdir, run: str) -> SetName:
+def dictionary(w: Workdir, name: str) -> SetId:
   """A dictionary or a control by the paper's name of it, A/1."""
   if not w.config.dictionaries:
     raise UserError('export: the config names no dictionary.')
-  if not run:
+  if not name:
     return parse(main_dictionary(w.config))
-  known = by_run(w.config)
-  if run not in known:
-    raise UserError(f'--run: unknown run {run!r}{nearest(run, known)}.')
-  return known[run]
+  known = by_name(w.config)
+  if name not in known:
+    raise UserError(f'--run: unknown run {name!r}{nearest(name, known)}.')
+  return known[name]
 
 
 def file(to: str, suffix: str) -> pathlib.Path:

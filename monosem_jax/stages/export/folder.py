@@ -37,11 +37,12 @@ def write(
     with in_place_of(directory, 'export again') as scratch:
       put(scratch, _each(records, chosen), vocabulary)
   except ValueError as e:
-    raise UserError(f'export: {records.features.run}: {e}.') from e
+    raise UserError(f'export: {records.features.name}: {e}.') from e
   except OSError as e:
     raise UserError(f'--to={directory}: {e.strerror}.') from e
   w.log(
-    f'export: {len(chosen):,} features of {records.features.run} in {directory}'
+    f'export: {len(chosen):,} features of {records.features.name} in '
+    f'{directory}'
   )
 
 

@@ -13,7 +13,7 @@ from monosem_jax.analysis.results.arrays import (
   Residuals,
 )
 from monosem_jax.config.errors import UserError
-from monosem_jax.config.names import SetName
+from monosem_jax.config.names import SetId
 from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.features.table import META
 from monosem_jax.interop.feature import Effects, Example, Feature, Group
@@ -47,20 +47,20 @@ class Records:
   neurons: BestNeurons | None
 
   @classmethod
-  def load(cls, w: Workdir, name: SetName, strict: bool) -> 'Records':
+  def load(cls, w: Workdir, set_id: SetId, strict: bool) -> 'Records':
     """Reads what there is.
 
     Args:
       w: the work directory.
-      name: of the dictionary or control.
+      set_id: the dictionary or control.
       strict: whether ablations and residuals must be there.
 
     Raises:
       UserError: something is missing, or of another dictionary than is there.
     """
-    found, key = featuresets.load(w, name), name.key
+    found, key = featuresets.load(w, set_id), set_id.key
     manifest = read_json(w.store / MANIFEST)
-    made = features.table(w, key, name.model)
+    made = features.table(w, key, set_id.model)
     inputs = made.inputs.keys() | features.output(w, key).keys()
 
     def arrays(
@@ -75,7 +75,7 @@ class Records:
       return None
 
     neurons = residual = None
-    if not name.is_neurons:
+    if not set_id.is_neurons:
       neurons = arrays(BestNeurons, 'neurons', '.npz', False)
       if strict:
         residual = arrays(Residuals, 'ablation', '_residual.npz', True)
@@ -115,7 +115,7 @@ class Records:
     meta, model = self.features.table.meta, self.features.model
     c = w.config.models[model]
     weights = sha256(w.weights(model))[:8]
-    of_run = self.features.run.replace('/', '').lower()
+    of_set = self.features.name.replace('/', '').lower()
     own = w.dictionary(self.features.key)
     written = (w.features(self.features.key) / META).stat().st_mtime
     when = datetime.datetime.fromtimestamp(int(written), datetime.UTC)
@@ -125,12 +125,12 @@ class Records:
       layers=c.n_layers,
       width=c.d_model,
       neurons=c.d_mlp,
-      source_set=f'{c.site}-{of_run}',
+      source_set=f'{c.site}-{of_set}',
       layer=c.site_layer,
       hook=read_json(own / _CONFIG)['metadata'].get('hook_name'),
-      release=f'{id_of_model}-{of_run}',
+      release=f'{id_of_model}-{of_set}',
       description=(
-        f'{self.features.run}: {self.features.count:,} features, described by '
+        f'{self.features.name}: {self.features.count:,} features, described by '
         f'{meta["tokens"]:,} tokens'
       ),
       saelens=(own / _CONFIG).read_text('utf-8'),

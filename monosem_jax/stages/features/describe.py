@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from monosem_jax.config import settings
-from monosem_jax.config.names import entries, run_name
+from monosem_jax.config.names import entries, name_of
 from monosem_jax.device import hosts, mesh as meshes
 from monosem_jax.device.precision import Dot, compute_dtype
 from monosem_jax.dictionary.sae import SAE
@@ -70,7 +70,7 @@ def describe(
     **columns,
     **logits.logit_columns(Transformer.logit_weights, lm, sae.W_dec_FA),
     meta={
-      'run': run_name(name),
+      'run': name_of(name),
       'model': model,
       'features': F,
       'tokens': tokens,

@@ -55,7 +55,7 @@ def _init(c: Settings, store: TokenStore):
 
 
 def _fit(w: Workdir, store: TokenStore, name: str) -> None:
-  c, run, made = w.config.models[name], f'lm/{name}', lm.transformer(w, name)
+  c, label, made = w.config.models[name], f'lm/{name}', lm.transformer(w, name)
   if graph.complete(made, w.log):
     return
   mesh = programs.transformer_mesh(w.config, name)
@@ -64,13 +64,13 @@ def _fit(w: Workdir, store: TokenStore, name: str) -> None:
   init = _init(c, store)
   model = jax.eval_shape(init).model
   parameters = sum(x.size for x in jax.tree.leaves(model))
-  w.log(f'{run}: {parameters:,} parameters')
+  w.log(f'{label}: {parameters:,} parameters')
   with jax.set_mesh(mesh):
     share = meshes.share(mesh, (S, B), SPECS.tokens_SBT)
     state, timing = training.fit(
       w,
       training.Training(
-        run=run,
+        name=label,
         progress=made.progress,
         mesh=mesh,
         init=init,
@@ -108,11 +108,11 @@ def _fit(w: Workdir, store: TokenStore, name: str) -> None:
     },
   )
   w.log(
-    f'{run}: held-out loss {val_loss:.3f} nats per token, perplexity '
+    f'{label}: held-out loss {val_loss:.3f} nats per token, perplexity '
     f'{np.exp(val_loss):.1f}'
   )
   for text in samples:
-    w.log(f'{run}: sample: {text!r}')
+    w.log(f'{label}: sample: {text!r}')
 
 
 def _is_shuffled(entry: tuple[str, Settings]) -> bool:
@@ -121,7 +121,7 @@ def _is_shuffled(entry: tuple[str, Settings]) -> bool:
 
 def _shuffle(w: Workdir, store: TokenStore, name: str) -> None:
   """Makes the control that has another model's weights, shuffled."""
-  c, run, made = w.config.models[name], f'lm/{name}', lm.transformer(w, name)
+  c, label, made = w.config.models[name], f'lm/{name}', lm.transformer(w, name)
   if graph.complete(made, w.log):
     return
   graph.begin(made)
@@ -145,7 +145,7 @@ def _shuffle(w: Workdir, store: TokenStore, name: str) -> None:
       'samples': [],
     },
   )
-  w.log(f'{run}: {c.shuffle_of} shuffled: held-out loss {val_loss:.3f} nats')
+  w.log(f'{label}: {c.shuffle_of} shuffled: held-out loss {val_loss:.3f} nats')
 
 
 def _summarise(stats) -> tuple[dict, np.ndarray]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from monosem_jax.config import settings
-from monosem_jax.config.names import entries, run_name, width
+from monosem_jax.config.names import entries, name_of, width
 from monosem_jax.device import hosts, mesh as meshes
 from monosem_jax.device.cost import dictionary as cost
 from monosem_jax.device.mesh import SPECS
@@ -56,7 +56,7 @@ def _fit(
   lm: Transformer,
   names: list[str],
 ) -> None:
-  c, run, made = w.config.stream, f'sae/{model}', stage.stream_of(w, model)
+  c, label, made = w.config.stream, f'sae/{model}', stage.stream_of(w, model)
   if graph.complete(made, w.log):
     return
   mesh = programs.stream_mesh(w.config, names)
@@ -65,8 +65,8 @@ def _fit(
   C, S = c.contexts_per_chunk, made.progress.steps_per_chunk
   R = C * c.positions_per_context
   w.log(
-    f'{run}: {", ".join(run_name(n) for n in names)}: chunks of {C:,} contexts '
-    f'make {R:,} activations, {S} steps; a batch mixes '
+    f'{label}: {", ".join(name_of(n) for n in names)}: chunks of {C:,} '
+    f'contexts make {R:,} activations, {S} steps; a batch mixes '
     f'{rows_stream.contexts_per_batch(c):,.0f} contexts'
   )
   T, V = store.context, store.tokenizer.vocab_size
@@ -93,7 +93,7 @@ def _fit(
     state, timing = training.fit(
       w,
       training.Training(
-        run=run,
+        name=label,
         progress=made.progress,
         mesh=mesh,
         init=functools.partial(
@@ -116,7 +116,7 @@ def _fit(
         observe=functools.partial(_snapshot, w, S),
       ),
     )
-  resampled = _resampled(w, run) if hosts.first() else {}
+  resampled = _resampled(w, label) if hosts.first() else {}
   for name, d in state.dictionaries.items():
     d = meshes.fetch(d.replace(opt_state=()))
     if not hosts.first():
@@ -204,11 +204,11 @@ def _summarise(stats) -> tuple[dict, np.ndarray]:
   return numbers, finite_S
 
 
-def _resampled(w: Workdir, run: str) -> dict[str, list[list[int]]]:
+def _resampled(w: Workdir, label: str) -> dict[str, list[list[int]]]:
   """[step, count] of every resampling, from the metrics of the whole run."""
   found: dict[str, list[list[int]]] = {}
   before = 0
-  for record in metrics.read(w.root, run):
+  for record in metrics.read(w.root, label):
     for key, counts in record.items():
       if not key.endswith('/resampled'):
         continue
@@ -252,6 +252,6 @@ def _export(w, store: TokenStore, model: str, name: str, d) -> None:
       'context_size': store.context,
       'prepend_bos': False,
       'dataset_path': w.config.text.source,
-      'run': run_name(name),
+      'run': name_of(name),
     },
   )

@@ -9,7 +9,7 @@ import numpy as np
 
 from monosem_jax.analysis import steering
 from monosem_jax.config.errors import UserError, nearest
-from monosem_jax.config.names import SetName, by_run
+from monosem_jax.config.names import SetId, by_name
 from monosem_jax.device import mesh as meshes
 from monosem_jax.dictionary.sae import SAE
 from monosem_jax.features.pin import Pin, parse
@@ -51,15 +51,17 @@ def run(
     raise UserError(f'--prompt: is not UTF-8 ({e.reason}).') from e
   pins = parse(pin)
   store = TokenStore.open(w.store)
-  sets = {p.run: _named(w, p.run) for p in pins}
+  sets = {p.set_name: _named(w, p.set_name) for p in pins}
   model = _one_model(pins, sets) or next(iter(w.config.models))
-  saes = {run: saelens.load(w.dictionary(s.key)) for run, s in sets.items()}
+  saes = {name: saelens.load(w.dictionary(s.key)) for name, s in sets.items()}
   for p in pins:
-    p.require(saes[p.run].b_enc_F.size)
+    p.require(saes[p.set_name].b_enc_F.size)
   max_F = {
-    p.run: featuresets.table(w, sets[p.run].key).max_F for p in pins if p.of_max
+    p.set_name: featuresets.table(w, sets[p.set_name].key).max_F
+    for p in pins
+    if p.of_max
   }
-  values = [p.activation(max_F.get(p.run)) for p in pins]
+  values = [p.activation(max_F.get(p.set_name)) for p in pins]
 
   ids_T = store.tokenizer.encode_batch([prompt])[0].astype(np.int32)
   if not ids_T.size:
@@ -92,35 +94,37 @@ def run(
   w.log(f'model {model}, temperature {temperature:g}{top}, seed {seed}')
   for p, value in zip(pins, values, strict=True):
     of_max = f' ({p.value:g} x its maximum)' if p.of_max else ''
-    w.log(f'pinned: {p.run}/{p.feature} = {value:.4g}{of_max}')
+    w.log(f'pinned: {p.set_name}/{p.feature} = {value:.4g}{of_max}')
   w.log(f'prompt: {prompt!r} ({ids_T.size} tokens)')
   for i in range(samples):
     for name, found in said.items():
       w.log(f'{i + 1} {name} {found[i]!r}')
 
 
-def _named(w: Workdir, run: str) -> SetName:
+def _named(w: Workdir, name: str) -> SetId:
   """A dictionary, A/1, or a control, A/neurons, by the paper's name of it.
 
   Raises:
-    UserError: the config names no such run.
+    UserError: the config names no such set.
   """
-  known = by_run(w.config)
-  if run not in known:
-    raise UserError(f'pin: unknown run {run!r}{nearest(run, known)}.')
-  return known[run]
+  known = by_name(w.config)
+  if name not in known:
+    raise UserError(
+      f'pin: unknown dictionary or control {name!r}{nearest(name, known)}.'
+    )
+  return known[name]
 
 
-def _one_model(pins: Sequence[Pin], sets: Mapping[str, SetName]) -> str | None:
+def _one_model(pins: Sequence[Pin], sets: Mapping[str, SetId]) -> str | None:
   """The model that the pins are of; None without pins."""
   for p in pins[1:]:
-    first, own = sets[pins[0].run].model, sets[p.run].model
+    first, own = sets[pins[0].set_name].model, sets[p.set_name].model
     if own != first:
       raise UserError(
         f"pin '{p}': is of model {own}, and '{pins[0]}' of model {first}; pin "
         'features of one model at a time.'
       )
-  return sets[pins[0].run].model if pins else None
+  return sets[pins[0].set_name].model if pins else None
 
 
 def _pinned(
@@ -129,7 +133,7 @@ def _pinned(
   """The pins of all runs in one."""
   found = []
   for name, sae in saes.items():
-    own = [i for i, p in enumerate(pins) if p.run == name]
+    own = [i for i, p in enumerate(pins) if p.set_name == name]
     features = jnp.array([pins[i].feature for i in own], jnp.int32)
     at = jnp.array([values[i] for i in own], jnp.float32)
     found.append(steering.pins(sae, features, at))

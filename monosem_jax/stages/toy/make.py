@@ -39,8 +39,8 @@ def run(w: Workdir) -> None:
     )
   toy = w.config.toy
   wanted = [name for name in PARTS if not graph.complete(part(w, name), w.log)]
-  runs = sum(_PARTS[name][1](getattr(toy, name)) for name in wanted)
-  bar = metrics.progress('toy', total=runs, unit='run')
+  steps = sum(_PARTS[name][1](getattr(toy, name)) for name in wanted)
+  bar = metrics.progress('toy', total=steps, unit='run')
   for name in wanted:
     with graph.making(part(w, name)) as out:
       _make(w, name, out, bar.update)

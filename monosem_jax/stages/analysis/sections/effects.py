@@ -4,7 +4,11 @@ import numpy as np
 
 from monosem_jax.analysis.results.automata import Automata
 from monosem_jax.analysis.results.features import Ablation
-from monosem_jax.analysis.results.preserved import Preserved, Refused, Run
+from monosem_jax.analysis.results.preserved import (
+  Preserved,
+  Refused,
+  SetPreserved,
+)
 from monosem_jax.analysis.results.steering import (
   Share,
   SteeredFeature,
@@ -18,14 +22,14 @@ def preserved(n: Preserved, main: str) -> list[str]:
     'run | what it is | L0 | loss recovered | explained variance | '
     f'{main} recovers more by',
     *(
-      [run, own.kept.what, *_recovered(own), _margin(own)]
-      for run, own in (n.runs | n.about_means).items()
+      [name, own.kept.what, *_recovered(own), _margin(own)]
+      for name, own in (n.sets | n.about_means).items()
     ),
   )
   return [*table, '', f'Intervals are {n.interval}.']
 
 
-def _recovered(own: Run) -> list[str]:
+def _recovered(own: SetPreserved) -> list[str]:
   """L0, loss recovered and explained variance."""
   found = own.found
   if isinstance(found, Refused):
@@ -43,7 +47,7 @@ def _recovered(own: Run) -> list[str]:
   ]
 
 
-def _margin(own: Run) -> str:
+def _margin(own: SetPreserved) -> str:
   if own.margin is None:
     return '-'
   return figure(own.margin.margin, '.1%', own.margin.margin_interval)
@@ -54,12 +58,12 @@ def ablation(n: Ablation, main: str) -> list[str]:
     'run | examples | loss rise, nats | share above 0',
     *(
       [
-        run,
+        name,
         f'{own.ablation_examples:,}',
         figure(own.ablation_loss, '.3f', own.ablation_loss_interval),
         figure(own.ablation_hurts, '.0%', own.ablation_hurts_interval),
       ]
-      for run, own in n.runs.items()
+      for name, own in n.sets.items()
     ),
   )
   return [*table, '', 'Intervals are over features.']

@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 from collections.abc import Callable
 
-from monosem_jax.config.names import SetName
+from monosem_jax.config.names import SetId
 from monosem_jax.run.workdir import Workdir
 
 
@@ -13,10 +13,10 @@ class Format:
   """What a module declares as `FORMAT`.
 
   Attributes:
-    write: `write(w, path, name, features)` writes features of a dictionary or
+    write: `write(w, path, set_id, features)` writes features of a dictionary or
       control, those that the flag `features` names, to `path`.
     suffix: of the file that it writes, such as .html; '' if it writes a folder.
   """
 
-  write: Callable[[Workdir, pathlib.Path, SetName, str], None]
+  write: Callable[[Workdir, pathlib.Path, SetId, str], None]
   suffix: str = ''

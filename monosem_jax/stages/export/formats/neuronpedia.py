@@ -2,7 +2,7 @@
 
 import pathlib
 
-from monosem_jax.config.names import SetName
+from monosem_jax.config.names import SetId
 from monosem_jax.interop import neuronpedia
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages.export import flags, folder
@@ -11,10 +11,10 @@ from monosem_jax.stages.export.records import Records
 
 
 def write(
-  w: Workdir, directory: pathlib.Path, name: SetName, features: str
+  w: Workdir, directory: pathlib.Path, set_id: SetId, features: str
 ) -> None:
   """Writes the features; without ablations and neurons if there are none."""
-  records = Records.load(w, name, strict=False)
+  records = Records.load(w, set_id, strict=False)
   folder.write(
     w,
     directory,
