@@ -91,6 +91,7 @@ def main(argv: list[str]) -> None:
     return
   from monosem_jax import stages
   from monosem_jax.config import load as config, packaged
+  from monosem_jax.run import Run
   from monosem_jax.run.files import write_json
   from monosem_jax.run.shared import require_shared
   from monosem_jax.run.workdir import Workdir
@@ -113,11 +114,11 @@ def main(argv: list[str]) -> None:
 
     load = configuration.load
   settings = load(given.config, overrides)
-  w = Workdir(root, settings)
-  if w.root.exists() and not w.root.is_dir():
-    raise UserError(f'--workdir: {w.root} is a file, not a folder.')
+  run = Run(settings, Workdir(root))
+  if root.exists() and not root.is_dir():
+    raise UserError(f'--workdir: {root} is a file, not a folder.')
   if stage == 'status':
-    stages.declaration(stage).run(w, **own)
+    stages.declaration(stage).execute(run, **own)
     return
   with hosts.together(
     given.distributed,
@@ -131,17 +132,18 @@ def main(argv: list[str]) -> None:
       from monosem_jax.stages import dry_run
 
       target = targets.find(given.target) if given.target else None
-      w.log(dry_run.describe(w, target))
+      run.log(dry_run.describe(run, target))
       return
     hosts.require_same(
       'the stage, a flag of it, or a key of the config',
       [stage, own, config.as_dict(settings)],
     )
     # A network file system may remember for a minute what was not there.
-    require_shared(w.root, min(60, given.join_seconds))
-    keep = lambda: write_json(w.settings, config.as_dict(settings))
-    hosts.on_first_process(lambda: w.settings.exists() or keep())
-    stages.run(stage, w, own)
+    require_shared(root, min(60, given.join_seconds))
+    kept = run.workdir.settings
+    keep = lambda: write_json(kept, config.as_dict(settings))
+    hosts.on_first_process(lambda: kept.exists() or keep())
+    stages.execute(stage, run, own)
     # Only now: a run that is refused changes nothing.
     hosts.on_first_process(keep)
 

@@ -8,21 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 import program
 import pytest
+import runs
 
 from monosem_jax.analysis import splitting
 from monosem_jax.analysis.results.splitting import Beside
-from monosem_jax.config import load as configs, names, settings
-from monosem_jax.device import mesh as meshes
+from monosem_jax.config import names, settings
 from monosem_jax.device.precision import Dot
 from monosem_jax.features import moments
 from monosem_jax.features.featureset import FeatureSet
-from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages.analysis import (
   children as children_lib,
-  inputs as analysis_inputs,
   splitting as stage,
 )
-from monosem_jax.text.store import TokenStore
 
 # a0 splits into b0 and b1, a1 stays b2, a2 and a3 merge into b3; b4 is new, a4
 # is alone, a5 is not live. b0 splits into c0, c1; b3 goes on to c1, too.
@@ -183,7 +180,8 @@ def test_a_count_stands_beside_its_nulls():
 
 @pytest.fixture(scope='module')
 def inputs():
-  config = configs.load(str(program.config()))
+  run = runs.at(program.featured())
+  config = run.config
   config = dataclasses.replace(
     config,
     analysis=dataclasses.replace(
@@ -194,9 +192,7 @@ def inputs():
       ),
     ),
   )
-  w = Workdir(program.featured(), config)
-  mesh = meshes.make_mesh(w.config.mesh)
-  return analysis_inputs.AnalysisInputs(w, TokenStore.open(w.store), mesh)
+  return runs.inputs(dataclasses.replace(run, config=config))
 
 
 def grown(inputs) -> list[FeatureSet]:

@@ -10,11 +10,10 @@ import numpy as np
 
 from monosem_jax.device import mesh as meshes
 from monosem_jax.device.compile import Program, announce, peak_flops, profiled
-from monosem_jax.run import loop
+from monosem_jax.run import Run, loop
 from monosem_jax.run.artefact import Progress
 from monosem_jax.run.checkpoint import Checkpoints
 from monosem_jax.run.metrics import Reporter
-from monosem_jax.run.workdir import Workdir
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,7 +57,7 @@ class Training:
   observe: Callable[[int, Any], None] = lambda done, state: None
 
 
-def fit(w: Workdir, t: Training) -> tuple[Any, dict[str, float | None]]:
+def fit(run: Run, t: Training) -> tuple[Any, dict[str, float | None]]:
   """Runs a training; its mesh must be the current one.
 
   Returns:
@@ -70,18 +69,18 @@ def fit(w: Workdir, t: Training) -> tuple[Any, dict[str, float | None]]:
   """
 
   def log(line: str) -> None:
-    w.log(f'{t.name}: {line}')
+    run.log(f'{t.name}: {line}')
 
-  runtime, S = w.config.runtime, t.progress.steps_per_chunk
-  checkpoints = Checkpoints(t.progress.checkpoints, w.config.checkpoint.keep)
-  restored = checkpoints.restore(meshes.like(t.mesh, t.init), w.log)
+  runtime, S = run.config.runtime, t.progress.steps_per_chunk
+  checkpoints = Checkpoints(t.progress.checkpoints, run.config.checkpoint.keep)
+  restored = checkpoints.restore(meshes.like(t.mesh, t.init), run.log)
   start, state = restored or (0, t.start(meshes.made_in_place(t.mesh, t.init)))
   log(f'{start * S:,} of {t.progress.steps:,} steps are done')
   program = t.program(state)
   announce(program, t.flops, S, log)
   stop = t.progress.steps // S
   reporter = Reporter(
-    w.root,
+    run.workdir.root,
     t.name,
     start=start,
     stop=stop,
@@ -94,7 +93,7 @@ def fit(w: Workdir, t: Training) -> tuple[Any, dict[str, float | None]]:
   )
   with (
     contextlib.closing(t.batches(start)) as batches,
-    profiled(runtime, w.profile(t.name), log, program.call) as chunk,
+    profiled(runtime, run.workdir.profile(t.name), log, program.call) as chunk,
   ):
     state = loop.train(
       lambda state, *batch: chunk(state, *t.fixed, *batch),
@@ -104,7 +103,7 @@ def fit(w: Workdir, t: Training) -> tuple[Any, dict[str, float | None]]:
       stop=stop,
       report=reporter,
       checkpoints=checkpoints,
-      every=w.config.checkpoint.every_chunks,
+      every=run.config.checkpoint.every_chunks,
       observe=t.observe,
     )
   reporter.close()

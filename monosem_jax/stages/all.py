@@ -8,8 +8,7 @@ from monosem_jax import stages
 from monosem_jax.config.errors import UserError, nearest
 from monosem_jax.config.flags import Flag
 from monosem_jax.device import hosts
-from monosem_jax.run import graph
-from monosem_jax.run.workdir import Workdir
+from monosem_jax.run import Run, graph
 
 FLAGS = (
   Flag(
@@ -22,11 +21,11 @@ FLAGS = (
 )
 
 
-def run(w: Workdir, **flags: str) -> None:
+def execute(run: Run, **flags: str) -> None:
   """Runs the stages of the flow in order.
 
   Args:
-    w: the work directory.
+    run: the run of the program.
     **flags: `from`, the stage to start at; '' for the first.
 
   Raises:
@@ -38,12 +37,12 @@ def run(w: Workdir, **flags: str) -> None:
       f'--from: unknown stage {start!r}{nearest(start, stages.FLOW)}.'
     )
   at = stages.FLOW.index(start)
-  hosts.on_first_process(lambda: _require(w, stages.FLOW[:at], start))
+  hosts.on_first_process(lambda: _require(run, stages.FLOW[:at], start))
   for name in stages.FLOW[at:]:
     if why := _left_out(name):
-      w.log(f'{name}: left out: it {why}')
+      run.log(f'{name}: left out: it {why}')
     else:
-      stages.declaration(name).run(w)
+      stages.declaration(name).execute(run)
 
 
 def _left_out(stage: str) -> str:
@@ -53,9 +52,9 @@ def _left_out(stage: str) -> str:
   return module.left_out() if hasattr(module, 'left_out') else ''
 
 
-def _require(w: Workdir, before: tuple[str, ...], start: str) -> None:
+def _require(run: Run, before: tuple[str, ...], start: str) -> None:
   needed = [name for name in before if not _left_out(name)]
   graph.require(
-    [a for name in needed for a in stages.declaration(name).artefacts(w)],
+    [a for name in needed for a in stages.declaration(name).artefacts(run)],
     f'--from={start}',
   )

@@ -31,37 +31,37 @@ from monosem_jax.device.cost import (
 from monosem_jax.device.mesh import make_mesh
 from monosem_jax.device.precision import compute_dtype
 from monosem_jax.device.targets import Target
+from monosem_jax.run import Run
 from monosem_jax.run.files import read_json
-from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import programs
 
 
-def describe(w: Workdir, target: Target | None = None) -> str:
+def describe(run: Run, target: Target | None = None) -> str:
   """The resolved config, and for every training its size, memory and data.
 
   Memory and FLOPs are those of one device. Says on standard error what it is
   compiling, which may take minutes.
 
   Args:
-    w: of the run.
+    run: the run of the program.
     target: hardware to compile for; None for this machine.
 
   Raises:
     UserError: the devices cannot share the work evenly.
   """
   devices = target and target.devices
-  mesh = make_mesh(w.config.mesh, devices)
+  mesh = make_mesh(run.config.mesh, devices)
   # All refusals come before the first minute of compiling.
-  for model, names in entries(w.config).items():
-    programs.transformer_mesh(w.config, model, devices)
-    programs.stream_mesh(w.config, names, devices)
-  store = w.store / 'manifest.json'
+  for model, names in entries(run.config).items():
+    programs.transformer_mesh(run.config, model, devices)
+    programs.stream_mesh(run.config, names, devices)
+  store = run.workdir.store / 'manifest.json'
   splits = read_json(store)['splits'] if store.exists() else {}
   contexts = splits['train']['contexts'] if splits else None
-  split = w.config.features.split
+  split = run.config.features.split
   described = splits[split]['contexts'] if splits else None
   lines = [
-    json.dumps(configs.as_dict(w.config), indent=1),
+    json.dumps(configs.as_dict(run.config), indent=1),
     '',
     f'mesh: {" x ".join(f"{n} {axis}" for axis, n in mesh.shape.items())}, '
     f'{target.hardware.name if target else jax.default_backend()}',
@@ -71,7 +71,7 @@ def describe(w: Workdir, target: Target | None = None) -> str:
   else:
     lines.append(f'tokens: {contexts:,} training contexts')
   with jax.set_mesh(mesh):
-    for name, describe_one in _parts(w.config, contexts, described, target):
+    for name, describe_one in _parts(run.config, contexts, described, target):
       try:
         found = describe_one(mesh)
       except jax.errors.JaxRuntimeError as e:

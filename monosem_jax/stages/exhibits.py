@@ -13,10 +13,11 @@ from monosem_jax.analysis.results.arrays import (
   BestNeurons,
   Residuals,
 )
+from monosem_jax.config import settings
 from monosem_jax.config.names import main_dictionary, match_dictionary
 from monosem_jax.features import labels as hand
 from monosem_jax.features.featureset import FeatureSet
-from monosem_jax.run import graph
+from monosem_jax.run import Run, graph
 from monosem_jax.run.files import read_json, sha256
 from monosem_jax.run.stamp import NAME as STAMP
 from monosem_jax.run.workdir import Workdir
@@ -44,25 +45,25 @@ class Shown:
   vocabulary: list[str]
 
 
-def folders(w: Workdir) -> links.Folders:
+def folders(run: Run) -> links.Folders:
   """Gives the folder of each analysis that is of what is there now.
 
   One that was made before a transformer, a dictionary or a feature table was
   made anew is left out, and said to be: its numbers are of other features.
   """
-  stale = {n for n in declared() if graph.changed_inputs(analysis(w, n))}
+  stale = {n for n in declared() if graph.changed_inputs(analysis(run, n))}
   for name in declared():
     if name in stale:
-      w.log(
+      run.log(
         f'analysis/{name} was made before what is there now and is left out; '
         'run the analysis stage again'
       )
-  absent = w.analysis('absent')
-  return lambda name: absent if name in stale else w.analysis(name)
+  absent = run.workdir.analysis('absent')
+  return lambda name: absent if name in stale else run.workdir.analysis(name)
 
 
 def read(
-  w: Workdir,
+  run: Run,
   folder: links.Folders,
   sets: Mapping[str, FeatureSet],
   chosen: Mapping[str, Sequence[int]] | None = None,
@@ -70,7 +71,7 @@ def read(
   """Reads all that is known of sets of features.
 
   Args:
-    w: the work directory.
+    run: the run of the program.
     folder: of analyses.
     sets: by key, the main dictionary's first.
     chosen: features whose examples' contexts are wanted; None of all.
@@ -78,16 +79,17 @@ def read(
   Raises:
     UserError: labels.json is broken, or something is not whole.
   """
+  w = run.workdir
   store = TokenStore.open(w.store)
-  contexts = _contexts(w, store, sets, chosen)
+  contexts = _contexts(run.config, store, sets, chosen)
   features = {key: s.count for key, s in sets.items()}
-  match = (main_dictionary(w.config), match_dictionary(w.config))
+  match = (main_dictionary(run.config), match_dictionary(run.config))
   found = links.read(folder, features, match if all(match) else None)
   labels = hand.load(w.labels, {s.name: s.count for s in sets.values()})
   report = read_json(w.root / 'report.json')
   return Shown(
     build=_build(w, list(sets)),
-    run=_run(w, store, report, labels),
+    run=_about_run(run, store, report, labels),
     exhibits=[
       _exhibit(folder, store, s, contexts, found[key], report, labels)
       for key, s in sets.items()
@@ -98,14 +100,14 @@ def read(
 
 
 def _contexts(
-  w: Workdir,
+  c: settings.Config,
   store: TokenStore,
   sets: Mapping[str, FeatureSet],
   chosen: Mapping[str, Sequence[int]] | None,
 ) -> Contexts:
   """The contexts that examples are of, those of strong ones first."""
-  split, T = w.config.features.split, store.context
-  room = max(w.config.site.context_tokens // T, 1)
+  split, T = c.features.split, store.context
+  room = max(c.site.context_tokens // T, 1)
   of = dict.fromkeys(sets, slice(None)) if chosen is None else chosen
   tables = [(sets[key].table, i) for key, i in of.items()]
   found = [
@@ -174,15 +176,16 @@ def _exhibit(
   )
 
 
-def _run(
-  w: Workdir, store: TokenStore, report: dict, labels: dict
+def _about_run(
+  run: Run, store: TokenStore, report: dict, labels: dict
 ) -> dict[str, Any]:
   """What the index says of the run as a whole."""
+  w = run.workdir
   manifest = store.manifest
   return {
     'version': monosem_jax.__version__,
-    'main': main_dictionary(w.config),
-    'match': match_dictionary(w.config),
+    'main': main_dictionary(run.config),
+    'match': match_dictionary(run.config),
     'context': store.context,
     'separator': store.tokenizer.separator,
     'subsets': store.subset_names,

@@ -10,7 +10,7 @@ from monosem_jax.analysis import probe
 from monosem_jax.device.precision import Dot, compute_dtype
 from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.interop import saelens
-from monosem_jax.run.workdir import Workdir
+from monosem_jax.run import Run
 from monosem_jax.stages import featuresets
 from monosem_jax.stages.lm import training as lm_stage
 from monosem_jax.text.store import TokenStore
@@ -39,19 +39,21 @@ class LoadedModels:
   median_F: dict[str, jax.Array]
 
 
-def load(w: Workdir) -> LoadedModels:
+def load(run: Run) -> LoadedModels:
   """The dictionaries of a work directory that a page shows, and their models.
 
   Raises:
     UserError: something is not made yet, or is of something else than is there.
   """
-  c, store = w.config, TokenStore.open(w.store)
+  c, store = run.config, TokenStore.open(run.workdir.store)
   sets = {
-    name.key: featuresets.load(w, name, saelens.load(w.dictionary(name.key)))
-    for name in featuresets.there(w)
+    name.key: featuresets.load(
+      run, name, saelens.load(run.workdir.dictionary(name.key))
+    )
+    for name in featuresets.there(run)
   }
   models = {
-    name: jax.device_put(lm_stage.load(w, store, name))
+    name: jax.device_put(lm_stage.load(run, store, name))
     for name in c.models
     if any(s.model == name for s in sets.values())
   }

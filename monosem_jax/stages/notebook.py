@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from monosem_jax.device.compile import use_cache
+from monosem_jax.run import Run
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import configuration, serve
 
@@ -43,13 +44,13 @@ def show(
     UserError: see `stages.serve.start`.
   """
   settings = configuration.load(str(config_file), list(overrides))
-  w = Workdir(pathlib.Path(workdir), settings)
-  use_cache(settings.runtime, w.log)
+  run = Run(settings, Workdir(pathlib.Path(workdir)))
+  use_cache(settings.runtime, run.log)
   try:
     from google.colab import output as colab
   except ImportError:
     colab = None
-  serving = serve.start(w, port, _COLAB if colab else ())
+  serving = serve.start(run, port, _COLAB if colab else ())
   if colab:
     colab.serve_kernel_port_as_iframe(
       serving.port, path=serving.path, width='100%', height=str(height)

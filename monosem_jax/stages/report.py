@@ -5,21 +5,22 @@ from typing import Any
 from monosem_jax import paper
 from monosem_jax.config.names import name_of
 from monosem_jax.features import labels as hand
+from monosem_jax.run import Run
 from monosem_jax.run.files import read_json, write_file, write_json
-from monosem_jax.run.workdir import Workdir
 
 
-def write(w: Workdir) -> None:
+def write(run: Run) -> None:
   """Writes both reports from the results there are so far.
 
   Raises:
     UserError: labels.json is not of its format.
   """
+  w = run.workdir
   report: dict[str, Any] = {'models': {}, 'dictionaries': {}, 'features': {}}
-  for name in w.config.models:
+  for name in run.config.models:
     if w.model_result(name).exists():
       report['models'][name] = read_json(w.model_result(name))
-  for name in w.config.dictionaries:
+  for name in run.config.dictionaries:
     numbers = w.evaluation(name) / 'numbers.json'
     if w.training(name).exists() and numbers.exists():
       report['dictionaries'][name_of(name)] = read_json(
@@ -34,7 +35,7 @@ def write(w: Workdir) -> None:
     report['analysis'] = read_json(summary / 'summary.json')
     text += '\n' + (summary / 'summary.md').read_text(encoding='utf-8')
   if w.labels.exists():
-    sizes = {name_of(k): x.features for k, x in w.config.dictionaries.items()}
+    sizes = {name_of(k): x.features for k, x in run.config.dictionaries.items()}
     report['labels'] = hand.scores(hand.load(w.labels, sizes))
     text += _labels(report['labels'])
   if w.toy_result.exists():

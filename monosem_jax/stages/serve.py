@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from monosem_jax.config.errors import UserError
 from monosem_jax.config.flags import Flag
 from monosem_jax.device import hosts
-from monosem_jax.run.workdir import Workdir
+from monosem_jax.run import Run
 from monosem_jax.stages.optional_dependencies import lacking
 
 if TYPE_CHECKING:
@@ -27,15 +27,15 @@ FLAGS = (
 )
 
 
-def run(w: Workdir, *, port: int) -> None:
+def execute(run: Run, *, port: int) -> None:
   """Serves until a signal ends it.
 
   Raises:
     UserError: see `start`.
   """
-  serving = start(w, port)
-  w.log(f'serve: open {serving.url}')
-  w.log('serve: who has this address may ask; Ctrl-C ends it')
+  serving = start(run, port)
+  run.log(f'serve: open {serving.url}')
+  run.log('serve: who has this address may ask; Ctrl-C ends it')
   sys.stdout.flush()
   try:
     serving.wait()
@@ -43,11 +43,11 @@ def run(w: Workdir, *, port: int) -> None:
     serving.close()
 
 
-def start(w: Workdir, port: int, suffixes: tuple[str, ...] = ()) -> 'Serving':
+def start(run: Run, port: int, suffixes: tuple[str, ...] = ()) -> 'Serving':
   """Starts a server, in a thread; every program is compiled before it answers.
 
   Args:
-    w: the work directory.
+    run: the run of the program.
     port: of 127.0.0.1; 0: a free one.
     suffixes: of names of hosts by which a proxy reaches it, see
       `site.server.guard`.
@@ -56,6 +56,7 @@ def start(w: Workdir, port: int, suffixes: tuple[str, ...] = ()) -> 'Serving':
     UserError: what serves is not installed, the site is not made, the port is
       not free, or something of the run is not there.
   """
+  w = run.workdir
   if absent := lacking('starlette', 'uvicorn', extra='serve'):
     raise UserError(f'serve: {absent}')
   if not hosts.alone():
@@ -67,9 +68,9 @@ def start(w: Workdir, port: int, suffixes: tuple[str, ...] = ()) -> 'Serving':
 
   # Before what takes long, so that a port that is taken is said at once.
   with serving.listen(port) as listener:
-    found = loaded.load(w)
+    found = loaded.load(run)
     engine = live.Engine(found, found.tokenizer.token_strings())
-    w.log(f'serve: compiling for {", ".join(found.sets)}')
+    run.log(f'serve: compiling for {", ".join(found.sets)}')
     sys.stdout.flush()
     engine.warm()
     return serving.start(w.site, engine, listener.dup(), suffixes)

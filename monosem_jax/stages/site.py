@@ -1,8 +1,8 @@
 """Stage `site`: writes the page of all features: DIR/site/index.html."""
 
 from monosem_jax.device import hosts
+from monosem_jax.run import Run
 from monosem_jax.run.artefact import Artefact
-from monosem_jax.run.workdir import Workdir
 from monosem_jax.site import export, views
 from monosem_jax.stages import exhibits, featuresets, report
 
@@ -10,36 +10,36 @@ from monosem_jax.stages import exhibits, featuresets, report
 _PICTURES = ('density', 'preserved', 'logits', 'neurons', 'universality')
 
 
-def artefacts(w: Workdir) -> list[Artefact]:
+def artefacts(run: Run) -> list[Artefact]:
   """The page, which is written anew each time and so has no stamp."""
   return [
     Artefact(
       name='site',
       stage='site',
-      folder=w.site,
-      whole={'site': w.site / 'index.html'},
+      folder=run.workdir.site,
+      whole={'site': run.workdir.site / 'index.html'},
     )
   ]
 
 
-def run(w: Workdir) -> None:
-  hosts.on_first_process(lambda: _write(w))
+def execute(run: Run) -> None:
+  hosts.on_first_process(lambda: _write(run))
 
 
-def _write(w: Workdir) -> None:
+def _write(run: Run) -> None:
   """Writes the page anew: it takes seconds.
 
   Raises:
     UserError: no dictionary has a feature table yet, or one is of another
       dictionary than is there now; labels.json is broken.
   """
-  found = featuresets.load_all(w)
+  found = featuresets.load_all(run)
   # Scores of labels stand in it.
-  report.write(w)
-  folder = exhibits.folders(w)
-  shown = exhibits.read(w, folder, found)
+  report.write(run)
+  folder = exhibits.folders(run)
+  shown = exhibits.read(run, folder, found)
   export.write(
-    w.site,
+    run.workdir.site,
     build=shown.build,
     run=shown.run,
     exhibits=shown.exhibits,
@@ -52,4 +52,4 @@ def _write(w: Workdir) -> None:
       for path in sorted(folder(name).glob('*.png'))
     },
   )
-  w.log(f'site: open {w.site / "index.html"}')
+  run.log(f'site: open {run.workdir.site / "index.html"}')

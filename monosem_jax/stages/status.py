@@ -16,10 +16,9 @@ from typing import Any
 
 from monosem_jax import stages
 from monosem_jax.config.flags import Flag
-from monosem_jax.run import graph
+from monosem_jax.run import Run, graph
 from monosem_jax.run.artefact import Artefact
 from monosem_jax.run.graph import State
-from monosem_jax.run.workdir import Workdir
 
 FLAGS = (Flag('json', bool, False, '', 'as JSON, for programs'),)
 
@@ -54,19 +53,19 @@ class Row:
     }
 
 
-def run(w: Workdir, **flags: bool) -> None:
+def execute(run: Run, **flags: bool) -> None:
   """Prints the table, or JSON if the flag `json` says so."""
-  found = rows(w)
-  w.log(
+  found = rows(run)
+  run.log(
     json.dumps([row.as_dict() for row in found], indent=1)
     if flags['json']
     else _table(found)
   )
 
 
-def rows(w: Workdir) -> list[Row]:
+def rows(run: Run) -> list[Row]:
   """Every artefact of the config, in the order in which they are made."""
-  artefacts = stages.artefacts(w)
+  artefacts = stages.artefacts(run)
   folders = {a.folder for a in artefacts}
   return [_row(a, folders - {a.folder}) for a in artefacts]
 

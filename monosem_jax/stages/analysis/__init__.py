@@ -11,9 +11,9 @@ import functools
 
 from monosem_jax.config import choices, names
 from monosem_jax.config.flags import Flag
+from monosem_jax.run import Run
 from monosem_jax.run.artefact import Artefact, Changed
 from monosem_jax.run.stamp import identity
-from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import (
   features,
   later,
@@ -46,25 +46,25 @@ def declared() -> dict[str, tuple[str, ...]]:
   return {name: found[name].get('needs', ()) for name in names}
 
 
-def artefacts(w: Workdir) -> list[Artefact]:
-  if not w.config.dictionaries:
+def artefacts(run: Run) -> list[Artefact]:
+  if not run.config.dictionaries:
     return []
   found = []
-  for name in names.controls(w.config):
-    found += [control(w, name), features.table(w, name, _model_of(name))]
-  return [*found, *(analysis(w, name) for name in declared())]
+  for name in names.controls(run.config):
+    found += [control(run, name), features.table(run, name, _model_of(name))]
+  return [*found, *(analysis(run, name) for name in declared())]
 
 
 def _model_of(control: str) -> str:
   return names.parse(control).model
 
 
-def control(w: Workdir, name: str) -> Artefact:
+def control(run: Run, name: str) -> Artefact:
   """A dictionary that nothing was learned for; it lies where these do."""
-  c = w.config.analysis
+  c, w = run.config.analysis, run.workdir
   inputs = lm.output(w, _model_of(name))
   if not names.parse(name).is_neurons:
-    inputs |= sae.output(w, names.main_dictionary(w.config))
+    inputs |= sae.output(w, names.main_dictionary(run.config))
   return Artefact(
     name=f'controls/{name}',
     stage='analysis',
@@ -77,9 +77,9 @@ def control(w: Workdir, name: str) -> Artefact:
   )
 
 
-def analysis(w: Workdir, name: str) -> Artefact:
+def analysis(run: Run, name: str) -> Artefact:
   """An analysis: of its own settings, of shared ones, and of all results."""
-  c = w.config
+  c, w = run.config, run.workdir
   own = {name, *declared()[name]}
   others = {
     f.name
@@ -114,7 +114,7 @@ def left_out() -> str:
   return optional_dependencies.lacking('matplotlib', 'sklearn', 'umap')
 
 
-def run(w: Workdir, only: str = '') -> None:
+def execute(run: Run, only: str = '') -> None:
   from monosem_jax.stages.analysis import make
 
-  make.run(w, only)
+  make.make_all(run, only)

@@ -140,7 +140,7 @@ def _labels(inputs: AnalysisInputs) -> list[str]:
   inputs.needs('proxies', Proxies)
   labelled = Labelled(inputs, inputs.config.split)
   names = [*labelled.proxy_names, *labelled.subset_names]
-  path = inputs.w.analysis('proxies') / f'{inputs.main.key}.npz'
+  path = inputs.run.workdir.analysis('proxies') / f'{inputs.main.key}.npz'
   r_XY = np.load(path, allow_pickle=False)['r_XY']
   return [
     names[y] if r > 0.05 else ''

@@ -294,7 +294,7 @@ def _last(by_filter: Mapping):
 def _reading(inputs: AnalysisInputs, split: str) -> AnalysisInputs:
   """The same, whose batches are of another split."""
   analysis = dataclasses.replace(inputs.config, split=split)
-  config = dataclasses.replace(inputs.w.config, analysis=analysis)
+  config = dataclasses.replace(inputs.run.config, analysis=analysis)
   return dataclasses.replace(
-    inputs, w=dataclasses.replace(inputs.w, config=config)
+    inputs, run=dataclasses.replace(inputs.run, config=config)
   )

@@ -40,7 +40,9 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Density:
   for s in inputs.feature_sets():
     fired_F, tokens = s.table.fired_F, s.table.meta['tokens']
     live = s.table.density_F[s.live_F]
-    told = from_json(Census, s.table.meta['census'], inputs.w.features(s.key))
+    told = from_json(
+      Census, s.table.meta['census'], inputs.run.workdir.features(s.key)
+    )
     by_name[s.name] = SetDensity(told, intervals.of(live))
     log_density[s.name] = census.log_density(fired_F, tokens)
     if not s.is_control:
@@ -102,7 +104,9 @@ def _history(
   inputs: AnalysisInputs, step: Callable, s: FeatureSet, out: pathlib.Path
 ) -> list[Snapshot]:
   """The census of each snapshot, all measured on the same tokens."""
-  folders = sorted((inputs.w.dictionary(s.key) / 'snapshots').glob('step_*'))
+  folders = sorted(
+    (inputs.run.workdir.dictionary(s.key) / 'snapshots').glob('step_*')
+  )
   snapshots = {
     read_json(folder / saelens.CONFIG)['metadata']['step']: saelens.load(folder)
     for folder in folders
@@ -131,7 +135,7 @@ def _history(
     'log10 of the share of tokens a feature fires on',
     bins=census.EDGES[census.EDGES >= -7],
   )
-  c, told = inputs.w.config.features, []
+  c, told = inputs.run.config.features, []
   for (step, sae), fired in zip(snapshots.items(), found, strict=True):
     fired_F = np.asarray(fired)
     cosine_F = census.cosine(sae.W_enc_AF, sae.W_dec_FA)

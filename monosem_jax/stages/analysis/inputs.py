@@ -16,8 +16,7 @@ from monosem_jax.device.precision import Dot, compute_dtype
 from monosem_jax.dictionary.sae import SAE, encode, rows_of
 from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.interop import saelens
-from monosem_jax.run import metrics
-from monosem_jax.run.workdir import Workdir
+from monosem_jax.run import Run, metrics
 from monosem_jax.stages import featuresets, programs
 from monosem_jax.stages.analysis import documents
 from monosem_jax.stages.lm import training as lm_stage
@@ -37,7 +36,7 @@ class Unavailable(Exception):
 class AnalysisInputs:
   """A run whose dictionaries are finished."""
 
-  w: Workdir
+  run: Run
   store: TokenStore
   mesh: jax.sharding.Mesh
   # What was read once.
@@ -45,30 +44,30 @@ class AnalysisInputs:
 
   @functools.cached_property
   def config(self):
-    return self.w.config.analysis
+    return self.run.config.analysis
 
   @functools.cached_property
   def dot(self) -> Dot:
-    return Dot(compute_dtype(self.w.config.stream.precision))
+    return Dot(compute_dtype(self.run.config.stream.precision))
 
   def lm(self, model: str) -> Transformer:
     if ('lm', model) not in self.kept:
-      lm = lm_stage.load(self.w, self.store, model)
+      lm = lm_stage.load(self.run, self.store, model)
       self.kept['lm', model] = meshes.place(self.mesh, lm)
     return self.kept['lm', model]
 
   def feature_set(self, name: str) -> FeatureSet:
     """A dictionary or a control, on the mesh."""
     if name not in self.kept:
-      sae = saelens.load(self.w.dictionary(name))
-      found = featuresets.load(self.w, names.parse(name), sae)
+      sae = saelens.load(self.run.workdir.dictionary(name))
+      found = featuresets.load(self.run, names.parse(name), sae)
       placed = meshes.place(self.mesh, sae)
       self.kept[name] = dataclasses.replace(found, sae=placed)
     return self.kept[name]
 
   @property
   def main(self) -> FeatureSet:
-    return self.feature_set(names.main_dictionary(self.w.config))
+    return self.feature_set(names.main_dictionary(self.run.config))
 
   @property
   def match(self) -> FeatureSet:
@@ -77,7 +76,7 @@ class AnalysisInputs:
     Raises:
       Unavailable: there is none.
     """
-    name = names.match_dictionary(self.w.config)
+    name = names.match_dictionary(self.run.config)
     if name is None:
       raise Unavailable(
         'no dictionary of another model: add models.B and dictionaries.B1'
@@ -91,24 +90,24 @@ class AnalysisInputs:
       Unavailable: they are not among the controls.
     """
     name = names.SetId(model, 'neurons').key
-    if name not in names.controls(self.w.config):
+    if name not in names.controls(self.run.config):
       raise Unavailable('neurons are not among analysis.controls')
     return self.feature_set(name)
 
   def feature_sets(self, model: str | None = None) -> list[FeatureSet]:
     """All dictionaries and controls, or those on one model, in that order."""
-    config = self.w.config
+    config = self.run.config
     every = [*config.dictionaries, *names.controls(config)]
     found = [self.feature_set(name) for name in every]
     return [s for s in found if model in (None, s.model)]
 
   def growing(self) -> list[FeatureSet]:
     """Dictionaries like the main one that differ in size, small to large."""
-    all_of_them = self.w.config.dictionaries
+    all_of_them = self.run.config.dictionaries
     main = all_of_them[self.main.key]
     alike = [
       name
-      for name in names.entries(self.w.config)[self.main.model]
+      for name in names.entries(self.run.config)[self.main.model]
       if dataclasses.replace(all_of_them[name], features=main.features) == main
     ]
     alike.sort(key=lambda name: all_of_them[name].features)
@@ -193,7 +192,7 @@ class AnalysisInputs:
     Raises:
       Unavailable: it could not be made either.
     """
-    found = kind.load(self.w.analysis(name))
+    found = kind.load(self.run.workdir.analysis(name))
     if isinstance(found, NotMade):
       raise Unavailable(f'needs {name}: {found.why}')
     return found
@@ -203,7 +202,7 @@ class AnalysisInputs:
 
   def fetch(self, context_B: np.ndarray) -> np.ndarray:
     """Contexts by their numbers in the split that feature tables are of."""
-    return self.store.tokens(self.w.config.features.split, context_B)
+    return self.store.tokens(self.run.config.features.split, context_B)
 
   def rows(self, model: str, rows: int) -> np.ndarray:
     """A sample of a model's activations: x_NA, on the host."""

@@ -60,13 +60,13 @@ class Way:
 def make(inputs: AnalysisInputs, out: pathlib.Path) -> Preserved:
   by_name: dict[str, SetPreserved] = {}
   about_means: dict[str, SetPreserved] = {}
-  c, main = inputs.w.config.evaluation, inputs.main
+  c, main = inputs.run.config.evaluation, inputs.main
   labelled = Labelled(inputs, 'val')
   step = preserved.make_step(
     baselines.reconstruct, inputs.dot, len(labelled.subset_names), GROUPS
   )
   sums = adding(_sums)
-  for model in inputs.w.config.models:
+  for model in inputs.run.config.models:
     sets = inputs.feature_sets(model)
     if not sets:
       continue
@@ -112,7 +112,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Preserved:
 
 def _l0(inputs: AnalysisInputs) -> float:
   """The main dictionary's L0 on held-out text."""
-  folder = inputs.w.evaluation(inputs.main.key)
+  folder = inputs.run.workdir.evaluation(inputs.main.key)
   return read_json(folder / 'numbers.json')['l0']
 
 
@@ -160,7 +160,7 @@ def _random(inputs: AnalysisInputs, s: FeatureSet) -> Way:
     )
     return Way(Refused(None, why), Described(what))
   x_NA = inputs.rows(s.model, inputs.config.control_rows)
-  inputs.w.log(
+  inputs.run.log(
     f'analysis: a decoder of {s.name} from {len(x_NA):,} activations'
   )
   refitted = baselines.refit(meshes.fetch(s.sae), x_NA, inputs.dot)
@@ -198,7 +198,7 @@ def _pictures(
   inputs: AnalysisInputs, by_name: dict[str, SetPreserved], out: pathlib.Path
 ) -> None:
   # A model without knowledge has no loss to recover.
-  shuffled = {m for m, c in inputs.w.config.models.items() if c.shuffle_of}
+  shuffled = {m for m, c in inputs.run.config.models.items() if c.shuffle_of}
   sets = [s for s in inputs.feature_sets() if s.model not in shuffled]
   dictionaries = [s.name for s in sets if not s.is_control]
   found = {

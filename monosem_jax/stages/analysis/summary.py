@@ -127,11 +127,12 @@ _SCORED = {f.name for f in dataclasses.fields(scorecard.Results)}
 
 def write(inputs: AnalysisInputs, names: Sequence[str]) -> None:
   """Writes summary.json and summary.md from the numbers of those made."""
-  w = inputs.w
+  run = inputs.run
   made: dict[str, Numbers] = {
-    name: analyses()[name].numbers.load(w.analysis(name)) for name in names
+    name: analyses()[name].numbers.load(run.workdir.analysis(name))
+    for name in names
   }
-  dictionaries = w.config.dictionaries
+  dictionaries = run.config.dictionaries
   widest = max(dictionaries, key=lambda name: dictionaries[name].features)
   main = inputs.main
   rows = scorecard.rows(
@@ -143,7 +144,7 @@ def write(inputs: AnalysisInputs, names: Sequence[str]) -> None:
   scale = _scale(inputs)
   by_name = _rows(inputs, made)
   why = {n: x.why for n, x in made.items() if isinstance(x, NotMade)}
-  out = w.analysis('summary')
+  out = run.workdir.analysis('summary')
   write_json(
     out / 'summary.json',
     {
@@ -178,7 +179,8 @@ def write(inputs: AnalysisInputs, names: Sequence[str]) -> None:
 
 
 def _scale(inputs: AnalysisInputs) -> dict[str, str]:
-  w, main = inputs.w, inputs.main
+  w, main = inputs.run.workdir, inputs.main
+  least = inputs.run.config.features.least_firings
   training = read_json(w.training(main.key))
   model = read_json(w.model_result(main.model))
   return {
@@ -188,8 +190,7 @@ def _scale(inputs: AnalysisInputs) -> dict[str, str]:
     'vocabulary': f'{inputs.store.tokenizer.vocab_size:,}',
     'tokens of densities': f'{main.table.meta["tokens"]:,}',
     'tokens of correlations': f'{inputs.tokens:,}',
-    'live are features of': f'{w.config.features.least_firings:,} firings or '
-    'more, not of a lower mode',
+    'live are features of': f'{least:,} firings or more, not of a lower mode',
   }
 
 

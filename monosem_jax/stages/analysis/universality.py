@@ -109,7 +109,7 @@ def _asked(inputs: AnalysisInputs) -> dict[str, tuple[FeatureSet, FeatureSet]]:
   for s in inputs.feature_sets():
     if s.id.kind == 'random':
       pairs['random directions'] = (s, match)
-    shuffled = inputs.w.config.models[s.model].shuffle_of and not s.is_control
+    shuffled = inputs.run.config.models[s.model].shuffle_of and not s.is_control
     # The same run as the main one, if there is such.
     if shuffled and (
       'shuffled weights' not in pairs or s.id.kind == main.id.kind

@@ -2,9 +2,9 @@
 
 import pathlib
 
+from monosem_jax.config import settings
 from monosem_jax.config.errors import UserError, nearest
 from monosem_jax.config.names import SetId, by_name, main_dictionary, parse
-from monosem_jax.run.workdir import Workdir
 
 
 def features(text: str, count: int) -> list[int]:
@@ -43,13 +43,13 @@ def _number(text: str) -> bool:
   return text.isascii() and text.isdecimal()
 
 
-def dictionary(w: Workdir, name: str) -> SetId:
+def dictionary(config: settings.Config, name: str) -> SetId:
   """A dictionary or a control by the paper's name of it, A/1."""
-  if not w.config.dictionaries:
+  if not config.dictionaries:
     raise UserError('export: the config names no dictionary.')
   if not name:
-    return parse(main_dictionary(w.config))
-  known = by_name(w.config)
+    return parse(main_dictionary(config))
+  known = by_name(config)
   if name not in known:
     raise UserError(f'--run: unknown run {name!r}{nearest(name, known)}.')
   return known[name]

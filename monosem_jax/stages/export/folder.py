@@ -5,16 +5,15 @@ from collections.abc import Callable, Iterator
 
 from monosem_jax.config.errors import UserError
 from monosem_jax.interop.feature import Feature
-from monosem_jax.run import metrics
+from monosem_jax.run import Run, metrics
 from monosem_jax.run.files import in_place_of
-from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages.export.records import Records
 from monosem_jax.text.manifest import TOKENIZER
 from monosem_jax.text.tokenizer import Tokenizer
 
 
 def write(
-  w: Workdir,
+  run: Run,
   directory: pathlib.Path,
   records: Records,
   chosen: list[int],
@@ -23,7 +22,7 @@ def write(
   """Writes a folder whole or not at all, with a progress line.
 
   Args:
-    w: the work directory.
+    run: the run of the program.
     directory: the folder.
     records: the features there are.
     chosen: those that are written.
@@ -32,7 +31,7 @@ def write(
   Raises:
     UserError: a number is not finite, or the folder cannot be written.
   """
-  vocabulary = Tokenizer.load(w.store / TOKENIZER).token_strings()
+  vocabulary = Tokenizer.load(run.workdir.store / TOKENIZER).token_strings()
   try:
     with in_place_of(directory, 'export again') as scratch:
       put(scratch, _each(records, chosen), vocabulary)
@@ -40,7 +39,7 @@ def write(
     raise UserError(f'export: {records.features.name}: {e}.') from e
   except OSError as e:
     raise UserError(f'--to={directory}: {e.strerror}.') from e
-  w.log(
+  run.log(
     f'export: {len(chosen):,} features of {records.features.name} in '
     f'{directory}'
   )

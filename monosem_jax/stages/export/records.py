@@ -18,8 +18,8 @@ from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.features.table import META
 from monosem_jax.interop.feature import Effects, Example, Feature, Group
 from monosem_jax.interop.neuronpedia_source import Source
+from monosem_jax.run import Run
 from monosem_jax.run.files import read_json, sha256
-from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import features, featuresets
 from monosem_jax.stages.export.results import why_not
 from monosem_jax.text.manifest import MANIFEST
@@ -47,31 +47,32 @@ class Records:
   neurons: BestNeurons | None
 
   @classmethod
-  def load(cls, w: Workdir, set_id: SetId, strict: bool) -> 'Records':
+  def load(cls, run: Run, set_id: SetId, strict: bool) -> 'Records':
     """Reads what there is.
 
     Args:
-      w: the work directory.
+      run: the run of the program.
       set_id: the dictionary or control.
       strict: whether ablations and residuals must be there.
 
     Raises:
       UserError: something is missing, or of another dictionary than is there.
     """
-    found, key = featuresets.load(w, set_id), set_id.key
+    w = run.workdir
+    found, key = featuresets.load(run, set_id), set_id.key
     manifest = read_json(w.store / MANIFEST)
-    made = features.table(w, key, set_id.model)
+    made = features.table(run, key, set_id.model)
     inputs = made.inputs.keys() | features.output(w, key).keys()
 
     def arrays(
       kind: type[Arrays], analysis: str, end: str, needed: bool
     ) -> Any:
-      why = why_not(w, analysis, f'{key}{end}', inputs)
+      why = why_not(run, analysis, f'{key}{end}', inputs)
       if why is None:
         return kind.load(w.analysis(analysis) / f'{key}{end}')
       if needed:
         raise UserError(f'export: {why}')
-      w.log(f'export: left out: {why}')
+      run.log(f'export: left out: {why}')
       return None
 
     neurons = residual = None
@@ -110,10 +111,11 @@ class Records:
       groups=tuple(self._groups(i)),
     )
 
-  def source(self, w: Workdir) -> Source:
+  def source(self, run: Run) -> Source:
     """Where this dictionary stands among Neuronpedia's."""
+    w = run.workdir
     meta, model = self.features.table.meta, self.features.model
-    c = w.config.models[model]
+    c = run.config.models[model]
     weights = sha256(w.weights(model))[:8]
     of_set = self.features.name.replace('/', '').lower()
     own = w.dictionary(self.features.key)

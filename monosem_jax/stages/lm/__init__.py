@@ -1,18 +1,19 @@
 """Stage `lm`: trains the transformers of the config."""
 
+from monosem_jax.run import Run
 from monosem_jax.run.artefact import Artefact, Changed, Input, Progress
 from monosem_jax.run.stamp import identity
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import later, tokens
 
 
-def artefacts(w: Workdir) -> list[Artefact]:
-  return [transformer(w, name) for name in w.config.models]
+def artefacts(run: Run) -> list[Artefact]:
+  return [transformer(run, name) for name in run.config.models]
 
 
-def transformer(w: Workdir, name: str) -> Artefact:
+def transformer(run: Run, name: str) -> Artefact:
   """A transformer: trained, or another one's weights shuffled."""
-  c = w.config.models[name]
+  c, w = run.config.models[name], run.workdir
   trained = Progress(w.model(name) / 'checkpoints', c.steps_per_chunk, c.steps)
   return Artefact(
     name=f'models/{name}',
@@ -32,7 +33,7 @@ def output(w: Workdir, name: str) -> dict[str, Input]:
   return {f'models/{name}': Input(w.weights(name))}
 
 
-def run(w: Workdir) -> None:
+def execute(run: Run) -> None:
   from monosem_jax.stages.lm import training
 
-  training.run(w)
+  training.train_all(run)

@@ -1,29 +1,31 @@
 """Stage `sae`: streams activations into the dictionaries, and measures them."""
 
 from monosem_jax.config.names import entries, model_of
+from monosem_jax.run import Run
 from monosem_jax.run.artefact import Artefact, Changed, Input, Progress
 from monosem_jax.run.stamp import identity
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import later, lm, tokens
 
 
-def artefacts(w: Workdir) -> list[Artefact]:
+def artefacts(run: Run) -> list[Artefact]:
   found = []
-  for model, names in entries(w.config).items():
+  for model, names in entries(run.config).items():
     if names:
       found += [
-        stream_of(w, model),
-        *(evaluation_of(w, name) for name in names),
+        stream_of(run, model),
+        *(evaluation_of(run, name) for name in names),
       ]
   return found
 
 
-def stream_of(w: Workdir, model: str) -> Artefact:
+def stream_of(run: Run, model: str) -> Artefact:
   """The dictionaries of a model, which train on one stream."""
-  c, names = w.config.stream, entries(w.config)[model]
+  w = run.workdir
+  c, names = run.config.stream, entries(run.config)[model]
   settings = identity(c, 'stream')
   for name in names:
-    settings |= identity(w.config.dictionaries[name], f'dictionaries.{name}')
+    settings |= identity(run.config.dictionaries[name], f'dictionaries.{name}')
   steps = c.contexts_per_chunk * c.positions_per_context // c.batch_size
   return Artefact(
     name=f'dictionaries/stream_{model}',
@@ -37,15 +39,16 @@ def stream_of(w: Workdir, model: str) -> Artefact:
   )
 
 
-def evaluation_of(w: Workdir, name: str) -> Artefact:
+def evaluation_of(run: Run, name: str) -> Artefact:
   """What a dictionary preserves of held-out text."""
+  w = run.workdir
   return Artefact(
     name=f'evaluation/{name}',
     stage='sae',
     folder=w.evaluation(name),
     whole={f'evaluation/{name}': w.evaluation(name) / 'numbers.json'},
-    settings=identity(w.config.evaluation, 'evaluation'),
-    inputs=lm.output(w, model_of(w.config, name)) | output(w, name),
+    settings=identity(run.config.evaluation, 'evaluation'),
+    inputs=lm.output(w, model_of(run.config, name)) | output(w, name),
     changed=Changed.ANEW,
   )
 
@@ -55,7 +58,7 @@ def output(w: Workdir, name: str) -> dict[str, Input]:
   return {f'dictionaries/{name}': Input(w.dictionary_weights(name))}
 
 
-def run(w: Workdir) -> None:
+def execute(run: Run) -> None:
   from monosem_jax.stages.sae import training
 
-  training.run(w)
+  training.train_all(run)

@@ -8,7 +8,7 @@ of the config speaks.
 from typing import Any
 
 from monosem_jax.config.flags import Flag
-from monosem_jax.run.workdir import Workdir
+from monosem_jax.run import Run
 
 FLAGS = (
   Flag(
@@ -48,7 +48,7 @@ FLAGS = (
 )
 
 
-def run(w: Workdir, **flags: Any) -> None:
+def execute(run: Run, **flags: Any) -> None:
   from monosem_jax.stages.sample import pinned
 
-  pinned.run(w, **flags)
+  pinned.print_samples(run, **flags)

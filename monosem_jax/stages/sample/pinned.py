@@ -8,21 +8,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from monosem_jax.analysis import steering
+from monosem_jax.config import settings
 from monosem_jax.config.errors import UserError, nearest
 from monosem_jax.config.names import SetId, by_name
 from monosem_jax.device import mesh as meshes
 from monosem_jax.dictionary.sae import SAE
 from monosem_jax.features.pin import Pin, parse
 from monosem_jax.interop import saelens
-from monosem_jax.run.workdir import Workdir
+from monosem_jax.run import Run
 from monosem_jax.stages import featuresets
 from monosem_jax.stages.lm import training as lm_stage
 from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.sample import sample
 
 
-def run(
-  w: Workdir,
+def print_samples(
+  run: Run,
   *,
   pin: str,
   prompt: str | None,
@@ -50,14 +51,17 @@ def run(
   except UnicodeEncodeError as e:
     raise UserError(f'--prompt: is not UTF-8 ({e.reason}).') from e
   pins = parse(pin)
-  store = TokenStore.open(w.store)
-  sets = {p.set_name: _named(w, p.set_name) for p in pins}
-  model = _one_model(pins, sets) or next(iter(w.config.models))
-  saes = {name: saelens.load(w.dictionary(s.key)) for name, s in sets.items()}
+  store = TokenStore.open(run.workdir.store)
+  sets = {p.set_name: _named(run.config, p.set_name) for p in pins}
+  model = _one_model(pins, sets) or next(iter(run.config.models))
+  saes = {
+    name: saelens.load(run.workdir.dictionary(s.key))
+    for name, s in sets.items()
+  }
   for p in pins:
     p.require(saes[p.set_name].b_enc_F.size)
   max_F = {
-    p.set_name: featuresets.table(w, sets[p.set_name].key).max_F
+    p.set_name: featuresets.table(run, sets[p.set_name].key).max_F
     for p in pins
     if p.of_max
   }
@@ -69,9 +73,9 @@ def run(
   # The likeliest tokens are the same each time.
   samples = samples if temperature else 1
   pinned = _pinned(pins, values, saes) if pins else None
-  mesh = meshes.make_mesh(w.config.mesh)
+  mesh = meshes.make_mesh(run.config.mesh)
   with jax.set_mesh(mesh):
-    lm = meshes.place(mesh, lm_stage.load(w, store, model))
+    lm = meshes.place(mesh, lm_stage.load(run, store, model))
 
     def texts(pinned: steering.Pins | None) -> list[str]:
       tokens_BT = sample(
@@ -91,23 +95,23 @@ def run(
     if pins:
       said['pinned  '] = texts(meshes.place(mesh, pinned))
   top = f', top_k {top_k}' if top_k else ''
-  w.log(f'model {model}, temperature {temperature:g}{top}, seed {seed}')
+  run.log(f'model {model}, temperature {temperature:g}{top}, seed {seed}')
   for p, value in zip(pins, values, strict=True):
     of_max = f' ({p.value:g} x its maximum)' if p.of_max else ''
-    w.log(f'pinned: {p.set_name}/{p.feature} = {value:.4g}{of_max}')
-  w.log(f'prompt: {prompt!r} ({ids_T.size} tokens)')
+    run.log(f'pinned: {p.set_name}/{p.feature} = {value:.4g}{of_max}')
+  run.log(f'prompt: {prompt!r} ({ids_T.size} tokens)')
   for i in range(samples):
     for name, found in said.items():
-      w.log(f'{i + 1} {name} {found[i]!r}')
+      run.log(f'{i + 1} {name} {found[i]!r}')
 
 
-def _named(w: Workdir, name: str) -> SetId:
+def _named(config: settings.Config, name: str) -> SetId:
   """A dictionary, A/1, or a control, A/neurons, by the paper's name of it.
 
   Raises:
     UserError: the config names no such set.
   """
-  known = by_name(w.config)
+  known = by_name(config)
   if name not in known:
     raise UserError(
       f'pin: unknown dictionary or control {name!r}{nearest(name, known)}.'

@@ -6,9 +6,8 @@ from typing import Any
 
 from monosem_jax.config.errors import UserError
 from monosem_jax.device import hosts
-from monosem_jax.run import graph, metrics
+from monosem_jax.run import Run, graph, metrics
 from monosem_jax.run.files import read_json, write_json
-from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import optional_dependencies, report
 from monosem_jax.stages.toy import PARTS, part, parts, topics
 
@@ -23,7 +22,7 @@ _PARTS = {
 }
 
 
-def run(w: Workdir) -> None:
+def make_all(run: Run) -> None:
   """Makes the parts that are not made yet.
 
   Raises:
@@ -37,23 +36,26 @@ def run(w: Workdir) -> None:
     raise UserError(
       'toy: is work for one process: run it without --distributed.'
     )
-  toy = w.config.toy
-  wanted = [name for name in PARTS if not graph.complete(part(w, name), w.log)]
+  toy = run.config.toy
+  wanted = [
+    name for name in PARTS if not graph.complete(part(run, name), run.log)
+  ]
   steps = sum(_PARTS[name][1](getattr(toy, name)) for name in wanted)
   bar = metrics.progress('toy', total=steps, unit='run')
   for name in wanted:
-    with graph.making(part(w, name)) as out:
-      _make(w, name, out, bar.update)
+    with graph.making(part(run, name)) as out:
+      _make(run, name, out, bar.update)
   bar.close()
+  w = run.workdir
   parts_of = {name: read_json(w.toy(name) / 'numbers.json') for name in PARTS}
   write_json(w.toy_result, parts_of)
-  report.write(w)
+  report.write(run)
 
 
 def _make(
-  w: Workdir, name: str, out: pathlib.Path, advance: Callable[[], Any]
+  run: Run, name: str, out: pathlib.Path, advance: Callable[[], Any]
 ) -> None:
-  toy = w.config.toy
+  toy = run.config.toy
   found, said = _PARTS[name][0](getattr(toy, name), toy.seed, out, advance)
   try:
     write_json(out / 'numbers.json', found | {'summary': said})
@@ -62,4 +64,4 @@ def _make(
       f'toy/{name}: a training came to numbers that are not finite; lower its '
       f'learning rates (toy.{name}).'
     ) from None
-  w.log(f'toy/{name}: {said}')
+  run.log(f'toy/{name}: {said}')

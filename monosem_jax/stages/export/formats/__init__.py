@@ -13,8 +13,8 @@ class Format:
   """What a module declares as `FORMAT`.
 
   Attributes:
-    write: `write(w, path, set_id, features)` writes features of a dictionary or
-      control, those that the flag `features` names, to `path`.
+    write: `write(run, path, set_id, features)` writes to `path` those features
+      of a dictionary or control that the flag `features` names.
     suffix: of the file that it writes, such as .html; '' if it writes a folder.
   """
 

@@ -5,14 +5,14 @@ import pathlib
 from monosem_jax.config.errors import UserError
 from monosem_jax.config.names import SetId
 from monosem_jax.interop import anthropic
-from monosem_jax.run.workdir import Workdir
+from monosem_jax.run import Run
 from monosem_jax.stages.export import flags, folder
 from monosem_jax.stages.export.formats import Format
 from monosem_jax.stages.export.records import Records
 
 
 def write(
-  w: Workdir, directory: pathlib.Path, set_id: SetId, features: str
+  run: Run, directory: pathlib.Path, set_id: SetId, features: str
 ) -> None:
   """Writes a file for each of the features that ever fired.
 
@@ -25,7 +25,7 @@ def write(
       'made of dictionaries and neurons alone; --format=neuronpedia goes '
       'without.'
     )
-  records = Records.load(w, set_id, strict=True)
+  records = Records.load(run, set_id, strict=True)
   found = records.features
   chosen = flags.features(features, found.count)
   # As published: of features that never fired there is nothing to be shown.
@@ -35,10 +35,10 @@ def write(
       f'export: none of these features of {set_id.key} ever fired.'
     )
   if len(fired) < len(chosen):
-    w.log(f'export: {len(chosen) - len(fired):,} never fired: left out')
+    run.log(f'export: {len(chosen) - len(fired):,} never fired: left out')
   own = found.name.replace('/', '').lower()
   folder.write(
-    w,
+    run,
     directory,
     records,
     fired,
