@@ -15,7 +15,7 @@ from monosem_jax.analysis.results.splitting import Beside
 from monosem_jax.config import names, settings
 from monosem_jax.device.precision import Dot
 from monosem_jax.features import moments
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.stages.analysis import (
   children as children_lib,
   splitting as stage,
@@ -195,7 +195,7 @@ def inputs():
   return runs.inputs(dataclasses.replace(run, config=config))
 
 
-def grown(inputs) -> list[FeatureSet]:
+def grown(inputs) -> list[LoadedSet]:
   """A dictionary, and what it could have been: another threshold."""
   large = inputs.main
   rows_FA = large.rows_FA[::-1].copy()

@@ -1,5 +1,6 @@
 """Names of models, dictionaries and controls: A1 is dictionary 1 of model A."""
 
+import contextlib
 import dataclasses
 import re
 from collections.abc import Mapping
@@ -39,10 +40,18 @@ class SetId:
     return self.kind == 'neurons'
 
 
-def parse(key: str) -> SetId | None:
-  """Parses a key such as A1 or A_neurons; returns None for other text."""
+def parse(key: str) -> SetId:
+  """Parses a key such as A1 or A_neurons.
+
+  Raises:
+    UserError: the text has another form.
+  """
   found = re.fullmatch(r'(.+?)(?:(\d+)|_([a-z]+))', key)
-  return SetId(found[1], found[2] or found[3]) if found else None
+  if not found:
+    raise UserError(
+      f'{key!r}: a dictionary or control has a name such as A1 or A_neurons.'
+    )
+  return SetId(found[1], found[2] or found[3])
 
 
 def model_of(config: settings.Config, dictionary: str) -> str:
@@ -51,19 +60,19 @@ def model_of(config: settings.Config, dictionary: str) -> str:
   Raises:
     UserError: the key is not a model of the config followed by a number.
   """
-  own = parse(dictionary)
-  if own is None or own.is_control or own.model not in config.models:
-    raise UserError(
-      f'config: dictionaries.{dictionary}: the key must be the name of a model '
-      f'and a number, such as {next(iter(config.models))}1.'
-    )
-  return own.model
+  with contextlib.suppress(UserError):
+    own = parse(dictionary)
+    if not own.is_control and own.model in config.models:
+      return own.model
+  raise UserError(
+    f'config: dictionaries.{dictionary}: the key must be the name of a model '
+    f'and a number, such as {next(iter(config.models))}1.'
+  )
 
 
 def name_of(key: str) -> str:
   """Returns the paper's name of a set of features: `A/1` for the key `A1`."""
-  own = parse(key)
-  return own.name if own else key
+  return parse(key).name
 
 
 def by_name(config: settings.Config) -> dict[str, SetId]:
@@ -72,7 +81,7 @@ def by_name(config: settings.Config) -> dict[str, SetId]:
     *config.dictionaries,
     *(controls(config) if config.dictionaries else ()),
   )
-  return {own.name: own for own in map(parse, keys) if own}
+  return {own.name: own for own in map(parse, keys)}
 
 
 def width(model: settings.Transformer) -> int:

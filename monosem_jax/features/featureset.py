@@ -23,13 +23,11 @@ class FeatureSet:
     id: identifies the dictionary or control.
     table: the feature table.
     rows_FA: the decoder, on the host.
-    sae: the dictionary on the devices; None for readers without jax.
   """
 
   id: SetId
   table: FeatureTable
   rows_FA: np.ndarray
-  sae: 'SAE | None' = None
 
   @property
   def key(self) -> str:
@@ -70,5 +68,16 @@ class FeatureSet:
     return self.table.fired_F > 0
 
   def part(self, rows: np.ndarray) -> 'FeatureSet':
-    """The features with these numbers alone, without the dictionary."""
+    """The features with these numbers alone."""
     return FeatureSet(self.id, self.table.part(rows), self.rows_FA[rows])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LoadedSet(FeatureSet):
+  """A set of features with its dictionary on the devices.
+
+  Attributes:
+    sae: the dictionary.
+  """
+
+  sae: 'SAE'

@@ -2,8 +2,8 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Generator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -14,6 +14,12 @@ from monosem_jax.run import Run, loop
 from monosem_jax.run.artefact import Progress
 from monosem_jax.run.checkpoint import Checkpoints
 from monosem_jax.run.metrics import Reporter
+
+
+class Batches(Iterator[Any], Protocol):
+  """An iterator over batches, which is closed after the training."""
+
+  def close(self) -> None: ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,7 +53,7 @@ class Training:
   start: Callable[[Any], Any] = lambda state: state
   program: Callable[[Any], Program]
   fixed: tuple[Any, ...] = ()
-  batches: Callable[[int], Generator[Any, None, None]]
+  batches: Callable[[int], Batches]
   place: Callable[[Any], tuple[jax.Array, ...]]
   unit: str
   units_per_chunk: int

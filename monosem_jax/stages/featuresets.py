@@ -11,7 +11,7 @@ from monosem_jax.config.names import (
   main_dictionary,
   parse,
 )
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import FeatureSet, LoadedSet
 from monosem_jax.features.table import META, FeatureTable
 from monosem_jax.run import Run, graph
 from monosem_jax.run.files import read_json, read_tensors
@@ -65,20 +65,17 @@ def table(run: Run, key: str) -> FeatureTable:
   return found
 
 
-def load(run: Run, set_id: SetId, sae: 'SAE | None' = None) -> FeatureSet:
-  """A set of features; see `table`.
-
-  Args:
-    run: the run of the program.
-    set_id: the set.
-    sae: its dictionary, where that is loaded: no file is then read twice.
-  """
+def load(run: Run, set_id: SetId) -> FeatureSet:
+  """Reads a set of features without its dictionary; see `table`."""
   found = table(run, set_id.key)
-  if sae is None:
-    rows_FA = read_tensors(run.workdir.dictionary_weights(set_id.key))['W_dec']
-  else:
-    rows_FA = np.asarray(sae.W_dec_FA)
-  return FeatureSet(set_id, found, rows_FA, sae)
+  rows_FA = read_tensors(run.workdir.dictionary_weights(set_id.key))['W_dec']
+  return FeatureSet(set_id, found, rows_FA)
+
+
+def load_with(run: Run, set_id: SetId, sae: 'SAE') -> LoadedSet:
+  """Reads a set of features whose dictionary is loaded; see `table`."""
+  found = table(run, set_id.key)
+  return LoadedSet(set_id, found, np.asarray(sae.W_dec_FA), sae)
 
 
 def load_all(run: Run) -> dict[str, FeatureSet]:

@@ -13,7 +13,7 @@ import numpy as np
 import monosem_jax
 from monosem_jax.analysis import ablation, probe as probing, steering
 from monosem_jax.config.errors import UserError
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import FeatureSet, LoadedSet
 from monosem_jax.features.pin import Pin
 from monosem_jax.site.server import requests
 from monosem_jax.site.server.requests import Refused
@@ -217,7 +217,7 @@ class Engine:
         held = steering.put(held, d.sae, feature_K, value_K, own_K)
     return held
 
-  def _dictionary(self, key: str) -> FeatureSet:
+  def _dictionary(self, key: str) -> LoadedSet:
     if key not in self.loaded.sets:
       known = ', '.join(self.loaded.sets)
       raise Refused(400, f'key: no dictionary of that name (known: {known}).')

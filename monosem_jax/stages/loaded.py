@@ -8,7 +8,7 @@ import numpy as np
 
 from monosem_jax.analysis import probe
 from monosem_jax.device.precision import Dot, compute_dtype
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.interop import saelens
 from monosem_jax.run import Run
 from monosem_jax.stages import featuresets
@@ -35,7 +35,7 @@ class LoadedModels:
   context: int
   dot: Dot
   models: dict[str, Transformer]
-  sets: dict[str, FeatureSet]
+  sets: dict[str, LoadedSet]
   median_F: dict[str, jax.Array]
 
 
@@ -47,7 +47,7 @@ def load(run: Run) -> LoadedModels:
   """
   c, store = run.config, TokenStore.open(run.workdir.store)
   sets = {
-    name.key: featuresets.load(
+    name.key: featuresets.load_with(
       run, name, saelens.load(run.workdir.dictionary(name.key))
     )
     for name in featuresets.there(run)
@@ -67,7 +67,7 @@ def load(run: Run) -> LoadedModels:
   )
 
 
-def _medians(lm: Transformer, s: FeatureSet) -> jax.Array:
+def _medians(lm: Transformer, s: LoadedSet) -> jax.Array:
   return probe.medians(
     lm,
     s.sae,

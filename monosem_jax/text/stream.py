@@ -6,7 +6,7 @@ batch number i is computed from i, so a position in the stream is i alone.
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -27,6 +27,12 @@ class Batch(NamedTuple):
   epoch_B: np.ndarray
 
 
+class Batches(Iterator[Batch], Protocol):
+  """An iterator whose `close()` stops the threads that read ahead."""
+
+  def close(self) -> None: ...
+
+
 def batches(
   store: TokenStore,
   split: str,
@@ -36,7 +42,7 @@ def batches(
   start: int,
   rows: np.ndarray | None = None,
   epochs: int | None = None,
-) -> Iterator[Batch]:
+) -> Batches:
   """Yields a split's batches from number `start` on, read ahead in threads.
 
   Every epoch holds each context once, in an order of its own; a batch may span
@@ -51,9 +57,6 @@ def batches(
     rows: numbers of those contexts of each batch that are read and yielded, in
       this order; None: all. For a process that holds a part of the batch.
     epochs: None never ends; otherwise the last batch may be smaller.
-
-  Returns:
-    An iterator with `close()`, which stops its threads.
 
   Raises:
     UserError: while reading, a file that is gone, cut short or corrupt.

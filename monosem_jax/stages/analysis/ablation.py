@@ -16,7 +16,7 @@ from monosem_jax.analysis.results.features import (
   Residual,
   SetAblation,
 )
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import AnalysisInputs, Unavailable
 from monosem_jax.stages.analysis.sections import effects
@@ -67,7 +67,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Ablation:
   return Ablation(by_name)
 
 
-def _residual(inputs: AnalysisInputs, s: FeatureSet) -> Residuals:
+def _residual(inputs: AnalysisInputs, s: LoadedSet) -> Residuals:
   """Losses of all contexts that hold an example."""
   return residual.residual(
     _losses,
@@ -90,7 +90,7 @@ _UPPER = 6
 
 
 def _summary(
-  s: FeatureSet, found: AblationEffects, left_over: Residual | None
+  s: LoadedSet, found: AblationEffects, left_over: Residual | None
 ) -> tuple[SetAblation, np.ndarray]:
   """Effects on the tokens that follow strong firings of a feature."""
   F, E, W = s.table.example_tokens_FEW.shape

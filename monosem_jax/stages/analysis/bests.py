@@ -14,7 +14,7 @@ import numpy as np
 
 from monosem_jax.analysis import labels, ranks
 from monosem_jax.features import moments
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.stages.analysis.documents import GROUPS
 from monosem_jax.stages.analysis.inputs import (
   AnalysisInputs,
@@ -63,9 +63,9 @@ class Told:
     threshold_K: of F1, found on the first half: the number of the edge.
   """
 
-  own: FeatureSet
+  own: LoadedSet
   pairs: Mapping[tuple[int, int], int]
-  overlap: labels.Overlap
+  overlap: labels.Overlap[np.ndarray]
   threshold_K: np.ndarray
 
   def of(self, pairs: Sequence[tuple[int, int]]) -> 'Told':
@@ -82,13 +82,16 @@ class Told:
     """As `intervals.over_groups` takes them."""
     return {prefix + k: x for k, x in vars(self.overlap).items()}
 
-  def whole(self) -> labels.Overlap:
+  def whole(self) -> labels.Overlap[np.ndarray]:
     """The overlaps of all groups together."""
     return jax.tree.map(lambda x: x.sum(0), self.overlap)
 
 
 def find(
-  inputs: AnalysisInputs, s: FeatureSet, labels_of: Labels, r_FL: np.ndarray
+  inputs: AnalysisInputs,
+  s: LoadedSet,
+  labels_of: Labels,
+  r_FL: np.ndarray,
 ) -> Found:
   """Looks at all features of a set, by blocks of them.
 
@@ -131,7 +134,7 @@ def find(
 
 def tell(
   inputs: AnalysisInputs,
-  s: FeatureSet,
+  s: LoadedSet,
   labels_of: Labels,
   found: Found,
 ) -> Told | None:

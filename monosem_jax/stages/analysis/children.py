@@ -21,7 +21,7 @@ from monosem_jax.analysis.results.splitting import (
   ToLabel,
 )
 from monosem_jax.features import moments
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.stages.analysis.inputs import (
   AnalysisInputs,
   activations,
@@ -85,12 +85,12 @@ class Children:
   """
 
   inputs: AnalysisInputs
-  growing: list[FeatureSet]
+  growing: list[LoadedSet]
   levels: tuple[Levels, Levels]
   label: str
 
   @property
-  def first(self) -> FeatureSet:
+  def first(self) -> LoadedSet:
     return self.growing[0]
 
   @functools.cached_property
@@ -144,7 +144,7 @@ class Children:
 
     return moments.make_step(pair, self.inputs.dot, masked=True)
 
-  def _sums(self, s: FeatureSet, half: int) -> Iterator[tuple]:
+  def _sums(self, s: LoadedSet, half: int) -> Iterator[tuple]:
     """Moments of a dictionary's features with the first dictionary's firings.
 
     They come in blocks of the first dictionary's features; the label and all

@@ -21,7 +21,7 @@ from monosem_jax.device import mesh as meshes
 from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import encode, rows_of
 from monosem_jax.features import census
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.features.moments import adding, collect
 from monosem_jax.interop import saelens
 from monosem_jax.run.files import read_json, write_arrays
@@ -64,7 +64,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Density:
   return Density(by_name, history)
 
 
-def _three_ways(s: FeatureSet, log_F: np.ndarray, out: pathlib.Path) -> None:
+def _three_ways(s: LoadedSet, log_F: np.ndarray, out: pathlib.Path) -> None:
   """What tells modes apart, as the paper draws it, and the classes we tell."""
   columns = {
     'log_density_F': np.asarray(log_F, np.float32),
@@ -101,7 +101,7 @@ def _fired(dot: Dot, args, batch):
 
 
 def _history(
-  inputs: AnalysisInputs, step: Callable, s: FeatureSet, out: pathlib.Path
+  inputs: AnalysisInputs, step: Callable, s: LoadedSet, out: pathlib.Path
 ) -> list[Snapshot]:
   """The census of each snapshot, all measured on the same tokens."""
   folders = sorted(

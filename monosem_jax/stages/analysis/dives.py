@@ -5,12 +5,14 @@ the corpus has; `analysis.labels`. Both are found on one half of the documents;
 all that is told of them is of the other half.
 """
 
+import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from monosem_jax.analysis import figures, labels, ranks
+from monosem_jax.analysis.results.numbers import Interval
 from monosem_jax.analysis.results.proxies import (
   Best,
   Companion,
@@ -19,7 +21,7 @@ from monosem_jax.analysis.results.proxies import (
   Twin,
 )
 from monosem_jax.features import moments
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.run.files import write_file
 from monosem_jax.stages.analysis import bests, pages, versus
 from monosem_jax.stages.analysis.inputs import (
@@ -30,14 +32,6 @@ from monosem_jax.stages.analysis.inputs import (
 )
 from monosem_jax.stages.analysis.labelled import Labelled
 from monosem_jax.stages.analysis.words import described
-
-# What is told of a feature and of a neuron, each with its interval.
-_TOLD: Mapping[str, Callable[[labels.Overlap], np.ndarray]] = {
-  'r': labels.pearson,
-  'sensitivity': lambda o: labels.sensitivity(o)[0],
-  'activation_on': lambda o: labels.sensitivity(o)[1],
-  'average_precision': lambda o: ranks.average_precision(o.on_KB, o.off_KB),
-}
 
 
 def make(
@@ -58,16 +52,16 @@ def make(
     out: where pages are written.
   """
   main, names = inputs.main, labelled.proxy_names
-  chosen = {k: best[main.key][k] for k in range(len(names))}
-  chosen = {k: b.index for k, b in chosen.items() if b is not None}
-  twins = _twins(inputs, chosen)
+  bests_of_main = dict(enumerate(best[main.key][: len(names)]))
+  chosen = {k: b for k, b in bests_of_main.items() if b is not None}
+  twins = _twins(inputs, {k: b.index for k, b in chosen.items()})
   found = {}
-  for k, i in chosen.items():
-    name, b = names[k], best[main.key][k]
+  for k, b in chosen.items():
+    name, i = names[k], b.index
     overlaps = {}
     for s, _, told in sides:
       own = best[s.key][k]
-      if own is not None:
+      if own is not None and told is not None:
         overlaps[s.name] = _overlap(told, k, own.index)
     neuron = None
     if len(sides) > 1:
@@ -77,8 +71,8 @@ def make(
       feature=f'{main.name}/{i}',
       r=b.reported,
       r_where_found=b.found,
-      neuron=neuron and f'{main.model}/neurons/{neuron.index}',
-      neuron_r=neuron and neuron.reported,
+      neuron=f'{main.model}/neurons/{neuron.index}' if neuron else None,
+      neuron_r=neuron.reported if neuron else None,
       base_rate=overlaps[main.name].base_rate,
       density=float(main.table.density_F[i]),
       max=float(main.table.max_F[i]),
@@ -102,7 +96,8 @@ def _overlap(told: bests.Told, k: int, i: int) -> Overlap:
   """Where a proxy and a feature are both on, by interval of activation."""
   one = told.of([(k, i)])
   whole, s = one.whole(), told.own
-  rough = whole.replace(
+  rough = dataclasses.replace(
+    whole,
     on_KB=_rough(whole.on_KB),
     off_KB=_rough(whole.off_KB),
     mass_on_KB=_rough(whole.mass_on_KB),
@@ -112,8 +107,18 @@ def _overlap(told: bests.Told, k: int, i: int) -> Overlap:
     labels.specificity(rough),
     labels.expected_value(rough),
   )
-  told_of = {key: float(of(whole)[0]) for key, of in _TOLD.items()}
-  ends = {f'{k}_interval': versus.interval(one, of) for k, of in _TOLD.items()}
+
+  def figure(
+    of: Callable[[labels.Overlap[np.ndarray]], np.ndarray],
+  ) -> tuple[float, Interval]:
+    return float(of(whole)[0]), versus.interval(one, of)
+
+  r, r_interval = figure(labels.pearson)
+  found, found_interval = figure(lambda o: labels.sensitivity(o)[0])
+  on, on_interval = figure(lambda o: labels.sensitivity(o)[1])
+  precision, precision_interval = figure(
+    lambda o: ranks.average_precision(o.on_KB, o.off_KB)
+  )
   f1, f1_interval = versus.value(one, 'f1')
   fine_I = ranks.edges(s.table.max_F[[i]], whole.on_KB.shape[1] - 1)[0]
   return Overlap(
@@ -126,8 +131,14 @@ def _overlap(told: bests.Told, k: int, i: int) -> Overlap:
     mass_on=mass_on_KB[0].tolist(),
     mass_off=mass_off_KB[0].tolist(),
     specificity=share_KB[0].tolist(),
-    **told_of,
-    **ends,
+    r=r,
+    r_interval=r_interval,
+    sensitivity=found,
+    sensitivity_interval=found_interval,
+    activation_on=on,
+    activation_on_interval=on_interval,
+    average_precision=precision,
+    average_precision_interval=precision_interval,
     f1=f1,
     f1_interval=f1_interval,
     f1_threshold=float(fine_I[one.threshold_K[0]]),
@@ -214,14 +225,14 @@ def _companions(
   ]
 
 
-def _coefficients(s: FeatureSet, i: int) -> dict[str, float]:
+def _coefficients(s: LoadedSet, i: int) -> dict[str, float]:
   """The largest entries of a decoder row: neurons and how much of each."""
   row_A = s.rows_FA[i]
   return {str(a): float(row_A[a]) for a in np.argsort(-np.abs(row_A))[:5]}
 
 
 def _predicted(
-  labelled: Labelled, k: int, s: FeatureSet, i: int
+  labelled: Labelled, k: int, s: LoadedSet, i: int
 ) -> tuple[int, int]:
   """How many of the tokens it predicts most are on alone, and of how many."""
   ids = s.table.logit_top_ids_FL[i].astype(np.int32)

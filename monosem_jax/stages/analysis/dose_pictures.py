@@ -22,7 +22,8 @@ def draw_at_maximum(
   """Every feature beside its baselines, where dose 1 is among the doses."""
 
   def share(row: SteeredFeature, arm: str) -> float:
-    own = row.at_maximum and row.at_maximum.share.get(arm)
+    at = row.at_maximum
+    own = at.share.get(arm) if at else None
     return np.nan if own is None or own.mean is None else own.mean
 
   figures.bars(

@@ -155,13 +155,11 @@ def _values(s: Setting, arms: Sequence, value_M: np.ndarray) -> np.ndarray:
   change_MN = value_M[:, None] - f_NL[:, 0].astype(np.float64)
   distance_M = np.abs(change_MN).mean(1) * norm_L[0]
   upwards_M = change_MN.mean(1) > 0
-  return np.stack(
-    [value_M]
-    + [
-      matching.matched(f_NL[:, j], distance_M / norm_L[j], upwards_M)
-      for j in range(1, len(arms))
-    ]
+  others = (
+    matching.matched(f_NL[:, j], distance_M / norm_L[j], upwards_M)
+    for j in range(1, len(arms))
   )
+  return np.stack([value_M, *others])
 
 
 def _texts(s: Setting, names: list[str], held, i: int) -> dict:
@@ -185,7 +183,7 @@ def _texts(s: Setting, names: list[str], held, i: int) -> dict:
 
   def response(x_MN: np.ndarray) -> dict:
     first = len(names) * B
-    x_LMB = np.stack(x_MN[:, :first].reshape(M, -1, B), 1)
+    x_LMB = np.stack(list(x_MN[:, :first].reshape(M, -1, B)), 1)
     x_MRb = x_MN[:, first:].reshape(M, R, each)
     control = estimate(x_MRb.reshape(M, -1), 'samples')
     control['se_features'] = estimate(x_MRb.mean(2), 'features')['se']
@@ -205,10 +203,9 @@ def _judge(s: Setting, tokens_BT: jax.Array) -> dict:
   """The loss of each text without a pin, and shares of its new tokens."""
   start = s.prompt_T.size
   loss_B = matching.continuation_loss(s.lm, tokens_BT, start=start)
-  tokens_BT = fetch(tokens_BT)
   share = {
     name: np.asarray(on_BT)[:, start:].mean(1)
-    for name, on_BT in s.labels(tokens_BT).items()
+    for name, on_BT in s.labels(fetch(tokens_BT)).items()
   }
   return {'loss': np.asarray(fetch(loss_B), np.float64), 'share': share}
 

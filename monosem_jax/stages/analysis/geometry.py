@@ -20,7 +20,7 @@ from monosem_jax.analysis.results.geometry import (
 )
 from monosem_jax.analysis.results.numbers import Reason
 from monosem_jax.features import moments
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import (
   AnalysisInputs,
@@ -122,7 +122,7 @@ def _trust(rows_FA: np.ndarray, position_F2: np.ndarray, seed: int) -> Trust:
 
 
 def _together(
-  own: list[FeatureSet],
+  own: list[LoadedSet],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """The live features of several dictionaries: rows, whose, which."""
   at = [np.flatnonzero(s.live_F) for s in own]
@@ -197,13 +197,13 @@ def _agreements(inputs: AnalysisInputs) -> Agreements:
   )
 
 
-def _chosen(s: FeatureSet, most: int, seed: int) -> np.ndarray:
+def _chosen(s: LoadedSet, most: int, seed: int) -> np.ndarray:
   live = np.random.default_rng(seed).permutation(np.flatnonzero(s.live_F))
   return np.sort(live[:most])
 
 
 def _correlations(
-  inputs: AnalysisInputs, s: FeatureSet, chosen: np.ndarray
+  inputs: AnalysisInputs, s: LoadedSet, chosen: np.ndarray
 ) -> np.ndarray:
   """The correlations r_FF of some features' activations over all tokens."""
   of = activations(inputs.dot)

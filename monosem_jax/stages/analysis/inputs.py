@@ -14,7 +14,7 @@ from monosem_jax.config import names
 from monosem_jax.device import mesh as meshes
 from monosem_jax.device.precision import Dot, compute_dtype
 from monosem_jax.dictionary.sae import SAE, encode, rows_of
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.interop import saelens
 from monosem_jax.run import Run, metrics
 from monosem_jax.stages import featuresets, programs
@@ -56,21 +56,21 @@ class AnalysisInputs:
       self.kept['lm', model] = meshes.place(self.mesh, lm)
     return self.kept['lm', model]
 
-  def feature_set(self, name: str) -> FeatureSet:
+  def feature_set(self, name: str) -> LoadedSet:
     """A dictionary or a control, on the mesh."""
     if name not in self.kept:
       sae = saelens.load(self.run.workdir.dictionary(name))
-      found = featuresets.load(self.run, names.parse(name), sae)
+      found = featuresets.load_with(self.run, names.parse(name), sae)
       placed = meshes.place(self.mesh, sae)
       self.kept[name] = dataclasses.replace(found, sae=placed)
     return self.kept[name]
 
   @property
-  def main(self) -> FeatureSet:
+  def main(self) -> LoadedSet:
     return self.feature_set(names.main_dictionary(self.run.config))
 
   @property
-  def match(self) -> FeatureSet:
+  def match(self) -> LoadedSet:
     """The main dictionary's match of another model.
 
     Raises:
@@ -83,7 +83,7 @@ class AnalysisInputs:
       )
     return self.feature_set(name)
 
-  def neurons(self, model: str) -> FeatureSet:
+  def neurons(self, model: str) -> LoadedSet:
     """The neurons of a model.
 
     Raises:
@@ -94,14 +94,14 @@ class AnalysisInputs:
       raise Unavailable('neurons are not among analysis.controls')
     return self.feature_set(name)
 
-  def feature_sets(self, model: str | None = None) -> list[FeatureSet]:
+  def feature_sets(self, model: str | None = None) -> list[LoadedSet]:
     """All dictionaries and controls, or those on one model, in that order."""
     config = self.run.config
     every = [*config.dictionaries, *names.controls(config)]
     found = [self.feature_set(name) for name in every]
     return [s for s in found if model in (None, s.model)]
 
-  def growing(self) -> list[FeatureSet]:
+  def growing(self) -> list[LoadedSet]:
     """Dictionaries like the main one that differ in size, small to large."""
     all_of_them = self.run.config.dictionaries
     main = all_of_them[self.main.key]
@@ -261,7 +261,8 @@ def of_two(dot: Dot) -> Callable:
 
 def part(sae: SAE, features: slice | np.ndarray) -> SAE:
   """A slice of a dictionary, for encoding only."""
-  return sae.replace(
+  return dataclasses.replace(
+    sae,
     W_enc_AF=sae.W_enc_AF[:, features],
     b_enc_F=sae.b_enc_F[features],
     W_dec_FA=sae.W_dec_FA[features],

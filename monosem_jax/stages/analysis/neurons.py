@@ -8,7 +8,7 @@ import numpy as np
 from monosem_jax.analysis import figures, intervals, neurons
 from monosem_jax.analysis.results.features import Neurons, SetNeurons
 from monosem_jax.features import moments
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.run.files import write_arrays
 from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import (
@@ -65,7 +65,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Neurons:
 
 def _kurtoses(
   inputs: AnalysisInputs,
-) -> Iterator[tuple[FeatureSet, np.ndarray, np.ndarray]]:
+) -> Iterator[tuple[LoadedSet, np.ndarray, np.ndarray]]:
   """The kurtosis and density of every set of features, on the same tokens."""
   powers = neurons.make_powers(activations(inputs.dot))
   for s in inputs.feature_sets():
@@ -93,7 +93,7 @@ def _numbers(columns: dict) -> dict:
 
 
 def _against(
-  s: FeatureSet, columns: dict, control: str, tables: dict, model: str
+  s: LoadedSet, columns: dict, control: str, tables: dict, model: str
 ) -> dict:
   """The kurtosis beside that of random directions that fire as often.
 
@@ -140,7 +140,7 @@ def _against(
 
 
 def _best_neurons(
-  inputs: AnalysisInputs, step: Callable, s: FeatureSet
+  inputs: AnalysisInputs, step: Callable, s: LoadedSet
 ) -> dict[str, np.ndarray] | None:
   """The neurons that correlate most with each feature, the first one apart.
 
@@ -167,7 +167,7 @@ def _best_neurons(
   }
 
 
-def _documents(inputs: AnalysisInputs, s: FeatureSet) -> np.ndarray:
+def _documents(inputs: AnalysisInputs, s: LoadedSet) -> np.ndarray:
   """The document of each top example, document_FE."""
   top, split = s.table.meta['groups'][0]['count'], s.table.meta['split']
   context_FE = s.table.example_context_FE[:, :top]

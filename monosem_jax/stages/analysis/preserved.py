@@ -28,7 +28,7 @@ from monosem_jax.analysis.results.preserved import (
 )
 from monosem_jax.device import mesh as meshes
 from monosem_jax.dictionary.sae import SAE, rows_of
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.features.moments import adding, collect
 from monosem_jax.run import metrics
 from monosem_jax.run.files import read_json
@@ -128,7 +128,7 @@ def _neurons(inputs: AnalysisInputs, offset_A: np.ndarray, which: str) -> Way:
   return Way(basis, Largest(f'{k} neurons a token, the {which}', k))
 
 
-def _way(inputs: AnalysisInputs, s: FeatureSet) -> Way:
+def _way(inputs: AnalysisInputs, s: LoadedSet) -> Way:
   if not s.is_control:
     return Way(s.sae, Described(f'dictionary of {len(s.rows_FA):,} features'))
   kind = s.id.kind
@@ -149,7 +149,7 @@ def _way(inputs: AnalysisInputs, s: FeatureSet) -> Way:
   return Way(basis, Independent(k, F, passes, what))
 
 
-def _random(inputs: AnalysisInputs, s: FeatureSet) -> Way:
+def _random(inputs: AnalysisInputs, s: LoadedSet) -> Way:
   F = len(s.rows_FA)
   what = f'{F:,} random directions, as dense as {inputs.main.name}'
   needed, most = baselines.gram_bytes(F), inputs.config.block_bytes

@@ -11,9 +11,15 @@ import numpy as np
 
 from monosem_jax.analysis import figures, labels
 from monosem_jax.analysis.results.numbers import Reason
-from monosem_jax.analysis.results.proxies import Best, Proxies, SetBests, Versus
+from monosem_jax.analysis.results.proxies import (
+  Best,
+  Proxies,
+  SetBests,
+  Versus,
+  Wins,
+)
 from monosem_jax.features import moments
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.features.moments import Moments
 from monosem_jax.run.files import write_arrays
 from monosem_jax.stages.analysis import bests, dives, versus
@@ -59,10 +65,15 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Proxies:
       subsets=dict(zip(names[1], of_subsets, strict=True)),
     )
   both = [sides[name] for name in compared]
-  entries, wins = {'proxies': {}, 'subsets': {}}, {}
-  for kind, own, first in zip(entries, names, (0, len(names[0])), strict=True):
+  entries: dict[str, dict[str, Versus | Reason]] = {}
+  wins: dict[str, Reason | dict[str, Wins]] = {}
+  for kind, labels_of_kind, first in (
+    ('proxies', names[0], 0),
+    ('subsets', names[1], len(names[0])),
+  ):
     numbered = {
-      name: (k, versus.of_label(both, k)) for k, name in enumerate(own, first)
+      name: (k, versus.of_label(both, k))
+      for k, name in enumerate(labels_of_kind, first)
     }
     entries[kind] = {name: entry for name, (_, entry) in numbered.items()}
     wins[kind] = Reason(why) if why else versus.wins(both, numbered)
@@ -105,7 +116,10 @@ def _with_labels(inputs: AnalysisInputs) -> Callable:
 
 
 def _halves(
-  inputs: AnalysisInputs, step: Callable, labelled: Labelled, s: FeatureSet
+  inputs: AnalysisInputs,
+  step: Callable,
+  labelled: Labelled,
+  s: LoadedSet,
 ) -> list[Moments]:
   """Moments of features and labels, on each half of the documents."""
   return [
@@ -166,7 +180,7 @@ def _pictures(
 
 
 def _r(best: Best | None) -> float:
-  return np.nan if best is None else best.reported
+  return np.nan if best is None else _number(best.reported)
 
 
 def _reported(entry: Versus | Reason, measure: str) -> tuple[float, float]:
@@ -175,8 +189,12 @@ def _reported(entry: Versus | Reason, measure: str) -> tuple[float, float]:
     return np.nan, np.nan
   sides = entry.measures[measure]
   both = sides.feature, sides.neuron
-  feature, neuron = (np.nan if x is None else x.reported for x in both)
+  feature, neuron = (np.nan if x is None else _number(x.reported) for x in both)
   return feature, neuron
+
+
+def _number(x: float | None) -> float:
+  return np.nan if x is None else x
 
 
 ANALYSIS = Analysis(

@@ -22,7 +22,7 @@ from monosem_jax.analysis.results.splitting import (
   Step,
 )
 from monosem_jax.features import moments
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.stages.analysis.children import Children, Levels
 from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import (
@@ -88,7 +88,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Splitting:
 
 
 def _edges(
-  inputs: AnalysisInputs, x: FeatureSet, y: FeatureSet
+  inputs: AnalysisInputs, x: LoadedSet, y: LoadedSet
 ) -> tuple[Splits, Splits, Splits, int]:
   """The edges between two dictionaries, by blocks of the first: on each half of
   the documents, and on both, with the tokens of these.
@@ -161,7 +161,7 @@ def _bars(
 
 
 def _draw(
-  growing: Sequence[FeatureSet],
+  growing: Sequence[LoadedSet],
   levels: Levels,
   example: Start,
   path: pathlib.Path,

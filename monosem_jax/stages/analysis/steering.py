@@ -7,6 +7,7 @@ mean activation on tokens with the proxy on minus that on all others. Like the
 feature and the neuron, this direction is found on one half of the documents.
 """
 
+import math
 import pathlib
 
 import jax
@@ -20,7 +21,12 @@ from monosem_jax.analysis import (
 )
 from monosem_jax.analysis.results.numbers import from_json, to_json
 from monosem_jax.analysis.results.proxies import Dive, Proxies
-from monosem_jax.analysis.results.steering import Lead, SteeredFeature, Steering
+from monosem_jax.analysis.results.steering import (
+  Lead,
+  Share,
+  SteeredFeature,
+  Steering,
+)
 from monosem_jax.device import mesh as meshes
 from monosem_jax.dictionary.sae import rows_of
 from monosem_jax.features import moments
@@ -123,7 +129,7 @@ def _steered(dives: dict[str, Dive]) -> list[str]:
   A feature that several proxies share is steered for the best of them alone.
   """
   first: dict[str, str] = {}
-  for name in sorted(dives, key=lambda name: -dives[name].r):
+  for name in sorted(dives, key=lambda name: -(dives[name].r or 0)):
     first.setdefault(dives[name].feature, name)
   return list(first.values())
 
@@ -212,16 +218,16 @@ def _ahead(rows: dict[str, SteeredFeature]) -> dict[str, Lead]:
   """
   found = {}
   for arm in list(dose_pictures.ARMS)[1:]:
-    gap_X, error_X = [], []
-    for row in rows.values():
-      at = row.at_maximum
-      other = at and at.share_at_equal_kl.get(arm)
-      if not other or other.mean is None:
+    gaps, errors = [], []
+    for at in (row.at_maximum for row in rows.values()):
+      if at is None or arm not in at.share_at_equal_kl:
         continue
-      own = at.share['pinned']
-      gap_X.append(own.mean - other.mean)
-      error_X.append(np.hypot(*(x.interval[1] - x.mean for x in (own, other))))
-    gap_X, error_X = np.array(gap_X), np.array(error_X)
+      own, other = at.share['pinned'], at.share_at_equal_kl[arm]
+      if own.mean is None or other.mean is None:
+        continue
+      gaps.append(own.mean - other.mean)
+      errors.append(math.hypot(_error(own), _error(other)))
+    gap_X, error_X = np.array(gaps), np.array(errors)
     found[arm] = Lead(
       features=gap_X.size,
       ahead=int((gap_X > error_X).sum()),
@@ -231,6 +237,12 @@ def _ahead(rows: dict[str, SteeredFeature]) -> dict[str, Lead]:
       unit='features',
     )
   return found
+
+
+def _error(x: Share) -> float:
+  """The half width of an interval; NaN if there is none."""
+  high = x.interval[1]
+  return math.nan if x.mean is None or high is None else high - x.mean
 
 
 def _transcript(inputs: AnalysisInputs, lm, prompt_T, name: str, i: int) -> str:

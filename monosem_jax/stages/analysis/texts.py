@@ -13,7 +13,7 @@ from monosem_jax.analysis import figures, texts, universality
 from monosem_jax.analysis.results.arrays import ActiveFeatures, Texts
 from monosem_jax.analysis.results.features import Active, ExampleTexts, Text
 from monosem_jax.device import mesh as meshes
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.stages import programs
 from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import AnalysisInputs
@@ -117,7 +117,7 @@ def _loss(lm: Transformer, tokens_XT: np.ndarray) -> np.ndarray:
 
 def _view(
   inputs: AnalysisInputs,
-  s: FeatureSet,
+  s: LoadedSet,
   tokens_XT: np.ndarray,
   loss_XT: np.ndarray,
 ) -> ActiveFeatures:

@@ -26,7 +26,7 @@ from monosem_jax.analysis.results.universality import (
 )
 from monosem_jax.device.precision import Dot
 from monosem_jax.features import moments
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import FeatureSet, LoadedSet
 from monosem_jax.stages import programs
 from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import (
@@ -98,7 +98,9 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Universality:
   )
 
 
-def _asked(inputs: AnalysisInputs) -> dict[str, tuple[FeatureSet, FeatureSet]]:
+def _asked(
+  inputs: AnalysisInputs,
+) -> dict[str, tuple[LoadedSet, LoadedSet]]:
   """What is compared with what; the first is what this is about."""
   main, match = inputs.main, inputs.match
   pairs = {'features': (main, match)}
@@ -129,8 +131,8 @@ def _sets(x: FeatureSet, y: FeatureSet) -> universality.Sets:
 def _blocks(
   inputs: AnalysisInputs,
   name: str,
-  x: FeatureSet,
-  y: FeatureSet,
+  x: LoadedSet,
+  y: LoadedSet,
   of: Callable,
   halves: tuple[int, ...],
 ) -> Iterator[tuple]:
@@ -161,7 +163,7 @@ def _blocks(
 
 
 def _nearest(
-  inputs: AnalysisInputs, name: str, x: FeatureSet, y: FeatureSet
+  inputs: AnalysisInputs, name: str, x: LoadedSet, y: LoadedSet
 ) -> tuple:
   """By set and activations the nearest feature of y for each of x, and back;
   and the tokens on which it was found and measured."""
@@ -201,8 +203,8 @@ def _step(of: Callable, dot: Dot) -> Callable:
 def _pairs(
   inputs: AnalysisInputs,
   name: str,
-  x: FeatureSet,
-  y: FeatureSet,
+  x: LoadedSet,
+  y: LoadedSet,
   found: Mapping,
 ) -> dict[str, Pairs]:
   """By set, the pairs of its features and their similarities.

@@ -18,12 +18,12 @@ from monosem_jax.analysis.results.proxies import (
   Versus,
   Wins,
 )
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.stages.analysis.bests import MEASURES, Found, Told
 
 
 def measured(
-  measure: str, o: labels.Overlap, threshold_K: np.ndarray
+  measure: str, o: labels.Overlap[np.ndarray], threshold_K: np.ndarray
 ) -> np.ndarray:
   """A measure of K pairs, NaN where there is none."""
   if measure == 'r':
@@ -41,7 +41,7 @@ def value(told: Told, measure: str) -> tuple[float, Interval]:
 
 
 def interval(
-  told: Told, of: Callable[[labels.Overlap], np.ndarray]
+  told: Told, of: Callable[[labels.Overlap[np.ndarray]], np.ndarray]
 ) -> Interval:
   """The interval, over groups of documents, of a measure of one pair."""
   return intervals.over_groups(
@@ -75,7 +75,7 @@ def difference(x: Told, y: Told, measure: str) -> tuple[float, Interval]:
 
 
 # A set, what was found, and what is told.
-Side = tuple[FeatureSet, Found, Told | None]
+Side = tuple[LoadedSet, Found, Told | None]
 
 
 def of_label(sides: Sequence[Side], k: int) -> Versus | Reason:
@@ -118,10 +118,11 @@ def of_label(sides: Sequence[Side], k: int) -> Versus | Reason:
 
 def _by(sides: Sequence[Side], k: int, measure: str) -> Sides:
   found: list[FoundFeature | None] = []
-  both, apart = [], None
+  both: list[Told] = []
+  apart = None
   for s, searched, told in sides:
     i = searched.best(measure, k)
-    if i is None:
+    if i is None or told is None:
       found.append(None)
       continue
     one = told.of([(k, i)])
@@ -129,7 +130,8 @@ def _by(sides: Sequence[Side], k: int, measure: str) -> Sides:
     found.append(FoundFeature(f'{s.name}/{i}', found_at, *value(one, measure)))
     both.append(one)
   if len(both) == 2:
-    apart = Difference(*difference(*both, measure))
+    x, y = both
+    apart = Difference(*difference(x, y, measure))
   feature, *neuron = found
   return Sides(feature, BestNeuron(neuron[0], apart) if neuron else None)
 
@@ -148,33 +150,36 @@ def wins(
   """
   found = {}
   for measure in MEASURES:
-    own = {
-      name: (k, apart)
-      for name, (k, entry) in entries.items()
-      if isinstance(entry, Versus)
-      for apart in [entry.measures[measure].apart]
-      if apart is not None and np.isfinite(apart.difference)
-    }
-    by = {name: x.difference for name, (_, x) in own.items()}
-    ends = [
-      x.difference_interval
-      for _, x in own.values()
-      if x.difference_interval is not None
-    ]
-    apart, ends_of_mean = None, None
+    own: dict[str, tuple[int, float, Interval]] = {}
+    for name, (k, entry) in entries.items():
+      if isinstance(entry, Reason):
+        continue
+      apart = entry.measures[measure].apart
+      if apart is None or apart.difference is None:
+        continue
+      if np.isfinite(apart.difference):
+        own[name] = k, apart.difference, apart.difference_interval
+    ends = [ends for _, _, ends in own.values() if ends is not None]
+    mean, ends_of_mean = None, None
     if own:
-      told = [
-        told.of([(k, searched.best(measure, k)) for k, _ in own.values()])
-        for _, searched, told in sides
-      ]
-      apart, ends_of_mean = difference(*told, measure)
+      numbers = [k for k, _, _ in own.values()]
+      x, y = (_bests(side, measure, numbers) for side in sides)
+      mean, ends_of_mean = difference(x, y, measure)
     found[measure] = Wins(
       n=len(own),
-      above=sum(x > 0 for x in by.values()),
+      above=sum(x > 0 for _, x, _ in own.values()),
       clearly_above=sum(low > 0 for low, _ in ends),
       clearly_below=sum(high < 0 for _, high in ends),
-      names=[name for name, x in by.items() if x > 0],
-      mean_difference=apart,
+      names=[name for name, (_, x, _) in own.items() if x > 0],
+      mean_difference=mean,
       interval=ends_of_mean,
     )
   return found
+
+
+def _bests(side: Side, measure: str, numbers: Sequence[int]) -> Told:
+  """Returns a side's best features for labels that all have one."""
+  _, searched, told = side
+  assert told is not None, 'a label with a best feature has pairs'
+  bests = [(k, searched.best(measure, k)) for k in numbers]
+  return told.of([(k, i) for k, i in bests if i is not None])

@@ -1,7 +1,5 @@
 """What features do: to the loss, to the next token, to a text."""
 
-import numpy as np
-
 from monosem_jax.analysis.results.automata import Automata
 from monosem_jax.analysis.results.features import Ablation
 from monosem_jax.analysis.results.preserved import (
@@ -110,16 +108,20 @@ def _shares(name: str, own: SteeredFeature) -> list[str]:
   at = own.at_maximum
   if at is None:
     return ['-'] * (2 + len(_ARMS))
-  unpinned = np.ravel(own.share[name]['unpinned'].mean)[0]
+  unpinned = own.share[name]['unpinned'].mean
   return [
     _share_of(at.share.get('pinned')),
     *(_share_of(at.share_at_equal_kl.get(arm)) for arm in _ARMS),
-    f'{unpinned:.0%}',
+    figure(unpinned if isinstance(unpinned, float) else None, '.0%'),
   ]
 
 
 def _share_of(x: Share | None) -> str:
-  return '-' if x is None else figure(x.mean, '.0%', x.interval)
+  if x is None:
+    return '-'
+  low, high = x.interval
+  ends = None if low is None or high is None else (low, high)
+  return figure(x.mean, '.0%', ends)
 
 
 def automata(n: Automata, main: str) -> list[str]:
