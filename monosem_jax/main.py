@@ -42,14 +42,15 @@ def _parsed(argv: list[str]) -> tuple[flags.FlagValues, list[str]]:
 
 
 def _define(flag: Flag, values: flags.FlagValues) -> None:
-  define = {
+  defines: dict[type, Callable[..., object]] = {
     str: flags.DEFINE_string,
     bool: flags.DEFINE_bool,
     int: flags.DEFINE_integer,
     float: flags.DEFINE_float,
-  }[flag.kind]
+  }
   bounds = {'lower_bound': flag.least, 'upper_bound': flag.most}
   bounds = {k: v for k, v in bounds.items() if v is not None}
+  define = defines[flag.kind]
   define(flag.name, flag.default, flag.help, flag_values=values, **bounds)
 
 
@@ -99,11 +100,12 @@ def main(argv: list[str]) -> None:
   own = {flag.name: given[flag.name].value for flag in stages.flags(stage)}
   folder = given.workdir or packaged.workdir(given.config or '')
   root = pathlib.Path(folder or '.')
-  if stage == 'status' and given.workdir and not given.config:
-    given.config = str(root / 'config.json')
-  if given.config:
-    packaged.find(given.config)  # a name that is misspelt has no folder either
-  if not given.config or not (folder or given.dry_run):
+  file: str | None = given.config
+  if stage == 'status' and given.workdir and not file:
+    file = str(root / 'config.json')
+  if file:
+    packaged.find(file)  # a misspelt name has no folder either
+  if not file or not (folder or given.dry_run):
     raise UserError('--config=FILE and --workdir=DIR are needed; see --help.')
   if given.target and not given.dry_run:
     raise UserError('--target is of a --dry_run: nothing can run on it here.')
@@ -113,7 +115,7 @@ def main(argv: list[str]) -> None:
     from monosem_jax.stages import configuration
 
     load = configuration.load
-  settings = load(given.config, overrides)
+  settings = load(file, overrides)
   run = Run(settings, Workdir(root))
   if root.exists() and not root.is_dir():
     raise UserError(f'--workdir: {root} is a file, not a folder.')

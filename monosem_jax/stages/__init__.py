@@ -34,8 +34,13 @@ def flags(stage: str) -> tuple[Flag, ...]:
 
 def summary(stage: str) -> str:
   """Returns a line that describes a stage."""
-  line = declaration(stage).__doc__.partition('\n')[0]
+  line = description(stage).partition('\n')[0]
   return line.removeprefix(f'Stage `{stage}`: ').removesuffix('.')
+
+
+def description(stage: str) -> str:
+  """Returns the docstring of the module that declares a stage."""
+  return (declaration(stage).__doc__ or '').strip()
 
 
 def artefacts(run: Run) -> list[Artefact]:

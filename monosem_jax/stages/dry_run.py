@@ -49,7 +49,7 @@ def describe(run: Run, target: Target | None = None) -> str:
   Raises:
     UserError: the devices cannot share the work evenly.
   """
-  devices = target and target.devices
+  devices = target.devices if target else None
   mesh = make_mesh(run.config.mesh, devices)
   # All refusals come before the first minute of compiling.
   for model, names in entries(run.config).items():
@@ -260,8 +260,10 @@ def tell(
   target: Target, program: Program, call: told.Call, mesh: Mesh
 ) -> told.Told:
   """What the target's compiler tells of a program."""
-  memory = program.arguments + program.temporaries
+  arguments, temporaries = program.arguments, program.temporaries
   text = program.call.as_text()
+  assert not (arguments is None or temporaries is None or text is None)
+  memory = arguments + temporaries
   return told.tell(text, memory, call, target.hardware, mesh.shape)
 
 
@@ -276,7 +278,7 @@ def _told(
 def _table(
   sweep: dictionary.Sweep, dictionaries: Mapping[str, settings.Dictionary]
 ) -> list[str]:
-  rows = [('', 'features', 'parameters')]
+  rows: list[tuple[str, ...]] = [('', 'features', 'parameters')]
   for name, d in dictionaries.items():
     memory = dictionary.state_memory(sweep, d) | dictionary.step_memory(
       sweep, d

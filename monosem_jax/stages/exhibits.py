@@ -83,8 +83,9 @@ def read(
   store = TokenStore.open(w.store)
   contexts = _contexts(run.config, store, sets, chosen)
   features = {key: s.count for key, s in sets.items()}
-  match = (main_dictionary(run.config), match_dictionary(run.config))
-  found = links.read(folder, features, match if all(match) else None)
+  match = match_dictionary(run.config)
+  pair = (main_dictionary(run.config), match) if match else None
+  found = links.read(folder, features, pair)
   labels = hand.load(w.labels, {s.name: s.count for s in sets.values()})
   report = read_json(w.root / 'report.json')
   return Shown(
@@ -154,7 +155,7 @@ def _exhibit(
   labels: dict[str, Any],
 ) -> Exhibit:
   ablation = folder('ablation')
-  neurons = BestNeurons.load_if_there(folder('neurons') / f'{s.key}.npz')
+  neurons = BestNeurons.load_if_known(folder('neurons') / f'{s.key}.npz')
   residuals = Residuals.load_if_there(ablation / f'{s.key}_residual.npz')
   table, split = s.table, s.table.meta['split']
   there_FE = table.example_stop_FE > 0
@@ -170,8 +171,8 @@ def _exhibit(
     links=found,
     numbers=report['dictionaries'].get(s.name),
     effects=AblationEffects.load_if_there(ablation / f'{s.key}.npz'),
-    residual_CT=residuals and residuals.of(contexts.number_C),
-    neurons=neurons if neurons and neurons.columns() else None,
+    residual_CT=residuals.of(contexts.number_C) if residuals else None,
+    neurons=neurons,
     labels=hand.of_set(labels, s.name),
   )
 

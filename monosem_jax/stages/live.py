@@ -95,7 +95,9 @@ class Engine:
     )
     padded = np.zeros(-(-N // T) * T + 1, np.int32)
     padded[:N] = ids_N
-    loss, firing, active = [None], [], []
+    loss: list[float | None] = [None]
+    firing: list[int] = []
+    active: list[list[list]] = []
     for first in range(0, N, T):
       window = slice(first, first + T)
       next_T = padded[first + 1 : first + 1 + T]
@@ -163,7 +165,8 @@ class Engine:
       prompt_T = np.array([self.loaded.tokenizer.separator], np.int32)
     key = jax.random.key(wanted.seed)
     temperature, top_k = np.float32(wanted.temperature), np.int32(wanted.top_k)
-    texts, said = sampling.begin(prompt_T, self.loaded.context), ([], [])
+    texts = sampling.begin(prompt_T, self.loaded.context)
+    said: tuple[list[int], list[int]] = ([], [])
     for i in range(wanted.tokens):
       texts, drawn = sampling.extend(
         self.loaded.models[model],
@@ -175,7 +178,7 @@ class Engine:
         patch_args=held,
       )
       drawn = jax.device_get(drawn)
-      event = {'i': i}
+      event: dict[str, Any] = {'i': i}
       for x, (name, other) in enumerate(
         (('default', 'logp_pinned'), ('steered', 'logp_unpinned'))
       ):

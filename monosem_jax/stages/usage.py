@@ -62,7 +62,7 @@ def of(stage: str) -> str:
     [
       f'monosem {stage} --config=FILE --workdir=DIR [--config.KEY=VALUE ...]',
       '',
-      stages.declaration(stage).__doc__.strip(),
+      stages.description(stage),
       *(('', 'Flags of its own:', '', described(own)) if own else ()),
       '',
       'Flags of every stage: monosem --help.',

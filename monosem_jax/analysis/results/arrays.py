@@ -121,17 +121,21 @@ class Residuals(Arrays):
 class BestNeurons(Arrays):
   """The neurons that correlate most with each feature (neurons/A1).
 
-  All are None where neurons are not among the controls.
-
   Attributes:
     neuron_F3: their numbers, int32.
     neuron_r_F3: Pearson's correlation.
     neuron_cosine_F3: of the activations as vectors over tokens.
   """
 
-  neuron_F3: np.ndarray | None = None
-  neuron_r_F3: np.ndarray | None = None
-  neuron_cosine_F3: np.ndarray | None = None
+  neuron_F3: np.ndarray
+  neuron_r_F3: np.ndarray
+  neuron_cosine_F3: np.ndarray
+
+  @classmethod
+  def load_if_known(cls, path: pathlib.Path) -> Self | None:
+    """As `load`; None without a file, or without neurons as a control."""
+    known = path.exists() and 'neuron_F3' in _read(path)
+    return cls.load(path) if known else None
 
   def part(self, rows: np.ndarray) -> 'BestNeurons':
     return BestNeurons(**{k: x[rows] for k, x in self.columns().items()})

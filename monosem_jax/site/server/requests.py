@@ -1,5 +1,6 @@
 """A page's requests, read from JSON that anyone may have written."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -163,13 +164,12 @@ def _number(
   high: float,
   default: float | None = None,
 ) -> float:
-  number = fields.get(name, default)
-  try:
-    # True is a number to Python; a whole number may be larger than any float.
-    known = not isinstance(number, bool) and isinstance(number, int | float)
-    number = float(number) if known else math.nan
-  except OverflowError:
-    number = math.nan
+  given = fields.get(name, default)
+  number = math.nan
+  # True is a number to Python; a whole number may be larger than any float.
+  if isinstance(given, int | float) and not isinstance(given, bool):
+    with contextlib.suppress(OverflowError):
+      number = float(given)
   if not low <= number <= high:
     raise Refused(400, f'{name}: must be a number, {low:g} to {high:g}.')
   return number

@@ -29,7 +29,12 @@ def packs(folder: Folders, keys: Sequence[str]) -> dict[str, Pack]:
   return found
 
 
-def number_of(keys: Sequence[str], name: str) -> int | None:
-  """The number of a set, A/1, among the keys of all; None if it is not one."""
-  names = [name_of(key) for key in keys]
-  return names.index(name) if name in names else None
+def numbers_of(keys: Sequence[str], names: Sequence[str]) -> list[int] | None:
+  """Returns the numbers of sets, such as A/1, among the keys of all sets.
+
+  None if one of them is missing.
+  """
+  number = {name_of(key): i for i, key in enumerate(keys)}
+  if not set(names) <= number.keys():
+    return None
+  return [number[name] for name in names]

@@ -24,8 +24,9 @@ def _universality(folder: Folders, keys: Sequence[str]) -> views.Pack | None:
   if numbers is None or pairs is None:
     return None
   features = numbers.pairs['features']
-  sets = [views.number_of(keys, x) for x in (features.name, features.other)]
-  if None in sets:
+  sets = views.numbers_of(keys, (features.name, features.other))
+  listed = features.listed
+  if sets is None or listed is None:
     return None
   medians = {
     name: {
@@ -39,8 +40,8 @@ def _universality(folder: Folders, keys: Sequence[str]) -> views.Pack | None:
   }
   # How closely the other two similarities follow that of activations.
   follow = {
-    'logits': features.listed.logits_follow_activation,
-    'attribution': features.listed.attribution_follows_activation,
+    'logits': listed.logits_follow_activation,
+    'attribution': listed.attribution_follows_activation,
   }
   meta = {'sets': sets, 'tokens': numbers.tokens, 'medians': medians}
   return meta | {'follow': follow}, {

@@ -12,7 +12,7 @@ import functools
 from monosem_jax.config import choices, names
 from monosem_jax.config.flags import Flag
 from monosem_jax.run import Run
-from monosem_jax.run.artefact import Artefact, Changed
+from monosem_jax.run.artefact import Artefact, Changed, Input
 from monosem_jax.run.stamp import identity
 from monosem_jax.stages import (
   features,
@@ -91,7 +91,7 @@ def analysis(run: Run, name: str) -> Artefact:
     for key, value in identity(c.analysis, 'analysis').items()
     if key.split('.')[1] not in others
   }
-  inputs = {}
+  inputs: dict[str, Input] = {}
   for model, dictionaries in names.entries(c).items():
     inputs |= lm.output(w, model)
     for dictionary in dictionaries:

@@ -198,12 +198,14 @@ def _measured(
   )
   edges = [edge for m in every for edge in m.edges]
   own = np.unique([j for _, j in edges]).astype(np.int64)
-  share_VX, gain_SX = _gains(inputs, np.flatnonzero(main.live_F), own)
+  sources = np.flatnonzero(main.live_F)
+  share_VX, gain_SX = _gains(inputs, sources, own)
   shares = dict(zip(own.tolist(), share_VX.T, strict=True))
-  ranked = np.flatnonzero(main.live_F), own
   rank = {
-    edge: float(_rank(gain_SX, *map(np.searchsorted, ranked, edge)))
-    for edge in edges
+    (i, j): _rank(
+      gain_SX, int(np.searchsorted(sources, i)), int(np.searchsorted(own, j))
+    )
+    for i, j in edges
   }
   changed = effects(inputs, edges, shares, places)
   return [
@@ -249,7 +251,7 @@ def _least(told: Sequence[dict]) -> float | None:
 
 def _rank(gain_SX: np.ndarray, s: int, x: int) -> float:
   """The share of sources that lead to a target as strongly as one of them."""
-  return (gain_SX[:, x] >= gain_SX[s, x]).mean()
+  return float((gain_SX[:, x] >= gain_SX[s, x]).mean())
 
 
 def _gains(

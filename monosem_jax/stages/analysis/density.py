@@ -136,14 +136,14 @@ def _history(
     bins=census.EDGES[census.EDGES >= -7],
   )
   c, told = inputs.run.config.features, []
-  for (step, sae), fired in zip(snapshots.items(), found, strict=True):
+  for (at, sae), fired in zip(snapshots.items(), found, strict=True):
     fired_F = np.asarray(fired)
     cosine_F = census.cosine(sae.W_enc_AF, sae.W_dec_FA)
     own = census.classify(
       fired_F, tokens, cosine_F, c.least_firings, c.modes_apart
     )
     numbers = census.numbers(own, fired_F)
-    told.append(Snapshot(step, from_json(Census, to_json(numbers), out)))
+    told.append(Snapshot(at, from_json(Census, to_json(numbers), out)))
   return told
 
 

@@ -249,7 +249,7 @@ def _spread(draws: list[float | None]) -> Spread:
 
 def _bars(own: Agreements, trust: Trust, path: pathlib.Path) -> None:
   rows, other = own.random_rows, own.random_dictionary
-  learned = None, None
+  learned: tuple[float | None, float | None] = None, None
   if isinstance(other, RandomDictionary):
     learned = other.found.spearman, other.found.overlap
   column = lambda *xs: np.array([np.nan if x is None else x for x in xs], float)

@@ -73,10 +73,10 @@ def passages(
         chance_BT = rng.random(tokens_BT.shape) * fires_BTX[..., x]
         for b in np.flatnonzero(fires_BTX[..., x].any(1)):
           places[i].append((int(context_B[b]), int(chance_BT[b].argmax())))
-  found = {
-    i: tuple(np.array(own_C[:most], np.int64).reshape(-1, 2).T)
-    for i, own_C in places.items()
-  }
+  found = {}
+  for i, own_C in places.items():
+    kept_C2 = np.array(own_C[:most], np.int64).reshape(-1, 2)
+    found[i] = kept_C2[:, 0], kept_C2[:, 1]
   told = [
     _excerpt(inputs, passage, len(nodes), closes)
     for passage, (nodes, closes) in zip(best, machines, strict=True)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from monosem_jax.analysis import machines, roles, significance
+from monosem_jax.analysis.results.arrays import Successors
 from monosem_jax.analysis.results.automata import FamilyCount, Named
 from monosem_jax.config import settings
 from monosem_jax.stages.analysis.inputs import AnalysisInputs
@@ -53,7 +54,7 @@ class Judged:
 
 def judge(
   inputs: AnalysisInputs,
-  edges: dict[str, np.ndarray],
+  edges: Successors,
   above: set[Edge],
   labels: Sequence[str],
 ) -> tuple[list[Judged], list[FamilyCount], float]:
@@ -80,7 +81,7 @@ def judge(
   )
   found, complete = graph(edges.source_M)
   label_F = np.unique(np.asarray(labels), return_inverse=True)[1]
-  nulls = {}
+  nulls: dict[str, list[list[machines.Machine]]] = {}
   for name, group_F in (('null', 0), ('within', label_F)):
     group_F = np.where(live_F, group_F, -1)
     nulls[name] = []
@@ -88,7 +89,8 @@ def judge(
       own, reached = graph(machines.shuffled(edges.source_M, group_F, rng))
       nulls[name].append(own)
       complete = max(complete, reached)
-  told, table = {}, []
+  told: dict[tuple[str, tuple[int, ...]], tuple[float | None, ...]] = {}
+  table = []
   own_of = _families(found, complete)
   nulls_of = {
     name: [_families(null, complete) for null in own]
@@ -129,9 +131,9 @@ def judge(
   judged = []
   for m in found:
     clique = m.kind != 'chain' and machines.is_clique(m.nodes, above)
-    own = told.get((m.kind, m.nodes), (None,) * 4)
+    tested = told.get((m.kind, m.nodes), (None,) * 4)
     judged.append(
-      Judged('clique' if clique else m.kind, m.nodes, m.weights, *own)
+      Judged('clique' if clique else m.kind, m.nodes, m.weights, *tested)
     )
   return judged, table, complete
 
@@ -174,9 +176,7 @@ def _tuples(live: int, kind: str, n: int) -> float:
   return sum(significance.tuples(live, n, turns(n)) for n in sizes)
 
 
-def permuted(
-  inputs: AnalysisInputs, edges: dict[str, np.ndarray]
-) -> list[Edge]:
+def permuted(inputs: AnalysisInputs, edges: Successors) -> list[Edge]:
   """Edges above the threshold of permuted rows: a control of what follows."""
   c = inputs.config.automata
   rng = np.random.default_rng([inputs.config.seed, 1])

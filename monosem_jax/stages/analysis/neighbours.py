@@ -22,7 +22,8 @@ _NEAREST = 5
 
 
 def make(inputs: AnalysisInputs, out: pathlib.Path) -> NearestRows:
-  numbers, of_main = {}, {}
+  numbers: dict[str, dict[str, float | None]] = {}
+  of_main = {}
   for x in inputs.feature_sets():
     if x.is_control:
       continue

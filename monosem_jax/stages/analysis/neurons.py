@@ -7,6 +7,7 @@ import numpy as np
 
 from monosem_jax.analysis import figures, intervals, neurons
 from monosem_jax.analysis.results.features import Neurons, SetNeurons
+from monosem_jax.analysis.results.numbers import Interval
 from monosem_jax.features import moments
 from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.run.files import write_arrays
@@ -79,7 +80,8 @@ def _kurtoses(
 def _numbers(columns: dict) -> dict:
   """Medians and shares of the live, each with its n and interval."""
   live_F = columns['live_F']
-  found = {'live': int(live_F.sum()), 'n': int(live_F.sum())}
+  live = int(live_F.sum())
+  found: dict[str, float | Interval] = {'live': live, 'n': live}
   for key in _MEDIANS:
     values = columns.get(f'{key}_F', np.full(live_F.size, np.nan))[live_F]
     found[f'median_{key}'] = median(values)
@@ -160,7 +162,8 @@ def _best_neurons(
     )
     for half in (0, 1)
   ]
-  best = neurons.most_correlated(*halves, _NEURONS)
+  searched, reported = halves
+  best = neurons.most_correlated(searched, reported, _NEURONS)
   return best.columns() | {
     'neuron_F': best.neuron_F3[:, 0],
     'neuron_r_F': best.neuron_r_F3[:, 0],

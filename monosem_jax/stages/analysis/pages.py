@@ -26,11 +26,15 @@ def dive(name: str, n: Dive, inputs: AnalysisInputs) -> str:
   known, twin = paper.DEEP_DIVES.get(name), n.twin
   overlap = n.overlap[inputs.main.name]
   rows = [
-    ('feature', n.feature, known and known.feature),
-    ('correlation with the proxy', _num(n.r), _num(known and known.r)),
-    ('density', f'{n.density:.2e}', _sci(known and known.density)),
-    ('twin on the other model', twin and twin.feature, None),
-    ('... its correlation', _num(twin and twin.r), _num(known and known.twin)),
+    ('feature', n.feature, known.feature if known else None),
+    ('correlation with the proxy', _num(n.r), _num(known.r if known else None)),
+    ('density', f'{n.density:.2e}', _sci(known.density if known else None)),
+    ('twin on the other model', twin.feature if twin else None, None),
+    (
+      '... its correlation',
+      _num(twin.r if twin else None),
+      _num(known.twin if known else None),
+    ),
     (
       'of the tokens it predicts most, on by the proxy',
       f'{n.predicted_on} of {n.predicted}',
@@ -153,5 +157,5 @@ def _sci(x: float | None) -> str | None:
   return None if x is None else f'{x:.2e}'
 
 
-def _pc(x: float) -> str:
-  return '-' if x != x else f'{x:.1%}'
+def _pc(x: float | None) -> str:
+  return '-' if x is None or x != x else f'{x:.1%}'

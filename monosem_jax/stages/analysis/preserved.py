@@ -93,12 +93,12 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Preserved:
     beside = {}
     if model == main.model:
       beside = preserved.margins(total, main.name, intervals.over_groups)
-    by_name |= {
-      name: SetPreserved(
-        way.kept, found.get(name, way.dictionary), beside.get(name)
+    for name, way in own.items():
+      by_name[name] = SetPreserved(
+        way.kept,
+        way.dictionary if isinstance(way.dictionary, Refused) else found[name],
+        beside.get(name),
       )
-      for name, way in own.items()
-    }
     if _FAR in by_name:
       about_means[neurons] = by_name.pop(_FAR)
   _pictures(inputs, by_name, out)

@@ -64,6 +64,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Splitting:
     'share of components',
   )
   children = Children(inputs, growing, halves, _LABEL)
+  example: Start | Absent
   if children.absent is None:
     example = children.of_label()
     _draw(growing, halves[1], example, out / f'{_LABEL}.png')
@@ -121,7 +122,8 @@ def _edges(
       kept.append(
         dataclasses.replace(edges, source_M=edges.source_M + own.start)
       )
-  return *map(_joined, found), int(both.tokens)
+  first, second, joined = map(_joined, found)
+  return first, second, joined, int(both.tokens)
 
 
 def _joined(parts: Sequence[Splits]) -> Splits:

@@ -5,15 +5,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from monosem_jax.analysis import scorecard
+from monosem_jax.analysis.results.density import Density
+from monosem_jax.analysis.results.features import Neurons
 from monosem_jax.analysis.results.numbers import NotMade, Numbers
 from monosem_jax.analysis.results.preserved import (
   Figures,
   Measured,
+  Preserved,
   SetPreserved,
 )
+from monosem_jax.analysis.results.proxies import Proxies
+from monosem_jax.analysis.results.splitting import Splitting
+from monosem_jax.analysis.results.universality import Universality
 from monosem_jax.run.files import read_json, write_file, write_json
 from monosem_jax.stages.analysis.declaration import analyses
-from monosem_jax.stages.analysis.inputs import AnalysisInputs
+from monosem_jax.stages.analysis.inputs import AnalysisInputs, N
 from monosem_jax.stages.analysis.sections.written import written
 
 
@@ -122,8 +128,6 @@ COLUMNS = {
   ),
 }
 
-_SCORED = {f.name for f in dataclasses.fields(scorecard.Results)}
-
 
 def write(inputs: AnalysisInputs, names: Sequence[str]) -> None:
   """Writes summary.json and summary.md from the numbers of those made."""
@@ -136,7 +140,14 @@ def write(inputs: AnalysisInputs, names: Sequence[str]) -> None:
   widest = max(dictionaries, key=lambda name: dictionaries[name].features)
   main = inputs.main
   rows = scorecard.rows(
-    scorecard.Results(**{k: x for k, x in made.items() if k in _SCORED}),
+    scorecard.Results(
+      preserved=_made(made, 'preserved', Preserved),
+      density=_made(made, 'density', Density),
+      neurons=_made(made, 'neurons', Neurons),
+      universality=_made(made, 'universality', Universality),
+      proxies=_made(made, 'proxies', Proxies),
+      splitting=_made(made, 'splitting', Splitting),
+    ),
     main.name,
     main.model,
     (inputs.feature_set(widest).name, dictionaries[widest].features),
@@ -176,6 +187,15 @@ def write(inputs: AnalysisInputs, names: Sequence[str]) -> None:
     ]
   )
   write_file(out / 'summary.md', text.encode())
+
+
+def _made(
+  made: Mapping[str, Numbers], name: str, kind: type[N]
+) -> N | NotMade | None:
+  """An analysis' numbers, or why it has none; None if it was not asked for."""
+  found = made.get(name)
+  assert found is None or isinstance(found, kind | NotMade)
+  return found
 
 
 def _scale(inputs: AnalysisInputs) -> dict[str, str]:

@@ -2,13 +2,12 @@
 
 import dataclasses
 import datetime
-from typing import Any
+import pathlib
 
 import numpy as np
 
 from monosem_jax.analysis.results.arrays import (
   AblationEffects,
-  Arrays,
   BestNeurons,
   Residuals,
 )
@@ -64,30 +63,24 @@ class Records:
     made = features.table(run, key, set_id.model)
     inputs = made.inputs.keys() | features.output(w, key).keys()
 
-    def arrays(
-      kind: type[Arrays], analysis: str, end: str, needed: bool
-    ) -> Any:
+    def path(analysis: str, end: str, needed: bool) -> pathlib.Path | None:
       why = why_not(run, analysis, f'{key}{end}', inputs)
       if why is None:
-        return kind.load(w.analysis(analysis) / f'{key}{end}')
+        return w.analysis(analysis) / f'{key}{end}'
       if needed:
         raise UserError(f'export: {why}')
       run.log(f'export: left out: {why}')
       return None
 
-    neurons = residual = None
+    neurons = residual = ablation = None
     if not set_id.is_neurons:
-      neurons = arrays(BestNeurons, 'neurons', '.npz', False)
-      if strict:
-        residual = arrays(Residuals, 'ablation', '_residual.npz', True)
-    return cls(
-      features=found,
-      context=manifest['context'],
-      ablation=arrays(AblationEffects, 'ablation', '.npz', strict),
-      residual=residual,
-      # Without neurons among the controls they are not there.
-      neurons=neurons if neurons and neurons.columns() else None,
-    )
+      if of_neurons := path('neurons', '.npz', False):
+        neurons = BestNeurons.load_if_known(of_neurons)
+      if strict and (of_rest := path('ablation', '_residual.npz', True)):
+        residual = Residuals.load(of_rest)
+    if of_effects := path('ablation', '.npz', strict):
+      ablation = AblationEffects.load(of_effects)
+    return cls(found, manifest['context'], ablation, residual, neurons)
 
   def feature(self, i: int) -> Feature:
     """All that is known of feature `i`."""

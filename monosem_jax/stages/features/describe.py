@@ -24,7 +24,9 @@ from monosem_jax.transformer.model import Transformer
 def describe_all(run: Run) -> None:
   store = TokenStore.open(run.workdir.store)
   for model, names in entries(run.config).items():
-    lm = lm_stage.load(run, store, model) if names else None
+    if not names:
+      continue
+    lm = lm_stage.load(run, store, model)
     for name in names:
       describe(run, store, model, lm, name)
 

@@ -14,7 +14,6 @@ def artefacts(run: Run) -> list[Artefact]:
 def transformer(run: Run, name: str) -> Artefact:
   """A transformer: trained, or another one's weights shuffled."""
   c, w = run.config.models[name], run.workdir
-  trained = Progress(w.model(name) / 'checkpoints', c.steps_per_chunk, c.steps)
   return Artefact(
     name=f'models/{name}',
     stage='lm',
@@ -24,8 +23,14 @@ def transformer(run: Run, name: str) -> Artefact:
     inputs=tokens.output(w) | (output(w, c.shuffle_of) if c.shuffle_of else {}),
     changed=Changed.INPUTS_ANEW if c.shuffle_of else Changed.REFUSED,
     later=later('lm'),
-    progress=None if c.shuffle_of else trained,
+    progress=None if c.shuffle_of else progress(run, name),
   )
+
+
+def progress(run: Run, name: str) -> Progress:
+  """How far the training of a transformer is."""
+  c, folder = run.config.models[name], run.workdir.model(name)
+  return Progress(folder / 'checkpoints', c.steps_per_chunk, c.steps)
 
 
 def output(w: Workdir, name: str) -> dict[str, Input]:

@@ -70,7 +70,7 @@ def _fit(run: Run, store: TokenStore, name: str) -> None:
       run,
       training.Training(
         name=f'lm/{name}',
-        progress=made.progress,
+        progress=lm.progress(run, name),
         mesh=mesh,
         init=init,
         program=lambda state: programs.transformer_chunk(c, mesh, state, T),
@@ -149,7 +149,9 @@ def _shuffle(run: Run, store: TokenStore, name: str) -> None:
   )
 
 
-def _summarise(stats) -> tuple[dict, np.ndarray]:
+def _summarise(
+  stats: dict[str, np.ndarray],
+) -> tuple[dict[str, float], np.ndarray]:
   finite_S = stats.pop('finite')
   return {key: float(x_S.mean()) for key, x_S in stats.items()}, finite_S
 
@@ -159,7 +161,7 @@ def _val_loss(
 ) -> float:
   """Mean held-out loss, nats per predicted token."""
   contexts = min(contexts, store.n_contexts('val'))
-  total = predicted = 0
+  total, predicted = 0.0, 0
   batches = stream.batches(store, 'val', 16, seed=None, start=0, epochs=1)
   for batch in batches:
     tokens_BT = batch.tokens_BT[: contexts - predicted // (store.context - 1)]

@@ -26,7 +26,6 @@ def stream_of(run: Run, model: str) -> Artefact:
   settings = identity(c, 'stream')
   for name in names:
     settings |= identity(run.config.dictionaries[name], f'dictionaries.{name}')
-  steps = c.contexts_per_chunk * c.positions_per_context // c.batch_size
   return Artefact(
     name=f'dictionaries/stream_{model}',
     stage='sae',
@@ -35,8 +34,15 @@ def stream_of(run: Run, model: str) -> Artefact:
     settings=settings,
     inputs=tokens.output(w) | lm.output(w, model),
     later=later('sae'),
-    progress=Progress(w.stream(model) / 'checkpoints', steps, c.steps),
+    progress=progress(run, model),
   )
+
+
+def progress(run: Run, model: str) -> Progress:
+  """How far the training on a model's stream is."""
+  c = run.config.stream
+  steps = c.contexts_per_chunk * c.positions_per_context // c.batch_size
+  return Progress(run.workdir.stream(model) / 'checkpoints', steps, c.steps)
 
 
 def evaluation_of(run: Run, name: str) -> Artefact:

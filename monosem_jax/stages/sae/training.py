@@ -3,6 +3,7 @@
 import contextlib
 import functools
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -57,13 +58,13 @@ def _fit(
   names: list[str],
 ) -> None:
   c, made = run.config.stream, stage.stream_of(run, model)
-  label = f'sae/{model}'
+  label, progress = f'sae/{model}', stage.progress(run, model)
   if graph.complete(made, run.log):
     return
   mesh = programs.stream_mesh(run.config, names)
   graph.begin(made)
   dictionaries = {n: run.config.dictionaries[n] for n in names}
-  C, S = c.contexts_per_chunk, made.progress.steps_per_chunk
+  C, S = c.contexts_per_chunk, progress.steps_per_chunk
   R = C * c.positions_per_context
   run.log(
     f'{label}: {", ".join(name_of(n) for n in names)}: chunks of {C:,} '
@@ -78,7 +79,7 @@ def _fit(
     # by what different tokens make of them.
     order = (c.seed, *model.encode())
 
-    def batches(start: int) -> Iterator[stream.Batch]:
+    def batches(start: int) -> stream.Batches:
       return stream.batches(
         store, 'train', C, seed=order, start=start, rows=share.rows
       )
@@ -95,7 +96,7 @@ def _fit(
       run,
       training.Training(
         name=label,
-        progress=made.progress,
+        progress=progress,
         mesh=mesh,
         init=functools.partial(
           init_stream, dictionaries, width(run.config.models[model])
@@ -194,9 +195,12 @@ def _start(
   return StreamState.of(state.step, dictionaries, states)
 
 
-def _summarise(stats) -> tuple[dict, np.ndarray]:
+def _summarise(
+  stats: dict[str, dict[str, np.ndarray]],
+) -> tuple[dict[str, Any], np.ndarray]:
   """A chunk's means, its resamplings, and its density histogram."""
-  numbers, finite_S = {}, True
+  numbers: dict[str, Any] = {}
+  finite_S = np.array(True)
   for name, own in stats.items():
     finite_S = finite_S & own.pop('finite')
     numbers[f'{name}/density'] = own.pop('density').tolist()

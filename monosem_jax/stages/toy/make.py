@@ -13,7 +13,7 @@ from monosem_jax.stages.toy import PARTS, part, parts, topics
 
 # `make(settings, seed, out, advance) -> (numbers, a line that sums them up)`,
 # and how many runs its progress counts.
-_PARTS = {
+_PARTS: dict[str, tuple[Callable[..., parts.Made], Callable[[Any], int]]] = {
   'superposition': (parts.superposition, lambda c: 1),
   'binary_neuron': (parts.binary_neuron, lambda c: 1),
   'penalty': (parts.penalty, lambda c: 1),

@@ -199,8 +199,10 @@ def planted(
     out / 'recovered.png',
     [row['name'] for row in table],
     {
-      'cosine with the nearest atom, mean': [r['recovered'] for r in table],
-      'found: a cosine above 0.9': [r['found'] for r in table],
+      'cosine with the nearest atom, mean': np.array(
+        [r['recovered'] for r in table]
+      ),
+      'found: a cosine above 0.9': np.array([r['found'] for r in table]),
     },
     f'{c.directions} planted directions in {c.width} dimensions, {c.active:g} '
     f'of them in a sample on average, {c.samples:,} samples, {c.features} '

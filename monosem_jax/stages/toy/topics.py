@@ -38,13 +38,15 @@ class _Experiment:
   """Both methods at all their penalties, from one seed.
 
   Attributes:
-    models: transformers, and dictionaries of the first of them, by file name.
+    transformers: one per penalty.
+    dictionaries: one per penalty, of the first transformer.
     table: a row for each of them.
     best: of the rows, which is chosen of each method; None for none.
     arrays: what is measured that is no single number.
   """
 
-  models: dict[str, Transformer | SAE]
+  transformers: list[Transformer]
+  dictionaries: list[SAE]
   table: list[dict[str, Any]]
   best: dict[str, int | None]
   arrays: dict[str, np.ndarray]
@@ -62,9 +64,10 @@ def make(
   written and drawn is the first.
   """
   first, *more = (_experiment(c, seed + n, advance) for n in range(c.seeds))
-  for name, model in first.models.items():
-    own = dataclasses.asdict if isinstance(model, SAE) else tensors
-    write_tensors(out / f'{name}.safetensors', own(model))
+  for i, lm in enumerate(first.transformers):
+    write_tensors(out / f'transformer_{i}.safetensors', tensors(lm))
+  for i, sae in enumerate(first.dictionaries):
+    write_tensors(out / f'dictionary_{i}.safetensors', dataclasses.asdict(sae))
   write_arrays(out / 'arrays.npz', first.arrays)
   topics_told.draw(c, first.table, out)
   write_file(out / 'table.md', topics_told.written(first.table).encode())
@@ -76,9 +79,7 @@ def make(
     'entropy': topics.entropy(c),
     'table': first.table,
     'seeds': _over_seeds([first, *more]),
-    'budgets': _budgets(
-      c, first.models['transformer_0'], first.models['dictionary_0']
-    ),
+    'budgets': _budgets(c, first.transformers[0], first.dictionaries[0]),
   }
   return numbers, topics_told.said(c, first.best, numbers)
 
@@ -93,20 +94,23 @@ def _experiment(
   )
   tokens_BT = topics.draw(c, next_KM, c.eval_contexts, held_out())
   arrays = {'next_KM': next_KM, 'tokens_BT': tokens_BT}
-  made, kept = [], {}
-  for i, penalty in enumerate(c.penalties):
+  transformers = []
+  for penalty in c.penalties:
     lm = models.transformer(c, next_KM, penalty, seed, training())
-    made.append(({'of': 'neurons', 'penalty': penalty}, lm, None))
-    kept[f'transformer_{i}'] = lm
+    transformers.append(lm)
     advance()
-  first = kept['transformer_0']
-  saes = models.dictionaries(c, next_KM, first, seed, rows())
-  for i, (l1, sae) in enumerate(zip(c.l1s, saes, strict=True)):
-    made.append(({'of': 'dictionary', 'penalty': l1}, first, sae))
-    kept[f'dictionary_{i}'] = sae
+  saes = models.dictionaries(c, next_KM, transformers[0], seed, rows())
   advance()
+  made: list[tuple[dict[str, Any], Transformer, SAE | None]] = [
+    ({'of': 'neurons', 'penalty': penalty}, lm, None)
+    for penalty, lm in zip(c.penalties, transformers, strict=True)
+  ] + [
+    ({'of': 'dictionary', 'penalty': l1}, transformers[0], sae)
+    for l1, sae in zip(c.l1s, saes, strict=True)
+  ]
   choosing_BT = topics.draw(c, next_KM, c.eval_contexts, choice())
-  table, chosen = [], []
+  table: list[dict[str, Any]] = []
+  chosen: list[dict[str, Any]] = []
   for own, lm, sae in made:
     chosen.append(_measure(c, next_KM, lm, sae, choosing_BT, seed))
     found = _measure(c, next_KM, lm, sae, tokens_BT, seed)
@@ -116,14 +120,14 @@ def _experiment(
     for row in rows_:
       row['kept'] = topics.kept(c, row['loss'], rows_[0]['loss'])
   first_of = {'neurons': 0, 'dictionary': len(c.penalties)}
-  best = {}
+  best: dict[str, int | None] = {}
   for kind, start in first_of.items():
     at = topics.choose(c, chosen[start:][: len(c.penalties)])
     best[kind] = None if at is None else start + at
   for i, row in enumerate(table):
     row['chosen'] = i in best.values()
     row |= {f'{k}_where_chosen': chosen[i][k] for k in ('purity_lead', 'kept')}
-  return _Experiment(kept, table, best, arrays)
+  return _Experiment(transformers, saes, table, best, arrays)
 
 
 def _over_seeds(experiments: list[_Experiment]) -> dict[str, Any]:
@@ -138,8 +142,9 @@ def _over_seeds(experiments: list[_Experiment]) -> dict[str, Any]:
     **{
       kind: {
         key: [
-          None if x.best[kind] is None else x.table[x.best[kind]][key]
+          None if at is None else x.table[at][key]
           for x in experiments
+          for at in [x.best[kind]]
         ]
         for key in keys
       }

@@ -93,7 +93,7 @@ def logits(n: Logits, main: str) -> list[str]:
         name,
         figure(own.median_logit_kurtosis, '.1f'),
         figure(own.median_logit_skew, '.2f'),
-        figure(own.effects and own.effects.linear_r, '.2f'),
+        figure(own.effects.linear_r if own.effects else None, '.2f'),
       ]
       for name, own in n.sets.items()
     ),

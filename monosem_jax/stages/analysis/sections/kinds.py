@@ -96,15 +96,17 @@ def universality(n: Universality, main: str) -> list[str]:
     ),
   )
   own = n.pairs['features']
-  apart = own.sets['live'].alike_but_apart
-  return [
-    *table,
-    '',
+  said = (
     'The nearest feature is found on one half of the documents, and r is of '
-    f'the other. Of the live ones {apart:,} match above '
-    f'{own.listed.alike_above:g} in activation and below '
-    f'{own.listed.apart_below:g} in logit weights.',
-  ]
+    'the other.'
+  )
+  if own.listed:
+    said += (
+      f' Of the live ones {own.sets["live"].alike_but_apart:,} match above '
+      f'{own.listed.alike_above:g} in activation and below '
+      f'{own.listed.apart_below:g} in logit weights.'
+    )
+  return [*table, '', said]
 
 
 def splitting(n: Splitting, main: str) -> list[str]:

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Callable
 
 from monosem_jax.config.names import SetId
-from monosem_jax.run.workdir import Workdir
+from monosem_jax.run import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,5 +18,5 @@ class Format:
     suffix: of the file that it writes, such as .html; '' if it writes a folder.
   """
 
-  write: Callable[[Workdir, pathlib.Path, SetId, str], None]
+  write: Callable[[Run, pathlib.Path, SetId, str], None]
   suffix: str = ''
