@@ -21,10 +21,10 @@ from monosem_jax.device import hosts
 
 
 def _parsed(argv: list[str]) -> tuple[flags.FlagValues, list[str]]:
-  """The values of all flags, and the words that are none.
+  """Returns the values of all flags, and the words that are not flags.
 
   Raises:
-    UserError: a flag does not exist, or does not take its value.
+    UserError: a flag does not exist, or does not accept its value.
   """
   from monosem_jax import stages
 
@@ -55,10 +55,10 @@ def _define(flag: Flag, values: flags.FlagValues) -> None:
 
 
 def _stage(words: list[str], values: flags.FlagValues) -> str:
-  """The stage that is asked for.
+  """Returns the stage that the command line names.
 
   Raises:
-    UserError: there is none, or a flag is another stage's.
+    UserError: it does not name one stage, or a flag belongs to another stage.
   """
   from monosem_jax import stages
 
@@ -78,7 +78,7 @@ def _stage(words: list[str], values: flags.FlagValues) -> str:
 
 
 def main(argv: list[str]) -> None:
-  """Runs one stage; raises UserError for anything a user can mend."""
+  """Runs one stage; raises UserError for every error that a user can fix."""
   from monosem_jax.stages import usage
 
   overrides = [a[9:] for a in argv if a.startswith('--config.')]
@@ -108,8 +108,8 @@ def main(argv: list[str]) -> None:
   if not file or not (folder or given.dry_run):
     raise UserError('--config=FILE and --workdir=DIR are needed; see --help.')
   if given.target and not given.dry_run:
-    raise UserError('--target is of a --dry_run: nothing can run on it here.')
-  # What reads alone needs no jax.
+    raise UserError('--target needs --dry_run: nothing can run on it here.')
+  # `status` only reads, and needs no jax.
   load = config.load
   if stage != 'status':
     from monosem_jax.stages import configuration
@@ -137,24 +137,24 @@ def main(argv: list[str]) -> None:
       run.log(dry_run.describe(run, target))
       return
     hosts.require_same(
-      'the stage, a flag of it, or a key of the config',
+      'the stage, one of its flags, or a key of the config',
       [stage, own, config.as_dict(settings)],
     )
-    # A network file system may remember for a minute what was not there.
+    # A network file system may cache for a minute that a file is missing.
     require_shared(root, min(60, given.join_seconds))
     kept = run.workdir.settings
     keep = lambda: write_json(kept, config.as_dict(settings))
     hosts.on_first_process(lambda: kept.exists() or keep())
     stages.execute(stage, run, own)
-    # Only now: a run that is refused changes nothing.
+    # The last step, so that a refused run changes nothing.
     hosts.on_first_process(keep)
 
 
 _LESS = """\
 error: the device has too little memory: {}
-A smaller lm.micro_batch, stream.micro_batch, stream.contexts_per_chunk,
-evaluation.batch_size or features.batch_size takes less; --dry_run says how much
-each part takes."""
+Lower lm.micro_batch, stream.micro_batch, stream.contexts_per_chunk,
+evaluation.batch_size or features.batch_size. --dry_run prints the memory of
+each part."""
 
 
 def _interrupt(signum, frame) -> None:
@@ -162,12 +162,13 @@ def _interrupt(signum, frame) -> None:
 
 
 def run(work: Callable[[list[str]], None] = main) -> None:
-  """The console script: errors to one message and an exit code.
+  """The console script: turns errors into one message and an exit code.
 
   Args:
-    work: what is given the command line; scripts that train give their own.
+    work: takes the command line; scripts in launch/ pass their own.
   """
-  # Where no chunk can be finished first: as Ctrl-C, but another exit code.
+  # Outside a training, SIGTERM ends the program like Ctrl-C, but with its own
+  # exit code.
   signal.signal(signal.SIGTERM, _interrupt)
   message: str | None
   try:
@@ -182,7 +183,7 @@ def run(work: Callable[[list[str]], None] = main) -> None:
     message = 'Stopped.\nThe same command goes on from here.'
   except BrokenPipeError:  # such as `monosem status | head`
     code, message = 128 + signal.SIGPIPE, 'error: the output was closed.'
-    # Python flushes at its end once more.
+    # Python flushes once more when it exits.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
   except Exception as e:
     code, message = hosts.TRY_AGAIN, hosts.lost(e)

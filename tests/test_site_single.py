@@ -271,7 +271,7 @@ def test_more_than_200_features_are_refused(run, tmp_path, monkeypatch):
   [
     ((), '--to=FILE.html is needed'),
     (('--to={0}/x.htm',), '--to=FILE.html is needed'),
-    (('--to={0}/there.html',), 'there.html is there; name another'),
+    (('--to={0}/there.html',), 'there.html exists; name another'),
     (('--to={0}/x.html', '--run=A/9'), "unknown run 'A/9'"),
     (('--to={0}/x.html', '--features=48'), 'there are 48 features'),
     (('--to={0}/there.html/x.html', '--features=1'), 'x.html: '),

@@ -51,7 +51,7 @@ def test_a_target_is_of_a_dry_run_alone(tmp_path):
   said = program.refusal(
     *program.command('all', tmp_path / 'run', '--target=h100:1')[3:]
   )
-  assert said.startswith('error: --target is of a --dry_run')
+  assert said.startswith('error: --target needs --dry_run')
   assert not (tmp_path / 'run').exists()
 
 

@@ -1,7 +1,6 @@
-"""Stage `all`: tokens to site; skips what is complete, goes on with the rest.
+"""Stage `all`: tokens to site; skips what is complete and continues the rest.
 
-With --from the stages before that one are taken as they are, and have to be
-complete.
+With --from=STAGE, the stages before STAGE must be complete and are not run.
 """
 
 from monosem_jax import stages
@@ -16,7 +15,7 @@ FLAGS = (
     kind=str,
     default='',
     shown='STAGE',
-    help='start at this stage; the ones before it have to be complete',
+    help='start at this stage; the stages before it must be complete',
   ),
 )
 
@@ -29,7 +28,7 @@ def execute(run: Run, **flags: str) -> None:
     **flags: `from`, the stage to start at; '' for the first.
 
   Raises:
-    UserError: there is no such stage, or one before it is not complete.
+    UserError: the stage does not exist, or one before it is not complete.
   """
   start = flags.get('from') or stages.FLOW[0]
   if start not in stages.FLOW:
@@ -46,8 +45,10 @@ def execute(run: Run, **flags: str) -> None:
 
 
 def _left_out(stage: str) -> str:
-  """Why a stage cannot run here: the core installs without what pictures and
-  layouts need. '' if it can."""
+  """Returns why a stage cannot run here; '' if it can.
+
+  The core installs without the libraries for pictures and layouts.
+  """
   module = stages.declaration(stage)
   return module.left_out() if hasattr(module, 'left_out') else ''
 

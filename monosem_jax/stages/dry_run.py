@@ -1,8 +1,9 @@
-"""What a run would be: sizes, memory and data, before anything is made.
+"""Describes a run before it starts: sizes, memory and data.
 
-Memory is analytic (`cost`), and XLA's own figure stands beside it: the very
-programs of the stages are compiled for the shapes of their arguments. Compiled
-for a target that is not here, they also say how long they take (`cost.told`).
+The stages' own programs are compiled for the shapes of their arguments. Memory
+is given twice: an analytic estimate (`device.cost`) and XLA's figure. Programs
+that are compiled for a target also get an estimate of their time
+(`device.cost.told`).
 """
 
 import dataclasses
@@ -37,10 +38,10 @@ from monosem_jax.stages import programs
 
 
 def describe(run: Run, target: Target | None = None) -> str:
-  """The resolved config, and for every training its size, memory and data.
+  """Returns the resolved config, and each training's size, memory and data.
 
-  Memory and FLOPs are those of one device. Says on standard error what it is
-  compiling, which may take minutes.
+  Memory and FLOPs are per device. Compiling may take minutes; lines on standard
+  error say what is being compiled.
 
   Args:
     run: the run of the program.
@@ -51,7 +52,7 @@ def describe(run: Run, target: Target | None = None) -> str:
   """
   devices = target.devices if target else None
   mesh = make_mesh(run.config.mesh, devices)
-  # All refusals come before the first minute of compiling.
+  # Compiling takes minutes, so all checks come first.
   for model, names in entries(run.config).items():
     programs.transformer_mesh(run.config, model, devices)
     programs.stream_mesh(run.config, names, devices)
@@ -75,7 +76,7 @@ def describe(run: Run, target: Target | None = None) -> str:
       try:
         found = describe_one(mesh)
       except jax.errors.JaxRuntimeError as e:
-        # Of what cannot fit at all, the TPU compiler makes no program.
+        # The TPU compiler fails if a program cannot fit.
         if not full_memory(e):
           raise
         found = [f'{name}: TOO MUCH: {full_memory(e)}']
@@ -89,12 +90,13 @@ def _parts(
   described: int | None,
   target: Target | None,
 ) -> Iterator[tuple[str, Callable[[Mesh], list[str]]]]:
-  """The trainings and passes of a config, each with what describes it.
+  """Yields the name of each training and pass, and a function to describe it.
 
   Args:
-    config: of the run.
-    contexts: of the train split, if they are known.
-    described: of the split that the features pass reads, likewise.
+    config: the settings.
+    contexts: contexts of the train split; None if not known.
+    described: contexts of the split that the features pass reads; None if not
+      known.
     target: hardware to compile for.
   """
   for model, names in entries(config).items():
@@ -159,11 +161,10 @@ def _transformer(
 def stream_program(
   config: settings.Config, model: str, names: list[str], mesh: Mesh
 ) -> tuple[Program, dictionary.Sweep, told.Call]:
-  """Compiles a chunk of a model's dictionaries on the mesh in force.
+  """Compiles a chunk of a model's dictionaries on the current mesh.
 
   Returns:
-    The program; the dictionaries, as their cost depends on them; what a call
-    does.
+    The program; the dictionaries, for the cost functions; what a call does.
   """
   c, V, T = config.stream, config.tokenizer.vocab_size, config.text.context
   sweep = programs.sweep(config, model, names, mesh, V, T)
@@ -229,9 +230,9 @@ def _features(
   target: Target | None,
   mesh: Mesh,
 ) -> list[str]:
-  """The pass over tokens, of dictionaries of one size."""
+  """Describes the features pass for dictionaries of one size."""
   c, m, T = config.features, config.models[model], config.text.context
-  # As the stage takes them: whole batches of what there is.
+  # The stage reads whole batches of the contexts that exist.
   there = min(c.contexts, contexts or c.contexts)
   B = min(c.batch_size, there)
   c = dataclasses.replace(c, contexts=there - there % B, batch_size=B)
@@ -259,7 +260,7 @@ def _features(
 def tell(
   target: Target, program: Program, call: told.Call, mesh: Mesh
 ) -> told.Told:
-  """What the target's compiler tells of a program."""
+  """Returns the estimates from the target's compiled program."""
   arguments, temporaries = program.arguments, program.temporaries
   text = program.call.as_text()
   assert not (arguments is None or temporaries is None or text is None)

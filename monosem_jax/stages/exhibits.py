@@ -1,4 +1,4 @@
-"""What pages show of a run, read from what its stages have left."""
+"""Reads what the pages show of a run from the results of its stages."""
 
 import dataclasses
 import hashlib
@@ -26,7 +26,7 @@ from monosem_jax.site.exhibit import Contexts, Exhibit
 from monosem_jax.stages.analysis import analysis, declared
 from monosem_jax.text.store import TokenStore
 
-# Settings that name places of one machine, which a page is not to tell.
+# Settings that name paths on one machine; the page leaves them out.
 _PLACES = {
   'text': ('paths', 'tfds_dir'),
   'tokenizer': ('path',),
@@ -36,7 +36,7 @@ _PLACES = {
 
 @dataclasses.dataclass(frozen=True)
 class Shown:
-  """What `site.export` and `site.single` are given alike; they say of what."""
+  """The arguments that `site.export` and `site.single` share; see there."""
 
   build: str
   run: dict[str, Any]
@@ -46,16 +46,16 @@ class Shown:
 
 
 def folders(run: Run) -> links.Folders:
-  """Gives the folder of each analysis that is of what is there now.
+  """Returns a function from an analysis to its folder.
 
-  One that was made before a transformer, a dictionary or a feature table was
-  made anew is left out, and said to be: its numbers are of other features.
+  Analyses older than their transformer, dictionary or feature table are left
+  out, with a log line: their numbers describe other features.
   """
   stale = {n for n in declared() if graph.changed_inputs(analysis(run, n))}
   for name in declared():
     if name in stale:
       run.log(
-        f'analysis/{name} was made before what is there now and is left out; '
+        f'analysis/{name} is older than its inputs and is left out; '
         'run the analysis stage again'
       )
   absent = run.workdir.analysis('absent')
@@ -68,16 +68,17 @@ def read(
   sets: Mapping[str, FeatureSet],
   chosen: Mapping[str, Sequence[int]] | None = None,
 ) -> Shown:
-  """Reads all that is known of sets of features.
+  """Reads everything that the pages show of sets of features.
 
   Args:
     run: the run of the program.
-    folder: of analyses.
-    sets: by key, the main dictionary's first.
-    chosen: features whose examples' contexts are wanted; None of all.
+    folder: returns the folder of an analysis.
+    sets: the sets by key, the main dictionary first.
+    chosen: by key, the features whose examples' contexts are read; None for all
+      features.
 
   Raises:
-    UserError: labels.json is broken, or something is not whole.
+    UserError: labels.json is broken, or a file is not whole.
   """
   w = run.workdir
   store = TokenStore.open(w.store)
@@ -106,7 +107,7 @@ def _contexts(
   sets: Mapping[str, FeatureSet],
   chosen: Mapping[str, Sequence[int]] | None,
 ) -> Contexts:
-  """The contexts that examples are of, those of strong ones first."""
+  """Returns the contexts of the examples; the strongest examples come first."""
   split, T = c.features.split, store.context
   room = max(c.site.context_tokens // T, 1)
   of = dict.fromkeys(sets, slice(None)) if chosen is None else chosen
@@ -180,7 +181,7 @@ def _exhibit(
 def _about_run(
   run: Run, store: TokenStore, report: dict, labels: dict
 ) -> dict[str, Any]:
-  """What the index says of the run as a whole."""
+  """Returns what the page's index says about the whole run."""
   w = run.workdir
   manifest = store.manifest
   return {
@@ -207,7 +208,7 @@ def _about_run(
 
 
 def _settings(w: Workdir) -> dict[str, Any]:
-  """All settings but the names of places on somebody's machine."""
+  """Returns the settings without paths on the machine of the run."""
   found = read_json(w.settings)
   for part, names in _PLACES.items():
     found[part] = {k: v for k, v in found[part].items() if k not in names}
@@ -215,7 +216,7 @@ def _settings(w: Workdir) -> dict[str, Any]:
 
 
 def _build(w: Workdir, keys: list[str]) -> str:
-  """A hash of what the page is made of."""
+  """Returns a hash of everything that the page is made from."""
   digest = hashlib.sha256(monosem_jax.__version__.encode())
   files = [w.features(key) / STAMP for key in keys]
   files += [w.root / 'report.json', w.labels, w.settings]

@@ -1,4 +1,4 @@
-"""The sets of features that a work directory holds, of what is there now."""
+"""Reads the sets of features of a work directory, if they are up to date."""
 
 from typing import TYPE_CHECKING
 
@@ -23,13 +23,12 @@ if TYPE_CHECKING:
 
 
 def there(run: Run) -> list[SetId]:
-  """The sets of features that have a table and that pages show.
+  """Returns the sets of features that have a table and that pages show.
 
-  Dictionaries come first, the main one before the others; then the neurons of
-  models.
+  The main dictionary comes first, then other dictionaries, then neurons.
 
   Raises:
-    UserError: no dictionary has one yet.
+    UserError: no dictionary has a feature table yet.
   """
   c, main = run.config, main_dictionary(run.config)
   dictionaries = sorted(c.dictionaries, key=lambda name: name != main)
@@ -48,10 +47,11 @@ def there(run: Run) -> list[SetId]:
 
 
 def table(run: Run, key: str) -> FeatureTable:
-  """A feature table, if it is of the dictionary, the model and the text there.
+  """Reads a feature table.
 
   Raises:
-    UserError: it is of others, or not there, or not whole.
+    UserError: the table is missing, broken, or of another dictionary, model or
+      text than the work directory holds now.
   """
   directory = run.workdir.features(key)
   found = FeatureTable.load(directory)
@@ -59,8 +59,8 @@ def table(run: Run, key: str) -> FeatureTable:
   made = features.table(run, key, found.meta['model'])
   if not graph.made_from_now(made) or found.meta['manifest'] != text:
     raise UserError(
-      f'{directory} is of another dictionary, transformer or text than is '
-      'there now; run the stage again that made it.'
+      f'{directory} is of another dictionary, transformer or text than the '
+      'current one; run the stage that made it again.'
     )
   return found
 
@@ -79,7 +79,7 @@ def load_with(run: Run, set_id: SetId, sae: 'SAE') -> LoadedSet:
 
 
 def load_all(run: Run) -> dict[str, FeatureSet]:
-  """All that are there by key, in the order of `there`.
+  """Reads all sets that `there` returns, by key, in its order.
 
   Raises:
     UserError: see `there` and `table`.

@@ -1,4 +1,4 @@
-"""The transformers and dictionaries that a live page asks about, loaded."""
+"""The transformers and dictionaries of the live page, on the devices."""
 
 import dataclasses
 
@@ -20,15 +20,15 @@ from monosem_jax.transformer.model import Transformer
 
 @dataclasses.dataclass(frozen=True)
 class LoadedModels:
-  """All of them.
+  """Everything that requests of the live page need.
 
   Attributes:
-    tokenizer: text to tokens.
-    context: T.
-    dot: the matrix product of dictionaries.
-    models: the transformers.
+    tokenizer: maps text to tokens.
+    context: T, tokens of a context.
+    dot: the matrix product of the dictionaries.
+    models: the transformers by name.
     sets: dictionaries and neurons by key, the main dictionary first.
-    median_F: of each feature's logit weights, by the set's key.
+    median_F: by key, the median of each feature's logit weights.
   """
 
   tokenizer: Tokenizer
@@ -40,10 +40,10 @@ class LoadedModels:
 
 
 def load(run: Run) -> LoadedModels:
-  """The dictionaries of a work directory that a page shows, and their models.
+  """Loads the dictionaries that the page shows, and their transformers.
 
   Raises:
-    UserError: something is not made yet, or is of something else than is there.
+    UserError: a result is missing, or is not up to date.
   """
   c, store = run.config, TokenStore.open(run.workdir.store)
   sets = {

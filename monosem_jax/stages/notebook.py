@@ -12,7 +12,7 @@ from monosem_jax.stages import configuration, serve
 if TYPE_CHECKING:
   from monosem_jax.site.server.serving import Serving
 
-# Where Colab's proxy has the frames that it shows.
+# Host suffixes of the frames that Colab's proxy shows.
 _COLAB = ('.googleusercontent.com', '.colab.dev')
 
 
@@ -26,19 +26,18 @@ def show(
 ) -> 'Serving':
   """Serves the page of a work directory, and opens it under the cell.
 
-  In Colab the browser reaches the server through Colab's own proxy; elsewhere
-  the notebook's kernel must run on the machine of the browser, or the port be
-  forwarded to it.
+  In Colab, the browser reaches the server through Colab's proxy. Elsewhere, the
+  kernel must run on the browser's machine, or the port must be forwarded.
 
   Args:
-    config_file: such as configs/tiny.py.
-    workdir: where the run is.
+    config_file: config of the run, such as configs/tiny.py.
+    workdir: work directory of the run.
     overrides: other values, as on the command line: `lm.steps=10`.
-    port: where to serve; 0: where it is free.
-    height: of the frame, in pixels.
+    port: port of the server; 0 for any free port.
+    height: height of the frame in pixels.
 
   Returns:
-    What has a `url`, and a `close()` that ends it.
+    The server; it has a `url`, and `close()` stops it.
 
   Raises:
     UserError: see `stages.serve.start`.

@@ -1,4 +1,4 @@
-"""report.json and report.md, made from what the stages have left."""
+"""Writes report.json and report.md from the results of the stages."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from monosem_jax.run.files import read_json, write_file, write_json
 
 
 def write(run: Run) -> None:
-  """Writes both reports from the results there are so far.
+  """Writes both reports from the results so far.
 
   Raises:
-    UserError: labels.json is not of its format.
+    UserError: labels.json is not valid.
   """
   w = run.workdir
   report: dict[str, Any] = {'models': {}, 'dictionaries': {}, 'features': {}}
@@ -46,7 +46,7 @@ def write(run: Run) -> None:
   write_file(w.root / 'report.md', text.encode())
 
 
-# What a row of the table says, and how it is written.
+# The rows of the table: key of the number, label, format.
 _ROWS = (
   ('recipe', 'recipe', 's'),
   ('init', '... starts from', 's'),
@@ -120,7 +120,7 @@ def _markdown(report: dict[str, Any]) -> str:
 
 
 def _at(numbers: dict[str, Any], key: str) -> Any:
-  """An entry, of a part of the numbers where there is a dot."""
+  """Returns an entry by its key; a dot leads into a part of the numbers."""
   part, _, own = key.rpartition('.')
   return (numbers.get(part, {}) if part else numbers).get(own)
 
@@ -133,7 +133,7 @@ _MADE = {'blind': 'blind', 'seen': 'name in sight'}
 
 
 def _labels(scores: dict[str, Any]) -> str:
-  """The distribution of people's scores, beside the paper's medians."""
+  """Returns the section on people's scores, beside the paper's medians."""
   rows, medians = [], []
   for made, by_kind in scores.items():
     for kind, own in by_kind.items():

@@ -6,12 +6,12 @@ from monosem_jax.run.artefact import Artefact
 from monosem_jax.site import export, views
 from monosem_jax.stages import exhibits, featuresets, report
 
-# Of the analyses' pictures, those that belong beside the scorecard.
+# Analyses whose pictures stand beside the scorecard.
 _PICTURES = ('density', 'preserved', 'logits', 'neurons', 'universality')
 
 
 def artefacts(run: Run) -> list[Artefact]:
-  """The page, which is written anew each time and so has no stamp."""
+  """Returns the page. It has no stamp, since every run rewrites it."""
   return [
     Artefact(
       name='site',
@@ -27,14 +27,14 @@ def execute(run: Run) -> None:
 
 
 def _write(run: Run) -> None:
-  """Writes the page anew: it takes seconds.
+  """Writes the page, which takes seconds.
 
   Raises:
-    UserError: no dictionary has a feature table yet, or one is of another
-      dictionary than is there now; labels.json is broken.
+    UserError: no dictionary has a feature table yet, a table is not up to date,
+      or labels.json is broken.
   """
   found = featuresets.load_all(run)
-  # Scores of labels stand in it.
+  # The report holds the scores of labels, which the page shows.
   report.write(run)
   folder = exhibits.folders(run)
   shown = exhibits.read(run, folder, found)

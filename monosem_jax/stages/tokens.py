@@ -14,7 +14,7 @@ def artefacts(run: Run) -> list[Artefact]:
 
 
 def store(run: Run) -> Artefact:
-  """The token store."""
+  """Returns the token store's declaration."""
   c = run.config
   return Artefact(
     name='tokens',
@@ -27,7 +27,7 @@ def store(run: Run) -> Artefact:
 
 
 def output(w: Workdir) -> dict[str, Input]:
-  """The token store, for what is made from it."""
+  """Returns the token store as an input of other artefacts."""
   return {'tokens': Input(w.store / MANIFEST, 'sha256')}
 
 

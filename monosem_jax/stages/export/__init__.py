@@ -1,6 +1,6 @@
-"""Stage `export`: writes a dictionary in the formats of others.
+"""Stage `export`: writes features in other programs' formats.
 
-Each module of `formats` is one.
+Each module of `formats` is a format.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from monosem_jax.stages.export import flags, formats
 
 
 def _formats() -> str:
-  """The formats, each with what it is."""
+  """Returns all formats with their descriptions."""
   return '; '.join(
     f'{name}: {said}'
     for name, said in choices.summaries(formats.__name__).items()
@@ -33,17 +33,16 @@ FLAGS = (
     kind=str,
     default='',
     shown='DIR',
-    help='the folder to write: a new or an empty one; of html the file, '
-    'FILE.html',
+    help='a new or empty folder to write; for html a new file, FILE.html',
   ),
   Flag(
     name='run',
     kind=str,
     default='',
     shown='A/1',
-    help="whose features; without it the main dictionary's",
+    help='the dictionary or control; the default is the main dictionary',
   ),
-  Flag('features', str, '', '3,100-120', 'these alone'),
+  Flag('features', str, '', '3,100-120', 'only these features'),
 )
 
 

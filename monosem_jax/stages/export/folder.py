@@ -1,4 +1,4 @@
-"""Features written one after the other into a new folder."""
+"""Writes features one by one into a new folder."""
 
 import pathlib
 from collections.abc import Callable, Iterator
@@ -19,14 +19,14 @@ def write(
   chosen: list[int],
   put: Callable[[pathlib.Path, Iterator[Feature], list[str]], None],
 ) -> None:
-  """Writes a folder whole or not at all, with a progress line.
+  """Writes a whole folder, or nothing, with a progress line.
 
   Args:
     run: the run of the program.
     directory: the folder.
-    records: the features there are.
-    chosen: those that are written.
-    put: `put(scratch, features, vocabulary)`, which writes them.
+    records: all features.
+    chosen: the numbers of the features to write.
+    put: `put(scratch, features, vocabulary)` writes them.
 
   Raises:
     UserError: a number is not finite, or the folder cannot be written.

@@ -1,4 +1,4 @@
-"""What is known of every feature of a dictionary, put together one by one."""
+"""Collects everything known about each feature of a dictionary."""
 
 import dataclasses
 import datetime
@@ -23,7 +23,7 @@ from monosem_jax.stages import features, featuresets
 from monosem_jax.stages.export.results import why_not
 from monosem_jax.text.manifest import MANIFEST
 
-# As `interop.saelens` names it, which needs jax.
+# The name in `interop.saelens`, which this module avoids since it needs jax.
 _CONFIG = 'cfg.json'
 
 
@@ -34,9 +34,10 @@ class Records:
   Attributes:
     features: the set.
     context: T, tokens of a context of the store.
-    ablation: what ablations change; None if it is not known.
-    residual: losses without the unexplained; None if they are not known.
-    neurons: that go with each feature; None if they are not known.
+    ablation: effects of ablations; None if not known.
+    residual: losses without what the dictionary leaves unexplained; None if not
+      known.
+    neurons: neurons most correlated with each feature; None if not known.
   """
 
   features: FeatureSet
@@ -47,15 +48,15 @@ class Records:
 
   @classmethod
   def load(cls, run: Run, set_id: SetId, strict: bool) -> 'Records':
-    """Reads what there is.
+    """Reads the records of a set of features.
 
     Args:
       run: the run of the program.
       set_id: the dictionary or control.
-      strict: whether ablations and residuals must be there.
+      strict: whether ablations and residuals are required.
 
     Raises:
-      UserError: something is missing, or of another dictionary than is there.
+      UserError: a result is missing or is not up to date.
     """
     w = run.workdir
     found, key = featuresets.load(run, set_id), set_id.key
@@ -83,7 +84,7 @@ class Records:
     return cls(found, manifest['context'], ablation, residual, neurons)
 
   def feature(self, i: int) -> Feature:
-    """All that is known of feature `i`."""
+    """Returns everything known about feature `i`."""
     t, n = self.features.table, self.neurons
     return Feature(
       index=i,
@@ -105,7 +106,7 @@ class Records:
     )
 
   def source(self, run: Run) -> Source:
-    """Where this dictionary stands among Neuronpedia's."""
+    """Returns this dictionary's entry among Neuronpedia's sources."""
     w = run.workdir
     meta, model = self.features.table.meta, self.features.model
     c = run.config.models[model]
@@ -169,7 +170,7 @@ class Records:
     )
 
   def _effects(self, i: int, e: int, start: int, stop: int) -> Effects | None:
-    """The ablation effects on a window's tokens; None where none were kept."""
+    """Returns the ablation effects on a window's tokens; None if not known."""
     if self.ablation is None:
       return None
     a, (_, E, W) = (
@@ -179,7 +180,7 @@ class Records:
     begin = (i * E + e) * W
     rows = slice(*np.searchsorted(a['at_M'], (begin + start, begin + stop)))
     at_m = a['at_M'][rows] - (begin + start)
-    # As the largest of nothing but zeros are found.
+    # Tokens without effects get the ids that top-k gives for zeros alone.
     k = a['raised_ids_Mk'].shape[1]
     ids_Wk = np.tile(np.arange(k), (stop - start, 1))
 
@@ -198,7 +199,7 @@ class Records:
 
   def _residual(self, context: int, first: int, stop: int) -> np.ndarray | None:
     if self.features.is_neurons:
-      # They leave nothing unexplained.
+      # Neurons leave nothing unexplained.
       return np.zeros(stop - first)
     if self.residual is None:
       return None
@@ -207,5 +208,5 @@ class Records:
     if c == len(context_C) or context_C[c] != context:
       raise ValueError(f'residuals lack context {context}')
     residual_T = self.residual.residual_CT[c].copy()
-    residual_T[0] = 0  # which nothing predicts
+    residual_T[0] = 0  # no token predicts the first one
     return residual_T[first:stop]

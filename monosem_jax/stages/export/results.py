@@ -1,4 +1,4 @@
-"""Results of analyses: whether they are of what is there now."""
+"""Checks that an analysis' results are up to date."""
 
 from collections.abc import Set
 
@@ -8,13 +8,13 @@ from monosem_jax.stages import analysis as analyses
 
 
 def why_not(run: Run, analysis: str, file: str, inputs: Set[str]) -> str | None:
-  """Why an analysis' file cannot be used; None if it can.
+  """Returns why an analysis' file cannot be used; None if it can.
 
   Args:
     run: the run of the program.
-    analysis: its name.
-    file: the file's.
-    inputs: names of what must be as it was when the analysis was made.
+    analysis: name of the analysis.
+    file: name of the file.
+    inputs: names of the inputs that must not have changed since.
   """
   folder = run.workdir.analysis(analysis)
   again = f'run `monosem analysis --only={analysis}` (first delete {folder})'
@@ -24,7 +24,7 @@ def why_not(run: Run, analysis: str, file: str, inputs: Set[str]) -> str | None:
     return f'{analysis}: {reason}.'
   if not (folder / file).exists():
     return f'no {folder / file}; {again}.'
-  # Controls are none of its inputs: they are made anew with the transformer.
+  # Controls are not inputs: they are remade with the transformer.
   if graph.changed_inputs(analyses.analysis(run, analysis)) & inputs:
-    return f'{folder} was made before what is there now; {again}.'
+    return f'{folder} is older than its inputs; {again}.'
   return None

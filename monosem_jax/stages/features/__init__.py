@@ -18,7 +18,7 @@ def artefacts(run: Run) -> list[Artefact]:
 
 
 def table(run: Run, name: str, model: str) -> Artefact:
-  """The feature table of a dictionary, or of a control, of a model."""
+  """Returns the declaration of a dictionary's or control's feature table."""
   w = run.workdir
   return Artefact(
     name=f'features/{name}',
@@ -33,7 +33,7 @@ def table(run: Run, name: str, model: str) -> Artefact:
 
 
 def output(w: Workdir, name: str) -> dict[str, Input]:
-  """A feature table, for what is made from it."""
+  """Returns a feature table as an input of other artefacts."""
   return {f'features/{name}': Input(w.features(name) / STAMP)}
 
 

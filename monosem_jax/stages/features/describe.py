@@ -1,4 +1,4 @@
-"""Makes feature tables: a pass over text, and what comes of it."""
+"""Makes feature tables from a pass over text."""
 
 import dataclasses
 
@@ -34,14 +34,15 @@ def describe_all(run: Run) -> None:
 def describe(
   run: Run, store: TokenStore, model: str, lm: Transformer, name: str
 ) -> None:
-  """Makes the feature table of a dictionary, or of a control, of a model."""
+  """Makes the feature table of a dictionary or a control."""
   made = features.table(run, name, model)
   if graph.complete(made, run.log):
     return
   graph.begin(made)
   c, sae = run.config.features, saelens.load(run.workdir.dictionary(name))
   contexts = min(c.contexts, store.n_contexts(c.split))
-  # A small store is read in smaller batches; whole ones, for one shape.
+  # A small store is read in smaller batches. All batches are whole, so that
+  # the program compiles once.
   c = dataclasses.replace(c, batch_size=min(c.batch_size, contexts))
   contexts -= contexts % c.batch_size
   tokens = contexts * store.context
@@ -100,7 +101,7 @@ def _pass(
   name: str,
   contexts: int,
 ) -> tuple[collect.Found, dict[str, np.ndarray], np.ndarray]:
-  """What all processes do together: the pass, and the windows it asks for."""
+  """Does what all processes do together: the pass, then the windows."""
   B, T = c.batch_size, store.context
   lm, sae = meshes.place(mesh, lm), meshes.place(mesh, sae)
   share = meshes.share(mesh, (B,), meshes.tokens_spec(B))

@@ -12,7 +12,7 @@ def artefacts(run: Run) -> list[Artefact]:
 
 
 def transformer(run: Run, name: str) -> Artefact:
-  """A transformer: trained, or another one's weights shuffled."""
+  """Returns the declaration of a transformer, trained or shuffled."""
   c, w = run.config.models[name], run.workdir
   return Artefact(
     name=f'models/{name}',
@@ -28,13 +28,13 @@ def transformer(run: Run, name: str) -> Artefact:
 
 
 def progress(run: Run, name: str) -> Progress:
-  """How far the training of a transformer is."""
+  """Returns the progress of a transformer's training."""
   c, folder = run.config.models[name], run.workdir.model(name)
   return Progress(folder / 'checkpoints', c.steps_per_chunk, c.steps)
 
 
 def output(w: Workdir, name: str) -> dict[str, Input]:
-  """A transformer's weights, for what is made from them."""
+  """Returns a transformer's weights as an input of other artefacts."""
   return {f'models/{name}': Input(w.weights(name))}
 
 

@@ -34,10 +34,10 @@ def train_all(run: Run) -> None:
 
 
 def load(run: Run, store: TokenStore, name: str) -> Transformer:
-  """A finished transformer.
+  """Loads a trained transformer.
 
   Raises:
-    UserError: it is not there, or is not what the config describes.
+    UserError: it is missing, or does not fit the config.
   """
   like = jax.eval_shape(_init(run.config.models[name], store)).model
   return weights.load(like, read_tensors(run.workdir.weights(name)))
@@ -119,7 +119,7 @@ def _is_shuffled(entry: tuple[str, Settings]) -> bool:
 
 
 def _shuffle(run: Run, store: TokenStore, name: str) -> None:
-  """Makes the control that has another model's weights, shuffled."""
+  """Makes the control with the shuffled weights of another transformer."""
   c, made = run.config.models[name], lm.transformer(run, name)
   if graph.complete(made, run.log):
     return
@@ -159,7 +159,7 @@ def _summarise(
 def _val_loss(
   mesh: jax.sharding.Mesh, model: Transformer, store: TokenStore, contexts: int
 ) -> float:
-  """Mean held-out loss, nats per predicted token."""
+  """Returns the mean held-out loss in nats per predicted token."""
   contexts = min(contexts, store.n_contexts('val'))
   total, predicted = 0.0, 0
   batches = stream.batches(store, 'val', 16, seed=None, start=0, epochs=1)
@@ -176,7 +176,7 @@ def _val_loss(
 
 
 def _samples(model: Transformer, store: TokenStore) -> list[str]:
-  """Texts the model writes after a separator: beginnings of documents."""
+  """Returns sampled beginnings of documents."""
   tokenizer = store.tokenizer
   length = min(_SAMPLE_TOKENS, store.context - 1)
   prompt_B1 = jnp.full((_SAMPLES, 1), tokenizer.separator, jnp.int32)

@@ -1,4 +1,4 @@
-"""Stage `sae`: streams activations into the dictionaries, and measures them."""
+"""Stage `sae`: trains the dictionaries on activations, and evaluates them."""
 
 from monosem_jax.config.names import entries, model_of
 from monosem_jax.run import Run
@@ -20,7 +20,7 @@ def artefacts(run: Run) -> list[Artefact]:
 
 
 def stream_of(run: Run, model: str) -> Artefact:
-  """The dictionaries of a model, which train on one stream."""
+  """Returns the declaration of the dictionaries that share a stream."""
   w = run.workdir
   c, names = run.config.stream, entries(run.config)[model]
   settings = identity(c, 'stream')
@@ -39,14 +39,14 @@ def stream_of(run: Run, model: str) -> Artefact:
 
 
 def progress(run: Run, model: str) -> Progress:
-  """How far the training on a model's stream is."""
+  """Returns the progress of the training of a model's dictionaries."""
   c = run.config.stream
   steps = c.contexts_per_chunk * c.positions_per_context // c.batch_size
   return Progress(run.workdir.stream(model) / 'checkpoints', steps, c.steps)
 
 
 def evaluation_of(run: Run, name: str) -> Artefact:
-  """What a dictionary preserves of held-out text."""
+  """Returns the declaration of a dictionary's evaluation."""
   w = run.workdir
   return Artefact(
     name=f'evaluation/{name}',
@@ -60,7 +60,7 @@ def evaluation_of(run: Run, name: str) -> Artefact:
 
 
 def output(w: Workdir, name: str) -> dict[str, Input]:
-  """A dictionary's weights, for what is made from them."""
+  """Returns a dictionary's weights as an input of other artefacts."""
   return {f'dictionaries/{name}': Input(w.dictionary_weights(name))}
 
 

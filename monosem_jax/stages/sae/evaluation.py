@@ -1,4 +1,4 @@
-"""What the dictionaries of a model preserve: the end of the stage `sae`."""
+"""Evaluates the dictionaries of a model on held-out text."""
 
 import jax
 
@@ -22,9 +22,9 @@ def measure(
   lm: Transformer,
   names: list[str],
 ) -> None:
-  """Measures what is not measured yet on held-out text, all in one pass."""
+  """Evaluates the dictionaries that lack an evaluation, in one pass."""
   made = {n: sae.evaluation_of(run, n) for n in names}
-  # Said by the numbers, when they are made.
+  # The lines below log the numbers instead.
   quietly = lambda line: None
   wanted = [n for n in names if not graph.complete(made[n], quietly)]
   if not wanted:
@@ -50,7 +50,7 @@ def evaluated(
   lm: Transformer,
   names: list[str],
 ) -> dict[str, dict]:
-  """The numbers of `dictionary.evaluate` of dictionaries, in one pass."""
+  """Returns the numbers of `dictionary.evaluate`, in one pass."""
   c, mesh = run.config.evaluation, meshes.make_mesh(run.config.mesh)
   contexts = min(c.contexts, store.n_contexts('val'))
   bar = metrics.progress(f'evaluate/{model}', total=contexts, unit='ctx')

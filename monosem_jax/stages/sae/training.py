@@ -1,4 +1,4 @@
-"""Trains the dictionaries of each model, and measures them."""
+"""Trains the dictionaries of each model, and evaluates them."""
 
 import contextlib
 import functools
@@ -75,8 +75,8 @@ def _fit(
   with jax.set_mesh(mesh):
     lm = meshes.place(mesh, lm)
     share = meshes.share(mesh, (C,), SPECS.tokens_CT)
-    # An order of its own for each model, as the paper's A and B are decomposed
-    # by what different tokens make of them.
+    # Each model gets its own order of contexts. The paper's A and B are
+    # decomposed on different tokens, too.
     order = (c.seed, *model.encode())
 
     def batches(start: int) -> stream.Batches:
@@ -157,11 +157,11 @@ def _start(
   lm: Transformer,
   chunks: Iterator[tuple[jax.Array, ...]],
 ) -> StreamState:
-  """Fixes what data fixes, on the rows of the first chunks; they are trained on
-  too, later and once, like all others.
+  """Sets the parts of the initial state that depend on data.
 
-  One chunk, or as many as a search for an L1 coefficient has to see: a trial
-  that went round few rows would learn these by heart, at a lower L0.
+  They are set on the rows of the first chunks, which are also trained on later.
+  One chunk is enough, except to calibrate an L1 coefficient: a trial that
+  repeated few rows would memorise them, at a lower L0.
   """
   c = run.config.stream
   harvest = jax.jit(
@@ -198,7 +198,7 @@ def _start(
 def _summarise(
   stats: dict[str, dict[str, np.ndarray]],
 ) -> tuple[dict[str, Any], np.ndarray]:
-  """A chunk's means, its resamplings, and its density histogram."""
+  """Returns a chunk's means, resampling counts and density histogram."""
   numbers: dict[str, Any] = {}
   finite_S = np.array(True)
   for name, own in stats.items():
@@ -226,7 +226,7 @@ def _resampled(w: Workdir, label: str) -> dict[str, list[list[int]]]:
 
 
 def _snapshot(run: Run, S: int, done: int, state: StreamState) -> None:
-  """Keeps the dictionaries of chunks 1, 2, 4, 8, ..., for their history."""
+  """Saves the dictionaries after chunks 1, 2, 4, 8, ..., for their history."""
   if done & (done - 1) == 0 and loop.finite(state):
     for name, d in state.dictionaries.items():
       finished = meshes.fetch(_finished(run.config.dictionaries[name], d))
@@ -239,7 +239,7 @@ def _snapshot(run: Run, S: int, done: int, state: StreamState) -> None:
 
 
 def _finished(c: settings.Dictionary, d: DictionaryState) -> SAE:
-  """The dictionary for activations as they are, in the paper's shape."""
+  """Returns the dictionary for unscaled activations, in the paper's form."""
   return fold_scale(recipes.standard(c, d.sae, Dot(jnp.float32)), d.scale)
 
 

@@ -1,4 +1,4 @@
-"""What a transformer says, and what with features pinned."""
+"""Samples texts of a transformer, with and without pinned features."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -33,15 +33,14 @@ def print_samples(
   top_k: int,
   seed: int,
 ) -> None:
-  """Prints the prompt and what follows it, unpinned beside pinned.
+  """Prints the prompt and its continuations, without and with the pins.
 
-  Without pins it is the first model of the config that speaks, otherwise that
-  of the pins. The first sample with pins and the first without draw the same
-  random numbers, and so on: where they part, the pins did it. An empty prompt
-  is the beginning of a document.
+  The n-th samples of both kinds use the same random numbers, so that they
+  differ only because of the pins. The transformer is that of the pins, or the
+  first of the config. An empty prompt starts a document.
 
   Raises:
-    UserError: a flag says what cannot be; something is not made yet.
+    UserError: a flag has a wrong value, or a result is missing.
   """
   if not math.isfinite(temperature):
     raise UserError(f'--temperature={temperature}: must be a finite number.')
@@ -70,7 +69,7 @@ def print_samples(
   ids_T = store.tokenizer.encode_batch([prompt])[0].astype(np.int32)
   if not ids_T.size:
     ids_T = np.array([store.tokenizer.separator], np.int32)
-  # The likeliest tokens are the same each time.
+  # At temperature 0, all samples are equal.
   samples = samples if temperature else 1
   pinned = _pinned(pins, values, saes) if pins else None
   mesh = meshes.make_mesh(run.config.mesh)
@@ -106,10 +105,10 @@ def print_samples(
 
 
 def _named(config: settings.Config, name: str) -> SetId:
-  """A dictionary, A/1, or a control, A/neurons, by the paper's name of it.
+  """Returns the set with a name such as A/1 or A/neurons.
 
   Raises:
-    UserError: the config names no such set.
+    UserError: the config has no such dictionary or control.
   """
   known = by_name(config)
   if name not in known:
@@ -120,7 +119,7 @@ def _named(config: settings.Config, name: str) -> SetId:
 
 
 def _one_model(pins: Sequence[Pin], sets: Mapping[str, SetId]) -> str | None:
-  """The model that the pins are of; None without pins."""
+  """Returns the transformer of the pins; None without pins."""
   for p in pins[1:]:
     first, own = sets[pins[0].set_name].model, sets[p.set_name].model
     if own != first:
@@ -134,7 +133,7 @@ def _one_model(pins: Sequence[Pin], sets: Mapping[str, SetId]) -> str | None:
 def _pinned(
   pins: Sequence[Pin], values: Sequence[float], saes: Mapping[str, SAE]
 ) -> steering.Pins:
-  """The pins of all runs in one."""
+  """Joins the pins of all dictionaries."""
   found = []
   for name, sae in saes.items():
     own = [i for i, p in enumerate(pins) if p.set_name == name]

@@ -1,8 +1,8 @@
 """Stage `toy`: why dictionaries, on models so small that the truth is known.
 
-Each part is complete or not at all, and made anew where its settings changed.
-It leaves numbers.json, arrays and pictures in its folder, and all numbers stand
-in toy/toy.json. No other stage is needed.
+Each part writes numbers.json, arrays and pictures into its folder, and is
+remade if its settings change. toy/toy.json holds the numbers of all parts. The
+stage needs no other stage.
 """
 
 from monosem_jax.run import Run
@@ -17,7 +17,7 @@ def artefacts(run: Run) -> list[Artefact]:
 
 
 def part(run: Run, name: str) -> Artefact:
-  """An experiment."""
+  """Returns the declaration of a part: one experiment."""
   c = run.config.toy
   return Artefact(
     name=f'toy/{name}',

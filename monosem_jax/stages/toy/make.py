@@ -11,8 +11,8 @@ from monosem_jax.run.files import read_json, write_json
 from monosem_jax.stages import optional_dependencies, report
 from monosem_jax.stages.toy import PARTS, part, parts, topics
 
-# `make(settings, seed, out, advance) -> (numbers, a line that sums them up)`,
-# and how many runs its progress counts.
+# `make(settings, seed, out, advance) -> (numbers, a summary line)`, and the
+# number of steps of its progress.
 _PARTS: dict[str, tuple[Callable[..., parts.Made], Callable[[Any], int]]] = {
   'superposition': (parts.superposition, lambda c: 1),
   'binary_neuron': (parts.binary_neuron, lambda c: 1),
@@ -26,15 +26,15 @@ def make_all(run: Run) -> None:
   """Makes the parts that are not made yet.
 
   Raises:
-    UserError: a library is missing, there are several processes, or a training
-      came to numbers that are not finite.
+    UserError: a library is missing, there are several processes, or the numbers
+      of a training are not finite.
   """
   lacking = optional_dependencies.lacking('matplotlib', 'sklearn')
   if lacking:
     raise UserError(f'toy: {lacking}.')
   if not hosts.alone():
     raise UserError(
-      'toy: is work for one process: run it without --distributed.'
+      'toy: needs a single process; run it without --distributed.'
     )
   toy = run.config.toy
   wanted = [
@@ -61,7 +61,7 @@ def _make(
     write_json(out / 'numbers.json', found | {'summary': said})
   except ValueError:
     raise UserError(
-      f'toy/{name}: a training came to numbers that are not finite; lower its '
+      f'toy/{name}: the numbers of a training are not finite; lower its '
       f'learning rates (toy.{name}).'
     ) from None
   run.log(f'toy/{name}: {said}')

@@ -1,16 +1,16 @@
 """A transformer on planted features: with a penalty, and with a dictionary.
 
-Both methods are tuned by one search: as many penalties, one of which is chosen
-by one rule on text of its own, see `analysis.topics.choose`. What each is given
-stands in the numbers.
+Both methods try equally many penalties. One rule chooses the penalty of each on
+separate text (`analysis.topics.choose`). The numbers state both budgets.
 
-With the default sizes the stronger a penalty, the fewer units fire and the
-purer they are; about half of that is what rare firing alone gives. Neurons come
-to be of one feature only where most tokens are left to no neuron and the loss
-is nearly that without an MLP. As chosen, features are purer than neurons (0.89
-and 0.52) with no token silent (0% and 29%), at more loss (0.83 and 0.69 nats);
-above units dealt out at random they are alike: 0.26 (0.23 to 0.29) and 0.25
-(0.22 to 0.27), the mean and the ends of 3 seeds.
+Results at the default sizes: a stronger penalty makes fewer units fire, and
+they are purer. About half of that purity is due to rare firing alone. Neurons
+become monosemantic only at penalties where most tokens activate no neuron, and
+where the loss is nearly that without an MLP. At the chosen penalties, features
+are purer than neurons (0.89 and 0.52) and leave fewer tokens silent (0% and
+29%), at a higher loss (0.83 and 0.69 nats). Compared with randomly assigned
+units, both gain equally: 0.26 (0.23 to 0.29) and 0.25 (0.22 to 0.27); mean and
+range of 3 seeds.
 """
 
 import dataclasses
@@ -40,9 +40,9 @@ class _Experiment:
   Attributes:
     transformers: one per penalty.
     dictionaries: one per penalty, of the first transformer.
-    table: a row for each of them.
-    best: of the rows, which is chosen of each method; None for none.
-    arrays: what is measured that is no single number.
+    table: a row per transformer and per dictionary.
+    best: the chosen row of each method; None if no row qualifies.
+    arrays: the measured arrays.
   """
 
   transformers: list[Transformer]
@@ -58,10 +58,10 @@ def make(
   out: pathlib.Path,
   advance: Callable[[], Any],
 ) -> tuple[dict[str, Any], str]:
-  """Trains a transformer at each penalty, and dictionaries on the first.
+  """Trains a transformer at each penalty, and dictionaries on the first one.
 
-  All of that from several seeds, each with a language of its own; what is
-  written and drawn is the first.
+  This is repeated for several seeds, each with its own language. Files and
+  pictures are those of the first seed.
   """
   first, *more = (_experiment(c, seed + n, advance) for n in range(c.seeds))
   for i, lm in enumerate(first.transformers):
@@ -88,7 +88,7 @@ def _experiment(
   c: settings.Topics, seed: int, advance: Callable[[], Any]
 ) -> _Experiment:
   next_KM = topics.successors(c, seed)
-  # A stream of the language for each purpose; the transformers share theirs.
+  # Each purpose has its own random stream; all transformers share one.
   training, held_out, rows, choice = (
     functools.partial(np.random.default_rng, [seed, i]) for i in (2, 3, 4, 5)
   )
@@ -131,7 +131,7 @@ def _experiment(
 
 
 def _over_seeds(experiments: list[_Experiment]) -> dict[str, Any]:
-  """What the chosen rows come to from seed to seed, in order; None for none."""
+  """Returns the chosen rows' numbers by seed; None if no row was chosen."""
   keys = (
     'penalty',
     'live',
@@ -153,14 +153,14 @@ def _over_seeds(experiments: list[_Experiment]) -> dict[str, Any]:
   }
 
 
-# Of what is measured, what is no single number.
+# The measurements that are arrays.
 _ARRAYS = (
   *('live_J', 'purity_J', 'shuffled_J', 'pairs_J', 'acts_PJ', 'effect_J'),
 )
 
 
 def _budgets(c: settings.Topics, lm: Transformer, sae: SAE) -> dict[str, dict]:
-  """What each method is given."""
+  """Returns the budget of each method."""
   size = lambda tree: sum(x.size for x in jax.tree.leaves(tree))
   read = c.steps * c.batch_size * c.context
   steps = models.BATCHES * c.chunks
@@ -224,7 +224,7 @@ def _measure(
   tokens_BT: np.ndarray,
   seed: int,
 ) -> dict[str, Any]:
-  """A row of the table, and its arrays."""
+  """Returns a row of the table, and its arrays."""
   acts_NJ, effect_J, loss = jax.device_get(_look(lm, sae, tokens_BT))
   pair_N = topics.pairs(c, tokens_BT).ravel()
   found = topics.measure(next_KM, pair_N, acts_NJ, effect_J, seed)

@@ -1,4 +1,4 @@
-"""Formats that features are written in, a module each: `--format`."""
+"""The export formats, one module each: `--format`."""
 
 import dataclasses
 import pathlib
@@ -10,12 +10,12 @@ from monosem_jax.run import Run
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-  """What a module declares as `FORMAT`.
+  """A format; its module declares one as `FORMAT`.
 
   Attributes:
     write: `write(run, path, set_id, features)` writes to `path` those features
       of a dictionary or control that the flag `features` names.
-    suffix: of the file that it writes, such as .html; '' if it writes a folder.
+    suffix: suffix of the file to write, such as .html; '' for a folder.
   """
 
   write: Callable[[Run, pathlib.Path, SetId, str], None]

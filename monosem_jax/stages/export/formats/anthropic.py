@@ -14,21 +14,20 @@ from monosem_jax.stages.export.records import Records
 def write(
   run: Run, directory: pathlib.Path, set_id: SetId, features: str
 ) -> None:
-  """Writes a file for each of the features that ever fired.
+  """Writes a file for each feature that ever fired.
 
   Raises:
-    UserError: there are no ablations of them, or none of them fired.
+    UserError: the ablations are missing, or none of the features fired.
   """
   if set_id.is_control and not set_id.is_neurons:
     raise UserError(
-      f'--run: {set_id.name}: the published form shows ablations, which are '
-      'made of dictionaries and neurons alone; --format=neuronpedia goes '
-      'without.'
+      f'--run: {set_id.name}: this format shows ablations, which only '
+      'dictionaries and neurons have; --format=neuronpedia needs none.'
     )
   records = Records.load(run, set_id, strict=True)
   found = records.features
   chosen = flags.features(features, found.count)
-  # As published: of features that never fired there is nothing to be shown.
+  # As published: a feature that never fired has nothing to show.
   fired = [i for i in chosen if found.table.fired_F[i] > 0]
   if not fired:
     raise UserError(

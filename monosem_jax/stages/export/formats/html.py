@@ -15,14 +15,15 @@ def write(run: Run, path: pathlib.Path, set_id: SetId, features: str) -> None:
   """Writes the file.
 
   Raises:
-    UserError: there is no feature table, or too many features for one file.
+    UserError: the feature table is missing, or there are too many features for
+      one file.
   """
   found = featuresets.load_all(run)
   key, name = set_id.key, set_id.name
   if key not in found:
     raise UserError(
-      f'--run: {name}: the page shows dictionaries and neurons that have a '
-      f'feature table, and there is none in {run.workdir.features(key)}.'
+      f'--run: {name}: the page needs a dictionary or neurons with a feature '
+      f'table, and {run.workdir.features(key)} has none.'
     )
   chosen = flags.features(features, found[key].count)
   if len(chosen) > single.MOST:
