@@ -1,9 +1,8 @@
 """Stage `analysis`: measures the paper's claims about features, and controls.
 
-A module here that declares an `ANALYSIS` is one, see `declaration`. Numbers
-under `runs`, by run (`A/1`, `A/neurons`), become columns of the report's table.
-Analyses are made in their order, each complete or not at all. With several
-processes all compute, and the first one's files are kept.
+A module here is an analysis if it declares an `ANALYSIS`, see `declaration`.
+Analyses are made in order; each is complete or absent. With several processes,
+all compute, and the first one writes the files.
 """
 
 import dataclasses
@@ -28,7 +27,7 @@ FLAGS = (
     kind=str,
     default='',
     shown='A,B',
-    help='these alone, such as density,automata',
+    help='only these analyses, such as density,automata',
   ),
 )
 # Settings that controls depend on.
@@ -37,9 +36,9 @@ _OF_CONTROLS = ('control_rows', 'ica_passes', 'split', 'seed')
 
 @functools.cache
 def declared() -> dict[str, tuple[str, ...]]:
-  """The analyses in their order, and those whose results each reads.
+  """Returns the analyses in order, each with the analyses that it reads.
 
-  The modules are read, not imported: they need jax and libraries for drawing.
+  The modules are parsed, not imported, since they need jax and matplotlib.
   """
   found = choices.literals(__package__, 'ANALYSIS')
   names = sorted(found, key=lambda name: found[name]['order'])
@@ -60,7 +59,7 @@ def _model_of(control: str) -> str:
 
 
 def control(run: Run, name: str) -> Artefact:
-  """A dictionary that nothing was learned for; it lies where these do."""
+  """Returns the declaration of a control, which is stored as a dictionary."""
   c, w = run.config.analysis, run.workdir
   inputs = lm.output(w, _model_of(name))
   if not names.parse(name).is_neurons:
@@ -78,7 +77,7 @@ def control(run: Run, name: str) -> Artefact:
 
 
 def analysis(run: Run, name: str) -> Artefact:
-  """An analysis: of its own settings, of shared ones, and of all results."""
+  """Returns the declaration of an analysis."""
   c, w = run.config, run.workdir
   own = {name, *declared()[name]}
   others = {
@@ -101,7 +100,7 @@ def analysis(run: Run, name: str) -> Artefact:
     stage='analysis',
     folder=w.analysis(name),
     whole={f'analysis/{name}': w.analysis(name) / 'numbers.json'},
-    # What is preserved is measured on the tokens of the evaluation.
+    # The analysis `preserved` reads the evaluation's tokens.
     settings=settings | identity(c.evaluation, 'evaluation'),
     inputs=inputs,
     changed=Changed.ANEW,
@@ -110,7 +109,7 @@ def analysis(run: Run, name: str) -> Artefact:
 
 
 def left_out() -> str:
-  """Why nothing can be made here; empty if it can."""
+  """Returns which libraries the stage lacks; '' if none."""
   return optional_dependencies.lacking('matplotlib', 'sklearn', 'umap')
 
 

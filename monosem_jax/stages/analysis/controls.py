@@ -1,4 +1,4 @@
-"""The controls: dictionaries that nothing was learned for, and their tables."""
+"""Makes the controls, which are untrained dictionaries, and their tables."""
 
 import jax
 
@@ -13,14 +13,14 @@ from monosem_jax.stages.features.describe import describe
 
 
 def make(inputs: AnalysisInputs) -> None:
-  """Makes what is missing; they lie where dictionaries do."""
+  """Makes the missing controls in the folder of the dictionaries."""
   run = inputs.run
   own = names.model_of(run.config, names.main_dictionary(run.config))
   rows: dict = {}
   for name in names.controls(run.config):
     parsed, made = names.parse(name), control(run, name)
     model, kind = parsed.model, parsed.kind
-    # Its feature table says so, which comes next.
+    # The feature table, made next, logs that it is complete.
     if not graph.complete(made, lambda line: None):
       if kind != 'neurons' and not rows:
         with jax.set_mesh(inputs.mesh):

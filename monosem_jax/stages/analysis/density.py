@@ -1,6 +1,6 @@
-"""Densities: dead, ultralow, live features, and two modes, over training.
+"""Feature densities, classes and modes, at the end and over training.
 
-The paper's appendix on feature density; `analysis.census`.
+See the paper's appendix on feature density, and `features.census`.
 """
 
 import functools
@@ -30,7 +30,7 @@ from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import AnalysisInputs
 from monosem_jax.stages.analysis.sections import features
 
-# At most so many contexts are used for the densities of snapshots.
+# The most contexts used for the densities of snapshots.
 _HISTORY_CONTEXTS = 512
 
 
@@ -65,7 +65,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Density:
 
 
 def _three_ways(s: LoadedSet, log_F: np.ndarray, out: pathlib.Path) -> None:
-  """What tells modes apart, as the paper draws it, and the classes we tell."""
+  """Draws the paper's three measures that separate modes, with our classes."""
   columns = {
     'log_density_F': np.asarray(log_F, np.float32),
     'encoder_bias_F': np.asarray(meshes.fetch(s.sae.b_enc_F)),
@@ -93,7 +93,7 @@ def _three_ways(s: LoadedSet, log_F: np.ndarray, out: pathlib.Path) -> None:
 
 
 def _fired(dot: Dot, args, batch):
-  """On how many tokens each feature of several dictionaries fires."""
+  """Returns how many tokens each feature of several dictionaries fires on."""
   lm, saes = args
   acts_BTA = programs.forward(lm, batch[0])
   x_NA = rows_of(acts_BTA)
@@ -103,7 +103,7 @@ def _fired(dot: Dot, args, batch):
 def _history(
   inputs: AnalysisInputs, step: Callable, s: LoadedSet, out: pathlib.Path
 ) -> list[Snapshot]:
-  """The census of each snapshot, all measured on the same tokens."""
+  """Returns the census of each snapshot, all on the same tokens."""
   folders = sorted(
     (inputs.run.workdir.dictionary(s.key) / 'snapshots').glob('step_*')
   )

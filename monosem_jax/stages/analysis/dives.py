@@ -1,8 +1,8 @@
-"""The deep dives: the feature of each proxy, and the neuron that is nearest.
+"""The deep dives: the best feature and the best neuron of each proxy.
 
-The paper's feature deep dives, a page each, and the same for every proxy that
-the corpus has; `analysis.labels`. Both are found on one half of the documents;
-all that is told of them is of the other half.
+The paper has four deep dives; here every proxy in the corpus gets a page. Both
+are chosen on one half of the documents and reported on the other half. See
+`analysis.labels`.
 """
 
 import dataclasses
@@ -42,14 +42,16 @@ def make(
   sides: Sequence[versus.Side],
   out: pathlib.Path,
 ) -> dict[str, Dive]:
-  """The feature of each proxy, as a page with its pictures, and the neuron.
+  """Writes a page with pictures for each proxy's feature and neuron.
 
   Args:
-    inputs, labelled: the run and its labels.
-    best: of each label, by the set's key.
-    r_XY: of the main dictionary's features and the labels, on both halves.
+    inputs: the inputs of the analyses.
+    labelled: the labels of the tokens.
+    best: by the set's key, the best feature of each label.
+    r_XY: correlations of the main dictionary's features with the labels, on
+      both halves.
     sides: see `versus.of_label`.
-    out: where pages are written.
+    out: the folder of the pages.
   """
   main, names = inputs.main, labelled.proxy_names
   bests_of_main = dict(enumerate(best[main.key][: len(names)]))
@@ -93,7 +95,7 @@ def make(
 
 
 def _overlap(told: bests.Told, k: int, i: int) -> Overlap:
-  """Where a proxy and a feature are both on, by interval of activation."""
+  """Returns where a proxy and a feature are both on, by activation interval."""
   one = told.of([(k, i)])
   whole, s = one.whole(), told.own
   rough = dataclasses.replace(
@@ -146,13 +148,13 @@ def _overlap(told: bests.Told, k: int, i: int) -> Overlap:
 
 
 def _rough(x_KB: np.ndarray) -> np.ndarray:
-  """Sums by the paper's intervals, of sums by finer ones; bin 0 stays."""
+  """Adds fine intervals up to the paper's intervals; bin 0 stays."""
   fine_KIJ = x_KB[:, 1:].reshape(len(x_KB), bests.INTERVALS, -1)
   return np.concatenate([x_KB[:, :1], fine_KIJ.sum(-1)], 1)
 
 
 def _draw(name: str, o: Overlap, stem: pathlib.Path) -> None:
-  """Tokens by activation, and the paper's expected value plot."""
+  """Draws tokens by activation, and the paper's expected value plot."""
   middle_I = np.array(o.edges, np.float32) + o.edges[1] / 2
   for kind, on, off, y in (
     ('counts', o.on, o.off, 'tokens'),
@@ -170,7 +172,7 @@ def _draw(name: str, o: Overlap, stem: pathlib.Path) -> None:
 
 
 def _twins(inputs: AnalysisInputs, at: dict[int, int]) -> dict[int, Twin]:
-  """The features of the match that correlate most with some of the main."""
+  """Returns the match's features that correlate most with chosen features."""
   try:
     match = inputs.match
   except Unavailable:
@@ -204,12 +206,12 @@ def _twins(inputs: AnalysisInputs, at: dict[int, int]) -> dict[int, Twin]:
 def _companions(
   inputs: AnalysisInputs, r_F: Sequence[np.ndarray], i: int
 ) -> list[Companion]:
-  """Other live features of the main dictionary that go with the proxy.
+  """Returns other live features of the main dictionary that fit the proxy.
 
   Args:
-    inputs: the run.
-    r_F: with the proxy, on the half where they are looked for and the other.
-    i: the feature of the proxy.
+    inputs: the inputs of the analyses.
+    r_F: correlations with the proxy, on the searched half and on the other.
+    i: the best feature of the proxy.
   """
   main = inputs.main
   found_F, told_F = r_F
@@ -226,7 +228,7 @@ def _companions(
 
 
 def _coefficients(s: LoadedSet, i: int) -> dict[str, float]:
-  """The largest entries of a decoder row: neurons and how much of each."""
+  """Returns the largest entries of a decoder row, by neuron."""
   row_A = s.rows_FA[i]
   return {str(a): float(row_A[a]) for a in np.argsort(-np.abs(row_A))[:5]}
 
@@ -234,7 +236,7 @@ def _coefficients(s: LoadedSet, i: int) -> dict[str, float]:
 def _predicted(
   labelled: Labelled, k: int, s: LoadedSet, i: int
 ) -> tuple[int, int]:
-  """How many of the tokens it predicts most are on alone, and of how many."""
+  """Returns how many of its top predicted tokens the proxy has, of how many."""
   ids = s.table.logit_top_ids_FL[i].astype(np.int32)
   on = labelled.on(ids[:, None])[:, 0, k]
   return int(on.sum()), len(ids)

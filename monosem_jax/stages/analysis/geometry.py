@@ -1,4 +1,4 @@
-"""How decoder rows lie to one another; `analysis.geometry` and `agreement`."""
+"""The geometry of decoder rows; see `analysis.geometry` and `agreement`."""
 
 import dataclasses
 import pathlib
@@ -31,13 +31,13 @@ from monosem_jax.stages.analysis.inputs import (
 from monosem_jax.stages.analysis.sections import kinds
 from monosem_jax.stages.analysis.words import described
 
-# Features of the main dictionary whose activations are correlated, at most.
+# The most features of the main dictionary whose activations are correlated.
 _CORRELATED = 4_096
-# At most so many rows are used for a layout's trustworthiness.
+# The most rows used for a layout's trustworthiness.
 _TRUSTED = 4_096
-# Draws of random rows, and of random layouts.
+# The number of random draws of rows, and of layouts.
 _DRAWS = 5
-# Features that can be laid out in the dimensions clusters are found in.
+# The fewest features that UMAP can lay out for clustering.
 _FEWEST = geometry.CLUSTER_DIMENSIONS + 2
 
 
@@ -49,7 +49,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Geometry:
       f'{inputs.main.name} has {live} features to be laid out; {_FEWEST} can be'
     )
   upto = growing.index(inputs.main) + 1
-  # The paper's two layouts: up to the main dictionary, and the next larger.
+  # The paper's two layouts: dictionaries up to the main one, and one more.
   layouts: dict[str, list[str]] = {}
   trust: dict[str, Trust] = {}
   for name, own in (('small', growing[:upto]), ('large', growing[: upto + 1])):
@@ -102,7 +102,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Geometry:
 
 
 def _trust(rows_FA: np.ndarray, position_F2: np.ndarray, seed: int) -> Trust:
-  """The trustworthiness of a layout, beside the same positions shuffled."""
+  """Returns a layout's trustworthiness, and that of shuffled positions."""
   rng = np.random.default_rng(seed)
   chosen = rng.permutation(len(rows_FA))[:_TRUSTED]
   rows_FA, position_F2 = rows_FA[chosen], position_F2[chosen]
@@ -124,7 +124,7 @@ def _trust(rows_FA: np.ndarray, position_F2: np.ndarray, seed: int) -> Trust:
 def _together(
   own: list[LoadedSet],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """The live features of several dictionaries: rows, whose, which."""
+  """Returns the live features of several sets: rows, set number, feature."""
   at = [np.flatnonzero(s.live_F) for s in own]
   return (
     np.concatenate([s.rows_FA[i] for s, i in zip(own, at, strict=True)]),
@@ -136,7 +136,7 @@ def _together(
 def _clusters(
   inputs: AnalysisInputs, own, set_F, at_F, clusters
 ) -> list[Cluster]:
-  """The largest clusters, by what their medoids are about."""
+  """Returns the largest clusters, described by their medoids."""
   size_C = np.bincount(clusters.cluster_F[clusters.cluster_F >= 0], minlength=0)
   found = []
   for c in np.argsort(-size_C, kind='stable')[:20]:
@@ -153,11 +153,11 @@ def _clusters(
 
 
 def _agreements(inputs: AnalysisInputs) -> Agreements:
-  """Whether rows that are near fire alike: of the main dictionary, of random
-  rows in place of its own, and of a random dictionary.
+  """Measures whether features with close rows have correlated activations.
 
-  The first control says what chance gives. The features of the second fire by
-  the very rows that are compared: what agrees there was not learned.
+  There are two controls. Random rows in place of the dictionary's show chance
+  agreement. The features of a random dictionary agree without any training,
+  since their activations are computed from the compared rows.
   """
   s, seed = inputs.main, inputs.config.seed
   chosen = _chosen(s, _CORRELATED, seed)
@@ -205,7 +205,7 @@ def _chosen(s: LoadedSet, most: int, seed: int) -> np.ndarray:
 def _correlations(
   inputs: AnalysisInputs, s: LoadedSet, chosen: np.ndarray
 ) -> np.ndarray:
-  """The correlations r_FF of some features' activations over all tokens."""
+  """Returns the correlations r_FF of chosen features over all tokens."""
   of = activations(inputs.dot)
 
   def both(args, batch):
@@ -237,7 +237,7 @@ def _agreement(rows_FA: np.ndarray, r_FF: np.ndarray, seed: int) -> Agreement:
 
 
 def _spread(draws: list[float | None]) -> Spread:
-  """Mean and standard deviation of draws."""
+  """Returns mean and standard deviation of draws."""
   x_D = np.array([x for x in draws if x is not None])
   there = x_D.size > 1
   return Spread(

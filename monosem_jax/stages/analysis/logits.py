@@ -1,7 +1,7 @@
-"""Logit weights: their shape, and whether they foretell ablations.
+"""The distribution of logit weights, and whether they predict ablations.
 
-The paper on logit weights; `analysis.directions`. The largest and smallest of
-each feature, and its histogram, are in the feature tables.
+See `analysis.directions`. The feature tables hold each feature's largest and
+smallest logit weights and their histogram.
 """
 
 import pathlib
@@ -18,7 +18,7 @@ from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import AnalysisInputs, median
 from monosem_jax.stages.analysis.sections import features
 
-# Pairs of a feature and a token that are ablated of each batch.
+# Pairs of a feature and a token to ablate per batch.
 _PAIRS = 64
 
 
