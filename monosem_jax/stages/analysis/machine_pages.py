@@ -1,4 +1,4 @@
-"""Pictures and the page of machines, in Markdown."""
+"""Draws machines, and writes their page in Markdown."""
 
 import pathlib
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from monosem_jax.stages.analysis.pages import code, tokens
 
 
 def draw(path: pathlib.Path, entry: dict[str, Any]) -> None:
-  """A machine's features in a circle, and its edges."""
+  """Draws a machine: its features in a circle, and its edges."""
   names = [node['feature'] for node in entry['nodes']]
   n = len(names)
   around = np.pi / 2 - 2 * np.pi * np.arange(n) / n
@@ -52,7 +52,7 @@ def draw(path: pathlib.Path, entry: dict[str, Any]) -> None:
 def draw_null(
   path: pathlib.Path, null: Sequence[FamilyCount], permutations: int
 ) -> None:
-  """Machines found beside those of permuted rows."""
+  """Draws the counts of machines found, and in permuted graphs."""
   figures.bars(
     path,
     [_family(row) for row in null],

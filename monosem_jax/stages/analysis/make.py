@@ -1,4 +1,4 @@
-"""Makes the analyses: each complete or not at all, in their order."""
+"""Makes the analyses in order; each is complete or absent."""
 
 import jax
 
@@ -20,10 +20,10 @@ from monosem_jax.text.store import TokenStore
 
 
 def make_all(run: Run, only: str = '') -> None:
-  """Makes the analyses, or those that `only` names with commas between.
+  """Makes all analyses, or those that `only` names, separated by commas.
 
   Raises:
-    UserError: an unknown name, a missing library or an earlier stage's result.
+    UserError: a name is unknown, or a library or an earlier result is missing.
   """
   known = declared()
   wanted = [name for name in only.split(',') if name] or list(known)
@@ -48,7 +48,7 @@ def make_all(run: Run, only: str = '') -> None:
   for name in known:
     if name in needed.union(wanted):
       _make(inputs, name)
-      # So that it says how far we are.
+      # The report shows the analyses so far.
       hosts.on_first_process(lambda: _summarise(inputs))
 
 
@@ -65,7 +65,6 @@ def _make(inputs: AnalysisInputs, name: str) -> None:
   run, made = inputs.run, analysis(inputs.run, name)
   if graph.complete(made, run.log):
     return
-  # Minutes of work, and changed settings are why it is run again.
   with graph.making(made) as out:
     numbers: Numbers
     try:
@@ -74,6 +73,6 @@ def _make(inputs: AnalysisInputs, name: str) -> None:
     except Unavailable as e:
       numbers = NotMade(str(e))
       run.log(f'analysis/{name}: not made: {e}')
-    # The others wait: what comes next may read it.
+    # The next analysis may read the numbers, so the other processes wait.
     hosts.on_first_process(lambda: numbers.save(out))
   run.log(f'analysis/{name}: done')

@@ -1,7 +1,7 @@
-"""The nearest features of each, by decoder rows: `analysis.geometry.nearest`.
+"""The nearest features of each feature, by decoder rows.
 
-Within its dictionary and in every other one on the same activations; controls
-are none of them.
+They are searched in all dictionaries on the same activations, without controls.
+See `analysis.geometry.nearest`.
 """
 
 import pathlib
@@ -17,7 +17,7 @@ from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import AnalysisInputs, median
 from monosem_jax.stages.analysis.sections import features
 
-# Of each feature, in each dictionary.
+# Nearest features per feature and dictionary.
 _NEAREST = 5
 
 

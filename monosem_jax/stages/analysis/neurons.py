@@ -1,4 +1,4 @@
-"""Features against neurons: `analysis.neurons`, for every run."""
+"""Compares features with neurons: `analysis.neurons`, for every set."""
 
 import pathlib
 from collections.abc import Callable, Iterator
@@ -24,11 +24,11 @@ from monosem_jax.stages.analysis.sections import features
 _MEDIANS = ('kurtosis', 'diversity', 'coefficients', 'neuron_r')
 _SHARES = ('single_token', 'single_document')
 
-# Neurons that are named beside a feature, as published.
+# Neurons listed per feature, as published.
 _NEURONS = 3
 
-# Of a run's live features, how many must have a control of their density for
-# something to be said of them (our choice).
+# The least share of live features that need a control of equal density for the
+# comparison (our choice).
 _MATCHED = 0.5
 
 
@@ -67,7 +67,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Neurons:
 def _kurtoses(
   inputs: AnalysisInputs,
 ) -> Iterator[tuple[LoadedSet, np.ndarray, np.ndarray]]:
-  """The kurtosis and density of every set of features, on the same tokens."""
+  """Yields every set's kurtosis and density, on the same tokens."""
   powers = neurons.make_powers(activations(inputs.dot))
   for s in inputs.feature_sets():
     args = inputs.lm(s.model), s.sae
@@ -78,7 +78,7 @@ def _kurtoses(
 
 
 def _numbers(columns: dict) -> dict:
-  """Medians and shares of the live, each with its n and interval."""
+  """Returns medians and shares of live features, with n and intervals."""
   live_F = columns['live_F']
   live = int(live_F.sum())
   found: dict[str, float | Interval] = {'live': live, 'n': live}
@@ -97,10 +97,10 @@ def _numbers(columns: dict) -> dict:
 def _against(
   s: LoadedSet, columns: dict, control: str, tables: dict, model: str
 ) -> dict:
-  """The kurtosis beside that of random directions that fire as often.
+  """Compares the kurtosis with that of random directions of equal density.
 
-  Kurtosis mostly restates density: what is a feature's own is what it has above
-  a direction that means nothing and fires as often.
+  Kurtosis mostly restates density. A feature shows structure only by its excess
+  over a random direction that fires as often.
   """
   live_F = columns['live_F']
   kurtosis_F, density_F = columns['kurtosis_F'], columns['density_F']
@@ -144,9 +144,10 @@ def _against(
 def _best_neurons(
   inputs: AnalysisInputs, step: Callable, s: LoadedSet
 ) -> dict[str, np.ndarray] | None:
-  """The neurons that correlate most with each feature, the first one apart.
+  """Returns the neurons that correlate most with each feature.
 
-  Found on one half of the documents, their correlations are of the other.
+  They are chosen on one half of the documents; the correlations are of the
+  other half.
   """
   try:
     own = inputs.neurons(s.model)
@@ -171,7 +172,7 @@ def _best_neurons(
 
 
 def _documents(inputs: AnalysisInputs, s: LoadedSet) -> np.ndarray:
-  """The document of each top example, document_FE."""
+  """Returns the document of each top example, document_FE."""
   top, split = s.table.meta['groups'][0]['count'], s.table.meta['split']
   context_FE = s.table.example_context_FE[:, :top]
   there_FE = s.table.example_stop_FE[:, :top] > 0

@@ -1,4 +1,4 @@
-"""Pages of single features, in Markdown, with the paper's numbers beside."""
+"""Pages of single features in Markdown, with the paper's numbers."""
 
 import re
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from monosem_jax.stages.analysis.inputs import AnalysisInputs
 
 
 def code(text: str) -> str:
-  """A text as Markdown shows it as it is: nothing in it is mark-up."""
+  """Returns a text as literal Markdown code."""
   shown = ''.join(c if c.isprintable() else repr(c)[1:-1] for c in text)
   # Longer than any fence inside.
   longest = max(map(len, re.findall('`+', shown)), default=0)
@@ -22,7 +22,7 @@ def tokens(strings: list[str]) -> str:
 
 
 def dive(name: str, n: Dive, inputs: AnalysisInputs) -> str:
-  """The page of a proxy's feature."""
+  """Returns the page of a proxy's feature."""
   known, twin = paper.DEEP_DIVES.get(name), n.twin
   overlap = n.overlap[inputs.main.name]
   rows = [
@@ -85,7 +85,7 @@ def dive(name: str, n: Dive, inputs: AnalysisInputs) -> str:
 
 
 def _beside(feature: Overlap, neuron: Overlap | None) -> list[str]:
-  """The feature and the best neuron side by side, then by interval."""
+  """Returns tables of the feature and the best neuron, then by interval."""
   sides = [feature, neuron]
 
   def row(what: str, form: Callable, of: Callable) -> str:

@@ -1,11 +1,10 @@
-"""What dictionaries preserve, by subset, and the frontier of a sweep.
+"""The loss that dictionaries preserve, by subset, and the frontier of a sweep.
 
-The paper's loss recovered (`analysis.preserved`), beside what other ways of
-writing an activation preserve with as many numbers a token as the main
-dictionary has active features (`analysis.baselines`). Those stand under the
-names of the controls, `A/neurons`, though what the other analyses call so is
-the same directions as features. `A/neurons` are the k largest neurons; those
-farthest from their means stand beside the runs, under `about_means`.
+This is the paper's loss recovered (`analysis.preserved`). The baselines
+(`analysis.baselines`) write an activation with as many numbers per token as the
+main dictionary has active features, k. They have the names of the controls:
+`A/neurons` keeps the k largest neurons. The neurons farthest from their means
+are reported under `about_means`.
 """
 
 import dataclasses
@@ -40,17 +39,17 @@ from monosem_jax.stages.analysis.labelled import Labelled
 from monosem_jax.stages.analysis.sections import effects
 from monosem_jax.text import stream
 
-# The neurons about their means, among the runs of their model.
+# The key of the neurons farthest from their means, among the sets of a model.
 _FAR = 'about means'
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Way:
-  """A way of writing activations that is measured under a run's name.
+  """A method to write activations: a dictionary or a baseline.
 
   Attributes:
-    dictionary: on the mesh, or why it cannot be had.
-    kept: what is written of a token.
+    dictionary: the dictionary on the mesh, or why it cannot be made.
+    kept: the numbers kept per token.
   """
 
   dictionary: SAE | baselines.SparseBasis | Refused
@@ -111,18 +110,18 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Preserved:
 
 
 def _l0(inputs: AnalysisInputs) -> float:
-  """The main dictionary's L0 on held-out text."""
+  """Returns the main dictionary's L0 on held-out text."""
   folder = inputs.run.workdir.evaluation(inputs.main.key)
   return read_json(folder / 'numbers.json')['l0']
 
 
 def _k(inputs: AnalysisInputs) -> int:
-  """As many numbers a token as the main dictionary has active features."""
+  """Returns k, the main dictionary's L0 as a whole number."""
   return max(1, round(_l0(inputs)))
 
 
 def _neurons(inputs: AnalysisInputs, offset_A: np.ndarray, which: str) -> Way:
-  """Those that deviate most from `offset_A`, in words `which`."""
+  """Returns the k neurons that deviate most from `offset_A`."""
   k = min(_k(inputs), offset_A.size)
   basis = meshes.place(inputs.mesh, baselines.neurons(offset_A, k))
   return Way(basis, Largest(f'{k} neurons a token, the {which}', k))
@@ -169,7 +168,7 @@ def _random(inputs: AnalysisInputs, s: LoadedSet) -> Way:
 
 
 def _sums(lm, batch):
-  """The sum of the activations, and how many there are."""
+  """Returns the sum of the activations, and their number."""
   acts_BTA = programs.forward(lm, batch[0])
   x_NA = rows_of(acts_BTA).astype(jnp.float32)
   return x_NA.sum(0), jnp.asarray(len(x_NA), jnp.int32)
@@ -178,7 +177,7 @@ def _sums(lm, batch):
 def _held_out(
   inputs: AnalysisInputs, labelled: Labelled, model: str, contexts, B
 ):
-  """(tokens_BT, subset_BT, group_BT) of held-out contexts, whole batches."""
+  """Yields whole held-out batches: tokens_BT, subset_BT, group_BT."""
   store = inputs.store
   there = min(contexts, store.n_contexts('val'))
   B = min(B, there)
@@ -197,7 +196,7 @@ def _held_out(
 def _pictures(
   inputs: AnalysisInputs, by_name: dict[str, SetPreserved], out: pathlib.Path
 ) -> None:
-  # A model without knowledge has no loss to recover.
+  # A shuffled model has no loss to recover.
   shuffled = {m for m, c in inputs.run.config.models.items() if c.shuffle_of}
   sets = [s for s in inputs.feature_sets() if s.model not in shuffled]
   dictionaries = [s.name for s in sets if not s.is_control]

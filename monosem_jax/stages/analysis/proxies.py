@@ -1,7 +1,7 @@
-"""Features that proxies and subsets of the corpus ask for, against neurons.
+"""The best features and neurons for proxies and subsets of the corpus.
 
-The paper's four deep dives, as pages, and the same for every proxy that the
-corpus has; `analysis.proxies`, `analysis.labels`, and `bests`.
+Every proxy in the corpus gets a page like the paper's four deep dives. See
+`analysis.proxies`, `analysis.labels` and `bests`.
 """
 
 import pathlib
@@ -33,7 +33,7 @@ from monosem_jax.stages.analysis.inputs import (
 from monosem_jax.stages.analysis.labelled import Labelled
 from monosem_jax.stages.analysis.sections import kinds
 
-# Measures as pictures name them.
+# The names of the measures in pictures.
 _MEASURES = {
   'r': 'Pearson correlation',
   'auc': 'AUC',
@@ -96,7 +96,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Proxies:
 
 
 def _compared(inputs: AnalysisInputs) -> tuple[list[str], str]:
-  """The main dictionary and its neurons; why not, where these are not here."""
+  """Returns the sets to compare, and why neurons are absent, or ''."""
   main = inputs.main
   try:
     return [main.key, inputs.neurons(main.model).key], ''
@@ -105,7 +105,7 @@ def _compared(inputs: AnalysisInputs) -> tuple[list[str], str]:
 
 
 def _with_labels(inputs: AnalysisInputs) -> Callable:
-  """Activations, and the labels that come with the tokens."""
+  """Returns a function to activations and the labels of their tokens."""
   of = activations(inputs.dot)
 
   def pair(args, batch):
@@ -121,7 +121,7 @@ def _halves(
   labelled: Labelled,
   s: LoadedSet,
 ) -> list[Moments]:
-  """Moments of features and labels, on each half of the documents."""
+  """Returns the moments of features and labels on each half."""
   return [
     moments.collect(
       step,
@@ -184,7 +184,7 @@ def _r(best: Best | None) -> float:
 
 
 def _reported(entry: Versus | Reason, measure: str) -> tuple[float, float]:
-  """A measure of the best feature and of the best neuron; NaN without one."""
+  """Returns a measure of the best feature and neuron; NaN without one."""
   if isinstance(entry, Reason):
     return np.nan, np.nan
   sides = entry.measures[measure]

@@ -1,8 +1,8 @@
-"""How features split in larger dictionaries; `analysis.splitting`.
+"""Feature splitting in larger dictionaries; see `analysis.splitting`.
 
-The dictionaries are those of the main one's model that differ from it in size
-alone. The worked example is the paper's, base64; beside it stand three features
-found by rule, see `stages.analysis.children`.
+The dictionaries are the main one and those that differ from it only in size.
+The examples are the paper's base64 feature, and three features with most
+children (`stages.analysis.children`).
 """
 
 import dataclasses
@@ -91,11 +91,11 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Splitting:
 def _edges(
   inputs: AnalysisInputs, x: LoadedSet, y: LoadedSet
 ) -> tuple[Splits, Splits, Splits, int]:
-  """The edges between two dictionaries, by blocks of the first: on each half of
-  the documents, and on both, with the tokens of these.
+  """Returns the edges between two dictionaries, and the number of tokens.
 
-  Passes over the tokens for each block: the similarities of two large
-  dictionaries fit nowhere.
+  The edges are those on each half of the documents, and on both halves. Each
+  block of the first dictionary takes a pass over the tokens, since the
+  similarities of two large dictionaries do not fit in memory.
   """
   step = moments.make_step(of_two(inputs.dot), inputs.dot, masked=True)
   found: list[list[Splits]] = [[], [], []]
@@ -140,7 +140,7 @@ def _bars(
   purity: float,
   path: pathlib.Path,
 ) -> None:
-  """The children of each start in the largest dictionary, and its nulls'."""
+  """Draws each start's children in the largest dictionary, and the nulls'."""
   starts = most if isinstance(example, Absent) else [example, *most]
   last = [list(x.null.counts[name].values())[-1] for x in starts]
   column = lambda values: np.array(

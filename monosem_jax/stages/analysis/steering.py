@@ -1,10 +1,10 @@
-"""What features do as they are pinned: dose-response, and transcripts.
+"""Effects of pinned features: dose-response curves, and transcripts.
 
-The paper on downstream effects; `stages.analysis.doses`. Steered are the
-features of the proxies, see `proxies`, the best of them first. Beside each the
-same proxy's best neuron is pinned, and the difference of means is added: the
-mean activation on tokens with the proxy on minus that on all others. Like the
-feature and the neuron, this direction is found on one half of the documents.
+The steered features are the best ones of the proxies (`proxies`). The baselines
+of a feature are its proxy's best neuron, pinned, and the difference of means,
+added: the mean activation on tokens with the proxy minus that on all others.
+Feature, neuron and direction are found on one half of the documents. See
+`stages.analysis.doses`.
 """
 
 import math
@@ -40,11 +40,11 @@ from monosem_jax.stages.analysis.pages import code
 from monosem_jax.stages.analysis.sections import effects
 from monosem_jax.transformer.sample import sample
 
-# Samples of a transcript, and what they are pinned to, in maxima.
+# Samples per transcript, and the pinned values, in multiples of the maximum.
 _SHOWN, _SHOWN_DOSES = 3, (1.0, 2.0)
-# The dose that arms are compared at; the paper pins features to their maximum.
+# The dose of the comparison; the paper pins features to their maximum.
 _DOSE = 1.0
-# What the keys of numbers.json mean.
+# The meaning of the keys in numbers.json.
 _NOTES = {
   'baselines': 'neuron: the best neuron of the same proxy, pinned; difference: '
   'the difference of means added at all positions; control: the very change of '
@@ -124,9 +124,9 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Steering:
 
 
 def _steered(dives: dict[str, Dive]) -> list[str]:
-  """Proxies by their feature's correlation, the best first.
+  """Returns the proxies by their feature's correlation, best first.
 
-  A feature that several proxies share is steered for the best of them alone.
+  A feature shared by several proxies is steered for the best one only.
   """
   first: dict[str, str] = {}
   for name in sorted(dives, key=lambda name: -(dives[name].r or 0)):
@@ -141,9 +141,9 @@ def _number(name: str) -> int:
 def _differences(
   inputs: AnalysisInputs, labelled: Labelled, at: list[int]
 ) -> list[np.ndarray | None]:
-  """The difference of means for each proxy, from one half of the documents.
+  """Returns the difference of means for each proxy, on one half.
 
-  None for a proxy that is on for all of their tokens, or for none.
+  None if all tokens of the half have the proxy, or none has.
   """
 
   def of(lm, batch) -> dict[str, jax.Array]:
@@ -173,7 +173,7 @@ def _differences(
 def _baselines(
   inputs: AnalysisInputs, dive: Dive, difference_A: np.ndarray | None
 ) -> tuple[dict[str, steering.Pins], dict[str, str]]:
-  """The baselines of a proxy by name, and why one is not there."""
+  """Returns the baselines of a proxy by name, and why others are absent."""
   found, why = {}, {}
   if dive.neuron is None:
     why['neuron'] = 'no neuron goes with the proxy, or there is no such control'
@@ -191,7 +191,7 @@ def _baselines(
 def _row(
   inputs: AnalysisInputs, i: int, found: dict, unpinned: dict, multiples
 ) -> dict:
-  """The numbers of a feature, arrays still: a `SteeredFeature` to be."""
+  """Returns the numbers of a `SteeredFeature`, still as arrays."""
   shares = {
     name: x | {'unpinned': unpinned['share'][name]}
     for name, x in found['share'].items()
@@ -211,10 +211,10 @@ def _row(
 
 
 def _ahead(rows: dict[str, SteeredFeature]) -> dict[str, Lead]:
-  """In how many proxies the feature is ahead of each baseline, at its maximum.
+  """Counts features ahead of each baseline, at their maximum and equal KL.
 
-  Of the share of the proxy's tokens at equal KL: ahead, or behind, are features
-  whose difference lies further from 0 than 1.96 standard errors of it.
+  A feature is ahead, or behind, if its share of the proxy's tokens differs from
+  the baseline's by more than 1.96 standard errors.
   """
   found = {}
   for arm in list(dose_pictures.ARMS)[1:]:
@@ -240,13 +240,13 @@ def _ahead(rows: dict[str, SteeredFeature]) -> dict[str, Lead]:
 
 
 def _error(x: Share) -> float:
-  """The half width of an interval; NaN if there is none."""
+  """Returns the half width of an interval; NaN if there is none."""
   high = x.interval[1]
   return math.nan if x.mean is None or high is None else high - x.mean
 
 
 def _transcript(inputs: AnalysisInputs, lm, prompt_T, name: str, i: int) -> str:
-  """Texts with the feature pinned beside texts without, the same draws."""
+  """Returns texts with and without the pin, of the same random numbers."""
   main, c = inputs.main, inputs.config.steering
   key = jax.random.key(inputs.config.seed)
   largest = float(main.table.max_F[i])

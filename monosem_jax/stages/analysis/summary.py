@@ -1,4 +1,4 @@
-"""What all analyses say together: the scorecard, and every run's row."""
+"""Summarises all analyses: the scorecard, and a row per set of features."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -25,13 +25,13 @@ from monosem_jax.stages.analysis.sections.written import written
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-  """A column of a run's row.
+  """A column of the table.
 
   Attributes:
-    key: in summary.json.
-    label: in the table.
-    form: how it is written there.
-    of: `of(numbers)`, the figure in those of a run by the analysis.
+    key: its key in summary.json.
+    label: its label in the table.
+    form: the format of its cells.
+    of: `of(numbers)` returns the figure of a set from its numbers.
   """
 
   key: str
@@ -43,13 +43,13 @@ class Column:
 def _whole(
   of: Callable[[Figures], float | None],
 ) -> Callable[[SetPreserved], Any]:
-  """A figure of all tokens; None where it could not be measured."""
+  """Returns a function to a figure of all tokens; None if not measured."""
   return lambda own: (
     of(own.found.whole) if isinstance(own.found, Measured) else None
   )
 
 
-# By analysis.
+# The columns by analysis.
 COLUMNS = {
   'density': (
     Column('features', 'features', ',', lambda x: x.census.features),
@@ -130,7 +130,7 @@ COLUMNS = {
 
 
 def write(inputs: AnalysisInputs, names: Sequence[str]) -> None:
-  """Writes summary.json and summary.md from the numbers of those made."""
+  """Writes summary.json and summary.md from the numbers of analyses."""
   run = inputs.run
   made: dict[str, Numbers] = {
     name: analyses()[name].numbers.load(run.workdir.analysis(name))
@@ -192,7 +192,7 @@ def write(inputs: AnalysisInputs, names: Sequence[str]) -> None:
 def _made(
   made: Mapping[str, Numbers], name: str, kind: type[N]
 ) -> N | NotMade | None:
-  """An analysis' numbers, or why it has none; None if it was not asked for."""
+  """Returns an analysis' numbers, or why it has none; None if it is absent."""
   found = made.get(name)
   assert found is None or isinstance(found, kind | NotMade)
   return found
@@ -217,7 +217,7 @@ def _scale(inputs: AnalysisInputs) -> dict[str, str]:
 def _rows(
   inputs: AnalysisInputs, made: Mapping[str, Numbers]
 ) -> dict[str, dict[str, Any]]:
-  """Each run's values for the columns, and its proxies' correlations."""
+  """Returns each set's columns and its proxies' correlations."""
   found = {}
   for s in inputs.feature_sets():
     row: dict[str, Any] = {}
@@ -233,7 +233,7 @@ def _rows(
 
 
 def _of_set(own: Any, name: str) -> Any:
-  """An analysis' numbers of a set of features; None if it has none."""
+  """Returns an analysis' numbers of a set of features; None without any."""
   return None if own is None or isinstance(own, NotMade) else own.sets.get(name)
 
 

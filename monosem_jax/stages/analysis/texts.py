@@ -1,7 +1,7 @@
-"""Example texts with all that is active on each token; `analysis.texts`.
+"""Example texts with the active features of each token; see `analysis.texts`.
 
-For dictionaries, and for neurons: of other controls there is nothing to be read
-token by token.
+They are made for dictionaries and neurons. Other controls have no features
+worth reading.
 """
 
 import pathlib
@@ -20,7 +20,7 @@ from monosem_jax.stages.analysis.inputs import AnalysisInputs
 from monosem_jax.stages.analysis.sections import features
 from monosem_jax.transformer.model import Transformer, next_token_loss
 
-# Held-out text: none that a dictionary was trained on.
+# Held-out text, on which no dictionary was trained.
 _SPLIT = 'val'
 
 
@@ -60,9 +60,9 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> ExampleTexts:
 
 
 def _chosen(inputs: AnalysisInputs) -> tuple[dict[str, np.ndarray], list[Text]]:
-  """The texts: their arrays, and what each is of.
+  """Chooses the texts, and returns their arrays and their sources.
 
-  A context that documents meet in counts as one of the document in its middle.
+  A context with several documents counts as part of the one in its middle.
   """
   store, T = inputs.store, inputs.store.context
   index_C = store.stream_index(_SPLIT, np.arange(store.n_contexts(_SPLIT)))
@@ -107,8 +107,7 @@ def _losses(lm: Transformer, tokens_BT: jax.Array) -> jax.Array:
 
 
 def _loss(lm: Transformer, tokens_XT: np.ndarray) -> np.ndarray:
-  """The loss of each token, nats; NaN of the first ones, in front of which is
-  nothing that predicts them."""
+  """Returns each token's loss in nats; NaN for the first token of a context."""
   loss_XT = np.full(tokens_XT.shape, np.nan, np.float32)
   for x in range(len(tokens_XT)):
     loss_XT[x, 1:] = meshes.fetch(_losses(lm, tokens_XT[x : x + 1]))[0]
@@ -128,7 +127,7 @@ def _view(
   side = universality.side(lm, s.sae)
   told, parts = inputs.progress(f'texts/{s.key}'), []
   for x in range(len(tokens_XT)):
-    # One at a time: the rows of L features of each token are gathered.
+    # One text at a time, since L rows per token are gathered.
     tokens_1T = tokens_XT[x : x + 1]
     found = view(lm, s.sae, side.rows_FD, side.median_F, tokens_1T)
     parts.append(meshes.fetch(found))

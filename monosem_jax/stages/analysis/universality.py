@@ -1,9 +1,10 @@
-"""Whether another model has the same features; `analysis.universality`.
+"""Whether another model has the same features; see `analysis.universality`.
 
-Features of the main dictionary against those of its match; beside that neurons
-against neurons, features against their own neurons, and two controls: random
-directions against the match, and features against those of the transformer
-with shuffled weights. Each for two sets: the live features, and all that fired.
+The features of the main dictionary are compared with those of its match. Also
+compared are neurons with neurons, features with their own model's neurons, and
+two controls: random directions with the match, and features with those of the
+transformer with shuffled weights. Each comparison uses the live features, and
+all features that fired.
 """
 
 import contextlib
@@ -37,7 +38,7 @@ from monosem_jax.stages.analysis.inputs import (
 )
 from monosem_jax.stages.analysis.sections import kinds
 
-# Pairs that are listed.
+# The number of listed pairs.
 _LISTED = 20
 
 
@@ -80,7 +81,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Universality:
     'Pearson correlation with the nearest',
     bins=np.linspace(-0.1, 1, 56),
   )
-  # Those that are compared with the same of the other model.
+  # The sets that are compared with the same kind of the other model.
   alike = [
     compared[name]
     for name in ('features', 'neurons', 'random directions')
@@ -101,7 +102,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Universality:
 def _asked(
   inputs: AnalysisInputs,
 ) -> dict[str, tuple[LoadedSet, LoadedSet]]:
-  """What is compared with what; the first is what this is about."""
+  """Returns the pairs of sets to compare, by name."""
   main, match = inputs.main, inputs.match
   pairs = {'features': (main, match)}
   with contextlib.suppress(Unavailable):
@@ -112,7 +113,7 @@ def _asked(
     if s.id.kind == 'random':
       pairs['random directions'] = (s, match)
     shuffled = inputs.run.config.models[s.model].shuffle_of and not s.is_control
-    # The same run as the main one, if there is such.
+    # Prefer the dictionary with the main dictionary's number.
     if shuffled and (
       'shuffled weights' not in pairs or s.id.kind == main.id.kind
     ):
@@ -121,7 +122,7 @@ def _asked(
 
 
 def _sets(x: FeatureSet, y: FeatureSet) -> universality.Sets:
-  """The features that are looked at, and found."""
+  """Returns the features to match, and the candidates, by set."""
   return {
     'live': (x.live_F, y.live_F),
     'firing': (x.fires_F, y.fires_F),
@@ -136,10 +137,10 @@ def _blocks(
   of: Callable,
   halves: tuple[int, ...],
 ) -> Iterator[tuple]:
-  """Moments over the tokens of each half, of what `of` makes of both, for block
-  after block of x.
+  """Yields blocks of x, and moments of `of` with y on each half.
 
-  A pass over the tokens for each: r_XY of two large dictionaries fits nowhere.
+  Each block takes a pass over the tokens, since r_XY of two large dictionaries
+  does not fit in memory.
   """
   step = _step(of, inputs.dot)
   side_y = universality.side(inputs.lm(y.model), y.sae)
@@ -165,8 +166,10 @@ def _blocks(
 def _nearest(
   inputs: AnalysisInputs, name: str, x: LoadedSet, y: LoadedSet
 ) -> tuple:
-  """By set and activations the nearest feature of y for each of x, and back;
-  and the tokens on which it was found and measured."""
+  """Returns the nearest features by activations, and the tokens of each half.
+
+  By set: the nearest feature of y for each of x, and the reverse.
+  """
   tokens: list[int] = []
 
   def read():
@@ -180,7 +183,7 @@ def _nearest(
 
 
 def _twins(near: universality.Nearest, back: universality.Nearest) -> Twins:
-  """The nearest feature of the match for every feature, and the reverse."""
+  """Returns each feature's nearest feature of the match, and the reverse."""
   columns = [
     (
       n.index_X.astype(np.int32),
@@ -207,9 +210,9 @@ def _pairs(
   y: LoadedSet,
   found: Mapping,
 ) -> dict[str, Pairs]:
-  """By set, the pairs of its features and their similarities.
+  """Returns, by set, the pairs of features and their similarities.
 
-  Attributions are of the half on which pairs were not looked for.
+  Attributions use the half that was not searched for pairs.
   """
   pairs = {}
   for which, (own_X, _) in _sets(x, y).items():
@@ -239,7 +242,7 @@ def _pairs(
 
 
 def _of_set(p: Pairs, features: int) -> SetMedians:
-  """Medians of a set's pairs with their intervals over features."""
+  """Returns medians of pairs, with intervals over features."""
   r_M, logits_M = p.activation_M, p.logits_M
   alike_M = r_M > universality.ALIKE
   return SetMedians(
@@ -258,7 +261,7 @@ def _of_set(p: Pairs, features: int) -> SetMedians:
 
 
 def _listed(x: FeatureSet, y: FeatureSet, p: Pairs) -> Listed:
-  """The pairs most alike, and those alike where they fire alone."""
+  """Returns the most similar pairs, and those similar only in activation."""
 
   def pair(m: int) -> AlikePair:
     return AlikePair(
@@ -303,7 +306,7 @@ def _scatter(x: FeatureSet, y: FeatureSet, p: Pairs, tokens: int, path) -> None:
 
 
 def _r(a: np.ndarray, b: np.ndarray) -> float | None:
-  """Pearson's correlation; None where there is none."""
+  """Returns Pearson's correlation; None if it is not defined."""
   if len(a) < 2 or not (np.ptp(a) and np.ptp(b)):
     return None
   return float(np.corrcoef(a, b)[0, 1])

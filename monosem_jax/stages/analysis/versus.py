@@ -1,7 +1,7 @@
-"""The best feature for each label against the best neuron, by four measures.
+"""Compares the best feature and the best neuron of each label.
 
-As `bests` finds them. `analysis.ranks` says why the area under the ROC curve
-alone is unfair to features.
+`bests` finds them by four measures. The area under the ROC curve alone is
+unfair to features, see `analysis.ranks`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ from monosem_jax.stages.analysis.bests import MEASURES, Found, Told
 def measured(
   measure: str, o: labels.Overlap[np.ndarray], threshold_K: np.ndarray
 ) -> np.ndarray:
-  """A measure of K pairs, NaN where there is none."""
+  """Returns a measure of K pairs; NaN where it is not defined."""
   if measure == 'r':
     return labels.pearson(o)
   if measure == 'f1':
@@ -35,7 +35,7 @@ def measured(
 
 
 def value(told: Told, measure: str) -> tuple[float, Interval]:
-  """A measure of one pair on the other half, and its interval."""
+  """Returns a measure of one pair on the other half, and its interval."""
   of = lambda o: measured(measure, o, told.threshold_K)
   return float(of(told.whole())[0]), interval(told, of)
 
@@ -43,17 +43,17 @@ def value(told: Told, measure: str) -> tuple[float, Interval]:
 def interval(
   told: Told, of: Callable[[labels.Overlap[np.ndarray]], np.ndarray]
 ) -> Interval:
-  """The interval, over groups of documents, of a measure of one pair."""
+  """Returns the interval, over groups of documents, of one pair's measure."""
   return intervals.over_groups(
     told.sums(), lambda x: float(of(labels.Overlap(**x))[0])
   )
 
 
 def difference(x: Told, y: Told, measure: str) -> tuple[float, Interval]:
-  """How much more x's pairs have than y's, on the mean, and its interval.
+  """Returns the mean difference of x's and y's pairs, and its interval.
 
-  Both are of the same documents in every resample. Pairs without the measure
-  are left out; NaN where none has it.
+  Each resample draws the same documents for both. Pairs without the measure are
+  left out; NaN if none has it.
   """
 
   def mean(sums: Mapping[str, np.ndarray]) -> float:
@@ -74,21 +74,20 @@ def difference(x: Told, y: Told, measure: str) -> tuple[float, Interval]:
   return found, intervals.over_groups(sums, mean)
 
 
-# A set, what was found, and what is told.
+# A set, its search on one half, and its report on the other half.
 Side = tuple[LoadedSet, Found, Told | None]
 
 
 def of_label(sides: Sequence[Side], k: int) -> Versus | Reason:
-  """The best feature for a label, and the best neuron, by every measure.
+  """Compares the best feature and neuron of a label by every measure.
 
   Args:
-    sides: the features, and the neurons where they are among the controls.
-    k: the label.
+    sides: the features, and the neurons if they are a control.
+    k: the number of the label.
 
   Returns:
-    The measures of both, and of a feature that says nothing (or, of F1, of the
-    guess that all tokens have the label); a reason where the other half has no
-    such token.
+    The measures of both, and their chance levels (for F1, the guess that all
+    tokens have the label); or the reason why they cannot be compared.
   """
   pairs = [
     (told, at)
@@ -139,14 +138,11 @@ def _by(sides: Sequence[Side], k: int, measure: str) -> Sides:
 def wins(
   sides: Sequence[Side], entries: Mapping[str, tuple[int, Versus | Reason]]
 ) -> dict[str, Wins]:
-  """For how many labels the best feature is above the best neuron.
+  """Counts, by measure, the labels whose best feature beats the best neuron.
 
   Args:
     sides: features and neurons.
-    entries: by a label's name its number and what `of_label` says.
-
-  Returns:
-    By measure.
+    entries: by label, its number and the result of `of_label`.
   """
   found = {}
   for measure in MEASURES:

@@ -1,4 +1,4 @@
-"""What features do: to the loss, to the next token, to a text."""
+"""Sections on effects of features: on the loss, the next token, and texts."""
 
 from monosem_jax.analysis.results.automata import Automata
 from monosem_jax.analysis.results.features import Ablation
@@ -28,7 +28,7 @@ def preserved(n: Preserved, main: str) -> list[str]:
 
 
 def _recovered(own: SetPreserved) -> list[str]:
-  """L0, loss recovered and explained variance."""
+  """Returns L0, loss recovered and explained variance."""
   found = own.found
   if isinstance(found, Refused):
     return ['-', found.loss_recovered_reason, '-']
@@ -104,7 +104,7 @@ _ARMS = {
 
 
 def _shares(name: str, own: SteeredFeature) -> list[str]:
-  """The share of a proxy's tokens at the feature's maximum, arm by arm."""
+  """Returns the share of a proxy's tokens at the feature's maximum, by arm."""
   at = own.at_maximum
   if at is None:
     return ['-'] * (2 + len(_ARMS))

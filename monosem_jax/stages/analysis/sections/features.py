@@ -1,4 +1,4 @@
-"""What features are: how many live, and what sets them apart from neurons."""
+"""Sections on features: live ones, and differences from neurons."""
 
 from monosem_jax.analysis.results.density import Density
 from monosem_jax.analysis.results.features import (

@@ -1,4 +1,4 @@
-"""What features stand for: proxies, twins, parts of others, neighbours."""
+"""Sections on proxies, universality, splitting and geometry."""
 
 from monosem_jax.analysis.results.geometry import Geometry
 from monosem_jax.analysis.results.numbers import Reason
