@@ -65,8 +65,8 @@ def load(path: pathlib.Path, sizes: Mapping[str, int] | None = None) -> Labels:
 
   Args:
     path: of labels.json.
-    sizes: features of each run that is known (`A/1`); labels of other runs are
-      taken as they are.
+    sizes: number of features of each known set, by name (`A/1`); labels of
+      other sets are not checked.
 
   Raises:
     UserError: it is not of this format; one line says where.
@@ -123,7 +123,7 @@ def scores(labels: Labels) -> dict[str, dict[str, dict[str, Any]]]:
 
   Returns:
     For `blind` entries and for the others (`seen`), of `features` and of
-    `neurons` (runs named so): `features`, how many were scored; `intervals`,
+    `neurons` (sets of that name): `features`, how many were scored; `intervals`,
     how many scores that makes (each annotator's counts); their `median`, None
     of none; `above_8`, how many are above 8; and `by_interval` the sorted
     `totals` and the `median` of each interval there is a score of.
