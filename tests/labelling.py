@@ -26,7 +26,7 @@ def write(folder, entries):
   """A page whose features and neurons are of the same numbers."""
   table = exhibits.table
   same = lambda run, seed: table(run, 0)
-  labels = hand.of_run({'labels': entries}, 'A/1')
+  labels = hand.of_set({'labels': entries}, 'A/1')
   with mock.patch.object(exhibits, 'table', same):
     exhibits.write(folder, ('A1', 'A_neurons'), labels=labels)
 

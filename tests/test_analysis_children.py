@@ -8,22 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 import program
 import pytest
+import runs
 
-from monosem_jax.config import load as configs, names, settings
-from monosem_jax.device import mesh as meshes
-from monosem_jax.features.featureset import FeatureSet
-from monosem_jax.run.workdir import Workdir
+from monosem_jax.config import names, settings
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.stages.analysis import (
   children as children_lib,
-  inputs as analysis_inputs,
   splitting as stage,
 )
-from monosem_jax.text.store import TokenStore
 
 
 @pytest.fixture(scope='module')
 def inputs():
-  config = configs.load(str(program.config()))
+  run = runs.at(program.featured())
+  config = run.config
   config = dataclasses.replace(
     config,
     analysis=dataclasses.replace(
@@ -34,18 +32,16 @@ def inputs():
       ),
     ),
   )
-  w = Workdir(program.featured(), config)
-  mesh = meshes.make_mesh(w.config.mesh)
-  return analysis_inputs.AnalysisInputs(w, TokenStore.open(w.store), mesh)
+  return runs.inputs(dataclasses.replace(run, config=config))
 
 
-def grown(inputs) -> list[FeatureSet]:
+def grown(inputs) -> list[LoadedSet]:
   """A dictionary, and what it could have been: another threshold."""
   large = inputs.main
   rows_FA = large.rows_FA[::-1].copy()
   small = dataclasses.replace(
     large,
-    name=names.SetName('A', '0'),
+    id=names.SetId('A', '0'),
     sae=large.sae.replace(
       W_enc_AF=large.sae.W_enc_AF[:, ::-1] + 0.02 * rows_FA.T,
       b_enc_F=large.sae.b_enc_F[::-1] - 0.03,

@@ -148,7 +148,7 @@ def _set(e: Exhibit) -> dict[str, Any]:
   meta = e.features.table.meta
   return {
     'key': e.features.key,
-    'run': e.features.run,
+    'run': e.features.name,
     'features': e.features.count,
     'meta': {k: v for k, v in meta.items() if k != 'groups'},
     'groups': shards.groups(meta['groups']),

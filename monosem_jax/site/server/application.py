@@ -167,10 +167,12 @@ def application(
       events = await queue.work(engine.steer, wanted)
       return _Stream(queue, events, stack.pop_all())
 
-  async def refused(request: Request, e: Refused) -> Response:
+  async def refused(request: Request, e: Exception) -> Response:
+    assert isinstance(e, Refused)
     return _json({'error': str(e)}, e.status)
 
-  async def http_error(request: Request, e: HTTPException) -> Response:
+  async def http_error(request: Request, e: Exception) -> Response:
+    assert isinstance(e, HTTPException)
     # 404 also for files that exist but may not be read.
     status = e.status_code if e.status_code == 405 else 404
     words = {404: 'not found', 405: 'method not allowed'}

@@ -1,5 +1,6 @@
 """The page's requests, parsed from JSON that is not trusted."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -98,7 +99,7 @@ def steer(body: bytes) -> Steer:
   if not isinstance(pins, list) or len(pins) > PINS:
     raise Refused(400, f'pins: must be a list of at most {PINS}.')
   found = tuple(_pin(pin) for pin in pins)
-  if len({(p.run, p.feature) for p in found}) < len(found):
+  if len({(p.set_name, p.feature) for p in found}) < len(found):
     raise Refused(400, 'pins: a feature is pinned twice.')
   return Steer(
     key=_text(fields, 'key') if fields.get('key') is not None else None,
@@ -113,13 +114,15 @@ def steer(body: bytes) -> Steer:
 
 def _pin(pin: Any) -> Pin:
   fields = _fields(pin, 'a pin', ('feature', 'value', 'unit'))
-  run, _, number = _text(fields, 'feature').rpartition('/')
-  if not (run and number.isascii() and number.isdecimal() and len(number) < 10):
-    raise Refused(400, 'feature: must be RUN/FEATURE, such as A/1/3450.')
+  name, _, number = _text(fields, 'feature').rpartition('/')
+  if not (
+    name and number.isascii() and number.isdecimal() and len(number) < 10
+  ):
+    raise Refused(400, 'feature: must be NAME/FEATURE, such as A/1/3450.')
   if fields.get('unit') not in ('max', 'activation'):
     raise Refused(400, 'unit: must be "max" or "activation".')
   return Pin(
-    run=run,
+    set_name=name,
     feature=int(number),
     value=_number(fields, 'value', -PIN_VALUE, PIN_VALUE),
     of_max=fields['unit'] == 'max',
@@ -166,13 +169,12 @@ def _number(
   high: float,
   default: float | None = None,
 ) -> float:
-  number = fields.get(name, default)
-  try:
-    # bool is a subclass of int. An int may be too large for a float.
-    known = not isinstance(number, bool) and isinstance(number, int | float)
-    number = float(number) if known else math.nan
-  except OverflowError:
-    number = math.nan
+  given = fields.get(name, default)
+  number = math.nan
+  # True is a number to Python; a whole number may be larger than any float.
+  if isinstance(given, int | float) and not isinstance(given, bool):
+    with contextlib.suppress(OverflowError):
+      number = float(given)
   if not low <= number <= high:
     raise Refused(400, f'{name}: must be a number, {low:g} to {high:g}.')
   return number

@@ -91,13 +91,13 @@ class Serving:
     self._ended = threading.Event()
     # In a thread uvicorn installs no signal handlers of its own.
     self._thread = threading.Thread(
-      target=self._run, args=(listener,), daemon=True
+      target=self._serve, args=(listener,), daemon=True
     )
     self._thread.start()
     while not (self._server.started or self._ended.wait(0.01)):
       pass
 
-  def _run(self, listener: socket.socket) -> None:
+  def _serve(self, listener: socket.socket) -> None:
     try:
       self._server.run([listener])
     finally:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from monosem_jax.config import choices
-from monosem_jax.config.names import run_name
+from monosem_jax.config.names import name_of
 from monosem_jax.site.links import Folders
 
 # A pack's meta and columns.
@@ -30,7 +30,12 @@ def packs(folder: Folders, keys: Sequence[str]) -> dict[str, Pack]:
   return found
 
 
-def number_of(keys: Sequence[str], run: str) -> int | None:
-  """The index of a run, such as A/1, among the keys of sets, if it is there."""
-  runs = [run_name(key) for key in keys]
-  return runs.index(run) if run in runs else None
+def numbers_of(keys: Sequence[str], names: Sequence[str]) -> list[int] | None:
+  """Returns the numbers of sets, such as A/1, among the keys of all sets.
+
+  None if one of them is missing.
+  """
+  number = {name_of(key): i for i, key in enumerate(keys)}
+  if not set(names) <= number.keys():
+    return None
+  return [number[name] for name in names]

@@ -28,10 +28,10 @@ def _splitting(folder: Folders, keys: Sequence[str]) -> views.Pack | None:
   numbers = Splitting.load_if_made(folder('splitting'))
   if numbers is None:
     return None
-  own = [views.number_of(keys, run) for run in numbers.dictionaries]
-  if None in own:
+  own = views.numbers_of(keys, numbers.dictionaries)
+  if own is None:
     return None
-  columns = {}
+  columns: dict[str, np.ndarray] = {}
   for step, (a, b) in enumerate(itertools.pairwise(own)):
     path = folder('splitting') / f'{keys[a]}_{keys[b]}.npz'
     edges = Splits.load_if_there(path)

@@ -27,12 +27,13 @@ def _universality(folder: Folders, keys: Sequence[str]) -> views.Pack | None:
   if numbers is None or pairs is None:
     return None
   features = numbers.pairs['features']
-  sets = [views.number_of(keys, x) for x in (features.run, features.other)]
-  if None in sets:
+  sets = views.numbers_of(keys, (features.name, features.other))
+  listed = features.listed
+  if sets is None or listed is None:
     return None
   medians = {
     name: {
-      'of': x.run,
+      'of': x.name,
       'with': x.other,
       'median': x.median,
       'count': x.count,
@@ -42,8 +43,8 @@ def _universality(folder: Folders, keys: Sequence[str]) -> views.Pack | None:
   }
   # How closely the other two similarities follow that of activations.
   follow = {
-    'logits': features.listed.logits_follow_activation,
-    'attribution': features.listed.attribution_follows_activation,
+    'logits': listed.logits_follow_activation,
+    'attribution': listed.attribution_follows_activation,
   }
   meta = {'sets': sets, 'tokens': numbers.tokens, 'medians': medians}
   return meta | {'follow': follow}, {
