@@ -75,7 +75,7 @@ def test_every_analysis_has_a_section_of_the_report():
   for name, section in analyses().items():
     _, _, told = text.partition(f'### {section.title}\n')
     told = told.partition('\n### ')[0]
-    assert section.asked in told, name
+    assert section.question in told, name
     if 'not_here' in numbers(name):
       assert numbers(name)['not_here'] in told
       continue

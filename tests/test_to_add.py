@@ -101,7 +101,7 @@ ANALYSIS = Analysis(
   make=make,
   numbers=Largest,
   title='The largest of all',
-  asked='How large is the largest activation?',
+  question='How large is the largest activation?',
   answer=lambda numbers, main: [f'It is {numbers.largest:.3f} in {main}.'],
   picture='none.png',
 )

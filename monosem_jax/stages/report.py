@@ -129,7 +129,7 @@ def _cell(value: Any, form: str) -> str:
   return '-' if value is None else format(value, form)
 
 
-_MADE = {'blind': 'blind', 'seen': 'name in sight'}
+_MADE = {'blind': 'blind', 'seen': 'not blind'}
 
 
 def _labels(scores: dict[str, Any]) -> str:

@@ -127,8 +127,8 @@ ANALYSIS = Analysis(
   make=make,
   numbers=Ablation,
   title='What is lost without a feature',
-  asked='By how much does the loss of the next token rise where a feature that '
-  'fires strongly is taken away?',
+  question='By how much does the loss of the next token rise where a feature '
+  'that fires strongly is taken away?',
   answer=effects.ablation,
   picture='top_examples.png',
   view='features',

@@ -307,8 +307,8 @@ ANALYSIS = Analysis(
   make=make,
   numbers=Automata,
   title='Finite-state automata',
-  asked='Do features lead to each other in cycles and chains, more than chance '
-  'would have it, and does text follow them?',
+  question='Do features lead to each other in cycles and chains, more than '
+  'chance would have it, and does text follow them?',
   answer=told.automata,
   picture='null.png',
   view='automata',

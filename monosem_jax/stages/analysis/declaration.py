@@ -20,7 +20,7 @@ class Analysis:
       `out`, and returns the numbers, or raises `Unavailable`.
     numbers: the class of the numbers.
     title: title of the section.
-    asked: the question that the section answers.
+    question: the question that the section answers.
     answer: `answer(numbers, main) -> lines` of Markdown; `main` is the name of
       the main dictionary.
     picture: a file in the analysis' folder.
@@ -33,7 +33,7 @@ class Analysis:
   make: Callable[[AnalysisInputs, pathlib.Path], Numbers]
   numbers: type[Numbers]
   title: str
-  asked: str
+  question: str
   answer: Callable[..., list[str]]
   picture: str
   view: str = ''

@@ -152,7 +152,7 @@ ANALYSIS = Analysis(
   make=make,
   numbers=Density,
   title='Which features live',
-  asked='How many features of each dictionary are dead, rare, of a low '
+  question='How many features of each dictionary are dead, rare, of a low '
   'mode, live?',
   answer=features.density,
   picture='densities.png',

@@ -74,8 +74,8 @@ ANALYSIS = Analysis(
   make=make,
   numbers=Logits,
   title='What features predict',
-  asked='Are logit weights those of few tokens, and do they foretell what an '
-  'ablation does?',
+  question='Are logit weights those of few tokens, and do they foretell what '
+  'an ablation does?',
   answer=features.logits,
   picture='kurtosis.png',
   view='features',

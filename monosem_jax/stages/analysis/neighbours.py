@@ -66,7 +66,8 @@ ANALYSIS = Analysis(
   make=make,
   numbers=NearestRows,
   title='Nearest decoder rows',
-  asked='How near is the nearest other row, in each dictionary of the model?',
+  question='How near is the nearest other row, in each dictionary of the '
+  'model?',
   answer=features.neighbours,
   picture='nearest.png',
   view='features',

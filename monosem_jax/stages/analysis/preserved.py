@@ -250,7 +250,7 @@ ANALYSIS = Analysis(
   make=make,
   numbers=Preserved,
   title='What dictionaries preserve',
-  asked='How much of the loss comes back when reconstructions stand for '
+  question='How much of the loss comes back when reconstructions stand for '
   'activations, and how much with neurons, components or random directions, '
   'as many a token?',
   answer=effects.preserved,

@@ -202,7 +202,7 @@ ANALYSIS = Analysis(
   make=make,
   numbers=Proxies,
   title='Features that mean what a proxy says',
-  asked='Does a feature stand for Arabic, DNA, ..., and does it do so '
+  question='Does a feature stand for Arabic, DNA, ..., and does it do so '
   'better than the best neuron?',
   answer=kinds.proxies,
   picture='proxies_r.png',

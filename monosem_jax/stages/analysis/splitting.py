@@ -209,7 +209,7 @@ ANALYSIS = Analysis(
   make=make,
   numbers=Splitting,
   title='Feature splitting',
-  asked='What does a feature of a small dictionary become in a larger '
+  question='What does a feature of a small dictionary become in a larger '
   'one, and is that more than what chance leads to?',
   answer=kinds.splitting,
   picture='children.png',

@@ -289,7 +289,7 @@ ANALYSIS = Analysis(
   make=make,
   numbers=Steering,
   title='Features as actions',
-  asked='Does a pinned feature bring about what it fires on, and more so '
+  question='Does a pinned feature bring about what it fires on, and more so '
   'than a neuron or a difference of means that moves the model as '
   'far?',
   answer=effects.steering,

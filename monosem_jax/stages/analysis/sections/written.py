@@ -17,7 +17,7 @@ def written(name: str, a: Analysis, n: Numbers, main: str) -> list[str]:
     n: its numbers, or why there are none.
     main: name of the main dictionary.
   """
-  lines = [f'### {a.title}', '', a.asked, '']
+  lines = [f'### {a.title}', '', a.question, '']
   if isinstance(n, NotMade):
     return [*lines, f'Not answered: {n.why}.', '']
   lines += [*a.answer(n, main), '']
