@@ -123,7 +123,7 @@ def scores(labels: Labels) -> dict[str, dict[str, dict[str, Any]]]:
 
   Returns:
     For `blind` entries and for the others (`seen`), of `features` and of
-    `neurons` (sets of that name): `features`, how many were scored; `intervals`,
+    `neurons` (sets so named): `features`, how many were scored; `intervals`,
     how many scores that makes (each annotator's counts); their `median`, None
     of none; `above_8`, how many are above 8; and `by_interval` the sorted
     `totals` and the `median` of each interval there is a score of.
