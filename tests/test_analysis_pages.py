@@ -15,7 +15,7 @@ from monosem_jax.analysis.results.preserved import (
   Figures,
   Measured,
   Preserved,
-  Run,
+  SetPreserved,
 )
 from monosem_jax.analysis.results.proxies import (
   Best,
@@ -85,7 +85,7 @@ def dive(neuron: str | None):
     overlap=overlaps,
   )
   inputs = types.SimpleNamespace(
-    main=types.SimpleNamespace(run='A/1', model='A')
+    main=types.SimpleNamespace(name='A/1', model='A')
   )
   return pages.dive('dna', numbers, inputs)
 
@@ -131,7 +131,7 @@ def made() -> scorecard.Results:
       Preserved,
       sets={
         'A/1': blank(
-          Run,
+          SetPreserved,
           found=blank(
             Measured, whole=recovered, loss_recovered_interval=(0.4, 0.55)
           ),

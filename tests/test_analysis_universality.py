@@ -267,7 +267,7 @@ def logit_weights(lm, sae) -> np.ndarray:
 
 def test_pairs_alike_where_they_fire_alone_are_counted_and_listed():
   table = types.SimpleNamespace(density_F=np.arange(9) / 1_000)
-  x = types.SimpleNamespace(run='A/1', table=table)
+  x = types.SimpleNamespace(name='A/1', table=table)
   columns = Pairs(
     feature_M=np.array([1, 3, 5, 8]),
     match_M=np.array([2, 0, 4, 4]),
@@ -276,7 +276,7 @@ def test_pairs_alike_where_they_fire_alone_are_counted_and_listed():
     logits_M=np.array([0.1, -0.3, 0.9, -0.9]),
     attribution_M=np.array([0.9, 0.8, 0.7, 0.6]),
   )
-  said = stage._listed(x, types.SimpleNamespace(run='B/1'), columns)
+  said = stage._listed(x, types.SimpleNamespace(name='B/1'), columns)
   assert [p.feature for p in said.outliers] == ['A/1/3', 'A/1/1']
   assert said.outliers[0] == AlikePair(
     feature='A/1/3', match='B/1/0', density=0.003, found=0.9,

@@ -51,7 +51,7 @@ def side(run: str, seed: int, strength) -> versus.Side:
     'average_precision': ranks.average_precision(first.on_KB, first.off_KB),
     'f1': f1_KI.max(1),
   }
-  subject = types.SimpleNamespace(run=run)
+  subject = types.SimpleNamespace(name=run)
   found = bests.Found(
     {m: x_K.reshape(L, F) for m, x_K in found_K.items()},
     f1_KI.argmax(1).reshape(L, F),

@@ -26,7 +26,7 @@ def _call(stage, workdir, *overrides) -> tuple[int, str]:
   ('stage', 'override', 'there', 'now', 'stale'),
   [
     ('tokens', 'text.context=32', '16', '32', ('lm', 'sae', 'features')),
-    ('tokens', 'text.keep.x=0.5', 'None', '0.5', ('lm', 'sae')),
+    ('tokens', 'text.keep.x=0.5', 'no such key', '0.5', ('lm', 'sae')),
     ('tokens', 'tokenizer.vocab_size=310', '300', '310', ('lm', 'sae')),
     ('lm', 'models.A.lr=1e-3', '0.003', '0.001', ('sae', 'features', 'site')),
     ('lm', 'models.A.data_seed=7', '0', '7', ('sae', 'features', 'site')),
