@@ -7,8 +7,8 @@ Widths, chunk and batch are those of A/1, see configs/a1.py. The vocabulary and
 the lengths of training suit some 150 MB of text. As in configs/quickstart.py,
 `init` and `placement` depart from the paper. Dictionaries are resampled at a
 tenth of the paper's steps and trained for 16 thousand steps instead of a
-million. On an H100 it takes five minutes from the transformer to the page;
-launch/benchmark/README.md has the measurements.
+million. On an H200 it takes three and a half minutes from the transformer to
+the page; launch/benchmark/README.md has the measurements.
 """
 
 from ml_collections import ConfigDict

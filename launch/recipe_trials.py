@@ -31,13 +31,13 @@ ROOT = pathlib.Path(__file__).parents[1]
 # Makes the package importable without installing it.
 sys.path.insert(0, str(ROOT))
 
-from monosem_jax import stages  # noqa: E402
+from monosem_jax import main as command, stages  # noqa: E402
 from monosem_jax.config import load as configs, settings  # noqa: E402
 from monosem_jax.config.errors import UserError  # noqa: E402
 from monosem_jax.config.names import main_dictionary, model_of  # noqa: E402
 from monosem_jax.features import census  # noqa: E402
 from monosem_jax.interop import saelens  # noqa: E402
-from monosem_jax.main import run  # noqa: E402
+from monosem_jax.run import Run  # noqa: E402
 from monosem_jax.run.files import read_json, write_json  # noqa: E402
 from monosem_jax.run.workdir import Workdir  # noqa: E402
 from monosem_jax.stages import configuration  # noqa: E402
@@ -169,22 +169,23 @@ def main(argv: list[str]) -> None:
   model = model_of(config, tried)
   wanted = trials(config.dictionaries[tried], flags.seeds)
   names = {trial: f'{model}{i}' for i, trial in enumerate(wanted)}
-  w = Workdir(
-    pathlib.Path(flags.workdir),
+  w = Workdir(pathlib.Path(flags.workdir))
+  run = Run(
     dataclasses.replace(
       config,
       models={model: config.models[model]},
       dictionaries={names[trial]: d for trial, d in wanted.items()},
     ),
+    w,
   )
-  write_json(w.settings, configs.as_dict(w.config))
+  write_json(w.settings, configs.as_dict(run.config))
   for stage in ('tokens', 'lm', 'sae'):
-    stages.run(stage, w, {})
+    stages.execute(stage, run, {})
   store = TokenStore.open(w.store)
-  lm = lm_stage.load(w, store, model)
-  found = evaluation.evaluated(w, store, model, lm, list(names.values()))
+  lm = lm_stage.load(run, store, model)
+  found = evaluation.evaluated(run, store, model, lm, list(names.values()))
   print(table({t: measured(w, name, found[name]) for t, name in names.items()}))
 
 
 if __name__ == '__main__':
-  run(main)
+  command.run(main)

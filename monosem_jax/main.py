@@ -21,10 +21,10 @@ from monosem_jax.device import hosts
 
 
 def _parsed(argv: list[str]) -> tuple[flags.FlagValues, list[str]]:
-  """The values of all flags, and the words that are none.
+  """Returns the values of all flags, and the words that are not flags.
 
   Raises:
-    UserError: a flag does not exist, or does not take its value.
+    UserError: a flag does not exist, or does not accept its value.
   """
   from monosem_jax import stages
 
@@ -42,22 +42,23 @@ def _parsed(argv: list[str]) -> tuple[flags.FlagValues, list[str]]:
 
 
 def _define(flag: Flag, values: flags.FlagValues) -> None:
-  define = {
+  defines: dict[type, Callable[..., object]] = {
     str: flags.DEFINE_string,
     bool: flags.DEFINE_bool,
     int: flags.DEFINE_integer,
     float: flags.DEFINE_float,
-  }[flag.kind]
+  }
   bounds = {'lower_bound': flag.least, 'upper_bound': flag.most}
   bounds = {k: v for k, v in bounds.items() if v is not None}
+  define = defines[flag.kind]
   define(flag.name, flag.default, flag.help, flag_values=values, **bounds)
 
 
 def _stage(words: list[str], values: flags.FlagValues) -> str:
-  """The stage that is asked for.
+  """Returns the stage that the command line names.
 
   Raises:
-    UserError: there is none, or a flag is another stage's.
+    UserError: it does not name one stage, or a flag belongs to another stage.
   """
   from monosem_jax import stages
 
@@ -77,7 +78,7 @@ def _stage(words: list[str], values: flags.FlagValues) -> str:
 
 
 def main(argv: list[str]) -> None:
-  """Runs one stage; raises UserError for anything a user can mend."""
+  """Runs one stage; raises UserError for every error that a user can fix."""
   from monosem_jax.stages import usage
 
   overrides = [a[9:] for a in argv if a.startswith('--config.')]
@@ -91,6 +92,7 @@ def main(argv: list[str]) -> None:
     return
   from monosem_jax import stages
   from monosem_jax.config import load as config, packaged
+  from monosem_jax.run import Run
   from monosem_jax.run.files import write_json
   from monosem_jax.run.shared import require_shared
   from monosem_jax.run.workdir import Workdir
@@ -98,26 +100,27 @@ def main(argv: list[str]) -> None:
   own = {flag.name: given[flag.name].value for flag in stages.flags(stage)}
   folder = given.workdir or packaged.workdir(given.config or '')
   root = pathlib.Path(folder or '.')
-  if stage == 'status' and given.workdir and not given.config:
-    given.config = str(root / 'config.json')
-  if given.config:
-    packaged.find(given.config)  # a name that is misspelt has no folder either
-  if not given.config or not (folder or given.dry_run):
+  file: str | None = given.config
+  if stage == 'status' and given.workdir and not file:
+    file = str(root / 'config.json')
+  if file:
+    packaged.find(file)  # a misspelt name has no folder either
+  if not file or not (folder or given.dry_run):
     raise UserError('--config=FILE and --workdir=DIR are needed; see --help.')
   if given.target and not given.dry_run:
-    raise UserError('--target is of a --dry_run: nothing can run on it here.')
-  # What reads alone needs no jax.
+    raise UserError('--target needs --dry_run: nothing can run on it here.')
+  # `status` only reads, and needs no jax.
   load = config.load
   if stage != 'status':
     from monosem_jax.stages import configuration
 
     load = configuration.load
-  settings = load(given.config, overrides)
-  w = Workdir(root, settings)
-  if w.root.exists() and not w.root.is_dir():
-    raise UserError(f'--workdir: {w.root} is a file, not a folder.')
+  settings = load(file, overrides)
+  run = Run(settings, Workdir(root))
+  if root.exists() and not root.is_dir():
+    raise UserError(f'--workdir: {root} is a file, not a folder.')
   if stage == 'status':
-    stages.declaration(stage).run(w, **own)
+    stages.declaration(stage).execute(run, **own)
     return
   with hosts.together(
     given.distributed,
@@ -131,26 +134,27 @@ def main(argv: list[str]) -> None:
       from monosem_jax.stages import dry_run
 
       target = targets.find(given.target) if given.target else None
-      w.log(dry_run.describe(w, target))
+      run.log(dry_run.describe(run, target))
       return
     hosts.require_same(
-      'the stage, a flag of it, or a key of the config',
+      'the stage, one of its flags, or a key of the config',
       [stage, own, config.as_dict(settings)],
     )
-    # A network file system may remember for a minute what was not there.
-    require_shared(w.root, min(60, given.join_seconds))
-    keep = lambda: write_json(w.settings, config.as_dict(settings))
-    hosts.on_first_process(lambda: w.settings.exists() or keep())
-    stages.run(stage, w, own)
-    # Only now: a run that is refused changes nothing.
+    # A network file system may cache for a minute that a file is missing.
+    require_shared(root, min(60, given.join_seconds))
+    kept = run.workdir.settings
+    keep = lambda: write_json(kept, config.as_dict(settings))
+    hosts.on_first_process(lambda: kept.exists() or keep())
+    stages.execute(stage, run, own)
+    # The last step, so that a refused run changes nothing.
     hosts.on_first_process(keep)
 
 
 _LESS = """\
 error: the device has too little memory: {}
-A smaller lm.micro_batch, stream.micro_batch, stream.contexts_per_chunk,
-evaluation.batch_size or features.batch_size takes less; --dry_run says how much
-each part takes."""
+Lower lm.micro_batch, stream.micro_batch, stream.contexts_per_chunk,
+evaluation.batch_size or features.batch_size. --dry_run prints the memory of
+each part."""
 
 
 def _interrupt(signum, frame) -> None:
@@ -158,12 +162,13 @@ def _interrupt(signum, frame) -> None:
 
 
 def run(work: Callable[[list[str]], None] = main) -> None:
-  """The console script: errors to one message and an exit code.
+  """The console script: turns errors into one message and an exit code.
 
   Args:
-    work: what is given the command line; scripts that train give their own.
+    work: takes the command line; scripts in launch/ pass their own.
   """
-  # Where no chunk can be finished first: as Ctrl-C, but another exit code.
+  # Outside a training, SIGTERM ends the program like Ctrl-C, but with its own
+  # exit code.
   signal.signal(signal.SIGTERM, _interrupt)
   message: str | None
   try:
@@ -178,7 +183,7 @@ def run(work: Callable[[list[str]], None] = main) -> None:
     message = 'Stopped.\nThe same command goes on from here.'
   except BrokenPipeError:  # such as `monosem status | head`
     code, message = 128 + signal.SIGPIPE, 'error: the output was closed.'
-    # Python flushes at its end once more.
+    # Python flushes once more when it exits.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
   except Exception as e:
     code, message = hosts.TRY_AGAIN, hosts.lost(e)

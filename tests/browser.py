@@ -1,26 +1,29 @@
-"""A browser driven by WebDriver, in as much of it as the tests need.
+"""A browser for the tests of the page: Debian's Chromium, by Selenium."""
 
-Chromium and its driver are Debian's; see
-https://www.w3.org/TR/webdriver2/ for the commands.
-"""
-
-import base64
 import contextlib
 import functools
 import http.server
-import json
+import os
 import pathlib
 import shutil
-import subprocess
 import tempfile
 import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
+from selenium import webdriver
+from selenium.common.exceptions import TimeoutException
+from selenium.webdriver import ActionChains
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.expected_conditions import (
+  alert_is_present,
+  presence_of_element_located,
+)
+from selenium.webdriver.support.wait import WebDriverWait
 
 _NAMES = ('chromium', 'chromium-browser', 'google-chrome')
 CHROMIUM = next(filter(None, map(shutil.which, _NAMES)), None)
@@ -29,103 +32,79 @@ needed = pytest.mark.skipif(
   CHROMIUM is None or DRIVER is None,
   reason='no browser: chromium and chromedriver are not in PATH',
 )
-_ELEMENT = 'element-6066-11e4-a52e-4f735466cecf'
 _FLAGS = (
   *('--headless', '--no-sandbox', '--disable-gpu', '--disable-quic'),
   *('--no-first-run', '--disable-background-networking', '--disable-sync'),
   *('--disable-component-update', '--window-size=1366,768'),
 )
-# Keys by WebDriver's code points.
-KEYS = {
-  'Home': '\ue011',
-  'End': '\ue010',
-  'Enter': '\ue007',
-  'Escape': '\ue00c',
-  'ArrowLeft': '\ue012',
-  'ArrowUp': '\ue013',
-  'ArrowRight': '\ue014',
-  'ArrowDown': '\ue015',
-  'Tab': '\ue004',
-  'Control': '\ue009',
-}
+# A view is there when its first feature is, too.
+_VIEW = """
+  return !!document.querySelector('#main .view > *')
+    && !document.querySelector('#main .view article:empty');
+"""
 
 
 class Page:
-  """A browser window."""
+  """A browser's window.
 
-  def __init__(self, session: str, folder: pathlib.Path):
-    self._session = session
-    self.downloads = folder
+  Attributes:
+    driver: Selenium's, for all that is not here.
+    downloads: the folder of files that the page gave to be saved.
+  """
 
-  def _call(self, method: str, path: str, body: dict | None = None) -> Any:
-    return _call(method, f'{self._session}{path}', body)
+  def __init__(self, driver: webdriver.Chrome, downloads: pathlib.Path):
+    self.driver = driver
+    self.downloads = downloads
 
   def open(self, url: str) -> None:
-    """Loads a page, also where only what stands behind its # differs."""
-    self._call('POST', '/url', {'url': 'about:blank'})
-    self._call('POST', '/url', {'url': url})
+    """Loads a page anew, even if only its fragment differs."""
+    self.driver.get('about:blank')
+    self.driver.get(url)
 
   def view(self, url: str) -> 'Page':
-    """Loads one of our pages, and waits until its view is there."""
+    """Loads one of our pages, and waits until its view is drawn."""
     self.open(url)
-    self.until('return !!document.querySelector("#main .view > *")')
+    self.until(_VIEW)
     return self
 
   def js(self, code: str, *arguments: Any) -> Any:
-    """Runs a function body; a promise that it returns is waited for."""
-    body = {
-      'script': f"""
-        const done = arguments[arguments.length - 1];
-        const own = Array.from(arguments).slice(0, -1);
-        Promise.resolve((function () {{ {code} }}).apply(null, own))
-          .then((value) => done({{ value }}))
-          .catch((error) => done({{ error: String(error) }}));
-      """,
-      'args': list(arguments),
-    }
-    found = self._call('POST', '/execute/async', body)
-    assert 'error' not in found, found['error']
-    return found.get('value')
+    """Runs a function body, and waits for a promise that it returns."""
+    return self.driver.execute_script(code, *arguments)
+
+  def _wait(self, seconds: float) -> WebDriverWait:
+    return WebDriverWait(self.driver, seconds, poll_frequency=0.02)
 
   def until(self, code: str, *arguments: Any, seconds: float = 10) -> Any:
     """Waits until a function body returns what is true, and returns it."""
-    end = time.monotonic() + seconds
-    while not (found := self.js(code, *arguments)):
-      assert time.monotonic() < end, f'never true: {code}\n{self.text()}'
-      time.sleep(0.02)
-    return found
+    try:
+      return self._wait(seconds).until(
+        lambda _: self.js(code, *arguments), f'never true: {code}'
+      )
+    except TimeoutException as e:
+      e.add_note(self.text())
+      raise
 
-  def find(self, css: str, seconds: float = 10) -> dict:
-    """The first element, once it is there."""
-    self.until('return !!document.querySelector(arguments[0])', css,
-               seconds=seconds)  # fmt: skip
-    body = {'using': 'css selector', 'value': css}
-    return self._call('POST', '/element', body)
+  def find(self, css: str, seconds: float = 10) -> WebElement:
+    """The first such element, once it is there."""
+    return self._wait(seconds).until(
+      presence_of_element_located((By.CSS_SELECTOR, css)), f'not there: {css}'
+    )
 
   def click(self, css: str) -> None:
-    self._call('POST', f'/element/{self.find(css)[_ELEMENT]}/click', {})
+    self.find(css).click()
 
-  def keys(self, *names: str, css: str | None = None) -> None:
-    """Types keys, by name or as characters; css is focused before."""
+  def keys(self, *typed: str, css: str | None = None) -> None:
+    """Types characters and Selenium's `Keys`, after focusing an element."""
     if css is not None:
-      self.find(css)
-      self.js('document.querySelector(arguments[0]).focus()', css)
-    presses = []
-    for key in names:
-      for value in [KEYS[key]] if key in KEYS else key:
-        presses += [
-          {'type': kind, 'value': value} for kind in ('keyDown', 'keyUp')
-        ]
-    source = {'type': 'key', 'id': 'keyboard', 'actions': presses}
-    self._call('POST', '/actions', {'actions': [source]})
+      self.js('arguments[0].focus()', self.find(css))
+    ActionChains(self.driver).send_keys(*typed).perform()
 
   def hover(self, css: str) -> None:
-    move = {'type': 'pointerMove', 'x': 0, 'y': 0, 'origin': self.find(css)}
-    source = {'type': 'pointer', 'id': 'mouse', 'actions': [move]}
-    self._call('POST', '/actions', {'actions': [source]})
+    chain = ActionChains(self.driver, duration=0)
+    chain.move_to_element(self.find(css)).perform()
 
   def texts(self, css: str) -> list[str]:
-    """The text of every such element."""
+    """The text of every such element, seen or not."""
     return self.js(
       'return Array.from(document.querySelectorAll(arguments[0]),'
       ' (node) => node.textContent)',
@@ -133,104 +112,59 @@ class Page:
     )
 
   def text(self) -> str:
+    """The text of the page, as far as it is seen."""
     return self.js('return document.body ? document.body.innerText : ""')
 
   @property
   def hash(self) -> str:
     return self.js('return location.hash')
 
-  def size(self, width: int, height: int) -> None:
-    self._call('POST', '/window/rect', {'width': width, 'height': height})
-
-  def dark(self, on: bool = True) -> None:
-    """Emulates a reader who prefers a dark page."""
-    features = [
-      {'name': 'prefers-color-scheme', 'value': 'dark' if on else 'light'}
-    ]
-    self.cdp('Emulation.setEmulatedMedia', features=features)
-
-  def cdp(self, command: str, **parameters: Any) -> Any:
-    """A command of Chromium's own protocol."""
-    body = {'cmd': command, 'params': parameters}
-    return self._call('POST', '/goog/cdp/execute', body)
-
-  def screenshot(self, path: pathlib.Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(base64.b64decode(self._call('GET', '/screenshot')))
-
   def downloaded(self, name: str, seconds: float = 10) -> bytes:
     """A file that the page gave to be saved."""
-    path, end = self.downloads / name, time.monotonic() + seconds
+    path = self.downloads / name
     # The browser holds the name with an empty file until it is there whole.
-    while not path.exists() or not path.stat().st_size:
-      assert time.monotonic() < end, sorted(self.downloads.iterdir())
-      time.sleep(0.02)
+    self._wait(seconds).until(
+      lambda _: path.exists() and path.stat().st_size, f'not saved: {name}'
+    )
     return path.read_bytes()
 
   def dialog(self) -> str | None:
     """The text of an alert that is open."""
-    try:
-      return self._call('GET', '/alert/text')
-    except urllib.error.HTTPError:
-      return None
+    alert = alert_is_present()(self.driver)
+    return alert.text if alert else None
 
   def console(self) -> list[str]:
     """Complaints of the page since the last call."""
-    found = self._call('POST', '/se/log', {'type': 'browser'})
-    return [entry['message'] for entry in found]
-
-
-def _call(method: str, url: str, body: dict | None) -> Any:
-  data = None if body is None else json.dumps(body).encode()
-  request = urllib.request.Request(
-    url, data, {'Content-Type': 'application/json'}, method=method
-  )
-  # Not through a proxy, which knows nothing of this machine's ports.
-  opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-  with opener.open(request, timeout=60) as answer:
-    return json.load(answer)['value']
+    return [entry['message'] for entry in self.driver.get_log('browser')]
 
 
 @contextlib.contextmanager
 def window() -> Iterator[Page]:
   """A window of a browser of its own."""
-  with tempfile.TemporaryDirectory(prefix='monosem_browser_') as folder:
-    profile, downloads = (pathlib.Path(folder, n) for n in ('me', 'saved'))
+  with tempfile.TemporaryDirectory(
+    prefix='monosem_browser_',
+    # Chromium may still be writing when it has been told to end.
+    ignore_cleanup_errors=True,
+  ) as folder:
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in _FLAGS:
+      options.add_argument(flag)
+    options.set_capability('goog:loggingPrefs', {'browser': 'ALL'})
+    options.unhandled_prompt_behavior = 'ignore'
+    scratch, downloads = (pathlib.Path(folder, n) for n in ('tmp', 'saved'))
+    scratch.mkdir()
     downloads.mkdir()
-    driver = subprocess.Popen(
-      [DRIVER, '--port=0'], stdout=subprocess.PIPE, text=True
-    )
-    try:
-      port = None
-      for line in driver.stdout:
-        if 'started successfully on port' in line:
-          port = int(line.strip(' .\n').rpartition(' ')[2])
-          break
-      base = f'http://127.0.0.1:{port}/session'
-      options = {
-        'binary': CHROMIUM,
-        'args': [*_FLAGS, f'--user-data-dir={profile}'],
-        'prefs': {'download.default_directory': str(downloads)},
-      }
-      wanted = {
-        'goog:chromeOptions': options,
-        'goog:loggingPrefs': {'browser': 'ALL'},
-        'unhandledPromptBehavior': 'ignore',
-      }
-      body = {'capabilities': {'alwaysMatch': wanted}}
-      session = _call('POST', base, body)['sessionId']
-      page = Page(f'{base}/{session}', downloads)
-      page.cdp(
-        'Browser.setDownloadBehavior',
-        behavior='allow',
-        downloadPath=str(downloads),
-      )
-      yield page
-      _call('DELETE', f'{base}/{session}', None)
-    finally:
-      driver.terminate()
-      driver.wait(30)
-      driver.stdout.close()
+    # Given the driver's path, Selenium looks for none and downloads none.
+    environment = os.environ | {'TMPDIR': str(scratch)}
+    service = Service(executable_path=DRIVER, env=environment)
+    # A proxy that the environment names cannot reach the driver.
+    with mock.patch.dict(os.environ, no_proxy='localhost'):
+      driver = webdriver.Chrome(options, service)
+    with driver:
+      saving = {'behavior': 'allow', 'downloadPath': str(downloads)}
+      driver.execute_cdp_cmd('Browser.setDownloadBehavior', saving)
+      yield Page(driver, downloads)
 
 
 @contextlib.contextmanager

@@ -46,6 +46,13 @@ def window():
 
 
 @pytest.fixture
+def double_precision():
+  # Standard promotion: in float64 the settings' float32 meets wider operands.
+  with jax.enable_x64(True), jax.numpy_dtype_promotion('standard'):
+    yield
+
+
+@pytest.fixture
 def compiled():
   """Grows by one whenever XLA compiles something."""
   times = []

@@ -40,7 +40,7 @@ CUTS = int(os.environ.get('MONOSEM_DRILL_CUTS', '6'))
 SOAK_MINUTES = float(os.environ.get('MONOSEM_DRILL_SOAK_MINUTES', '0.75'))
 DEVICE = {
   'JAX_PLATFORMS': os.environ.get('MONOSEM_DRILL_PLATFORM', 'cpu'),
-  'XLA_FLAGS': os.environ.get('XLA_FLAGS', ''),
+  'XLA_FLAGS': os.environ.get('XLA_FLAGS', program.QUICKLY),
 }
 # Chunks of each training: enough that no kill comes too late.
 CHUNKS = max(24, 4 * KILLS)

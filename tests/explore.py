@@ -8,6 +8,7 @@ import browser
 import exhibits
 import numpy as np
 import program
+from selenium.webdriver.common.actions.action_builder import ActionBuilder
 
 KEYS = ('A1', 'A2', 'B1')
 ARIA = '[aria-selected="true"]'
@@ -46,29 +47,42 @@ def analysis(made: pathlib.Path, name: str):
   return np.load(made / f'analysis/{name}.npz', allow_pickle=False)
 
 
-def pointer(page: browser.Page, *actions: dict) -> None:
-  source = {
-    'type': 'pointer',
-    'id': 'mouse',
-    'parameters': {'pointerType': 'mouse'},
-    'actions': list(actions),
-  }
-  page._call('POST', '/actions', {'actions': [source]})
+def point(page: browser.Page, x: float, y: float) -> None:
+  """Moves the mouse to a place in the plot."""
+  _mouse(page, (x, y)).perform()
 
 
-def move(page: browser.Page, x: float, y: float) -> dict:
-  """To a place in the plot."""
+def click(page: browser.Page, x: float, y: float) -> None:
+  """Clicks on a place in the plot."""
+  mouse = _mouse(page, (x, y))
+  mouse.pointer_action.click()
+  mouse.perform()
+
+
+def drag(page: browser.Page, *places: tuple[float, float]) -> None:
+  """Drags the mouse from the first of some places in the plot to the last."""
+  mouse = _mouse(page, places[0])
+  mouse.pointer_action.pointer_down()
+  for place in places[1:]:
+    mouse.pointer_action.move_to_location(*_in_window(page, place))
+  mouse.pointer_action.pointer_up()
+  mouse.perform()
+
+
+def _mouse(page: browser.Page, place: tuple[float, float]) -> ActionBuilder:
+  """A mouse that goes to a place in the plot."""
+  mouse = ActionBuilder(page.driver, duration=0)
+  mouse.pointer_action.move_to_location(*_in_window(page, place))
+  return mouse
+
+
+def _in_window(page: browser.Page, place: tuple[float, float]) -> list[int]:
   box = page.js(
     'const box = document.querySelector(arguments[0]).getBoundingClientRect();'
     'return [box.left, box.top]',
     PLOT,
   )
-  return {
-    'type': 'pointerMove',
-    'x': round(box[0] + x),
-    'y': round(box[1] + y),
-    'duration': 0,
-  }
+  return [round(a + b) for a, b in zip(box, place, strict=True)]
 
 
 def places(page: browser.Page, count: int) -> np.ndarray:

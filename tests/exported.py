@@ -9,12 +9,11 @@ import shutil
 
 import numpy as np
 import program
+import runs
 import safetensors.numpy
 
-from monosem_jax.config import load as config
 from monosem_jax.interop.feature import Effects, Example, Feature, Group
 from monosem_jax.interop.neuronpedia_source import Source
-from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages.lm import training as lm_stage
 from monosem_jax.text.store import TokenStore
 
@@ -92,13 +91,9 @@ def vocabulary() -> list[str]:
   return store().tokenizer.token_strings()
 
 
-def workdir_of(path: pathlib.Path) -> Workdir:
-  return Workdir(path, config.load(str(program.config()), []))
-
-
 @functools.cache
 def transformer():
-  return lm_stage.load(workdir_of(program.finished()), store(), 'A')
+  return lm_stage.load(runs.at(program.finished()), store(), 'A')
 
 
 def close(found, wanted, **tolerance) -> None:

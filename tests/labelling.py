@@ -26,7 +26,7 @@ def write(folder, entries):
   """A page whose features and neurons are of the same numbers."""
   table = exhibits.table
   same = lambda run, seed: table(run, 0)
-  labels = hand.of_run({'labels': entries}, 'A/1')
+  labels = hand.of_set({'labels': entries}, 'A/1')
   with mock.patch.object(exhibits, 'table', same):
     exhibits.write(folder, ('A1', 'A_neurons'), labels=labels)
 
@@ -36,8 +36,9 @@ def uncached():
   """A window for a page that is made again within a second."""
   with browser.window() as page:
     # It is of the same date.
-    page.cdp('Network.enable')
-    page.cdp('Network.setCacheDisabled', cacheDisabled=True)
+    page.driver.execute_cdp_cmd('Network.enable', {})
+    disabled = {'cacheDisabled': True}
+    page.driver.execute_cdp_cmd('Network.setCacheDisabled', disabled)
     yield page
 
 
@@ -53,8 +54,7 @@ def forgetful(window, site):
 
 
 def visit(page, where):
-  page.open(f'{page.served}{where}')
-  page.until('return !!document.querySelector("#main .view > *")')
+  page.view(f'{page.served}{where}')
 
 
 def give(page, name, text):

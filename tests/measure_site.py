@@ -25,6 +25,7 @@ import numpy as np
 
 from monosem_jax.analysis.results.arrays import AblationEffects
 from monosem_jax.config import load as config
+from monosem_jax.run import Run
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.site import export
 from monosem_jax.site.exhibit import Exhibit
@@ -181,9 +182,9 @@ def main() -> None:
   parser.add_argument('--out', type=pathlib.Path)
   known, rest = parser.parse_known_args()
   overrides = [x.removeprefix('--config.') for x in rest]
-  w = Workdir(known.workdir, config.load(known.config, overrides))
-  key, own = next(iter(featuresets.load_all(w).items()))
-  found = exhibits.read(w, exhibits.folders(w), {key: own})
+  run = Run(config.load(known.config, overrides), Workdir(known.workdir))
+  key, own = next(iter(featuresets.load_all(run).items()))
+  found = exhibits.read(run, exhibits.folders(run), {key: own})
   e = drawn(found.exhibits[0], known.features, known.full)
   examples = (e.features.table.example_stop_FE > 0).sum() / known.features
   effects = e.effects.at_M.size / known.features

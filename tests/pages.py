@@ -62,4 +62,6 @@ def address(scheme: str) -> Iterator[str]:
 def keep(page: browser.Page, name: str) -> None:
   """Keeps a picture of the page where MONOSEM_SCREENSHOTS names a folder."""
   if folder := os.environ.get('MONOSEM_SCREENSHOTS'):
-    page.screenshot(pathlib.Path(folder) / f'{name}.png')
+    path = pathlib.Path(folder) / f'{name}.png'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert page.driver.save_screenshot(path)

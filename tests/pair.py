@@ -20,9 +20,6 @@ def environment(devices: int, tmp: pathlib.Path) -> dict[str, str]:
   return program.environment() | {
     'JAX_NUM_CPU_DEVICES': str(devices),
     'TMPDIR': str(tmp),
-    # Compiling is most of the time here.
-    'XLA_FLAGS': '--xla_backend_optimization_level=0 '
-    '--xla_llvm_disable_expensive_passes=true',
   }
 
 

@@ -65,6 +65,10 @@ LM, SAE = (
 )
 
 
+# XLA's flags. Compiling is most of the time of a run this small.
+QUICKLY = (
+  '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true'
+)
 # The environment variable that names what all processes of a run share.
 FOLDER = 'MONOSEM_TESTS'
 
@@ -112,7 +116,7 @@ def environment() -> dict[str, str]:
       filter(None, (str(ROOT), os.environ.get('PYTHONPATH')))
     ),
     'JAX_PLATFORMS': 'cpu',
-    'XLA_FLAGS': '',
+    'XLA_FLAGS': QUICKLY,
     'JAX_COMPILATION_CACHE_DIR': str(_folder() / 'compiled'),
     'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
     'JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES': '-1',
@@ -204,7 +208,7 @@ def finished() -> pathlib.Path:
 
 @functools.cache
 def featured() -> pathlib.Path:
-  """A work directory whose features are there, for work on a `Bench`."""
+  """A work directory whose features are there, for `AnalysisInputs`."""
 
   def make(workdir):
     for stage in ('tokens', 'lm', 'sae', 'features'):

@@ -66,12 +66,6 @@ def packs(text: str) -> dict[str, tuple]:
   return {name: pack.unpack(base64.b64decode(data)) for name, data in calls}
 
 
-def opened(page: browser.Page, url: str) -> browser.Page:
-  page.open(url)
-  page.until('return !!document.querySelector("#main .view > *")')
-  return page
-
-
 def quiet(page: browser.Page) -> None:
   """Nothing was complained of, and nothing asked for."""
   assert page.console() == []

@@ -16,16 +16,12 @@ from monosem_jax.features import batching
 from monosem_jax.features.table import FeatureTable
 from monosem_jax.transformer import train as lm_train
 
+pytestmark = pytest.mark.usefixtures('double_precision')
+
 D, A, F, V, T, E, BEFORE, AFTER = 16, 24, 30, 60, 12, 3, 2, 3
 W = BEFORE + 1 + AFTER
 LM = settings.Transformer(d_model=D, d_mlp=A, n_heads=2, precision='float32')
 DOT = Dot(jnp.dtype(jnp.float32))
-
-
-@pytest.fixture(autouse=True)
-def double_precision():
-  with jax.enable_x64(True), jax.numpy_dtype_promotion('standard'):
-    yield
 
 
 def transformer(**changes):

@@ -72,13 +72,15 @@ def test_agreement_is_that_of_all_pairs(strength):
     sae_lib.encode(sae, jnp.asarray(acts_BTA.reshape(-1, A)), DOT)
   ).reshape(4, T, F)
   own, xs, ys = [], [], []
+
+  @jax.jit
+  def change(lm, b, t, removed_A):
+    without = lambda acts_BTA: acts_BTA.at[b, t].add(-removed_A)
+    return (lm(tokens, without)[0] - lm(tokens)[0])[b, t]
+
   for b, t, i in np.argwhere(f_BTF > 0):
     f = f_BTF[b, t, i]
-
-    def without(acts, b=b, t=t, i=i, f=f):
-      return acts.at[b, t].add(-f * sae.W_dec_FA[i])
-
-    change_V = np.asarray(lm(tokens, without)[0] - lm(tokens)[0])[b, t]
+    change_V = np.asarray(change(lm, b, t, f * sae.W_dec_FA[i]))
     v_V = np.asarray(lm.logit_weights(sae.W_dec_FA[i : i + 1]))[0]
     linear_V = -f * v_V / np.sqrt(x_BTD[b, t].var() + 1e-5)
     x, y = linear_V - linear_V.mean(), change_V - change_V.mean()

@@ -43,6 +43,14 @@ def test_the_loss_behind_a_prompt_by_one_pass_for_each_token():
     context=T,
     separator=0,
   ).model
+  logits = jax.jit(lambda lm, tokens_BT: lm(tokens_BT)[0])
+
+  def after(tokens_BT):
+    # Of one length, so that it is compiled once; what follows changes nothing.
+    length = tokens_BT.shape[1]
+    padded_BT = np.pad(tokens_BT, ((0, 0), (0, T - length)))
+    return logits(lm, padded_BT)[:, length - 1]
+
   rng = np.random.default_rng(0)
   for total, start in ((6, 2), (8, 1), (9, 4), (23, 3), (23, 11)):
     tokens_BT = rng.integers(1, V, (3, total)).astype(np.int32)
@@ -54,8 +62,7 @@ def test_the_loss_behind_a_prompt_by_one_pass_for_each_token():
         ends.append(min(ends[-1] + T // 2, total))
       end = next(e for e in ends if e > t)
       first = max(end - T, 0)
-      logits_BTV = lm(tokens_BT[:, first:t])[0]
-      log_p_BV = np.asarray(jax.nn.log_softmax(logits_BTV[:, -1]))
+      log_p_BV = np.asarray(jax.nn.log_softmax(after(tokens_BT[:, first:t])))
       want_B -= log_p_BV[range(3), tokens_BT[:, t]] / (total - start)
       assert first == 0 or t - first >= T // 2
     got_B = doses.continuation_loss(lm, jnp.asarray(tokens_BT), start=start)
@@ -63,8 +70,8 @@ def test_the_loss_behind_a_prompt_by_one_pass_for_each_token():
   # The likeliest continuation costs less than the least likely one.
   likely, unlikely = tokens_BT[:, :3], tokens_BT[:, :3]
   for _ in range(5):
-    best = np.asarray(lm(likely)[0][:, -1].argmax(-1))[:, None]
-    worst = np.asarray(lm(unlikely)[0][:, -1].argmin(-1))[:, None]
+    best = np.asarray(after(likely).argmax(-1))[:, None]
+    worst = np.asarray(after(unlikely).argmin(-1))[:, None]
     likely = np.concatenate([likely, best], 1).astype(np.int32)
     unlikely = np.concatenate([unlikely, worst], 1).astype(np.int32)
   loss = lambda x: np.asarray(doses.continuation_loss(lm, x, start=3))

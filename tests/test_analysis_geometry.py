@@ -95,8 +95,11 @@ def test_agreement_is_spearmans_over_pairs():
   off = ~np.eye(len(rows_FA), dtype=bool)
   want = scipy.stats.spearmanr(cosine_FF[off], mixed_FF[off]).statistic
   got, (low, high) = agreement.rank_correlation(rows_FA, mixed_FF)
-  assert got == pytest.approx(want, abs=0.02)
+  assert got == pytest.approx(want, abs=1e-6)
   assert 0.1 < want < 0.9
+  # Fewer pairs than there are: random ones.
+  fewer = agreement.rank_correlation(rows_FA, mixed_FF, pairs=3_000)[0]
+  assert fewer != got and fewer == pytest.approx(want, abs=0.05)
   assert low < want < high
   ones_FF = np.ones_like(cosine_FF)
   assert agreement.rank_correlation(rows_FA, ones_FF) is None

@@ -4,20 +4,15 @@ import jax
 import numpy as np
 import program
 import pytest
+import runs
 
-from monosem_jax.config import load as configs
-from monosem_jax.device import mesh as meshes
-from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages.analysis import inputs as analysis_inputs
 from monosem_jax.stages.analysis.documents import GROUPS
-from monosem_jax.text.store import TokenStore
 
 
 @pytest.fixture(scope='module')
 def inputs():
-  w = Workdir(program.finished(), configs.load(str(program.config())))
-  mesh = meshes.make_mesh(w.config.mesh)
-  return analysis_inputs.AnalysisInputs(w, TokenStore.open(w.store), mesh)
+  return runs.inputs(runs.at(program.finished()))
 
 
 def documents(inputs, context: int) -> set[int]:

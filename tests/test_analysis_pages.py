@@ -8,7 +8,7 @@ import analysed
 import pytest
 
 from monosem_jax.analysis import scorecard
-from monosem_jax.analysis.results.density import Census, Density, RunDensity
+from monosem_jax.analysis.results.density import Census, Density, SetDensity
 from monosem_jax.analysis.results.features import Words
 from monosem_jax.analysis.results.numbers import NotMade
 from monosem_jax.analysis.results.preserved import (
@@ -23,7 +23,7 @@ from monosem_jax.analysis.results.proxies import (
   Dive,
   Overlap,
   Proxies,
-  RunBests,
+  SetBests,
 )
 from monosem_jax.stages.analysis import pages
 
@@ -129,7 +129,7 @@ def made() -> scorecard.Results:
   return scorecard.Results(
     preserved=blank(
       Preserved,
-      runs={
+      sets={
         'A/1': blank(
           Run,
           found=blank(
@@ -138,12 +138,12 @@ def made() -> scorecard.Results:
         )
       },
     ),
-    density=blank(Density, runs={'A/1': RunDensity(census, None)}),
+    density=blank(Density, sets={'A/1': SetDensity(census, None)}),
     universality=NotMade('no other model'),
     proxies=blank(
       Proxies,
       absent={'arabic': 'absent from this corpus'},
-      runs={'A/1': RunBests(best | {'hebrew': None}, {})},
+      sets={'A/1': SetBests(best | {'hebrew': None}, {})},
     ),
   )
 

@@ -9,21 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 import program
 import pytest
+import runs
 
 from monosem_jax.analysis import universality
 from monosem_jax.analysis.results.arrays import Pairs
 from monosem_jax.analysis.results.universality import AlikePair
-from monosem_jax.config import load as configs, names, settings
-from monosem_jax.device import mesh as meshes
+from monosem_jax.config import names, settings
 from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import sae as sae_lib
 from monosem_jax.features import moments
-from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages.analysis import (
   inputs as analysis_inputs,
   universality as stage,
 )
-from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer import train as lm_train
 
 D, A, V, T, B, BATCHES = 8, 12, 50, 9, 6, 4
@@ -200,23 +198,17 @@ def test_blocks_find_the_nearest_of_the_whole(size):
 
 def test_pairs_of_a_run_are_those_by_hand():
   """Two dictionaries of one transformer, found and reported on halves."""
-  config = configs.load(str(program.config()))
-  config = dataclasses.replace(
-    config, analysis=dataclasses.replace(config.analysis, contexts=800)
-  )
-  w = Workdir(program.featured(), config)
-  mesh = meshes.make_mesh(config.mesh)
-  inputs = analysis_inputs.AnalysisInputs(w, TokenStore.open(w.store), mesh)
+  inputs = runs.inputs(runs.at(program.featured(), 'analysis.contexts=800'))
   x = inputs.main
   order = np.random.default_rng(0).permutation(48)
   y = dataclasses.replace(
     x,
-    name=names.SetName('A', '9'),
+    id=names.SetId('A', '9'),
     sae=analysis_inputs.part(x.sae, order).replace(
       b_enc_F=x.sae.b_enc_F[order] - 0.02
     ),
   )
-  with jax.set_mesh(mesh):
+  with jax.set_mesh(inputs.mesh):
     found, tokens = stage._nearest(inputs, 'features', x, y)
     pairs = stage._pairs(inputs, 'features', x, y, found)['live']
     lm = inputs.lm('A')

@@ -7,17 +7,14 @@ import jax
 import numpy as np
 import program
 import pytest
+import runs
 from sklearn import metrics
 
 from monosem_jax.analysis import labels, ranks
-from monosem_jax.config import load as configs
-from monosem_jax.device import mesh as meshes
 from monosem_jax.features import moments
-from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages.analysis import bests, inputs as analysis_inputs, versus
 from monosem_jax.stages.analysis.documents import GROUPS
 from monosem_jax.stages.analysis.labelled import Labelled
-from monosem_jax.text.store import TokenStore
 
 N, L, F, G, EDGES = 1_500, 3, 4, 8, 6
 
@@ -163,10 +160,9 @@ def seen(inputs, labelled, s, half: int):
 
 @pytest.fixture(scope='module')
 def inputs():
-  w = Workdir(program.finished(), configs.load(str(program.config())))
-  mesh = meshes.make_mesh(w.config.mesh)
-  with jax.set_mesh(mesh):
-    yield analysis_inputs.AnalysisInputs(w, TokenStore.open(w.store), mesh)
+  found = runs.inputs(runs.at(program.finished()))
+  with jax.set_mesh(found.mesh):
+    yield found
 
 
 @pytest.fixture(scope='module')
@@ -232,15 +228,15 @@ def test_a_run_is_told_of_on_the_other_half_with_its_interval(run):
 
 
 def test_dives_are_of_the_other_half_by_interval_of_activation(inputs):
-  path = inputs.w.analysis('proxies') / 'numbers.json'
+  path = inputs.run.workdir.analysis('proxies') / 'numbers.json'
   numbers = json.loads(path.read_text())
   labelled = Labelled(inputs, inputs.config.split)
-  sides = {s.run: s for s in (inputs.main, inputs.neurons('A'))}
-  halves = {run: seen(inputs, labelled, s, 1) for run, s in sides.items()}
+  sides = {s.name: s for s in (inputs.main, inputs.neurons('A'))}
+  halves = {name: seen(inputs, labelled, s, 1) for name, s in sides.items()}
   assert numbers['dives']
   for name, dive in numbers['dives'].items():
     k = labelled.proxy_names.index(name)
-    assert dive['overlap'][inputs.main.run]['feature'] == dive['feature']
+    assert dive['overlap'][inputs.main.name]['feature'] == dive['feature']
     for run, own in dive['overlap'].items():
       f_NF, on_NL, _ = halves[run]
       i = int(own['feature'].rpartition('/')[2])

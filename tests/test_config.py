@@ -1,8 +1,11 @@
 """Config files and overrides: what is read, and what is refused."""
 
+import json
+
 import program
 import pytest
 
+import monosem_jax
 from monosem_jax.config import load as configs
 from monosem_jax.config.errors import UserError
 
@@ -146,6 +149,47 @@ def test_a_config_file_changed_within_a_second_is_read_anew(tmp_path):
     )
     assert configs.load(str(path)).models['A'].seed == seed
   assert [p.name for p in tmp_path.iterdir()] == ['c.py']
+
+
+@pytest.mark.parametrize(
+  ('part', 'key', 'said'),
+  [
+    ('stream', 'shards', 'unknown key stream.shards'),
+    ('models', 'width', 'unknown key models.A.width'),
+    ('cache', 'folder', "unknown part 'cache'"),
+  ],
+)
+def test_a_kept_config_of_another_version_is_refused_with_its_key(
+  tmp_path, part, key, said
+):
+  kept = configs.as_dict(_load())
+  own = kept.setdefault(part, {})
+  own.get('A', own)[key] = 1
+  path = tmp_path / 'config.json'
+  path.write_text(json.dumps(kept))
+  before = path.read_bytes()
+  for command in (
+    ('status', f'--workdir={tmp_path}'),
+    ('all', f'--config={path}', f'--workdir={tmp_path}'),
+  ):
+    message = program.refusal(*command)
+    assert f'--config: {path} was written by another version' in message
+    assert f'version {monosem_jax.__version__}' in message
+    assert said in message
+    assert '--config=FILE' in message
+  assert path.read_bytes() == before
+
+
+def test_a_kept_config_is_read_and_an_override_of_it_judged_alone(tmp_path):
+  path = tmp_path / 'config.json'
+  path.write_text(json.dumps(configs.as_dict(_load())))
+  assert configs.load(str(path)) == _load()
+  with pytest.raises(UserError, match=r'stream\.stepz') as e:
+    configs.load(str(path), ['stream.stepz=1'])
+  assert 'another version' not in str(e.value)
+  path.write_text('[]')
+  with pytest.raises(UserError, match='holds no settings'):
+    configs.load(str(path))
 
 
 IMPOSSIBLE = [

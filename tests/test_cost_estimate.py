@@ -70,7 +70,7 @@ CALL = estimate.Call(
   flops=5 * PRODUCT,
   calls=1_000,
   dtype='bfloat16',
-  asked=5,
+  resampling_branches=5,
 )
 
 

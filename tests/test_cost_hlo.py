@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 
-from monosem_jax.device.cost import collectives, hlo, runs as running
+from monosem_jax.device.cost import collectives, executions as executed, hlo
 
 # Written by hand, in the forms that the compilers for TPU and NVIDIA write.
 TEXT = """\
@@ -93,9 +93,9 @@ calls=%fused_put
 
 
 @pytest.fixture(scope='module')
-def runs() -> dict[str, running.Run]:
+def runs() -> dict[str, executed.Execution]:
   program = hlo.parse(TEXT)
-  found = list(running.runs(program, ('train', 'resample')))
+  found = list(executed.executions(program, ('train', 'resample')))
   names = [r.instruction.name for r in found]
   assert len(names) == len(set(names))
   return dict(zip(names, found, strict=True))
@@ -205,7 +205,7 @@ def test_what_this_machines_compiler_writes_is_read():
     (5, 64, 16), jnp.float32, sharding=NamedSharding(mesh, P(None, 'data'))
   )
   program = hlo.parse(f.lower(w, x).compile().as_text())
-  runs = list(running.runs(program, ('inner',)))
+  runs = list(executed.executions(program, ('inner',)))
   flops = sum(r.flops * r.times for r in runs)
   # Each device has a quarter of the rows.
   assert flops == 5 * 2 * (2 * 16 * 16 * 32)

@@ -54,7 +54,7 @@ def main(folder: pathlib.Path, data: int, feature: int, kill_in: int) -> None:
     )
     print(f'starts behind chunk {start}')
     batches = list(stand_in.chunks(CHUNKS))[start:]
-    loop.run(
+    loop.train(
       lambda state, *batch: compiled(state, jnp.ones(ids), *batch),
       state,
       (stand_in.place(mesh, *batch) for batch in batches),

@@ -41,13 +41,6 @@ CONFIG = settings.Dictionary(
 ARRAYS = ('W_enc_AF', 'b_enc_F', 'W_dec_FA', 'b_dec_A')
 
 
-@pytest.fixture
-def double_precision():
-  # Standard promotion: in float64 the settings' float32 meets wider operands.
-  with jax.enable_x64(True), jax.numpy_dtype_promotion('standard'):
-    yield
-
-
 def arrays(sae) -> dict[str, np.ndarray]:
   return {k: np.array(getattr(sae, k)) for k in ARRAYS}
 

@@ -20,13 +20,6 @@ DEAD = {
 }
 
 
-@pytest.fixture
-def double_precision():
-  # Standard promotion: in float64 the settings' float32 meets wider operands.
-  with jax.enable_x64(True), jax.numpy_dtype_promotion('standard'):
-    yield
-
-
 def mid_training(c: settings.Dictionary, dead_F: np.ndarray):
   """A state with no zero anywhere, in which `dead_F` were silent for long."""
   rng = np.random.default_rng(0)

@@ -18,15 +18,10 @@ DOT = Dot(jnp.dtype(jnp.float32))
 CONFIG = settings.Dictionary(
   features=F, l1=99.0, lr=3e-2, beta1=0.8, beta2=0.95, seed=3
 )
+
+pytestmark = pytest.mark.usefixtures('double_precision')
 L1, SCALE = 0.03, 1.7
 ARRAYS = ('W_enc_AF', 'b_enc_F', 'W_dec_FA', 'b_dec_A')
-
-
-@pytest.fixture(autouse=True)
-def double_precision():
-  # Standard promotion: in float64 the settings' float32 meets wider operands.
-  with jax.enable_x64(True), jax.numpy_dtype_promotion('standard'):
-    yield
 
 
 @dataclasses.dataclass

@@ -8,15 +8,16 @@ import browser
 import numpy as np
 import program
 import pytest
+import runs
 
-from monosem_jax.config import load as config, settings
+from monosem_jax.config import settings
 from monosem_jax.features.table import FeatureTable
-from monosem_jax.run.workdir import Workdir
+from monosem_jax.run import Run
 from monosem_jax.stages import export, site
 
 pytestmark = browser.needed
 
-RUNS = {'A1': 'A/1', 'A_neurons': 'A/neurons'}
+NAMES = {'A1': 'A/1', 'A_neurons': 'A/neurons'}
 # Numbers that the page keeps as float16, but for these: to 0.01 nats, and to
 # 2.2% (none below 2**-16 of the largest); both ends round to 4 digits, of which
 # the last may fall to the other side.
@@ -28,35 +29,30 @@ CLOSE = {
 
 
 @pytest.fixture(scope='module')
-def workdir(tmp_path_factory) -> Workdir:
+def run(tmp_path_factory) -> Run:
   root = tmp_path_factory.mktemp('finished') / 'run'
   shutil.copytree(program.finished(), root)
-  w = Workdir(root, config.load(str(program.config())), lambda line: None)
-  site.run(w)
-  return w
+  run = runs.at(root)
+  site.execute(run)
+  return run
 
 
 @pytest.fixture(scope='module')
-def exported(workdir, tmp_path_factory) -> dict[str, dict[int, dict]]:
+def exported(run, tmp_path_factory) -> dict[str, dict[int, dict]]:
   """What the program writes of every feature that fired."""
   folder = tmp_path_factory.mktemp('exported')
   found = {}
-  for key, run in RUNS.items():
+  for key, name in NAMES.items():
     to = folder / key
-    export.run(workdir, format='anthropic', run=run, to=str(to), features='')
-    files = (to / run.replace('/', '').lower()).iterdir()
+    flags = {'format': 'anthropic', 'run': name, 'to': str(to), 'features': ''}
+    export.execute(run, **flags)
+    files = (to / name.replace('/', '').lower()).iterdir()
     found[key] = {int(p.stem): json.loads(p.read_bytes()) for p in files}
   return found
 
 
-@pytest.fixture(scope='module')
-def window():
-  with browser.window() as page:
-    yield page
-
-
-def opened(page: browser.Page, workdir: Workdir, place: str) -> browser.Page:
-  page.open(f'{(workdir.site / "index.html").as_uri()}#{place}')
+def opened(page: browser.Page, run: Run, place: str) -> browser.Page:
+  page.open(f'{(run.workdir.site / "index.html").as_uri()}#{place}')
   page.find('article.feature h2')
   return page
 
@@ -72,7 +68,7 @@ def saved(page: browser.Page, key: str, number: int) -> dict:
     Array.from(document.querySelectorAll('.featurehead .tools button'))
       .find((node) => node.textContent === 'JSON').click();
   """)
-  name = f'{RUNS[key].replace("/", "-")}-{number}.json'
+  name = f'{NAMES[key].replace("/", "-")}-{number}.json'
   data = page.downloaded(name)
   (page.downloads / name).unlink()
   return json.loads(data, parse_constant=lambda word: pytest.fail(word))
@@ -95,9 +91,9 @@ def same(found, wanted, where: str = '') -> None:
     assert type(found) is type(wanted) and found == wanted, where
 
 
-def kinds(workdir: Workdir, key: str = 'A1') -> dict[str, list[int]]:
+def kinds(run: Run, key: str = 'A1') -> dict[str, list[int]]:
   """Features by what there is of them."""
-  t = FeatureTable.load(workdir.features(key))
+  t = FeatureTable.load(run.workdir.features(key))
   levels = slice(t.meta['groups'][1]['start'], t.meta['groups'][-1]['start'])
   whole_F = (t.example_stop_FE[:, levels] > 0).any(1)
   fired_F = t.fired_F > 0
@@ -112,20 +108,18 @@ def kinds(workdir: Workdir, key: str = 'A1') -> dict[str, list[int]]:
 
 
 @pytest.mark.parametrize('kind', ['whole', 'without intervals'])
-def test_the_button_saves_what_the_program_writes(
-  workdir, exported, window, kind
-):
-  for number in kinds(workdir)[kind][:4]:
-    page = opened(window, workdir, f'A1/{number}')
+def test_the_button_saves_what_the_program_writes(run, exported, window, kind):
+  for number in kinds(run)[kind][:4]:
+    page = opened(window, run, f'A1/{number}')
     wanted = exported['A1'][number]
     assert (len(wanted['examples_quantiles']) > 1) == (kind == 'whole')
     same(saved(page, 'A1', number), wanted, f'A1/{number}')
     assert page.console() == []
 
 
-@pytest.mark.parametrize('key', RUNS)
-def test_so_does_the_page_for_every_feature(workdir, exported, window, key):
-  page = opened(window, workdir, f'{key}/0')
+@pytest.mark.parametrize('key', NAMES)
+def test_so_does_the_page_for_every_feature(run, exported, window, key):
+  page = opened(window, run, f'{key}/0')
   assert len(exported[key]) > 25
   for number, wanted in exported[key].items():
     text = page.js(
@@ -142,38 +136,38 @@ def test_so_does_the_page_for_every_feature(workdir, exported, window, key):
 
 
 def test_of_a_feature_that_never_fired_nothing_is_to_be_saved(
-  workdir, exported, window
+  run, exported, window
 ):
-  for number in kinds(workdir)['dead']:
-    page = opened(window, workdir, f'A1/{number}')
+  for number in kinds(run)['dead']:
+    page = opened(window, run, f'A1/{number}')
     assert number not in exported['A1']
     assert 'JSON' not in buttons(page)
     assert 'never fired' in page.text()
 
 
-def test_without_ablations_nothing_is_to_be_saved(workdir, tmp_path, window):
+def test_without_ablations_nothing_is_to_be_saved(run, tmp_path, window):
   """As the program refuses to export it."""
-  shutil.copytree(workdir.root, tmp_path / 'run')
+  shutil.copytree(run.workdir.root, tmp_path / 'run')
   (tmp_path / 'run/analysis/ablation/A1_residual.npz').unlink()
-  w = dataclasses.replace(workdir, root=tmp_path / 'run')
-  site.run(w)
-  assert 'JSON' not in buttons(opened(window, w, 'A1/0'))
+  run = runs.at(tmp_path / 'run')
+  site.execute(run)
+  assert 'JSON' not in buttons(opened(window, run, 'A1/0'))
   # Neurons leave nothing unexplained.
-  assert 'JSON' in buttons(opened(window, w, 'A_neurons/0'))
+  assert 'JSON' in buttons(opened(window, run, 'A_neurons/0'))
 
 
 def test_what_the_page_has_not_got_is_no_number(
-  workdir, exported, tmp_path, window
+  run, exported, tmp_path, window
 ):
   """A page with few contexts knows the residuals of those alone."""
-  shutil.copytree(workdir.root, tmp_path / 'run')
+  shutil.copytree(run.workdir.root, tmp_path / 'run')
   c = dataclasses.replace(
-    workdir.config, site=settings.Site(context_tokens=12 * 16)
+    run.config, site=settings.Site(context_tokens=12 * 16)
   )
-  w = dataclasses.replace(workdir, root=tmp_path / 'run', config=c)
-  site.run(w)
-  number = kinds(workdir)['whole'][0]
-  page = opened(window, w, f'A1/{number}')
+  run = dataclasses.replace(runs.at(tmp_path / 'run'), config=c)
+  site.execute(run)
+  number = kinds(run)['whole'][0]
+  page = opened(window, run, f'A1/{number}')
   kept = set(
     page.js(
       'return monosem.data.load("contexts/numbers")'

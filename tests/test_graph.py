@@ -105,8 +105,8 @@ def test_changed_keys_and_inputs_are_named_with_what_goes_stale(made, source):
   source.write_bytes(b'second')
   before = files(made)
   lines = [
-    'features.old: 1 before, None now',
-    "features.split: None before, 'val' now",
+    'features.old: 1 before, no such key now',
+    "features.split: no such key before, 'val' now",
     'features.top: 7 before, 20 now',
     'its input models/A has changed',
   ]

@@ -3,7 +3,6 @@
 import functools
 import json
 import math
-import os
 import pathlib
 import shutil
 import signal
@@ -32,33 +31,31 @@ def finish(out: pathlib.Path, stage: str, workdir: pathlib.Path) -> Pair:
 
 
 @functools.cache
-def folder() -> pathlib.Path:
-  path = program.config().parent / f'hosts_{os.getpid()}'
-  path.mkdir()
-  return path
-
-
-@functools.cache
 def alone() -> pathlib.Path:
   """All stages, in one process of four devices."""
-  workdir = folder() / 'alone'
-  for stage in ('tokens', 'lm', 'sae', 'features', 'site', 'analysis'):
-    done = subprocess.run(
-      program.command(stage, workdir),
-      env=environment(4, folder()),
-      capture_output=True,
-      text=True,
-      timeout=240,
-    )
-    assert done.returncode == 0, done.stderr
-  return workdir
+
+  def make(workdir):
+    for stage in ('tokens', 'lm', 'sae', 'features', 'site', 'analysis'):
+      done = subprocess.run(
+        program.command(stage, workdir),
+        env=environment(4, workdir.parent),
+        capture_output=True,
+        text=True,
+        timeout=240,
+      )
+      assert done.returncode == 0, done.stderr
+
+  return program.once('hosts_alone', make)
 
 
 @functools.cache
-def together() -> tuple[pathlib.Path, Pair]:
-  """All stages, in two processes of two devices."""
-  workdir = folder() / 'together'
-  return workdir, finish(folder() / 'out', 'all', workdir)
+def together() -> pathlib.Path:
+  """All stages, in two processes of two devices; said0 and said1 beside it."""
+
+  def make(workdir):
+    finish(workdir.with_name('hosts_said'), 'all', workdir)
+
+  return program.once('hosts_together', make)
 
 
 def tensors(workdir: pathlib.Path) -> dict[str, np.ndarray]:
@@ -69,8 +66,9 @@ def tensors(workdir: pathlib.Path) -> dict[str, np.ndarray]:
   }
 
 
+@pytest.mark.slow
 def test_two_processes_find_what_one_finds():
-  want, (workdir, _) = alone(), together()
+  want, workdir = alone(), together()
   a, b = tensors(want), tensors(workdir)
   assert a.keys() == b.keys()
   assert any('snapshots' in key for key in a)
@@ -101,9 +99,10 @@ def test_two_processes_find_what_one_finds():
     assert p == pytest.approx(q, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', analyses())
 def test_two_processes_make_the_analyses_that_one_makes(name):
-  folders = [w / 'analysis' / name for w in (alone(), together()[0])]
+  folders = [w / 'analysis' / name for w in (alone(), together())]
   names = [{path.name for path in folder.iterdir()} for folder in folders]
   assert names[0] == names[1]
   want, got = (
@@ -121,10 +120,12 @@ def test_two_processes_make_the_analyses_that_one_makes(name):
   assert not apart
 
 
+@pytest.mark.slow
 def test_one_process_speaks_and_writes():
-  workdir, run = together()
-  assert run.said(1) == ''
-  assert 'site: open' in run.said(0)
+  workdir = together()
+  said = [workdir.with_name('hosts_said') / f'said{i}' for i in range(2)]
+  assert said[1].read_text() == ''
+  assert 'site: open' in said[0].read_text()
   steps = [(r['run'], r['step']) for r in program.records(workdir, 'sae/A')]
   assert steps == sorted(set(steps))
   assert (workdir / 'site' / 'index.html').exists()
@@ -145,8 +146,9 @@ def until(ready: Callable[[], bool], run: Pair) -> None:
     time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_what_ends_one_process_ends_both_and_both_go_on(tmp_path):
-  undisturbed, _ = together()
+  undisturbed = together()
   workdir = tmp_path / 'w'
   for part in ('tokens', 'models'):
     shutil.copytree(undisturbed / part, workdir / part)
@@ -206,7 +208,7 @@ main.run()
 
 @pytest.mark.parametrize('who', ['data', 'config'])
 def test_a_mistake_in_one_process_is_said_by_both(tmp_path, who):
-  shutil.copytree(together()[0] / 'tokens', tmp_path / 'w' / 'tokens')
+  shutil.copytree(program.finished() / 'tokens', tmp_path / 'w' / 'tokens')
   if who == 'data':  # in the middle of the training of the transformer
     second = lambda command: [sys.executable, '-c', FAILING, *command[3:]]
     reason = 'shard 7 of this host is gone.'

@@ -33,7 +33,7 @@ def refused(path: pathlib.Path, *args) -> str:
 def test_no_file_is_no_labels(tmp_path):
   labels = hand.load(tmp_path / 'labels.json')
   assert labels == file()
-  assert hand.of_run(labels, 'A/1') == {}
+  assert hand.of_set(labels, 'A/1') == {}
   assert hand.scores(labels)['blind']['features']['median'] is None
 
 
@@ -55,10 +55,10 @@ def test_a_good_file_is_taken_in_order(tmp_path):
   labels = hand.load(written(tmp_path, file(*given)))
   wanted = [7, 5, 6, 4, 3, 2, 1, 0, 8]
   assert labels == file(*[given[i] for i in wanted])
-  of_run = hand.of_run(labels, 'A/1')
-  assert {k: len(v) for k, v in of_run.items()} == {5: 6, 10: 1}
-  assert of_run[5][1] == model
-  assert hand.of_run(labels, 'A/neurons') == {7: [given[0]]}
+  by_feature = hand.of_set(labels, 'A/1')
+  assert {k: len(v) for k, v in by_feature.items()} == {5: 6, 10: 1}
+  assert by_feature[5][1] == model
+  assert hand.of_set(labels, 'A/neurons') == {7: [given[0]]}
 
 
 def test_what_is_saved_is_read_again_the_same(tmp_path):

@@ -11,12 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import program
 import pytest
+import runs
 
 from monosem_jax.analysis import steering
-from monosem_jax.config import load as config
 from monosem_jax.features.table import FeatureTable
 from monosem_jax.interop import saelens
-from monosem_jax.run.workdir import Workdir
 from monosem_jax.site.server import requests
 from monosem_jax.stages import live, loaded
 from monosem_jax.stages.lm import training as lm_stage
@@ -26,13 +25,9 @@ from monosem_jax.transformer.sample import sample
 F, T = 48, 16
 
 
-def _workdir() -> Workdir:
-  return Workdir(program.finished(), config.load(str(program.config())))
-
-
 @pytest.fixture(scope='module')
 def engine():
-  found = loaded.load(_workdir())
+  found = loaded.load(runs.at(program.finished()))
   made = live.Engine(found, found.tokenizer.token_strings())
   made.warm()
   return made
@@ -41,10 +36,10 @@ def engine():
 @pytest.fixture(scope='module')
 def parts():
   """The same files, read by others."""
-  w = _workdir()
-  store = TokenStore.open(w.store)
-  lm = lm_stage.load(w, store, 'A')
-  return store.tokenizer, lm, saelens.load(w.dictionary('A1'))
+  run = runs.at(program.finished())
+  store = TokenStore.open(run.workdir.store)
+  lm = lm_stage.load(run, store, 'A')
+  return store.tokenizer, lm, saelens.load(run.workdir.dictionary('A1'))
 
 
 @functools.partial(jax.jit, static_argnums=2)
@@ -249,7 +244,7 @@ def test_nothing_is_compiled_once_it_is_warm(engine, parts):
 @pytest.mark.parametrize(
   ('fields', 'said'),
   [
-    ({'pins': [pin('B/1/3', 1)]}, "no run of that name: 'B/1'"),
+    ({'pins': [pin('B/1/3', 1)]}, "no dictionary of that name: 'B/1'"),
     ({'pins': [pin('A/1/48', 1)]}, 'A/1 has 48 features, 0 to 47'),
     ({'pins': [pin('A/1/999999999', 1)]}, 'A/1 has 48 features'),
     ({'key': 'A2'}, 'key: no dictionary of that name (known: A1'),
@@ -266,8 +261,7 @@ def test_a_feature_that_never_fired_has_no_maximum(tmp_path):
   table = FeatureTable.load(tmp_path / 'run' / 'features' / 'A1')
   table.max_F[5] = 0
   table.save(tmp_path / 'run' / 'features' / 'A1')
-  w = Workdir(tmp_path / 'run', config.load(str(program.config())))
-  found = live.Engine(loaded.load(w), [])
+  found = live.Engine(loaded.load(runs.at(tmp_path / 'run')), [])
   with pytest.raises(requests.Refused, match=r'never fired.*give a number'):
     found.steer(steer(pins=[pin('A/1/5', 1)]))
   found.steer(steer(pins=[pin('A/1/5', 1, 'activation')]))

@@ -9,26 +9,26 @@ import time
 import browser
 import program
 import pytest
+import runs
 
-from monosem_jax.config import load as config
-from monosem_jax.run.workdir import Workdir
+from monosem_jax.run import Run
 from monosem_jax.stages import live, loaded, serve, site
 
 pytestmark = browser.needed
 
 
 @pytest.fixture(scope='module')
-def w(tmp_path_factory) -> Workdir:
+def run(tmp_path_factory) -> Run:
   root = tmp_path_factory.mktemp('live') / 'run'
   shutil.copytree(program.finished(), root)
-  w = Workdir(root, config.load(str(program.config())), lambda line: None)
-  site.run(w)
-  return w
+  run = runs.at(root)
+  site.execute(run)
+  return run
 
 
 @pytest.fixture(scope='module')
-def url(w):
-  serving = serve.start(w, 0)
+def url(run):
+  serving = serve.start(run, 0)
   yield serving.url
   serving.close()
 
@@ -48,21 +48,21 @@ def said(page: browser.Page, pattern: str) -> str:
   )
 
 
-def test_the_same_page_lights_up(window, url, w):
+def test_the_same_page_lights_up(window, url, run):
   page = window.view(url)
   assert {'Probe', 'Steer'} <= set(page.texts('#views a'))
   page.find('.elsewhere a')
   assert page.texts('.elsewhere a')[-2:] == ['Steer with it', 'Probe a text']
   assert page.console() == []
-  page = window.view((w.site / 'index.html').as_uri())
+  page = window.view((run.workdir.site / 'index.html').as_uri())
   assert not {'Probe', 'Steer'} & set(page.texts('#views a'))
   page.find('.examples')
   assert 'Steer with it' not in page.texts('.elsewhere a')
 
 
-def test_a_text_is_probed(window, url, w):
+def test_a_text_is_probed(window, url, run):
   """Against the engine, asked without a server."""
-  models = loaded.load(w)
+  models = loaded.load(run)
   engine = live.Engine(models, models.tokenizer.token_strings())
   text = 'abc <b>def</b> ghi'
   expected = engine.probe(live.requests.Probe('A1', text))
@@ -92,14 +92,14 @@ def test_a_text_is_probed(window, url, w):
   assert page.console() == []
 
 
-def test_a_pinned_feature_steers(window, url, w):
+def test_a_pinned_feature_steers(window, url, run):
   """The command that the page gives says what the page has shown."""
   page = window.view(f'{url}#steer?pins=A%2F1%2F0%3D2&tokens=6&seed=3')
   page.find('.pin .slider')
   page.until('return document.querySelector(".pin .gist a")?.textContent')
   page.js(
     'Array.from(document.querySelectorAll(".strip button")).find((node) =>'
-    ' node.textContent === "Speak").click()'
+    ' node.textContent === "Generate").click()'
   )
   said(page, '^done in')
   counts = page.js(
@@ -112,7 +112,7 @@ def test_a_pinned_feature_steers(window, url, w):
   assert given[:2] == ['monosem', 'sample']
   assert '--pin=A/1/0=2max' in given and '--seed=3' in given
   flags = [x for x in given[2:] if not x.startswith(('--config', '--workdir'))]
-  printed = program.run('sample', w.root, *flags).stdout
+  printed = program.run('sample', run.workdir.root, *flags).stdout
   spoken = page.js(
     'return Array.from(document.querySelectorAll(".speech .line"),'
     ' (line) => Array.from(line.children, (node) => node.textContent).join(""))'
@@ -144,7 +144,7 @@ def test_ablating_and_stopping_work_by_hand(window, url, monkeypatch):
   )
   page.js(press, 'ablate')
   assert 'pins=A%2F1%2F0%3D0' in page.hash
-  page.js(press, 'Speak')
+  page.js(press, 'Generate')
   page.find('.speech .line .token')
   page.js(press, 'Stop')
   said(page, '^stopped$')
@@ -158,13 +158,13 @@ def test_what_cannot_be_is_said_where_it_was_asked(window, url):
   page.find('.pin')
   page.js(
     'Array.from(document.querySelectorAll(".strip button")).find((node) =>'
-    ' node.textContent === "Speak").click()'
+    ' node.textContent === "Generate").click()'
   )
   assert '48 features' in said(page, 'features')
 
 
-def test_a_server_that_is_gone_is_said(window, w):
-  serving = serve.start(w, 0)
+def test_a_server_that_is_gone_is_said(window, run):
+  serving = serve.start(run, 0)
   page = window.view(f'{serving.url}#probe')
   serving.close()
   page.keys('a', css='textarea')
@@ -181,7 +181,6 @@ def test_the_frame_of_a_notebook_shows_it(window, url, tmp_path):
   with browser.served(pathlib.Path(tmp_path)) as elsewhere:
     window.open(f'{elsewhere}notebook.html')
     window.js('return new Promise((done) => setTimeout(done, 1500))')
-    frame = window._call('POST', '/frame', {'id': 0})
-    assert frame is None
+    window.driver.switch_to.frame(0)
     window.find('#main .view .panes')
-    window._call('POST', '/frame', {'id': None})
+    window.driver.switch_to.default_content()

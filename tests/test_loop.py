@@ -43,7 +43,7 @@ def _run(log, *, stop, every, start=0, on=None, **kwargs):
     assert done == stats['x']
     log.append(('report', done))
 
-  return loop.run(
+  return loop.train(
     chunk,
     jnp.asarray(sum(range(start + 1))),
     batches(),
@@ -128,7 +128,7 @@ def test_no_state_is_saved_whose_report_raises():
       raise ValueError('poison')
 
   with pytest.raises(ValueError, match='poison'):
-    loop.run(
+    loop.train(
       lambda state, x: (state + x, x),
       jnp.zeros(()),
       ((jnp.ones(()),) for _ in range(9)),
@@ -143,7 +143,7 @@ def test_no_state_is_saved_whose_report_raises():
 
 def test_the_report_knows_whether_the_state_behind_a_chunk_is_finite():
   found = []
-  loop.run(
+  loop.train(
     lambda state, x: ({'w': state['w'] / x, 'n': state['n']}, jnp.zeros(2)),
     {'w': jnp.ones(3), 'n': jnp.zeros(2, jnp.int32)},
     ((jnp.asarray(x),) for x in (1.0, 2.0, 0.0)),

@@ -18,6 +18,7 @@ from monosem_jax.dictionary import (
   train,
 )
 from monosem_jax.dictionary.sae import encode
+from monosem_jax.run import Run
 from monosem_jax.run.files import write_json
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages.lm import training as lm_stage
@@ -36,17 +37,17 @@ DEAD_F = np.arange(512) % 4 == 0
 def run():
   """A transformer on the text that Python carries, and its token store."""
 
-  def make(path):
-    c = configs.load(str(program.ROOT / 'configs/tiny.py'))
-    w = Workdir(path, c)
-    write_json(w.settings, configs.as_dict(c))
-    for stage in ('tokens', 'lm'):
-      stages.run(stage, w, {})
-
   c = configs.load(str(program.ROOT / 'configs/tiny.py'))
-  w = Workdir(program.once('real', make), c)
-  store = TokenStore.open(w.store)
-  return store, lm_stage.load(w, store, 'A')
+
+  def make(path):
+    run = Run(c, Workdir(path))
+    write_json(run.workdir.settings, configs.as_dict(c))
+    for stage in ('tokens', 'lm'):
+      stages.execute(stage, run, {})
+
+  run = Run(c, Workdir(program.once('real', make)))
+  store = TokenStore.open(run.workdir.store)
+  return store, lm_stage.load(run, store, 'A')
 
 
 def densities(run, placement: str) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import program
 import pytest
+import runs
 import safetensors.numpy
 
 
@@ -191,40 +192,36 @@ def test_stage_by_stage_equals_all(tmp_path):
 
 def test_the_dictionary_explains_as_the_report_says(workdir, report):
   """Numbers of the report, from the weights and the text alone, in NumPy."""
-  from monosem_jax.config import load as configs
-  from monosem_jax.run.workdir import Workdir
   from monosem_jax.stages.lm import training as lm_stage
   from monosem_jax.text.store import TokenStore
 
-  w = Workdir(workdir, configs.load(str(program.config())))
-  store = TokenStore.open(w.store)
-  lm = lm_stage.load(w, store, 'A')
+  run = runs.at(workdir)
+  store = TokenStore.open(run.workdir.store)
+  lm = lm_stage.load(run, store, 'A')
   tokens_BT = store.tokens('val', np.arange(16))
   _, acts_BTA = lm(jnp.asarray(tokens_BT))
   x_NA = np.asarray(acts_BTA, np.float64).reshape(-1, 32)
   sae = safetensors.numpy.load_file(workdir / program.SAE)
   f_NF = np.maximum((x_NA - sae['b_dec']) @ sae['W_enc'] + sae['b_enc'], 0)
   error_NA = f_NF @ sae['W_dec'] + sae['b_dec'] - x_NA
-  run = report['dictionaries']['A/1']
-  assert run['l0'] == pytest.approx((f_NF > 0).sum(1).mean(), abs=0.02)
-  assert run['l1_norm'] == pytest.approx(f_NF.sum(1).mean(), rel=1e-4)
-  assert run['mse'] == pytest.approx((error_NA**2).mean(), rel=1e-4)
-  assert run['explained_variance'] == pytest.approx(
+  found = report['dictionaries']['A/1']
+  assert found['l0'] == pytest.approx((f_NF > 0).sum(1).mean(), abs=0.02)
+  assert found['l1_norm'] == pytest.approx(f_NF.sum(1).mean(), rel=1e-4)
+  assert found['mse'] == pytest.approx((error_NA**2).mean(), rel=1e-4)
+  assert found['explained_variance'] == pytest.approx(
     1 - (error_NA**2).sum() / ((x_NA - x_NA.mean(0)) ** 2).sum(), rel=1e-4
   )
-  assert run['silent'] == ((f_NF > 0).sum(0) == 0).sum()
+  assert found['silent'] == ((f_NF > 0).sum(0) == 0).sum()
 
 
 def test_labels_by_hand_stand_beside_the_papers_medians(tmp_path):
   import shutil
 
-  from monosem_jax.config import load as configs
   from monosem_jax.config.errors import UserError
-  from monosem_jax.run.workdir import Workdir
   from monosem_jax.stages import report
 
   workdir = shutil.copytree(program.finished(), tmp_path / 'run')
-  w = Workdir(workdir, configs.load(str(program.config())))
+  run = runs.at(workdir)
 
   def label(feature, interval, confidence, consistency):
     rubric = dict(
@@ -254,7 +251,7 @@ def test_labels_by_hand_stand_beside_the_papers_medians(tmp_path):
   assert 'labels' not in program.report(workdir)
   file = dict(format=1, labels=labels)
   (workdir / 'labels.json').write_text(json.dumps(file))
-  report.write(w)
+  report.write(run)
   found = program.report(workdir)['labels']['blind']
   assert found['features']['median'] == 11
   assert found['neurons']['median'] == 6
@@ -267,9 +264,9 @@ def test_labels_by_hand_stand_beside_the_papers_medians(tmp_path):
   labels[3]['feature'] = 'A/neurons/x'
   (workdir / 'labels.json').write_text(json.dumps(file))
   with pytest.raises(UserError, match=r'labels\[3\].*A/neurons/x'):
-    report.write(w)
+    report.write(run)
   # Labels of what this run has not got cannot be right either.
   labels[3]['feature'] = 'A/1/48'
   (workdir / 'labels.json').write_text(json.dumps(file))
   with pytest.raises(UserError, match='A/1 has only 48 features'):
-    report.write(w)
+    report.write(run)

@@ -122,7 +122,7 @@ def test_what_a_patch_is_given_is_no_constant_and_compiles_nothing_anew():
 def test_pins_are_read_as_they_are_written():
   found = parse(' A/1/3450=max, A/neurons/7 = 7.3,B/2/0=-1.5max,A/1/1=-max')
   found += parse('A/1/2=0,A/1/3=2max,A/1/4=-1e-3')
-  assert [(p.run, p.feature, p.value, p.of_max) for p in found] == [
+  assert [(p.set_name, p.feature, p.value, p.of_max) for p in found] == [
     ('A/1', 3450, 1, True),
     ('A/neurons', 7, 7.3, False),
     ('B/2', 0, -1.5, True),
@@ -140,8 +140,8 @@ def test_pins_are_read_as_they_are_written():
 @pytest.mark.parametrize(
   ('text', 'said'),
   [
-    ('A/1/3', "pin 'A/1/3': the form is RUN/FEATURE=VALUE"),
-    ('A/1/3=1,', "pin '': the form is RUN/FEATURE=VALUE"),
+    ('A/1/3', "pin 'A/1/3': the form is NAME/FEATURE=VALUE"),
+    ('A/1/3=1,', "pin '': the form is NAME/FEATURE=VALUE"),
     ('3=max', "pin '3=max'"),
     ('A/1/x=max', "pin 'A/1/x=max'"),
     ('A/1/-3=max', "pin 'A/1/-3=max'"),
@@ -207,7 +207,7 @@ def test_greedy_text_is_printed_once_and_controls_can_be_pinned(workdir):
 
 
 def test_pins_of_what_is_not_there_are_refused(workdir):
-  assert "unknown run 'A/2' (did you mean 'A/1'?)" in refusal(
+  assert "unknown dictionary or control 'A/2' (did you mean 'A/1'?)" in refusal(
     workdir, '--pin=A/2/3=max'
   )
   assert "pin 'A/1/48=1': A/1 has 48 features, 0 to 47." in refusal(

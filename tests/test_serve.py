@@ -82,7 +82,7 @@ def test_no_name_but_its_own_reaches_it(alive):
     answer = ask(alive, 'GET', 'api/ping', headers={'Host': host})
     assert answer[0] == status, host
     if status == 403:
-      assert error(answer) == 'another host'
+      assert error(answer) == 'wrong host'
   with socket.create_connection(('127.0.0.1', port)) as plain:
     plain.sendall(f'GET {alive.path} HTTP/1.0\r\n\r\n'.encode())
     assert plain.recv(99).startswith(b'HTTP/1.1 403')

@@ -76,7 +76,7 @@ def patient(tmp_path_factory):
     ('probe', probe_of(text=['a']), 'text: must be a string'),
     ('probe', probe_of(key=1), 'key: must be a string'),
     ('probe', probe_of(key='B1'), 'no such dictionary'),
-    ('probe', probe_of(more=1), 'fields beside key, text'),
+    ('probe', probe_of(more=1), 'may only have the fields key, text.'),
     ('probe', probe_of(text='a' * 16_001), 'text: has 16,001 characters'),
     ('probe', probe_of(text='a\ud800'), 'text: is not Unicode'),
     ('probe', probe_of(text='\udc00\ud800'), 'text: is not Unicode'),
@@ -109,7 +109,7 @@ def patient(tmp_path_factory):
       pin_of().replace(b'"value": 1', b'"value": 1e999'),
       'value: must be a number',
     ),
-    ('steer', pin_of(more=1), 'a pin has fields beside'),
+    ('steer', pin_of(more=1), 'a pin may only have the fields'),
     (
       'steer',
       steer_of(pins=2 * [json.loads(pin_of())['pins'][0]]),
@@ -127,7 +127,7 @@ def patient(tmp_path_factory):
     ('steer', steer_of(temperature=-0.1), 'temperature: must be'),
     ('steer', steer_of(temperature=1e3), 'temperature: must be'),
     ('steer', steer_of(temperature=[1]), 'temperature: must be'),
-    ('steer', steer_of(model='A'), 'fields beside'),
+    ('steer', steer_of(model='A'), 'may only have the fields'),
   ],
 )
 def test_what_cannot_be_is_named(patient, what, body, said):
@@ -228,7 +228,7 @@ def test_only_so_many_wait(alive, engine):
     time.sleep(0.5)
     for what, body in (('probe', PROBE), ('steer', steer_of())):
       answer = post(alive, what, body)
-      assert answer[0] == 429 and 'others wait' in error(answer)
+      assert answer[0] == 429 and 'busy' in error(answer)
     assert not any(f.done() for f in waiting)
     # The loop is free all the while.
     assert ask(alive, 'GET', 'static/page.js')[0] == 200

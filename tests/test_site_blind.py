@@ -186,7 +186,7 @@ def test_blind_labels_are_kept_as_such_and_gone_on_with(page, tmp_path):
   press(page, 'Forget')
   assert page.texts('.sessions li') == []
   visit(page, '#labelling/blind/3/1')
-  assert 'knows no such session' in page.text()
+  assert 'has no such session' in page.text()
 
 
 def test_it_works_from_disk(window, site):

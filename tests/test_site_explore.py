@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from explore import MANY_ROWS, analysis, exported, views
 from made_up import FEATURES, HOSTILE
+from selenium.webdriver import Keys
 
 from monosem_jax.site import pack
 
@@ -43,7 +44,7 @@ def test_features_that_split_most_come_first(made, show):
   """)
   assert shown == expected[: len(shown)]
   assert '0.4' in page.text()
-  page.keys('ArrowDown', 'Enter', css='.longlist')
+  page.keys(Keys.ARROW_DOWN, Keys.ENTER, css='.longlist')
   assert page.hash == f'#splitting/A1/{order[1]}'
 
 
@@ -79,7 +80,11 @@ def test_a_feature_stands_among_those_it_splits_into_or_from(made, show, key):
   follow = names[0].split('/')
   page.until('return location.hash === arguments[0]',
              f'#splitting/A{follow[1]}/{follow[2]}')  # fmt: skip
-  assert page.texts('.focus .name') == names[:1]
+  page.until(
+    'return document.querySelector(".focus .name")?.textContent ==='
+    ' arguments[0]',
+    names[0],
+  )
 
 
 def test_arrows_join_the_cards(show):
@@ -150,7 +155,7 @@ def test_sizes_are_followed_two_steps_each_way(made, window, tmp_path):
   ]
   page.open(f'{(site / "index.html").as_uri()}#splitting/A2/41')
   page.find('.focus')
-  assert 'No feature of another size is alike enough' in page.text()
+  assert 'No feature of another size is similar enough' in page.text()
 
 
 # Universality
@@ -236,8 +241,8 @@ def test_a_machine_is_drawn_with_what_it_was_measured_to_do(show):
     'A/1/2A/1/40.500.40 (0.30 to 0.50)0.01200.10–+0.300 ± 0.100–4, 4'
   )
   said = page.text()
-  assert 'q 0.0120, in labels 0.300; permuted rows make 0.25 as' in said
-  assert 'it has an order, asymmetry at least 0.60' in said
+  assert 'q 0.0120, within labels 0.300; permuted rows give 0.25' in said
+  assert 'its states have an order, asymmetry at least 0.60' in said
   assert '1 of 9 survive, 1 ordered' in said
   assert '75% of the tokens are on the machine, and 12.5% without pins' in said
 

@@ -134,7 +134,7 @@ def test_a_file_is_taken_entry_by_entry(page):
   assert [line.partition(':')[0] for line in lines[1:]] == [
     *('labels[4]', 'labels[5]', 'labels[6]', 'labels[7]')
   ]
-  assert 'A/1 has 66 features only' in lines[1]
+  assert 'A/1 has only 66 features' in lines[1]
   assert 'a name of 1 to 200 characters' in lines[2]
   found = json.loads(saved(page))['labels']
   assert (
@@ -218,7 +218,7 @@ def test_scores_are_those_counted_by_hand(page):
   ]
   give(page, 'labels.json', file(*given))
   visit(page, '#labelling')
-  blind, seen = 'section[aria-label="Scores, blind"]', 'Scores, name in sight'
+  blind, seen = 'section[aria-label="Scores, blind"]', 'Scores, not blind'
   page.find(f'{blind} td')
   rows = page.js(
     'return Array.from(document.querySelectorAll(arguments[0]), (row) =>'
@@ -274,6 +274,6 @@ def test_a_browser_that_keeps_nothing_says_so(page):
   )
   press(page, 'Save label')
   page.until(
-    "return /keeps nothing/.test(document.querySelector('.said').textContent)"
+    "return /stores nothing/.test(document.querySelector('.said').textContent)"
   )
   assert page.js("return monosem.labels.text('A1', 5)") == 'in memory'

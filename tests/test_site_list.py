@@ -11,6 +11,7 @@ import made_up
 import pytest
 from made_up import DEAD, FEATURES, VOCABULARY
 from pages import KEYS, VIEWS, address, exported, keep
+from selenium.webdriver import Keys
 
 pytestmark = browser.needed
 
@@ -35,14 +36,14 @@ def rows(page: browser.Page) -> list[int]:
 
 def test_the_keyboard_opens_features_in_the_chosen_order(window, url):
   page = window.view(f'{url}#A1/9')
-  page.keys('Home', 'ArrowDown', 'Enter', css='.list .longlist')
+  page.keys(Keys.HOME, Keys.ARROW_DOWN, Keys.ENTER, css='.list .longlist')
   # All maxima are equal.
   page.until('return location.hash === "#A1/1"')
   page.js(
     'const s = document.querySelectorAll(".order select")[2];'
     's.value = "density"; s.dispatchEvent(new Event("change"))'
   )
-  page.keys('Home', 'Enter', css='.list .longlist')
+  page.keys(Keys.HOME, Keys.ENTER, css='.list .longlist')
   page.until(f'return location.hash === "#A1/{FEATURES - 1}?sort=density"')
   page.until(f'return document.title === "A/1/{FEATURES - 1}"')
   page.keys(']')
@@ -171,9 +172,9 @@ def test_a_broken_shard_says_so(site, tmp_path, window, form, how):
   else:
     shard.unlink()
   said = {
-    'cut': 'not whole',
+    'cut': 'incomplete',
     'altered': 'cut short or altered',
-    'stale': 'of another export',
+    'stale': 'from another export',
     'gone': 'could not be loaded',
   }[how]
   with browser.served(broken) as base:
@@ -190,6 +191,17 @@ def test_a_broken_shard_says_so(site, tmp_path, window, form, how):
 
 
 # --- reading, printing, saving
+
+
+def emulate(page: browser.Page, dark: bool = False, media: str = '') -> None:
+  """A reader who prefers a dark page, or a printer."""
+  scheme = {
+    'name': 'prefers-color-scheme',
+    'value': 'dark' if dark else 'light',
+  }
+  page.driver.execute_cdp_cmd(
+    'Emulation.setEmulatedMedia', {'media': media, 'features': [scheme]}
+  )
 
 
 def contrast(one: str, other: str) -> float:
@@ -209,7 +221,7 @@ def contrast(one: str, other: str) -> float:
 @pytest.mark.parametrize('dark', [False, True])
 def test_text_stands_out_from_its_ground(window, url, dark):
   page = window
-  page.dark(dark)
+  emulate(page, dark=dark)
   page.view(f'{url}#A1/0')
   page.find('.examples')
   ground = page.js('return getComputedStyle(document.body).backgroundColor')
@@ -225,7 +237,7 @@ def test_text_stands_out_from_its_ground(window, url, dark):
     return Array.from(found);
   """)
   keep(page, f'feature-{"dark" if dark else "light"}')
-  page.dark(False)
+  emulate(page)
   assert min(contrast(colour, ground) for colour in colours) >= 4.5
 
 
@@ -245,7 +257,7 @@ def test_controls_have_names(window, url):
 def test_the_page_prints_the_feature(window, url):
   page = window.view(f'{url}#A1/0')
   page.find('.examples')
-  page.cdp('Emulation.setEmulatedMedia', media='print')
+  emulate(page, media='print')
   shown = 'return document.querySelector(arguments[0]).getClientRects().length'
   assert page.js(shown, '.list') == 0
   assert page.js(shown, '.feature h2') == 1
@@ -257,7 +269,7 @@ def test_the_page_prints_the_feature(window, url):
     )
     <= 0
   )
-  page.cdp('Emulation.setEmulatedMedia', media='')
+  emulate(page)
 
 
 def test_a_panel_is_saved_as_a_picture(window, url):
@@ -287,7 +299,7 @@ def test_a_panel_is_saved_as_a_picture(window, url):
 
 
 def test_scripts_off_says_so(site):
-  assert 'please allow them' in (site / 'index.html').read_text()
+  assert 'please allow its scripts' in (site / 'index.html').read_text()
 
 
 def test_numbers_of_the_run_are_on_the_scorecard(window, url):

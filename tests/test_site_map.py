@@ -12,16 +12,18 @@ from explore import (
   MANY_ROWS,
   ORANGE,
   PLOT,
+  click,
   data,
+  drag,
   drawn,
   exported,
   middle,
-  move,
   places,
-  pointer,
+  point,
   views,
 )
 from made_up import FEATURES, VOCABULARY
+from selenium.webdriver import Keys
 
 pytestmark = browser.needed
 
@@ -116,7 +118,7 @@ def test_pointing_and_clicking_find_the_nearest_feature(made, show):
       continue
     run = f'A/{1 + columns["set"][near[0]]}'
     name = f'{run}/{columns["feature"][near[0]]}'
-    pointer(page, move(page, x, y))
+    point(page, x, y)
     page.until('return !document.querySelector(".tip").hidden')
     assert page.texts('.tip .name') == [name]
     # The list follows.
@@ -125,8 +127,7 @@ def test_pointing_and_clicking_find_the_nearest_feature(made, show):
       f'.longrow{ARIA} .name',
     )
     assert page.texts(f'.longrow{ARIA} .name') == [name]
-    press = [{'type': f'pointer{way}', 'button': 0} for way in ('Down', 'Up')]
-    pointer(page, move(page, x, y), *press)
+    click(page, x, y)
     assert page.texts('.about h3') == [name]
     assert f'at={run.replace("/", "")}.{name.split("/")[2]}' in page.hash
 
@@ -135,14 +136,7 @@ def test_dragging_moves_and_the_wheel_zooms_about_the_pointer(show):
   page = show('map/small')
   drawn(page)
   before = places(page, 9)
-  pointer(
-    page,
-    move(page, 300, 200),
-    {'type': 'pointerDown', 'button': 0},
-    move(page, 340, 170),
-    move(page, 360, 150),
-    {'type': 'pointerUp', 'button': 0},
-  )
+  drag(page, (300, 200), (340, 170), (360, 150))
   drawn(page)
   assert np.allclose(places(page, 9), before + np.array([60, -50]), atol=0.1)
   # No click: nothing was chosen.
@@ -170,15 +164,15 @@ def test_the_keyboard_moves_zooms_and_opens(made, show):
   page = show('map/small')
   drawn(page)
   before = places(page, 2 * FEATURES)
-  page.keys('ArrowRight', css=PLOT)
+  page.keys(Keys.ARROW_RIGHT, css=PLOT)
   drawn(page)
   assert np.allclose(places(page, 2 * FEATURES), before - [60, 0], atol=0.1)
-  page.keys('+', '+', 'ArrowUp')
+  page.keys('+', '+', Keys.ARROW_UP)
   drawn(page)
   at_F2 = places(page, 2 * FEATURES)
   nearest = np.hypot(*(at_F2 - middle(page)).T).argmin()
   _, columns = data(made, 'map/small')
-  page.keys('Enter')
+  page.keys(Keys.ENTER)
   run = 1 + columns['set'][nearest]
   assert page.texts('.about h3') == [f'A/{run}/{columns["feature"][nearest]}']
   page.keys('0')
@@ -224,7 +218,7 @@ def test_search_and_switches_say_which_features_are_shown(made, show):
     [np.hypot(*(at_F2[visible] - at).T).min() > 15 for at in at_F2]
   )
   for x, y in at_F2[~visible & far_F & inside][:3]:
-    pointer(page, move(page, x, y))
+    point(page, x, y)
     assert page.js('return document.querySelector(".tip").hidden')
 
 
@@ -240,7 +234,7 @@ def test_every_colouring_has_a_legend(show, by):
   legend = ' '.join(page.texts('.hues'))
   said = {
     'set': 'A/1',
-    'cluster': 'of no cluster',
+    'cluster': 'in no cluster',
     'density': 'Density',
     'max': 'Maximum',
     'state': 'low mode',

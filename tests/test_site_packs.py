@@ -34,14 +34,14 @@ def test_a_script_is_one_call_with_the_same_bytes():
   data = bytes(x for i in range(256) for j in range(256) for x in (i, j))
   script = pack.script('A1/0000', data)
   call = re.fullmatch(rb'monosem\.data\.arrived\("A1/0000","(.*)"\);\n', script)
-  # In one line, and no quote but behind a backslash.
+  # In one line, and no quote without a backslash.
   assert re.fullmatch(rb'([^\\"\r\n]|\\[\\"rn])*', call[1])
   assert pack.unscript('A1/0000', script) == data
 
 
 @pytest.mark.parametrize('kept', [0, 30, -1])
 def test_a_script_that_is_cut_off_is_found(kept):
-  with pytest.raises(ValueError, match=r'A1/0000\.js is not whole'):
+  with pytest.raises(ValueError, match=r'A1/0000\.js is incomplete'):
     pack.unscript('A1/0000', pack.script('A1/0000', b'some bytes')[:kept])
 
 

@@ -17,15 +17,15 @@ import made_up
 import numpy as np
 import program
 import pytest
+import runs
 from made_up import FEATURES
-from single_file import CHOSEN, KEYS, exported, opened, packs, quiet, write
+from single_file import CHOSEN, KEYS, exported, packs, quiet, write
 
 from monosem_jax import stages
-from monosem_jax.config import load as config, names
+from monosem_jax.config import names
 from monosem_jax.config.errors import UserError
 from monosem_jax.features.table import FeatureTable
-from monosem_jax.run import files
-from monosem_jax.run.workdir import Workdir
+from monosem_jax.run import Run, files
 from monosem_jax.site import export, scripts
 from monosem_jax.stages import export as export_stage
 from monosem_jax.stages.export.formats import html as html_format
@@ -172,33 +172,33 @@ def test_no_jax_is_needed():
 
 
 @pytest.fixture(scope='module')
-def workdir(tmp_path_factory) -> Workdir:
+def run(tmp_path_factory) -> Run:
   root = tmp_path_factory.mktemp('finished') / 'run'
   shutil.copytree(program.finished(), root)
-  return Workdir(root, config.load(str(program.config())), lambda line: None)
+  return runs.at(root)
 
 
-def arguments(workdir: Workdir, *more: str) -> list[str]:
-  place = [f'--config={program.config()}', f'--workdir={workdir.root}']
+def arguments(run: Run, *more: str) -> list[str]:
+  place = [f'--config={program.config()}', f'--workdir={run.workdir.root}']
   return ['export', *place, '--format=html', *more]
 
 
-def test_the_stage_writes_what_was_asked_for(workdir, tmp_path, window):
+def test_the_stage_writes_what_was_asked_for(run, tmp_path, window):
   to = tmp_path / 'new/some.html'
   chosen = [3, 17, 20, 21, 22]
-  before = program.files(workdir.root)
+  before = program.files(run.workdir.root)
   code, err = program.call(
-    *arguments(workdir, f'--to={to}', '--features=17,3,20-22')
+    *arguments(run, f'--to={to}', '--features=17,3,20-22')
   )
   assert code == 0, err
   assert os.listdir(to.parent) == ['some.html']
-  assert program.files(workdir.root) == before
+  assert program.files(run.workdir.root) == before
   found = packs(to.read_text())
   build, index, _ = found['index']
   assert index['main'] == 'A1'
   assert [s['chosen'] for s in index['sets']] == [chosen, []]
   assert {of for of, _, _ in found.values()} == {build}
-  table = FeatureTable.load(workdir.features('A1'))
+  table = FeatureTable.load(run.workdir.features('A1'))
   there_FE = table.example_stop_FE[chosen] > 0
   wanted = np.unique(table.example_context_FE[chosen][there_FE])
   numbers = found['contexts/numbers'][2]['number']
@@ -206,23 +206,21 @@ def test_the_stage_writes_what_was_asked_for(workdir, tmp_path, window):
   part = found['A1/0000'][2]
   assert part['sampled'].tolist() == table.sampled_F[chosen].tolist()
   assert len(part['context']) == there_FE.sum()
-  ablated = np.load(workdir.analysis('ablation') / 'A1.npz')['at_M']
+  ablated = np.load(run.workdir.analysis('ablation') / 'A1.npz')['at_M']
   size = table.example_tokens_FEW[0].size
   assert len(part['effect_loss']) == np.isin(ablated // size, chosen).sum()
   if browser.CHROMIUM:
-    page = opened(window, f'{to.as_uri()}#A1/17')
+    page = window.view(f'{to.as_uri()}#A1/17')
     assert page.texts('article h2') == ['A/1/17']
     quiet(page)
 
 
-def test_dead_features_alone_make_a_file(workdir, tmp_path):
+def test_dead_features_alone_make_a_file(run, tmp_path):
   """They have examples of the tokens that they are silent on."""
-  table = FeatureTable.load(workdir.features('A1'))
+  table = FeatureTable.load(run.workdir.features('A1'))
   dead = int(np.flatnonzero(table.fired_F == 0)[0])
   to = tmp_path / 'dead.html'
-  code, err = program.call(
-    *arguments(workdir, f'--to={to}', f'--features={dead}')
-  )
+  code, err = program.call(*arguments(run, f'--to={to}', f'--features={dead}'))
   assert code == 0, err
   found = packs(to.read_text())
   silent = np.unique(table.example_context_FE[dead, -20:])
@@ -233,10 +231,10 @@ def test_dead_features_alone_make_a_file(workdir, tmp_path):
   }
 
 
-def test_neurons_can_be_chosen(workdir, tmp_path):
+def test_neurons_can_be_chosen(run, tmp_path):
   to = tmp_path / 'neurons.html'
   code, err = program.call(
-    *arguments(workdir, f'--to={to}', '--run=A/neurons', '--features=4')
+    *arguments(run, f'--to={to}', '--run=A/neurons', '--features=4')
   )
   assert code == 0, err
   index = packs(to.read_text())['index'][1]
@@ -244,27 +242,22 @@ def test_neurons_can_be_chosen(workdir, tmp_path):
   assert [s['chosen'] for s in index['sets']] == [[], [4]]
 
 
-def test_more_than_200_features_are_refused(workdir, tmp_path, monkeypatch):
+def test_more_than_200_features_are_refused(run, tmp_path, monkeypatch):
   class Read(Exception):
     pass
 
-  def read(w, folder, sets, chosen):
+  def read(run, folder, sets, chosen):
     raise Read(chosen)
 
-  own = html_format.featuresets.load(workdir, names.parse('A1'))
+  own = html_format.featuresets.load(run, names.parse('A1'))
   table = dataclasses.replace(own.table, fired_F=np.ones(4096))
   many = dataclasses.replace(own, table=table)
   monkeypatch.setattr(
-    html_format.featuresets, 'load_all', lambda w: {'A1': many}
+    html_format.featuresets, 'load_all', lambda run: {'A1': many}
   )
   monkeypatch.setattr(html_format.exhibits, 'read', read)
-  ask = lambda features: export_stage.run(
-    workdir,
-    format='html',
-    run='A/1',
-    to=str(tmp_path / 'x.html'),
-    features=features,
-  )
+  flags = {'format': 'html', 'run': 'A/1', 'to': str(tmp_path / 'x.html')}
+  ask = lambda features: export_stage.execute(run, features=features, **flags)
   with pytest.raises(UserError, match=r'201 features of A/1; .*200 at most'):
     ask('0-199,4095')
   with pytest.raises(UserError, match='4,096 features of A/1'):
@@ -278,29 +271,29 @@ def test_more_than_200_features_are_refused(workdir, tmp_path, monkeypatch):
   [
     ((), '--to=FILE.html is needed'),
     (('--to={0}/x.htm',), '--to=FILE.html is needed'),
-    (('--to={0}/there.html',), 'there.html is there; name another'),
+    (('--to={0}/there.html',), 'there.html exists; name another'),
     (('--to={0}/x.html', '--run=A/9'), "unknown run 'A/9'"),
     (('--to={0}/x.html', '--features=48'), 'there are 48 features'),
     (('--to={0}/there.html/x.html', '--features=1'), 'x.html: '),
   ],
 )
-def test_what_cannot_be_written_is_refused(workdir, tmp_path, flags, said):
+def test_what_cannot_be_written_is_refused(run, tmp_path, flags, said):
   (tmp_path / 'there.html').write_text('mine')
   flags = [flag.format(tmp_path) for flag in flags]
-  assert said in program.refusal(*arguments(workdir, *flags))
+  assert said in program.refusal(*arguments(run, *flags))
   assert os.listdir(tmp_path) == ['there.html']
   assert (tmp_path / 'there.html').read_text() == 'mine'
 
 
-def test_a_full_disk_leaves_no_half_of_a_file(workdir, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_no_half_of_a_file(run, tmp_path, monkeypatch):
   def full(_):
     raise OSError(28, 'No space left on device')
 
   monkeypatch.setattr(files.os, 'fsync', full)
   with pytest.raises(UserError, match='disk full'):
-    stages.run(
+    stages.execute(
       'export',
-      workdir,
+      run,
       {
         'format': 'html',
         'run': '',

@@ -13,7 +13,7 @@ import browser
 import made_up
 import pytest
 from made_up import CUT, DEAD, FEATURES, HOSTILE, VOCABULARY
-from single_file import CHOSEN, LABEL, exported, opened, quiet
+from single_file import CHOSEN, LABEL, exported, quiet
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ ARTICLE = """
 @browser.needed
 @pytest.mark.parametrize('number', CHOSEN)
 def test_a_feature_is_drawn_as_on_the_whole_page(window, folder, url, number):
-  whole = opened(window, f'{(folder / "site/index.html").as_uri()}#A1/{number}')
+  whole = window.view(f'{(folder / "site/index.html").as_uri()}#A1/{number}')
   settled = """
     const gists = Array.from(document.querySelectorAll('.relatives .gist'));
     return !!document.querySelector('article.feature h2') &&
@@ -65,7 +65,7 @@ def test_a_feature_is_drawn_as_on_the_whole_page(window, folder, url, number):
   drawn = re.sub(r'\n(?:see it in|Also in|In other views).*', '', drawn)
   headings, record = whole.texts('h3'), whole.js(RECORD, 'A1', number)
   whole.console()
-  page = opened(window, f'{url}#A1/{number}')
+  page = window.view(f'{url}#A1/{number}')
   page.until(settled)
   assert page.texts('h3') == headings
   assert json.loads(page.js(RECORD, 'A1', number)) == json.loads(record)
@@ -82,7 +82,7 @@ def test_a_feature_is_drawn_as_on_the_whole_page(window, folder, url, number):
 @browser.needed
 @pytest.mark.parametrize('view', ['scorecard', 'labelling', 'help'])
 def test_other_views_that_need_no_more_are_there(window, url, view):
-  page = opened(window, f'{url}#{view}')
+  page = window.view(f'{url}#{view}')
   titles = ['Features', 'Scorecard', 'Labels', 'Help']
   shown = page.texts('#views a')
   assert [title for title in titles if title in shown] == shown
@@ -95,7 +95,7 @@ def test_other_views_that_need_no_more_are_there(window, url, view):
 
 @browser.needed
 def test_hostile_tokens_and_labels_are_text(window, url):
-  page = opened(window, f'{url}#A1/0')
+  page = window.view(f'{url}#A1/0')
   page.find('.examples .token')
   shown = set(page.texts('.examples .token'))
   windows = made_up.table().example_tokens_FEW[0].ravel().tolist()
@@ -113,7 +113,7 @@ def test_hostile_tokens_and_labels_are_text(window, url):
 
 @browser.needed
 def test_a_token_and_its_context_are_known(window, url):
-  page = opened(window, f'{url}#A1/{CUT}')
+  page = window.view(f'{url}#A1/{CUT}')
   page.click('.examples > li > button')
   page.find('.wide .token')
   context = int(made_up.table().example_context_FE[CUT, 0])
@@ -150,7 +150,7 @@ def rows(page: browser.Page) -> list[int]:
   ],
 )
 def test_the_list_has_the_chosen_alone(window, url, query, expected):
-  page = opened(window, f'{url}#A1/0{query or "?sort=index"}')
+  page = window.view(f'{url}#A1/0{query or "?sort=index"}')
   page.find('aside.list [role=option]')
   found = rows(page)
   assert found == expected if expected else sorted(found) == CHOSEN
@@ -161,7 +161,7 @@ def test_the_list_has_the_chosen_alone(window, url, query, expected):
 
 @browser.needed
 def test_a_visit_begins_with_the_first_of_them_and_keys_walk_on(window, url):
-  page = opened(window, f'{url}')
+  page = window.view(f'{url}')
   page.until('return location.hash.startsWith("#A1/")')
   page.open(f'{url}#A1/6?sort=index')
   page.until('return document.querySelector("h2")?.textContent === "A/1/6"')
@@ -177,7 +177,7 @@ def test_a_visit_begins_with_the_first_of_them_and_keys_walk_on(window, url):
 @browser.needed
 @pytest.mark.parametrize('place', ['A1/1', 'A2/0', 'B1/65'])
 def test_what_is_not_inside_says_so(window, url, place):
-  page = opened(window, f'{url}#{place}')
+  page = window.view(f'{url}#{place}')
   page.until('return !!document.querySelector("article .silent")')
   name = place.replace('1/', '/1/').replace('2/', '/2/')
   assert page.texts('article .silent') == [
@@ -189,7 +189,7 @@ def test_what_is_not_inside_says_so(window, url, place):
 
 @browser.needed
 def test_a_link_to_what_is_not_inside_leads_to_a_sentence(window, url):
-  page = opened(window, f'{url}#A1/0')
+  page = window.view(f'{url}#A1/0')
   page.find('.relatives a')
   # What it leads to is told here, and known in short.
   page.until(
@@ -212,9 +212,9 @@ def test_a_link_to_what_is_not_inside_leads_to_a_sentence(window, url):
 
 @browser.needed
 def test_blind_labelling_draws_from_the_chosen_alone(window, url):
-  page = opened(window, f'{url}#labelling')
+  page = window.view(f'{url}#labelling')
   page.js('localStorage.clear()')
-  opened(page, f'{url}#labelling')
+  page.view(f'{url}#labelling')
   assert page.texts('.setup fieldset .field') == ['A/1']
   page.js("""
     Array.from(document.querySelectorAll('.setup button'))

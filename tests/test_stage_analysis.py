@@ -1,94 +1,16 @@
-"""The stage `analysis` on two models, their controls and three dictionaries."""
+"""What the stage `analysis` leaves, on two models."""
 
-import functools
-import json
-import pathlib
 import re
-import shutil
-import signal
 
 import numpy as np
-import program
 import pytest
 from PIL import Image
+from two_models import arrays, finished, numbers, strict, table
 
 from monosem_jax.analysis.results.numbers import NotMade
-from monosem_jax.features.table import FeatureTable
 from monosem_jax.run.files import read_tensors
 from monosem_jax.stages.analysis.declaration import analyses
 from monosem_jax.text.store import TokenStore
-
-MORE = """
-import runpy
-
-def get_config():
-  c = runpy.run_path({config!r})['get_config']()
-  with c.unlocked():
-    c.models = dict(
-      A=dict(seed=0), B=dict(seed=1, data_seed=1), S=dict(shuffle_of='A')
-    )
-    c.dictionaries = dict(
-      A0=dict(features=24), A1=dict(features=48), B1=dict(features=48),
-      S1=dict(features=48),
-    )
-    c.analysis = dict(
-      main='A1', contexts=64, control_rows=512, ica_passes=5,
-      batch_size=16,
-      steering=dict(
-        doses=(0.0, 1.0), samples=2, tokens=4, features=2, contexts=2
-      ),
-      automata=dict(machines=2, contexts=4, walk=5, threshold=0.02),
-    )
-  return c
-"""
-
-
-@functools.cache
-def _config() -> pathlib.Path:
-  text = MORE.format(config=str(program.config()))
-  return program.once('more.py', lambda path: path.write_text(text))
-
-
-def run(stage, workdir, *more, code=0):
-  # The later flag is the one that counts.
-  return program.run(stage, workdir, f'--config={_config()}', *more, code=code)
-
-
-@functools.cache
-def _finished() -> pathlib.Path:
-  _config()
-
-  def make(workdir):
-    for stage in ('tokens', 'lm', 'sae', 'features', 'analysis'):
-      run(stage, workdir)
-
-  return program.once('analysed', make)
-
-
-@pytest.fixture
-def analysed(tmp_path):
-  return shutil.copytree(_finished(), tmp_path / 'w')
-
-
-def _strict(path: pathlib.Path):
-  def refuse(name):
-    raise AssertionError(f'{path}: {name}')
-
-  return json.loads(path.read_text(), parse_constant=refuse)
-
-
-def numbers(name: str):
-  return _strict(_finished() / 'analysis' / name / 'numbers.json')
-
-
-def arrays(path: str) -> dict[str, np.ndarray]:
-  with np.load(_finished() / 'analysis' / path, allow_pickle=False) as found:
-    return dict(found)
-
-
-def table(name: str) -> FeatureTable:
-  return FeatureTable.load(_finished() / 'features' / name)
-
 
 RUNS = (
   *('A/0', 'A/1', 'B/1', 'S/1'),
@@ -98,7 +20,7 @@ RUNS = (
 
 @pytest.mark.parametrize('name', analyses())
 def test_every_analysis_leaves_numbers_tables_and_pictures(name):
-  folder = _finished() / 'analysis' / name
+  folder = finished() / 'analysis' / name
   assert 'not_here' not in numbers(name), numbers(name)
   if 'runs' in numbers(name) and name != 'universality':
     own = set(numbers(name)['runs'])
@@ -120,7 +42,7 @@ def test_every_analysis_leaves_numbers_tables_and_pictures(name):
 
 @pytest.mark.parametrize('name', analyses())
 def test_numbers_are_typed_and_written_as_they_were_read(name, tmp_path):
-  folder = _finished() / 'analysis' / name
+  folder = finished() / 'analysis' / name
   found = analyses()[name].numbers.load(folder)
   assert not isinstance(found, NotMade)
   found.save(tmp_path)
@@ -129,9 +51,9 @@ def test_numbers_are_typed_and_written_as_they_were_read(name, tmp_path):
 
 
 def test_the_report_has_a_row_for_every_run_and_the_scorecard():
-  report = _strict(_finished() / 'report.json')['analysis']
+  report = strict(finished() / 'report.json')['analysis']
   assert tuple(report['runs']) == RUNS
-  text = (_finished() / 'report.md').read_text()
+  text = (finished() / 'report.md').read_text()
   for run_ in RUNS:
     assert f'| {run_} |' in text
   rows = {row['what']: row for row in report['scorecard']}
@@ -149,7 +71,7 @@ def test_the_report_has_a_row_for_every_run_and_the_scorecard():
 
 
 def test_every_analysis_has_a_section_of_the_report():
-  text = (_finished() / 'report.md').read_text()
+  text = (finished() / 'report.md').read_text()
   for name, section in analyses().items():
     _, _, told = text.partition(f'### {section.title}\n')
     told = told.partition('\n### ')[0]
@@ -161,7 +83,7 @@ def test_every_analysis_has_a_section_of_the_report():
     assert len(re.findall(r'\d', told)) > 3, told
     linked = re.findall(r'\]\((analysis/[^)]*)\)', told)
     for path in linked:
-      assert (_finished() / path).exists(), path
+      assert (finished() / path).exists(), path
     assert any(path.endswith('.png') for path in linked), name
     # More of it is on the page, or on pages of its own.
     pages = [path for path in linked if path.endswith('.md')]
@@ -181,8 +103,8 @@ def test_controls_fire_as_they_should():
   # A decoder row of one neuron, and that neuron is the nearest one.
   own = numbers('neurons')['runs']['A/neurons']
   assert own['median_coefficients'] == 1
-  evaluation = _strict(
-    _finished() / 'dictionaries' / 'A1' / 'evaluation' / 'numbers.json'
+  evaluation = strict(
+    finished() / 'dictionaries' / 'A1' / 'evaluation' / 'numbers.json'
   )
   for key in ('l0', 'loss_recovered', 'explained_variance'):
     assert preserved['A/1'][key] == pytest.approx(evaluation[key], rel=1e-3)
@@ -265,7 +187,7 @@ def test_the_other_model_and_the_larger_dictionary_are_found():
 def test_neighbours_are_of_all_dictionaries_on_the_same_activations():
   unit = {}
   for name in ('A0', 'A1'):
-    folder = _finished() / 'dictionaries' / name
+    folder = finished() / 'dictionaries' / name
     rows = read_tensors(folder / 'sae_weights.safetensors')['W_dec'].astype(
       float
     )
@@ -291,7 +213,7 @@ def test_neighbours_are_of_all_dictionaries_on_the_same_activations():
 
 
 def test_texts_are_held_out_and_of_one_document_each():
-  store = TokenStore.open(_finished() / 'tokens' / 'store')
+  store = TokenStore.open(finished() / 'tokens' / 'store')
   shown, found = arrays('texts/texts.npz'), numbers('texts')
   X = len(shown['context_X'])
   assert X == len(found['texts']) == min(25, store.n_contexts('val'))
@@ -359,127 +281,10 @@ def test_the_residual_is_of_all_contexts_of_examples():
   change = own['loss_reconstructed'] - own['loss_clean']
   assert mean == pytest.approx(change, rel=0.3, abs=0.02)
   # Neurons leave nothing.
-  folder = _finished() / 'analysis' / 'ablation'
+  folder = finished() / 'analysis' / 'ablation'
   assert not (folder / 'A_neurons_residual.npz').exists()
   columns = arrays('neurons/A1.npz')
   np.testing.assert_array_equal(columns['neuron_F'], columns['neuron_F3'][:, 0])
   np.testing.assert_array_equal(
     columns['neuron_r_F'], columns['neuron_r_F3'][:, 0]
   )
-
-
-def test_what_is_complete_is_not_made_again(analysed):
-  before = program.files(analysed)
-  log = run('analysis', analysed).stdout
-  for name in analyses():
-    assert f'analysis/{name}: complete' in log
-  assert program.files(analysed) == before
-
-
-def test_a_changed_setting_makes_what_it_changes_anew(analysed):
-  log = run(
-    'analysis',
-    analysed,
-    '--only=splitting,density',
-    '--config.analysis.splitting.threshold=0.9',
-  ).stdout
-  assert 'analysis/density: complete' in log
-  assert 'analysis/splitting: done' in log
-  again = _strict(analysed / 'analysis' / 'splitting' / 'numbers.json')
-  assert again['threshold'] == 0.9
-  assert again['steps'] != numbers('splitting')['steps']
-
-
-def test_a_decoder_that_is_too_large_to_refit_is_not_measured(analysed):
-  run(
-    'analysis',
-    analysed,
-    '--only=preserved',
-    '--config.analysis.block_bytes=18_431',
-  )
-  found = _strict(analysed / 'analysis' / 'preserved' / 'numbers.json')['runs']
-  assert found['A/random']['loss_recovered'] is None
-  assert '18,432 bytes' in found['A/random']['loss_recovered_reason']
-  kept = numbers('preserved')['runs']
-  assert found['A/1']['l0'] == kept['A/1']['l0']
-  assert '| A/random |' in (analysed / 'report.md').read_text()
-
-
-def test_a_killed_analysis_goes_on(analysed):
-  for name in ('density', 'logits'):
-    (analysed / 'analysis' / name / 'numbers.json').unlink()
-  arguments = (f'--config={_config()}', '--only=density,logits')
-  code, _ = program.interrupt(
-    signal.SIGKILL,
-    (analysed / 'analysis' / 'density' / 'numbers.json').exists,
-    'analysis',
-    analysed,
-    *arguments,
-  )
-  assert code == -signal.SIGKILL
-  log = run('analysis', analysed, '--only=density,logits').stdout
-  assert 'analysis/density: complete' in log
-  assert 'analysis/logits: done' in log
-  for name in ('density', 'logits'):
-    made = _strict(analysed / 'analysis' / name / 'numbers.json')
-    assert made == numbers(name)
-
-
-def test_one_model_is_told_what_it_lacks():
-  """`all` of the one-model config makes every analysis that it can."""
-  report = program.report(program.finished())['analysis']
-  assert 'models.B' in report['not_here']['universality']
-  assert 'features alone' in report['not_here']['splitting']
-  row = next(r for r in report['scorecard'] if r['paper'] == 0.72)
-  assert (row['run'], row['why']) == (None, report['not_here']['universality'])
-  assert (program.finished() / 'site' / 'index.html').exists()
-
-
-@pytest.mark.parametrize(
-  ('arguments', 'words'),
-  [
-    (['analysis', '--only=densty'], ["'densty'", "'density'"]),
-    (['features', '--only=density'], ['--only', 'analysis', 'features']),
-    (['analysis', '--config.analysis.main=A2'], ['analysis.main', "'A2'"]),
-    (['analysis', '--config.analysis.match=A0'], ['analysis.match', 'A1']),
-    (['analysis', '--config.analysis.match=S1'], ['analysis.match', 'A1']),
-    (['analysis', '--config.analysis.controls=x'], ['controls', "'x'"]),
-    (['analysis', '--config.analysis.texts.active=0'], ['texts.active', '0']),
-    (
-      ['analysis', '--config.analysis.splitting.threshold=2'],
-      ['splitting.threshold', '2'],
-    ),
-  ],
-)
-def test_what_cannot_be_is_refused(tmp_path, arguments, words):
-  stage, *more = arguments
-  refused = program.refusal(
-    stage, f'--config={_config()}', f'--workdir={tmp_path / "none"}', *more
-  )
-  for word in words:
-    assert word in refused
-
-
-def test_without_the_extra_it_says_what_to_install(analysed, monkeypatch):
-  import importlib.util
-
-  real = importlib.util.find_spec
-  monkeypatch.setattr(
-    importlib.util,
-    'find_spec',
-    lambda name, *a: None if name == 'umap' else real(name, *a),
-  )
-  refused = program.refusal(
-    'analysis', f'--config={_config()}', f'--workdir={analysed}'
-  )
-  assert 'umap' in refused and 'monosem_jax[analysis]' in refused
-  code, said = program.call(
-    'all', f'--config={_config()}', f'--workdir={analysed}'
-  )
-  assert code == 0, said
-
-
-def test_it_waits_for_the_stages_before(tmp_path):
-  run('tokens', tmp_path / 'w')
-  refused = run('analysis', tmp_path / 'w', code=2).stderr
-  assert refused.count('\n') == 1 and 'run the stage' in refused

@@ -10,12 +10,9 @@ import jax
 import numpy as np
 import program
 import pytest
+import runs
 
-from monosem_jax.config import load as configs
-from monosem_jax.device import mesh as meshes
-from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages.analysis import inputs as analysis_inputs, machine_text
-from monosem_jax.text.store import TokenStore
 
 # So that a run of some seconds has machines, and all of them are listed.
 FLAGS = (
@@ -51,11 +48,8 @@ def arrays(name: str) -> dict[str, np.ndarray]:
 @functools.cache
 def held_out():
   """Tokens of held-out text, and where features fire."""
-  w = Workdir(made(), configs.load(str(program.config())))
-  store = TokenStore.open(w.store)
-  inputs = analysis_inputs.AnalysisInputs(
-    w, store, meshes.make_mesh(w.config.mesh)
-  )
+  inputs = runs.inputs(runs.at(made()))
+  store = inputs.store
   there = store.n_contexts('val')
   # Whole batches of 16 contexts.
   context_C = np.arange(there - there % 16)

@@ -18,10 +18,6 @@ SHAPE = (
   '--config.stream.shuffle_groups=8',
   '--config.stream.micro_batches=1',
 )
-# Compiling is most of the time here.
-QUICKLY = (
-  '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true'
-)
 DEVICES = ' --xla_force_host_platform_device_count=8'
 
 
@@ -31,10 +27,12 @@ import json, pathlib, sys
 from monosem_jax.config import load as config
 from monosem_jax.site.server import requests
 from monosem_jax.stages import live, loaded
+from monosem_jax.run import Run
 from monosem_jax.run.workdir import Workdir
 
 file, root, *overrides = sys.argv[1:]
-found = loaded.load(Workdir(pathlib.Path(root), config.load(file, overrides)))
+run = Run(config.load(file, overrides), Workdir(pathlib.Path(root)))
+found = loaded.load(run)
 engine = live.Engine(found, found.tokenizer.token_strings())
 looked = engine.probe(requests.Probe('A1', 'the text of a run is looked at'))
 pins = [{'feature': 'A/1/0', 'value': 2, 'unit': 'max'}]
@@ -47,7 +45,7 @@ print(json.dumps({'loss': looked['loss'][1:], 'firing': looked['firing'],
 
 
 def environment(devices: bool) -> dict[str, str]:
-  flags = QUICKLY + (DEVICES if devices else '')
+  flags = program.QUICKLY + (DEVICES if devices else '')
   return program.environment() | {'XLA_FLAGS': flags}
 
 

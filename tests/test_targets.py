@@ -51,7 +51,7 @@ def test_a_target_is_of_a_dry_run_alone(tmp_path):
   said = program.refusal(
     *program.command('all', tmp_path / 'run', '--target=h100:1')[3:]
   )
-  assert said.startswith('error: --target is of a --dry_run')
+  assert said.startswith('error: --target needs --dry_run')
   assert not (tmp_path / 'run').exists()
 
 
@@ -63,7 +63,7 @@ import jax
 from monosem_jax.config import load as configs
 from monosem_jax.device import mesh as meshes, targets
 from monosem_jax.device.cost import Devices, collectives, dictionary, hlo
-from monosem_jax.device.cost import runs as running, told, transformer
+from monosem_jax.device.cost import executions as executed, told, transformer
 from monosem_jax.stages import programs
 
 name, config, *overrides = sys.argv[1:]
@@ -103,7 +103,7 @@ with jax.set_mesh(mesh):
   ):
     text = made.call.as_text()
     read = hlo.parse(text)
-    runs = list(running.runs(read, told.PHASES))
+    runs = list(executed.executions(read, told.PHASES))
     found[kind] = {
       'arrays': len(jax.tree.leaves(held)),
       'aliased': read.aliased,

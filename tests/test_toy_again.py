@@ -7,7 +7,8 @@ import sys
 
 import program
 import pytest
-from toys import PARTS, TINY, finished, load, results
+import runs
+from toys import PARTS, TINY, finished, results
 
 from monosem_jax.config.errors import UserError
 from monosem_jax.device import hosts
@@ -89,7 +90,7 @@ def test_a_missing_library_is_said_before_anything_runs(
 def test_many_processes_are_refused(tmp_path, monkeypatch):
   monkeypatch.setattr(hosts, 'alone', lambda: False)
   with pytest.raises(UserError, match='--distributed'):
-    toy.run(load(tmp_path))
+    toy.execute(runs.at(tmp_path))
 
 
 def test_a_training_that_comes_to_nothing_is_one_line(tmp_path):
@@ -112,7 +113,8 @@ def test_a_training_that_comes_to_nothing_is_one_line(tmp_path):
     ('planted.held_out=0', 'planted.held_out'),
   ],
 )
-def test_a_search_that_cannot_be_is_refused(tmp_path, override, key):
+def test_a_search_that_cannot_be_is_refused(override, key):
   """Among them one that is finer for one of two methods."""
+  tiny = [x.removeprefix('--config.') for x in TINY]
   with pytest.raises(UserError, match=key.replace('.', r'\.')):
-    load(tmp_path, f'--config.toy.{override}')
+    runs.config(*tiny, f'toy.{override}')

@@ -5,14 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import program
 import pytest
+import runs
 
-from monosem_jax.config import load as configs
 from monosem_jax.device import mesh as meshes
 from monosem_jax.device.compile import compile_chunk
 from monosem_jax.device.mesh import SPECS
 from monosem_jax.run import training
 from monosem_jax.run.artefact import Progress
-from monosem_jax.run.workdir import Workdir
 
 
 class Batches:
@@ -37,12 +36,11 @@ class Batches:
 def fit(tmp_path):
   """Trains by chunks of two steps; returns the sum, lines and batches."""
 
-  def run(steps: int):
+  def fit_to(steps: int):
     lines: list[str] = []
     opened: list[Batches] = []
-    config = configs.load(str(program.config()), ['checkpoint.every_chunks=2'])
-    w = Workdir(tmp_path, config, lines.append)
-    mesh = meshes.make_mesh(config.mesh)
+    run = runs.at(tmp_path, 'checkpoint.every_chunks=2', log=lines.append)
+    mesh = meshes.make_mesh(run.config.mesh)
 
     def chunk(state, factor, batch):
       total = state['total'] + factor * batch
@@ -54,9 +52,9 @@ def fit(tmp_path):
 
     with jax.set_mesh(mesh):
       state, timing = training.fit(
-        w,
+        run,
         training.Training(
-          run='lm/A',
+          name='lm/A',
           progress=Progress(tmp_path / 'checkpoints', 2, steps),
           mesh=mesh,
           init=lambda: {'total': jnp.zeros(())},
@@ -77,7 +75,7 @@ def fit(tmp_path):
       )
     return float(state['total']), lines, opened, timing
 
-  return run
+  return fit_to
 
 
 def test_a_new_training_starts_from_data_and_a_longer_one_goes_on(

@@ -6,9 +6,6 @@ import pathlib
 
 import program
 
-from monosem_jax.config import load as configs
-from monosem_jax.run.workdir import Workdir
-
 PARTS = ('superposition', 'binary_neuron', 'penalty', 'topics', 'planted')
 TINY = [
   f'--config.toy.{key}'
@@ -48,11 +45,6 @@ TINY = [
     'planted.search=1,3',
   )
 ]
-
-
-def load(workdir: pathlib.Path, *more: str) -> Workdir:
-  overrides = [x.removeprefix('--config.') for x in (*TINY, *more)]
-  return Workdir(workdir, configs.load(str(program.config()), overrides))
 
 
 @functools.cache

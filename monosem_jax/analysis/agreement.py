@@ -20,14 +20,14 @@ def rank_correlation(
 ) -> tuple[float, tuple[float, float]] | None:
   """Spearman's correlation of row cosines with another similarity.
 
-  It is taken over random pairs of different features. Ties share their mean
-  rank.
+  It is taken over all pairs of different features, or over random ones where
+  there are more than `pairs`. Ties share their mean rank.
 
   Args:
     rows_FA: decoder rows.
     similarity_FF: the other similarity, such as
       `features.moments.correlation`.
-    pairs: number of pairs to draw.
+    pairs: the largest number of pairs.
     seed: random seed of the pairs and of the bootstrap.
 
   Returns:
@@ -40,8 +40,11 @@ def rank_correlation(
 
   rng = np.random.default_rng(seed)
   F = len(rows_FA)
-  i_M, j_M = rng.integers(F, size=(2, pairs))
-  i_M, j_M = i_M[i_M != j_M], j_M[i_M != j_M]
+  if pairs >= F * (F - 1) // 2:
+    i_M, j_M = np.triu_indices(F, 1)
+  else:
+    i_M, j_M = rng.integers(F, size=(2, pairs))
+    i_M, j_M = i_M[i_M != j_M], j_M[i_M != j_M]
   unit_FA = _unit(rows_FA)
   cosine_M = np.concatenate(
     [

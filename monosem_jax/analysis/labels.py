@@ -8,6 +8,7 @@ correlation with the proxy is far lower.
 
 import math
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import flax.struct
 import jax
@@ -18,9 +19,12 @@ from numpy.typing import ArrayLike
 from monosem_jax.analysis.results.proxies import Best
 from monosem_jax.features.moments import Moments, adding, correlation
 
+# Arrays on the devices, or on the host.
+Array = TypeVar('Array', jax.Array, np.ndarray)
+
 
 @flax.struct.dataclass
-class Overlap:
+class Overlap(Generic[Array]):
   """Sums over tokens for K pairs of a feature and a label, by B bins.
 
   Bin 0 holds the tokens on which the feature is silent; bin i holds those in
@@ -35,11 +39,11 @@ class Overlap:
     square_K: sum of the squared activations on all tokens.
   """
 
-  on_KB: jax.Array
-  off_KB: jax.Array
-  mass_on_KB: jax.Array
-  mass_off_KB: jax.Array
-  square_K: jax.Array
+  on_KB: Array
+  off_KB: Array
+  mass_on_KB: Array
+  mass_off_KB: Array
+  square_K: Array
 
 
 def make_step(
@@ -57,7 +61,7 @@ def make_step(
     groups: G, the number of groups with sums of their own; None for no groups.
   """
 
-  def of(args, batch) -> Overlap:
+  def of(args, batch) -> Overlap[jax.Array]:
     f_NK, on_NK, *group = pair(args, batch)
     edges = jnp.asarray(edges_KI, f_NK.dtype)
     G, (K, B) = groups or 1, (edges.shape[0], edges.shape[1] + 1)
@@ -86,12 +90,12 @@ def make_step(
   return adding(of)
 
 
-def specificity(o: Overlap) -> np.ndarray:
+def specificity(o: Overlap[np.ndarray]) -> np.ndarray:
   """Share of each bin's tokens with the label, [K, B]; NaN for empty bins."""
   return _share(o.on_KB, o.on_KB + o.off_KB)
 
 
-def expected_value(o: Overlap) -> tuple[np.ndarray, np.ndarray]:
+def expected_value(o: Overlap[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
   """Share of the activation in each bin, with the label and without, [K, B].
 
   This is the paper's expected value plot, a histogram weighted by activation.
@@ -101,7 +105,7 @@ def expected_value(o: Overlap) -> tuple[np.ndarray, np.ndarray]:
   return _share(o.mass_on_KB, total_K1), _share(o.mass_off_KB, total_K1)
 
 
-def sensitivity(o: Overlap) -> tuple[np.ndarray, np.ndarray]:
+def sensitivity(o: Overlap[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
   """How much of the label a feature finds, and how much of the feature that is.
 
   Returns:
@@ -116,13 +120,13 @@ def sensitivity(o: Overlap) -> tuple[np.ndarray, np.ndarray]:
   )
 
 
-def base_rate(o: Overlap) -> np.ndarray:
+def base_rate(o: Overlap[np.ndarray]) -> np.ndarray:
   """Share of all tokens with the label, [K]."""
   on_K = o.on_KB.sum(-1)
   return _share(on_K, on_K + o.off_KB.sum(-1))
 
 
-def pearson(o: Overlap) -> np.ndarray:
+def pearson(o: Overlap[np.ndarray]) -> np.ndarray:
   """Pearson correlation of activation and label, [K]; NaN for constants."""
   tokens_K = o.on_KB.sum(-1) + o.off_KB.sum(-1)
   on_K, mass_on_K = base_rate(o), o.mass_on_KB.sum(-1) / tokens_K

@@ -5,7 +5,7 @@ The paper found such systems by hand; the search is ours.
 
 import dataclasses
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
@@ -32,9 +32,9 @@ class Machine:
 
 
 def search(
-  source_M: Sequence[int],
-  target_M: Sequence[int],
-  weight_M: Sequence[float],
+  source_M: Iterable[int],
+  target_M: Iterable[int],
+  weight_M: Iterable[float],
   threshold: float,
   longest: int = LONGEST,
   longest_chain: int = LONGEST_CHAIN,

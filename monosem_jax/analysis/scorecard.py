@@ -77,9 +77,9 @@ def rows(
 
   Args:
     results: results of the analyses.
-    main: the run that is compared with A/1.
+    main: the set that is compared with A/1.
     model: name of its transformer.
-    largest: the run with the most features, and their number.
+    largest: the set with the most features, and their number.
   """
   neurons = f'{model}/neurons'
   found: list[Row] = []
@@ -123,7 +123,7 @@ def rows(
   ):
     add(
       *(f'{what} features', published, '.1%', *density),
-      lambda n, of=of: _share(n.runs[main].census, of),
+      lambda n, of=of: _share(n.sets[main].census, of),
     )
   add(
     *('live features of density above 1%', paper.ABOVE_1_PERCENT, ','),
@@ -137,12 +137,12 @@ def rows(
     *('single-token features', paper.SINGLE_TOKEN, '.0%', 'neurons'),
     *(results.neurons, lambda n: _single_token(n, main)),
   )
-  for what, run in (('feature', main), ('neuron', neurons)):
+  for what, own in (('feature', main), ('neuron', neurons)):
     add(
       f'nearest {what} of the other model, median correlation',
       paper.UNIVERSALITY[f'{what}s'],
       *('.2f', 'universality', results.universality),
-      lambda n, run=run: _universality(n, run),
+      lambda n, own=own: _universality(n, own),
     )
   for name, dive in paper.DEEP_DIVES.items():
     add(
@@ -168,8 +168,8 @@ def _figure(
   return Figure(None, why) if value is None else Figure(value, '', n, interval)
 
 
-def _recovered(n: Preserved, run: str) -> Figure:
-  own = n.runs.get(run)
+def _recovered(n: Preserved, name: str) -> Figure:
+  own = n.sets.get(name)
   if own is None:
     return Figure(None)
   if isinstance(own.found, Refused):
@@ -183,8 +183,8 @@ def _recovered(n: Preserved, run: str) -> Figure:
   )
 
 
-def _l0(n: Preserved, run: str) -> Figure:
-  own = n.runs.get(run)
+def _l0(n: Preserved, name: str) -> Figure:
+  own = n.sets.get(name)
   if own is None or isinstance(own.found, Refused):
     return Figure(None)
   whole = own.found.whole
@@ -199,31 +199,31 @@ def _share(own: Census, of: Callable[[Census], int | None]) -> Figure:
   return Figure(count / own.features, '', words)
 
 
-def _above_1_percent(n: Density, run: str) -> Figure:
-  own = n.runs[run].census
+def _above_1_percent(n: Density, name: str) -> Figure:
+  own = n.sets[name].census
   return Figure(own.above_1_percent, '', f'{own.live:,} live features')
 
 
-def _median_density(n: Density, run: str) -> Figure:
-  own = n.runs[run].census
+def _median_density(n: Density, name: str) -> Figure:
+  own = n.sets[name].census
   words = f'{own.live:,} live features'
-  ends = n.runs[run].median_density_interval
+  ends = n.sets[name].median_density_interval
   return _figure(own.median_density, words, ends)
 
 
-def _single_token(n: Neurons, run: str) -> Figure:
-  own = n.runs.get(run)
+def _single_token(n: Neurons, name: str) -> Figure:
+  own = n.sets.get(name)
   if own is None:
     return Figure(None)
   words = f'{own.live:,} live features'
   return _figure(own.single_token, words, own.single_token_interval)
 
 
-def _universality(n: Universality, run: str) -> Figure:
-  own = n.runs.get(run)
+def _universality(n: Universality, name: str) -> Figure:
+  own = n.sets.get(name)
   if own is None:
     return Figure(None)
-  unit = 'live neurons' if run.endswith('/neurons') else 'live features'
+  unit = 'live neurons' if name.endswith('/neurons') else 'live features'
   words = f'{own.universality_n:,} {unit}'
   return Figure(own.universality_r, '', words, own.universality_interval)
 
@@ -231,7 +231,7 @@ def _universality(n: Universality, run: str) -> Figure:
 def _proxy(n: Proxies, name: str, main: str) -> Figure:
   if name in n.absent:
     return Figure(None, n.absent[name])
-  best = n.runs[main].proxies[name]
+  best = n.sets[main].proxies[name]
   if best is None:
     return Figure(None, 'no feature correlates with it')
   dive = n.dives.get(name)
@@ -248,8 +248,8 @@ def _base64(n: Splitting) -> Figure:
   return Figure(_counts(n.base64.children))
 
 
-def _counts(by_run: Mapping[str, int]) -> str:
-  return ', '.join(f'{run} {count}' for run, count in by_run.items())
+def _counts(by_name: Mapping[str, int]) -> str:
+  return ', '.join(f'{name} {count}' for name, count in by_name.items())
 
 
 def table(found: list[Row], scale: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 import ml_collections
 
+import monosem_jax
 from monosem_jax.config import packaged, settings
 from monosem_jax.config.check import check
 from monosem_jax.config.errors import UserError, nearest
@@ -43,6 +44,8 @@ def load(path: str, overrides: Sequence[str] = ()) -> settings.Config:
     UserError: no such file, key or value, or an impossible combination.
   """
   tree = _read(path)
+  if path.endswith('.json'):
+    _must_be_of_this_version(tree, path)
   for override in overrides:
     key, sign, value = override.partition('=')
     if not sign:
@@ -93,10 +96,12 @@ def _read(path: str) -> dict[str, Any]:
   file = packaged.find(path)
   if file.suffix == '.json':
     try:
-      kept: dict[str, Any] = json.loads(file.read_text('utf-8'))
-      return kept
+      kept = json.loads(file.read_text('utf-8'))
     except ValueError as e:
       raise UserError(f'--config: {path} is not valid JSON: {e}.') from e
+    if not isinstance(kept, dict):
+      raise UserError(f'--config: {path} holds no settings.')
+    return kept
   sys.path.insert(0, str(file.parent))  # a config may import one beside it
   try:
     # An import would leave compiled bytecode, which goes stale.
@@ -113,6 +118,19 @@ def _read(path: str) -> dict[str, Any]:
     )
   found_tree: dict[str, Any] = tree.to_dict()
   return found_tree
+
+
+def _must_be_of_this_version(tree: Mapping[str, Any], path: str) -> None:
+  """Refuses a kept config.json that another version of the program wrote."""
+  try:
+    resolve(tree)
+  except UserError as e:
+    raise UserError(
+      f'--config: {path} was written by another version of the program, or '
+      f'changed by hand (this is version {monosem_jax.__version__}): {e} Give '
+      'a config file of this version with --config=FILE, or continue with the '
+      'version that made the work directory.'
+    ) from e
 
 
 def _group(

@@ -1,5 +1,6 @@
-"""Names of models, dictionaries and controls: `A1` is run 1 on model A."""
+"""Names of models, dictionaries and controls: A1 is dictionary 1 of model A."""
 
+import contextlib
 import dataclasses
 import re
 from collections.abc import Mapping
@@ -9,12 +10,12 @@ from monosem_jax.config.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class SetName:
-  """The name of a set of features, from a dictionary or a control.
+class SetId:
+  """Identifies a set of features: those of a dictionary or a control.
 
   Attributes:
     model: name of the transformer: A.
-    kind: number of a dictionary's run (1), or kind of a control (neurons).
+    kind: number of a dictionary (1), or kind of a control (neurons).
   """
 
   model: str
@@ -22,11 +23,11 @@ class SetName:
 
   @property
   def key(self) -> str:
-    """The name in config keys and file names: A1, A_neurons."""
+    """The key in configs and file names: A1, A_neurons."""
     return f'{self.model}{"_" * self.is_control}{self.kind}'
 
   @property
-  def run(self) -> str:
+  def name(self) -> str:
     """The paper's name: A/1, A/neurons."""
     return f'{self.model}/{self.kind}'
 
@@ -39,41 +40,48 @@ class SetName:
     return self.kind == 'neurons'
 
 
-def parse(key: str) -> SetName | None:
-  """Parses a key such as A1 or A_neurons; returns None for other text."""
+def parse(key: str) -> SetId:
+  """Parses a key such as A1 or A_neurons.
+
+  Raises:
+    UserError: the text has another form.
+  """
   found = re.fullmatch(r'(.+?)(?:(\d+)|_([a-z]+))', key)
-  return SetName(found[1], found[2] or found[3]) if found else None
+  if not found:
+    raise UserError(
+      f'{key!r}: a dictionary or control has a name such as A1 or A_neurons.'
+    )
+  return SetId(found[1], found[2] or found[3])
 
 
 def model_of(config: settings.Config, dictionary: str) -> str:
-  """Returns the model of a dictionary: `A1` is run 1 on model `A`.
+  """Returns the model of a dictionary: `A1` is dictionary 1 of model `A`.
 
   Raises:
-    UserError: the key is not a model of the config followed by a run's number.
+    UserError: the key is not a model of the config followed by a number.
   """
-  name = parse(dictionary)
-  if name is None or name.is_control or name.model not in config.models:
-    raise UserError(
-      f'config: dictionaries.{dictionary}: the key must be the name of a model '
-      f'and the number of a run, such as {next(iter(config.models))}1.'
-    )
-  return name.model
+  with contextlib.suppress(UserError):
+    own = parse(dictionary)
+    if not own.is_control and own.model in config.models:
+      return own.model
+  raise UserError(
+    f'config: dictionaries.{dictionary}: the key must be the name of a model '
+    f'and a number, such as {next(iter(config.models))}1.'
+  )
 
 
-def run_name(key: str) -> str:
+def name_of(key: str) -> str:
   """Returns the paper's name of a set of features: `A/1` for the key `A1`."""
-  name = parse(key)
-  return name.run if name else key
+  return parse(key).name
 
 
-def by_run(config: settings.Config) -> dict[str, SetName]:
+def by_name(config: settings.Config) -> dict[str, SetId]:
   """Returns all dictionaries and controls by the paper's names."""
-  names = (
+  keys = (
     *config.dictionaries,
     *(controls(config) if config.dictionaries else ()),
   )
-  found = map(parse, names)
-  return {name.run: name for name in found if name}
+  return {own.name: own for own in map(parse, keys)}
 
 
 def width(model: settings.Transformer) -> int:

@@ -34,7 +34,7 @@ class Program:
     platform: cpu, gpu or tpu.
   """
 
-  call: Callable[..., tuple[Any, Any]]
+  call: jax.stages.Compiled
   seconds: float
   cached: bool
   arguments: int | None

@@ -25,7 +25,7 @@ def by_context(
   """
   wanted = np.flatnonzero(wanted_M)
   wanted = wanted[np.argsort(context_M[wanted], kind='stable')]
-  rows = _runs(context_M[wanted], PER_ROW)
+  rows = _spans(context_M[wanted], PER_ROW)
   for first in range(0, len(rows), batch_size):
     which_Bn = np.full((batch_size, PER_ROW), -1)
     for b, (begin, end) in enumerate(rows[first : first + batch_size]):
@@ -34,8 +34,8 @@ def by_context(
     yield wanted[np.maximum(which_Bn, 0)], which_Bn >= 0, done, len(rows)
 
 
-def _runs(context: np.ndarray, longest: int) -> list[tuple[int, int]]:
-  """Splits sorted contexts into runs of one context, of length `longest`."""
+def _spans(context: np.ndarray, longest: int) -> list[tuple[int, int]]:
+  """Cuts sorted contexts into spans of one context, at most so long."""
   borders = np.flatnonzero(np.diff(context, prepend=-1))
   rows = []
   for begin, end in zip(borders, [*borders[1:], context.size], strict=True):

@@ -20,6 +20,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from monosem_jax.paper import ULTRALOW_DENSITY, ULTRALOW_TOKENS
 
@@ -234,7 +235,7 @@ def log_density(fired_F: np.ndarray, tokens: int) -> np.ndarray:
     return np.log10(fired_F / tokens)
 
 
-def cosine(W_enc_AF: np.ndarray, W_dec_FA: np.ndarray) -> np.ndarray:
+def cosine(W_enc_AF: ArrayLike, W_dec_FA: ArrayLike) -> np.ndarray:
   """The cosine of each encoder column with its decoder row: cosine_F, float32.
 
   It is 0 if one of them is 0.

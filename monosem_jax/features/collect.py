@@ -226,7 +226,7 @@ def collect(
   first = next(batches())[0].size
   step = make_step(forward, dot, room_for(c, F, first, tokens))
 
-  def run(
+  def read_through(
     keep_F: np.ndarray, limit: int, told: Callable[[int], object]
   ) -> tuple[list[Sampled], Totals]:
     totals = jax.jit(lambda: in_place(fresh(F, 2 * c.top)))()
@@ -253,13 +253,13 @@ def collect(
   # the limit.
   read: list[int] = []
   dtype = sae.b_enc_F.dtype
-  _, totals = run(
+  _, totals = read_through(
     np.zeros(F, dtype), max(1, int(tokens * c.sample_fraction)), read.append
   )
   expected_F = np.maximum(fetch(totals.fired_F), 1) / sum(read) * tokens
   # A little more than wanted; `_on_host` drops the surplus.
   keep_F = np.minimum(1.0, 1.2 * c.activations / expected_F)
-  parts, totals = run(keep_F.astype(dtype), tokens, progress)
+  parts, totals = read_through(keep_F.astype(dtype), tokens, progress)
   return _on_host(c, tokens, parts, totals)
 
 

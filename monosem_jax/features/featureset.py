@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from monosem_jax.config.names import SetName
+from monosem_jax.config.names import SetId
 from monosem_jax.features.table import FeatureTable
 
 if TYPE_CHECKING:
@@ -20,39 +20,37 @@ class FeatureSet:
   """F features with their feature table.
 
   Attributes:
-    name: name of the set, such as A1 or A_neurons.
+    id: identifies the dictionary or control, such as A1 or A_neurons.
     table: the feature table.
     rows_FA: decoder rows, on the host.
-    sae: the dictionary on the devices; None for readers without jax.
   """
 
-  name: SetName
+  id: SetId
   table: FeatureTable
   rows_FA: np.ndarray
-  sae: 'SAE | None' = None
 
   @property
   def key(self) -> str:
     """The name in files, such as A1."""
-    return self.name.key
+    return self.id.key
 
   @property
-  def run(self) -> str:
+  def name(self) -> str:
     """The name in the paper's form, such as A/1."""
-    return self.name.run
+    return self.id.name
 
   @property
   def model(self) -> str:
     """The name of the transformer."""
-    return self.name.model
+    return self.id.model
 
   @property
   def is_control(self) -> bool:
-    return self.name.is_control
+    return self.id.is_control
 
   @property
   def is_neurons(self) -> bool:
-    return self.name.is_neurons
+    return self.id.is_neurons
 
   @property
   def count(self) -> int:
@@ -70,5 +68,16 @@ class FeatureSet:
     return self.table.fired_F > 0
 
   def part(self, rows: np.ndarray) -> 'FeatureSet':
-    """The features with these indices, without the dictionary."""
-    return FeatureSet(self.name, self.table.part(rows), self.rows_FA[rows])
+    """The features with these indices."""
+    return FeatureSet(self.id, self.table.part(rows), self.rows_FA[rows])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LoadedSet(FeatureSet):
+  """A set of features with its dictionary on the devices.
+
+  Attributes:
+    sae: the dictionary.
+  """
+
+  sae: 'SAE'

@@ -67,8 +67,8 @@ def load(path: pathlib.Path, sizes: Mapping[str, int] | None = None) -> Labels:
 
   Args:
     path: the file.
-    sizes: number of features of each known run, such as `A/1`. The feature
-      numbers of other runs are not checked.
+    sizes: number of features of each known set, such as `A/1`. The feature
+      numbers of other sets are not checked.
 
   Raises:
     UserError: the file does not have this format; the message says where.
@@ -105,12 +105,12 @@ def merge(a: Labels, b: Labels) -> Labels:
   return {'format': FORMAT, 'labels': sorted(found.values(), key=_place)}
 
 
-def of_run(labels: Labels, run: str) -> dict[int, list[Entry]]:
-  """The entries of each labelled feature of a run, by feature number."""
+def of_set(labels: Labels, name: str) -> dict[int, list[Entry]]:
+  """The entries of each labelled feature of a set, by feature number."""
   found: dict[int, list[Entry]] = {}
   for entry in labels['labels']:
     own, _, number = entry['feature'].rpartition('/')
-    if own == run:
+    if own == name:
       found.setdefault(int(number), []).append(entry)
   return found
 
@@ -184,8 +184,8 @@ def _rank(interval: str | None) -> int:
 
 
 def _place(entry: Entry) -> tuple:
-  run, _, number = entry['feature'].rpartition('/')
-  return run, int(number), _rank(entry['interval']), entry['by']
+  name, _, number = entry['feature'].rpartition('/')
+  return name, int(number), _rank(entry['interval']), entry['by']
 
 
 def _wrong(found: Any, sizes: Mapping[str, int]) -> str | None:

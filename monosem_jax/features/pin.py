@@ -13,26 +13,27 @@ class Pin:
   """A feature, and the value that it is pinned to.
 
   Attributes:
-    run: the run of the feature, such as A/1.
+    set_name: the dictionary or control of the feature, such as A/1.
     feature: index of the feature.
     value: the value; 0 ablates the feature.
     of_max: whether the value is a multiple of the feature's maximum.
   """
 
-  run: str
+  set_name: str
   feature: int
   value: float
   of_max: bool
 
   def __str__(self) -> str:
     number = np.format_float_positional(self.value, trim='-')
-    return f'{self.run}/{self.feature}={number}{"max" * self.of_max}'
+    return f'{self.set_name}/{self.feature}={number}{"max" * self.of_max}'
 
   def require(self, count: int) -> None:
-    """Raises UserError if the run has too few features (`count`)."""
+    """Raises UserError if the set has too few features (`count`)."""
     if self.feature >= count:
       raise UserError(
-        f"pin '{self}': {self.run} has {count:,} features, 0 to {count - 1}."
+        f"pin '{self}': {self.set_name} has {count:,} features, 0 to "
+        f'{count - 1}.'
       )
 
   def activation(self, max_F: np.ndarray | None) -> float:
@@ -49,15 +50,15 @@ class Pin:
     assert max_F is not None, 'a multiple of the maximum needs max_F'
     if not max_F[self.feature] > 0:
       raise UserError(
-        f"pin '{self}': feature {self.feature} of {self.run} never fired in "
-        'the features pass, so it has no maximum; give a number, such as '
-        f'{self.run}/{self.feature}=1.'
+        f"pin '{self}': feature {self.feature} of {self.set_name} never "
+        'fired in the features pass, so it has no maximum; give a number, '
+        f'such as {self.set_name}/{self.feature}=1.'
       )
     return self.value * float(max_F[self.feature])
 
 
 def parse(text: str) -> list[Pin]:
-  """Parses pins `RUN/FEATURE=VALUE`, separated by commas; '' has no pins.
+  """Parses pins `NAME/FEATURE=VALUE`, separated by commas; '' has no pins.
 
   A value is a number, or a multiple of the feature's maximum: max, 2max,
   -1.5max.
@@ -68,16 +69,16 @@ def parse(text: str) -> list[Pin]:
   found: list[Pin] = []
   for part in (x.strip() for x in text.split(',')) if text.strip() else ():
     where, equals, value = (x.strip() for x in part.partition('='))
-    run, _, feature = where.rpartition('/')
-    if not (equals and run and feature.isdecimal()):
+    name, _, feature = where.rpartition('/')
+    if not (equals and name and feature.isdecimal()):
       raise UserError(
-        f'pin {part!r}: the form is RUN/FEATURE=VALUE, such as A/1/3450=max or '
-        'A/1/3450=7.3.'
+        f'pin {part!r}: the form is NAME/FEATURE=VALUE, such as A/1/3450=max '
+        'or A/1/3450=7.3.'
       )
-    if any(p.run == run and p.feature == int(feature) for p in found):
+    if any(p.set_name == name and p.feature == int(feature) for p in found):
       raise UserError(f'pin {part!r}: {where} is pinned twice.')
     number, of_max = _number(part, value), value.endswith('max')
-    found.append(Pin(run, int(feature), number, of_max))
+    found.append(Pin(name, int(feature), number, of_max))
   return found
 
 

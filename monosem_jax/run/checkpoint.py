@@ -38,7 +38,7 @@ def _flat(tree: Any) -> dict[str, Any]:
 
 
 class Checkpoints:
-  """The checkpoints of one run, by the number of chunks done."""
+  """The checkpoints of one training, by the number of chunks done."""
 
   def __init__(self, directory: pathlib.Path, keep: int):
     patches.apply()

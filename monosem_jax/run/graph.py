@@ -200,12 +200,12 @@ def changed_inputs(a: Artefact) -> set[str]:
   }
 
 
-def require(artefacts: Iterable[Artefact], asked: str) -> None:
+def require(artefacts: Iterable[Artefact], request: str) -> None:
   """Checks that artefacts are complete.
 
   Args:
     artefacts: the artefacts.
-    asked: the request that needs them, for the message, e.g. `--from=features`.
+    request: the flag that needs them, for the message: `--from=features`.
 
   Raises:
     UserError: some are not complete; the message lists their states.
@@ -218,7 +218,7 @@ def require(artefacts: Iterable[Artefact], asked: str) -> None:
   ]
   if lines:
     raise UserError(
-      f'{asked}: earlier stages are not complete:\n'
+      f'{request}: earlier stages are not complete:\n'
       + ''.join(lines)
       + 'Start at an earlier stage, or restore the settings that changed.'
     )

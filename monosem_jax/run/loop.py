@@ -51,7 +51,7 @@ def finite(state: Any) -> jax.Array:
   return found
 
 
-def run(
+def train(
   chunk: Callable[..., tuple[Any, Any]],
   state: Any,
   batches: Iterator[tuple[Any, ...]],

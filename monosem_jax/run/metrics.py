@@ -16,28 +16,28 @@ from monosem_jax.device.cost import flops_text
 
 
 class Metrics:
-  """Writes the numbers of one run of a stage, such as `lm/A`.
+  """Writes the numbers of one training, such as `lm/A`.
 
-  Opening it at `start` removes records of later steps, so that a run resumed
-  from a checkpoint has no duplicates. Only the first process writes.
+  Opening it at `start` removes records of later steps, so that a training
+  resumed from a checkpoint has no duplicates. Only the first process writes.
   """
 
-  def __init__(self, workdir: pathlib.Path, run: str, start: int):
-    self._run, self._file = run, None
+  def __init__(self, workdir: pathlib.Path, name: str, start: int):
+    self._name, self._file = name, None
     if not hosts.first():
       return
     path = workdir / 'metrics.jsonl'
-    _drop_beyond(path, run, start)
+    _drop_beyond(path, name, start)
     self._file = path.open('a', encoding='utf-8')
     self._events = _Events(
-      workdir / 'tensorboard' / run.replace('/', '-'), start
+      workdir / 'tensorboard' / name.replace('/', '-'), start
     )
 
   def write(self, step: int, numbers: Mapping[str, Any]) -> None:
     """Writes the numbers of `step`: floats, or lists for histograms."""
     if self._file is None:
       return
-    line = {'run': self._run, 'step': step, **numbers}
+    line = {'run': self._name, 'step': step, **numbers}
     self._file.write(json.dumps(line) + '\n')
     self._file.flush()
     self._events.write(
@@ -85,13 +85,13 @@ class _Events:
     self._writer.close()
 
 
-def read(workdir: pathlib.Path, run: str) -> list[dict[str, Any]]:
-  """Returns the records of a run, in order."""
+def read(workdir: pathlib.Path, name: str) -> list[dict[str, Any]]:
+  """Returns the records of a training, in order."""
   lines = (workdir / 'metrics.jsonl').read_text(encoding='utf-8').splitlines()
-  return [r for r in map(json.loads, lines) if r['run'] == run]
+  return [r for r in map(json.loads, lines) if r['run'] == name]
 
 
-def _drop_beyond(path: pathlib.Path, run: str, start: int) -> None:
+def _drop_beyond(path: pathlib.Path, name: str, start: int) -> None:
   if not path.exists():
     return
   kept = []
@@ -100,7 +100,7 @@ def _drop_beyond(path: pathlib.Path, run: str, start: int) -> None:
       record = json.loads(line)
     except json.JSONDecodeError:
       continue  # a kill may have cut the last line
-    if record['run'] != run or record['step'] <= start:
+    if record['run'] != name or record['step'] <= start:
       kept.append(line + '\n')
   temporary = path.with_suffix('.tmp')
   temporary.write_text(''.join(kept), encoding='utf-8')
@@ -153,7 +153,7 @@ class Reporter:
   def __init__(
     self,
     workdir: pathlib.Path,
-    run: str,
+    name: str,
     *,
     start: int,
     stop: int,
@@ -168,7 +168,7 @@ class Reporter:
 
     Args:
       workdir: folder of metrics.jsonl.
-      run: name of the run in it, such as `lm/A`.
+      name: name of the training in it, such as `lm/A`.
       start: number of chunks already done.
       stop: number of chunks at the end.
       steps_per_chunk: training steps per chunk.
@@ -180,11 +180,12 @@ class Reporter:
       peak_flops: peak FLOP/s of all devices; 0 if unknown.
     """
     self._flops, self._peak = flops_per_chunk, peak_flops
-    self._run, self._steps, self._units = run, steps_per_chunk, units_per_chunk
+    self._name = name
+    self._steps, self._units = steps_per_chunk, units_per_chunk
     self._summarise = summarise
-    self._metrics = Metrics(workdir, run, start * steps_per_chunk)
+    self._metrics = Metrics(workdir, name, start * steps_per_chunk)
     self._bar = progress(
-      run,
+      name,
       total=stop * units_per_chunk,
       start=start * units_per_chunk,
       unit=unit,
@@ -209,9 +210,9 @@ class Reporter:
     if not finite_S.all():
       step = (done - 1) * self._steps + int(np.argmin(finite_S)) + 1
       raise UserError(
-        f'{self._run}: the numbers of step {step} are not finite. The step was '
-        'not saved; the last checkpoint is intact. Lower the learning rate, or '
-        'inspect the data of that step, and start again.'
+        f'{self._name}: the numbers of step {step} are not finite. The step '
+        'was not saved; the last checkpoint is intact. Lower the learning '
+        'rate, or inspect the data of that step, and start again.'
       )
     before, self._last = self._last, (done, time.perf_counter())
     self._first = self._first or self._last

@@ -53,7 +53,7 @@ class Stamp:
     keys = sorted(self.settings | now.settings)
     names = sorted(self.inputs | now.inputs)
     return [
-      f'{key}: {self.settings.get(key)!r} before, {now.settings.get(key)!r} now'
+      f'{key}: {_value(self, key)} before, {_value(now, key)} now'
       for key in keys
       if self.settings.get(key) != now.settings.get(key)
     ] + [
@@ -61,3 +61,8 @@ class Stamp:
       for name in names
       if self.inputs.get(name) != now.inputs.get(name)
     ]
+
+
+def _value(stamp: Stamp, key: str) -> str:
+  """Returns the value of a setting; another version may lack the setting."""
+  return repr(stamp.settings[key]) if key in stamp.settings else 'no such key'

@@ -2,19 +2,24 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Generator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import jax
 import numpy as np
 
 from monosem_jax.device import mesh as meshes
 from monosem_jax.device.compile import Program, announce, peak_flops, profiled
-from monosem_jax.run import loop
+from monosem_jax.run import Run, loop
 from monosem_jax.run.artefact import Progress
 from monosem_jax.run.checkpoint import Checkpoints
 from monosem_jax.run.metrics import Reporter
-from monosem_jax.run.workdir import Workdir
+
+
+class Batches(Iterator[Any], Protocol):
+  """An iterator over batches, which is closed after the training."""
+
+  def close(self) -> None: ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,7 +27,7 @@ class Training:
   """The parts in which trainings differ.
 
   Attributes:
-    run: name in metrics.jsonl, such as `lm/A`.
+    name: name in metrics.jsonl, such as `lm/A`.
     progress: number of steps, and folder of checkpoints.
     mesh: the device mesh.
     init: makes the initial state; it is traced.
@@ -38,17 +43,17 @@ class Training:
     precision: dtype of these products.
     summarise: maps a chunk's stats on the host to the numbers to write and
       finite_S, whether the numbers of each step are finite.
-    observe: reads the state after each chunk, see `loop.run`.
+    observe: reads the state after each chunk, see `loop.train`.
   """
 
-  run: str
+  name: str
   progress: Progress
   mesh: jax.sharding.Mesh
   init: Callable[[], Any]
   start: Callable[[Any], Any] = lambda state: state
   program: Callable[[Any], Program]
   fixed: tuple[Any, ...] = ()
-  batches: Callable[[int], Generator[Any, None, None]]
+  batches: Callable[[int], Batches]
   place: Callable[[Any], tuple[jax.Array, ...]]
   unit: str
   units_per_chunk: int
@@ -58,7 +63,7 @@ class Training:
   observe: Callable[[int, Any], None] = lambda done, state: None
 
 
-def fit(w: Workdir, t: Training) -> tuple[Any, dict[str, float | None]]:
+def fit(run: Run, t: Training) -> tuple[Any, dict[str, float | None]]:
   """Runs a training; its mesh must be the current one.
 
   Returns:
@@ -70,19 +75,19 @@ def fit(w: Workdir, t: Training) -> tuple[Any, dict[str, float | None]]:
   """
 
   def log(line: str) -> None:
-    w.log(f'{t.run}: {line}')
+    run.log(f'{t.name}: {line}')
 
-  runtime, S = w.config.runtime, t.progress.steps_per_chunk
-  checkpoints = Checkpoints(t.progress.checkpoints, w.config.checkpoint.keep)
-  restored = checkpoints.restore(meshes.like(t.mesh, t.init), w.log)
+  runtime, S = run.config.runtime, t.progress.steps_per_chunk
+  checkpoints = Checkpoints(t.progress.checkpoints, run.config.checkpoint.keep)
+  restored = checkpoints.restore(meshes.like(t.mesh, t.init), run.log)
   start, state = restored or (0, t.start(meshes.init_sharded(t.mesh, t.init)))
   log(f'{start * S:,} of {t.progress.steps:,} steps are done')
   program = t.program(state)
   announce(program, t.flops, S, log)
   stop = t.progress.steps // S
   reporter = Reporter(
-    w.root,
-    t.run,
+    run.workdir.root,
+    t.name,
     start=start,
     stop=stop,
     steps_per_chunk=S,
@@ -94,9 +99,9 @@ def fit(w: Workdir, t: Training) -> tuple[Any, dict[str, float | None]]:
   )
   with (
     contextlib.closing(t.batches(start)) as batches,
-    profiled(runtime, w.profile(t.run), log, program.call) as chunk,
+    profiled(runtime, run.workdir.profile(t.name), log, program.call) as chunk,
   ):
-    state = loop.run(
+    state = loop.train(
       lambda state, *batch: chunk(state, *t.fixed, *batch),
       state,
       map(t.place, batches),
@@ -104,7 +109,7 @@ def fit(w: Workdir, t: Training) -> tuple[Any, dict[str, float | None]]:
       stop=stop,
       report=reporter,
       checkpoints=checkpoints,
-      every=w.config.checkpoint.every_chunks,
+      every=run.config.checkpoint.every_chunks,
       observe=t.observe,
     )
   reporter.close()

@@ -2,25 +2,17 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
-
-from monosem_jax.config import settings
-from monosem_jax.device import hosts
 
 
 @dataclasses.dataclass(frozen=True)
 class Workdir:
-  """The paths of one run's files.
+  """The paths of the files that runs leave in a directory.
 
   Attributes:
     root: the directory.
-    config: the run's settings.
-    log: prints a line for the user.
   """
 
   root: pathlib.Path
-  config: settings.Config
-  log: Callable[[str], None] = hosts.log
 
   @property
   def settings(self) -> pathlib.Path:
@@ -88,6 +80,6 @@ class Workdir:
     """The numbers of all parts of the stage `toy`."""
     return self.root / 'toy' / 'toy.json'
 
-  def profile(self, run: str) -> pathlib.Path:
-    """The folder of a profile."""
-    return self.root / 'profile' / run.replace('/', '-')
+  def profile(self, training: str) -> pathlib.Path:
+    """The profile of a training: of `lm/A`."""
+    return self.root / 'profile' / training.replace('/', '-')

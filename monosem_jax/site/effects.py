@@ -1,23 +1,25 @@
 """Packs the effects of ablating features into few bytes.
 
-Effects are most of the data of a feature that fires often: five raised and five
-lowered tokens for each token of its examples that it fires on. They are mostly
-the same few tokens, and their logits decay alike. So n features with M effects
-in all have these columns:
+A feature that fires often has mostly effects as its data: for each token of its
+examples that it fires on, the k = 5 tokens whose logits ablation raises most,
+and the k that it lowers most. A feature's effects are mostly on the same few
+tokens, and their logits decay alike. These columns hold the M effects of n
+features:
 
   effect_of            n + 1: where each feature's effects begin
-  effect_gap           M: tokens since the effect before, or since the feature's
-                       first token
-  effect_loss          M: nats
-  effect_raised_of     n + 1: where each feature's list of tokens begins
+  effect_gap           M: tokens since the previous effect, or since the
+                       feature's first token
+  effect_loss          M: change of the loss, in nats
+  effect_raised_of     n + 1: where each feature's list of raised tokens begins
   effect_raised_ids    those lists, the most frequent token first
-  effect_raised_place  (k, M): places in the list, of the most raised token, ...
-  effect_raised_most   n: the largest of the feature's raised logits
-  effect_raised_steps  (k, M): 16ths of an octave beneath that, of the most
-                       raised token; beneath the token before, of the others
+  effect_raised_place  (k, M): the raised tokens, the most raised first, as
+                       places in the feature's list
+  effect_raised_most   n: the largest change of a raised logit
+  effect_raised_steps  (k, M): how far each change lies below the one before it
+                       (the first: below the largest), in 16ths of an octave
 
-and so for lowered ones. A changed logit is thus kept to 2.2%; 255 steps beneath
-the largest, a factor of 63,000, are 0.
+Lowered tokens have the same columns. The steps keep a change to 2.2%. A change
+255 steps below the largest, a factor of 63,000, becomes 0.
 """
 
 from collections.abc import Mapping
@@ -37,10 +39,10 @@ def columns(
   """The columns above.
 
   Args:
-    token_M: the tokens of n features that have an effect, rising.
-    first_n1: each feature's first token; at last the number of all.
-    effects: arrays of `analysis.ablation.ablate` of them; the k most raised and
-      lowered tokens with the most changed first.
+    token_M: the numbers of the tokens that have an effect, rising.
+    first_n1: the number of each feature's first token, and that of all tokens.
+    effects: their arrays, as `analysis.ablation.ablate` returns them: of the k
+      most raised and lowered tokens the most changed first.
   """
   of_n1 = np.searchsorted(token_M, first_n1)
   feature_M = np.repeat(np.arange(len(first_n1) - 1), np.diff(of_n1))
@@ -68,15 +70,18 @@ def columns(
 
 
 def _narrow(x: np.ndarray) -> np.ndarray:
-  """In one byte each where that is enough, as it mostly is: read four times as
-  fast. Two would not be taken apart for gzip, see `pack`."""
+  """One byte each if that is enough, as it mostly is, else four.
+
+  The page reads single bytes four times as fast. Pairs of bytes would compress
+  worse: `pack` does not split them into planes.
+  """
   return x.astype(np.uint8 if x.max(initial=0) < 256 else np.uint32)
 
 
 def _places(
   ids_Mk: np.ndarray, feature_M: np.ndarray, n: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Each feature's tokens, the most frequent first, and places among them."""
+  """Each feature's tokens, the most frequent first, and effects as places."""
   pair_Mk = feature_M[:, None] << 32 | ids_Mk.astype(np.int64)
   pairs, own_Mk, times = np.unique(
     pair_Mk, return_inverse=True, return_counts=True

@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Contexts:
-  """The contexts that examples are of, C of them.
+  """The C contexts that the examples are from.
 
-  A context may begin and end within a document, and several may lie in it: each
-  part of a document in it is a span, S of them in all.
+  A context consists of spans, S in all. A span is the part of one document in
+  one context.
 
   Attributes:
-    split: of the token store.
-    number_C: their numbers in it, rising.
+    split: the split of the token store.
+    number_C: the contexts' numbers in the split, rising.
     tokens_CT: token ids.
     span_of_C1: where each context's spans begin, and the end of the last.
-    position_S: the first token of each span in its context.
-    document_S: the document's number in its split.
+    position_S: the position of each span's first token in its context.
+    document_S: the document's number in the split.
     subset_S: the document's subset.
-    offset_S: number of that token in the document.
+    offset_S: the index of the span's first token in its document.
   """
 
   split: str
@@ -43,20 +43,20 @@ class Contexts:
 
 @dataclasses.dataclass(frozen=True)
 class Exhibit:
-  """A set of features and all that is known of it.
+  """A set of features and all that the page shows of it.
 
   Attributes:
     features: the set.
-    document_FE: number of the document of each example, in its split.
+    document_FE: the number of each example's document, in its split.
     subset_FE: that document's subset.
-    links: to other features.
-    numbers: its column of the report; None where it has none.
-    effects: of ablations; None if they are not made.
-    residual_CT: by how many nats each token's loss changes when what the
-      dictionary leaves unexplained is taken away, of the page's contexts; NaN
-      where that is not known, None if it is not made.
-    neurons: that go with each feature; None if they are not known.
-    labels: of features, as `labels.json` has them.
+    links: links to other features.
+    numbers: the set's column of the report, if it has one.
+    effects: the effects of ablations, if they were computed.
+    residual_CT: the change of each token's loss, in nats, when the dictionary's
+      reconstruction error is removed, in the page's contexts. NaN where it is
+      not known; None if it was not computed.
+    neurons: the neurons most like each feature, if they are known.
+    labels: the features' entries of `labels.json`.
   """
 
   features: FeatureSet

@@ -1,18 +1,19 @@
-"""Writes the page. Imports no jax: it is given what it shows, and writes packs.
+"""Writes the page: its scripts, and packs of its data. Imports no jax.
 
   site/index.html
   site/static/                scripts and styles, as they are in this package
-  site/data/live.js           says that no server is there; `serve` says another
-  site/data/index             the run, and every set of features in short
+  site/data/live.js           says that there is no server (`serve` answers with
+                              another)
+  site/data/index             the run, and a summary of every set of features
   site/data/vocabulary        all tokens as strings
-  site/data/A1/columns        the list's columns
+  site/data/A1/columns        the columns of the set's list
   site/data/A1/0000           64 features each, loaded when one is opened
-  site/data/A1/residual/0000  of 256 contexts each
-  site/data/contexts/0000     those contexts: wider ones of examples
-  site/data/map/small ...     the other views, see `views`
-  site/checksums.txt          SHA-256 of all of these, as sha256sum has them
+  site/data/contexts/0000     the examples' whole contexts, 256 each
+  site/data/A1/residual/0000  what the dictionary leaves unexplained in these
+  site/data/map/small ...     data of the other views, see `views`
+  site/checksums.txt          SHA-256 of all of these, in sha256sum's format
 
-Each of the data is a pack: see `pack`.
+All data but live.js are packs, see `pack`.
 """
 
 import hashlib
@@ -31,11 +32,12 @@ from monosem_jax.site.exhibit import Contexts, Exhibit
 from monosem_jax.site.pack import Writer, half
 from monosem_jax.site.views import Pack
 
-# Features of a shard: one click loads some hundred kilobytes, files stay few.
+# Features in a shard: one click loads some hundred kilobytes, files stay few.
 SHARD = 64
+# Contexts in a shard.
 CONTEXTS = 256
 NO_SERVER = b'monosem.live = null;\n'
-# Takes a pack: its name, meta and columns.
+# Takes a pack's name, meta and columns.
 Put = Callable[[str, Any, Mapping[str, np.ndarray]], None]
 
 
@@ -53,14 +55,14 @@ def write(
   """Writes the page into `directory`, in place of one that is there.
 
   Args:
-    directory: the page's own folder: what else lies in it is removed.
-    build: names what it is made of; part of every pack.
-    run: of the index's meta all that is not about one set of features.
+    directory: the page's own folder. Other files in it are removed.
+    build: identifies what the page is made of; part of every pack.
+    run: what the index says about the run: its meta without the sets.
     exhibits: sets of features, the main one first.
-    contexts: those that examples are of.
+    contexts: the contexts that the examples are from.
     vocabulary: the V tokens as strings.
     views: packs of the other views, by name.
-    pictures: files to be shown, by their names in `pictures/`.
+    pictures: image files to show, by their names in `pictures/`.
 
   Raises:
     UserError: the disk is full.
@@ -85,7 +87,7 @@ def write(
 
 
 def copy_static(directory: pathlib.Path) -> None:
-  """The page itself, without data."""
+  """Copies the page itself, without data."""
   with resources.as_file(scripts.static()) as static:
     shutil.copytree(static, directory / 'static')
   (directory / 'static/index.html').unlink()
@@ -93,7 +95,7 @@ def copy_static(directory: pathlib.Path) -> None:
 
 
 def put_columns(put: Put, e: Exhibit, kept_F: np.ndarray | None = None) -> None:
-  """Puts what the list of a set needs; 0 where features are not kept."""
+  """Puts the columns of a set's list, 0 for features that are not kept."""
   columns, labels = shards.columns(e), e.labels
   if kept_F is not None:
     columns = {name: x.copy() for name, x in columns.items()}
@@ -105,7 +107,7 @@ def put_columns(put: Put, e: Exhibit, kept_F: np.ndarray | None = None) -> None:
 
 
 def put_features(put: Put, e: Exhibit) -> None:
-  """Puts what is shown of each feature, 64 to a pack."""
+  """Puts all that a feature's own page shows, 64 features in a pack."""
   for k, rows in enumerate(_slices(e.features.count, SHARD)):
     put(
       f'{e.features.key}/{k:04d}', None, shards.shard(e, rows.start, rows.stop)
@@ -115,7 +117,7 @@ def put_features(put: Put, e: Exhibit) -> None:
 def put_contexts(
   put: Put, contexts: Contexts, exhibits: Sequence[Exhibit]
 ) -> None:
-  """Puts contexts, and what sets say of their tokens, 256 to a pack."""
+  """Puts contexts and the sets' residual losses in them, 256 in a pack."""
   number_C = contexts.number_C.astype(np.uint32)
   put('contexts/numbers', None, {'number': number_C})
   for k, rows in enumerate(_slices(number_C.size, CONTEXTS)):
@@ -132,7 +134,7 @@ def index(
   views: Iterable[str] = (),
   pictures: Iterable[str] = (),
 ) -> dict[str, Any]:
-  """What the index's meta says of what the packs hold."""
+  """The part of the index's meta that tells what the packs hold."""
   return {
     'shard': SHARD,
     'contexts': {'split': contexts.split, 'shard': CONTEXTS},
@@ -146,7 +148,7 @@ def _set(e: Exhibit) -> dict[str, Any]:
   meta = e.features.table.meta
   return {
     'key': e.features.key,
-    'run': e.features.run,
+    'run': e.features.name,
     'features': e.features.count,
     'meta': {k: v for k, v in meta.items() if k != 'groups'},
     'groups': shards.groups(meta['groups']),

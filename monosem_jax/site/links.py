@@ -1,12 +1,12 @@
-"""Links between features, read from what the analyses have left.
+"""Links between features, read from the analyses' results.
 
-near      nearest by the cosine of decoder rows, in any dictionary alike
-twin      nearest of the other model, by the correlation of activations
+near      the nearest features of each dictionary, by the cosine of decoder rows
+twin      the nearest feature of the other model, by correlation of activations
 parent    in the next smaller dictionary, by masked cosine similarity
-child     in the next larger one
-next      likely to fire on the next token: probability above what it is
-          anyway, predicted from logit weights
-previous  the same, the other way round
+child     in the next larger one, by the same
+next      features more likely to fire on the next token: the rise of their
+          probability, predicted from logit weights
+previous  features that have this one as `next`, with the same value
 """
 
 import dataclasses
@@ -17,23 +17,23 @@ import numpy as np
 
 from monosem_jax.analysis.results import arrays
 
-# Gives the folder of an analysis by its name; it may not be there.
+# Returns the folder of an analysis by its name. It need not exist.
 Folders = Callable[[str], pathlib.Path]
 KINDS = ('near', 'twin', 'parent', 'child', 'next', 'previous')
-# Links of one kind that a feature keeps, the strongest.
+# A feature keeps so many links, the strongest, of one kind to one set.
 _KEPT = 12
 
 
 @dataclasses.dataclass(frozen=True)
 class Links:
-  """Links of the F features of a set, M in all, sorted by feature.
+  """The M links of the F features of a set, sorted by feature.
 
   Attributes:
     of_F1: where each feature's links begin, and the end of the last.
-    kind_M: number of the kind in `KINDS`.
-    set_M: the set of the feature they lead to, a number of `read`'s keys.
-    feature_M: that feature.
-    value_M: how strong each is, in its kind's unit.
+    kind_M: the kind of each link, an index of `KINDS`.
+    set_M: the set that it leads to, an index of the keys that `read` was given.
+    feature_M: the feature that it leads to.
+    value_M: its strength, in the unit of its kind.
   """
 
   of_F1: np.ndarray
@@ -53,15 +53,16 @@ def read(
   features: Mapping[str, int],
   match: Sequence[str] | None,
 ) -> dict[str, Links]:
-  """All links there are.
+  """Reads the links of every set.
 
   Args:
-    folder: of analyses; those not made give no links.
-    features: sets that are shown, and how many features each has.
-    match: the main dictionary and its match of another model; None of none.
+    folder: gives the folders of analyses. One that was not made has no links.
+    features: the number of features of each set on the page, by key.
+    match: the keys of the main dictionary and its match in another model, if
+      there is one.
 
   Returns:
-    The links of each set.
+    The links of each set, by key.
   """
   keys = list(features)
   found: dict[str, list[tuple]] = {key: [] for key in keys}
@@ -118,7 +119,7 @@ def _automata(path, main, keys, found) -> None:
 
 
 def _sorted(features: int, parts: list[tuple]) -> Links:
-  """Puts links in the order of features, kinds and falling strength."""
+  """Sorts links by feature, kind, set and falling strength; keeps the first."""
   none = np.zeros(0, np.int64)
   column = lambda xs: np.concatenate([none, *xs])
   source = column([p[2] for p in parts]).astype(np.int64)

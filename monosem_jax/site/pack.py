@@ -4,16 +4,18 @@ A pack, before gzip, is
 
   4 bytes   length of the header, little-endian
   header    JSON: {"build", "meta", "columns": {name: [dtype, shape, offset]}}
-  columns   each at a multiple of 8 from the file's beginning, row-major,
-            little-endian, of the dtypes below; u2, mostly ids, as they are, of
-            the others first all lowest bytes, and so on, which gzip likes
+  columns   row-major, little-endian, of the dtypes below; each begins at a
+            multiple of 8 from the file's beginning. In all dtypes but u2 the
+            bytes are in planes: first the lowest byte of every entry, then the
+            next, ..., which compresses better. u2 columns, mostly token ids,
+            compress better as they are.
 
-A page opened by double click may load scripts but fetch nothing, so a pack's
-file is a script, NAME.js: one call with the gzipped bytes as a string, whose
-characters are bytes as windows-1252 has them (any byte but four stands for
-itself: 1.6% more). As a script it must be said to be of that encoding; as it is
-fetched, the call is taken off. Gzip's checksum finds what is cut off or
-altered; `build` what is of another export.
+A page opened by double click may load scripts but may not fetch files. So a
+pack is stored as a script, NAME.js: one call, whose argument is the gzipped
+bytes as a string in windows-1252. In that encoding all but four bytes stand for
+themselves, and the file grows by 1.6%. The page either loads the script and
+names its encoding, or fetches it and cuts the bytes out. Gzip's checksum finds
+a truncated or altered pack; `build` finds one from another export.
 """
 
 import base64
@@ -28,19 +30,20 @@ from typing import Any
 import numpy as np
 
 DTYPES = ('u1', 'u2', 'u4', 'i4', 'f2', 'f4')
-_AS_THEY_ARE = 'u2'
+# Not split into planes.
+_WHOLE = 'u2'
 _ALIGN = 8
 _END = b'");\n'
-# What would end the string, or a line in it.
+# Bytes that would end the string, or a line in it.
 _ESCAPED = {b'\\': b'\\\\', b'"': b'\\"', b'\n': b'\\n', b'\r': b'\\r'}
 _ESCAPE = re.compile(rb'\\(.)')
 
 
 def dumps(value: Any) -> str:
-  """JSON in ASCII, so that no half of a surrogate pair reaches a decoder.
+  """JSON in ASCII, because UTF-8 cannot encode half of a surrogate pair.
 
   Raises:
-    ValueError: NaN or infinity, which JSON does not know.
+    ValueError: NaN or infinity, which JSON cannot express.
   """
   return json.dumps(
     value, ensure_ascii=True, allow_nan=False, separators=(',', ':')
@@ -48,15 +51,15 @@ def dumps(value: Any) -> str:
 
 
 def half(x: np.ndarray) -> np.ndarray:
-  """Numbers with the 3 digits that a person reads off a page."""
+  """Numbers as float16, which keeps the 3 digits that the page shows."""
   return np.asarray(x, np.float16)
 
 
 def pack(build: str, meta: Any, columns: Mapping[str, np.ndarray]) -> bytes:
-  """A pack's bytes: the same for the same values.
+  """The bytes of a pack; equal values give equal bytes.
 
   Raises:
-    ValueError: a column's dtype is none that the page reads.
+    ValueError: a column has a dtype that the page cannot read.
   """
   arrays = {name: _plain(name, x) for name, x in columns.items()}
   places, at = {}, 0
@@ -72,7 +75,7 @@ def pack(build: str, meta: Any, columns: Mapping[str, np.ndarray]) -> bytes:
 
 
 def unpack(data: bytes) -> tuple[str, Any, dict[str, np.ndarray]]:
-  """What `pack` was given: build, meta and columns."""
+  """Returns what `pack` was given: build, meta and columns."""
   raw = gzip.decompress(data)
   start = 4 + int.from_bytes(raw[:4], 'little')
   header = json.loads(raw[4:start])
@@ -80,7 +83,7 @@ def unpack(data: bytes) -> tuple[str, Any, dict[str, np.ndarray]]:
   for name, (dtype, shape, at) in header['columns'].items():
     width, size = int(dtype[1]), int(np.prod(shape, dtype=np.int64))
     byte = np.frombuffer(raw, np.uint8, width * size, start + at)
-    if dtype != _AS_THEY_ARE:
+    if dtype != _WHOLE:
       byte = np.ascontiguousarray(byte.reshape(width, size).T)
     columns[name] = byte.reshape(-1).view(f'<{dtype}').reshape(shape)
   return header['build'], header['meta'], columns
@@ -94,14 +97,14 @@ def script(name: str, data: bytes) -> bytes:
 
 
 def unscript(name: str, text: bytes) -> bytes:
-  """The pack that NAME.js holds.
+  """The pack inside NAME.js.
 
   Raises:
-    ValueError: it is not whole.
+    ValueError: the script is incomplete.
   """
   start = _call(name)
   if not (text.startswith(start) and text.endswith(_END)):
-    raise ValueError(f'{name}.js is not whole.')
+    raise ValueError(f'{name}.js is incomplete.')
   byte = {escape[1:]: byte for byte, escape in _ESCAPED.items()}
   inside = text[len(start) : -len(_END)]
   return _ESCAPE.sub(lambda match: byte[match[1]], inside)
@@ -112,7 +115,7 @@ def _call(name: str) -> bytes:
 
 
 def inline(name: str, data: bytes) -> str:
-  """The same call for a page of any encoding: base64, a third more."""
+  """The same call for a page in any encoding: in base64, a third larger."""
   text = base64.b64encode(data).decode('ascii')
   return f'monosem.data.arrived({dumps(name)},atob("{text}"));\n'
 
@@ -123,7 +126,7 @@ class Writer:
 
   Attributes:
     directory: the folder.
-    build: names the export that all of them are of.
+    build: identifies the export that all of them belong to.
   """
 
   directory: pathlib.Path
@@ -132,7 +135,7 @@ class Writer:
   def write(
     self, name: str, meta: Any, columns: Mapping[str, np.ndarray] | None = None
   ) -> None:
-    """Writes a pack; `name` is a path below the folder, without an ending."""
+    """Writes a pack; `name` is its path below the folder, without a suffix."""
     path = self.directory / f'{name}.js'
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(script(name, pack(self.build, meta, columns or {})))
@@ -141,12 +144,13 @@ class Writer:
 def _plain(name: str, x: np.ndarray) -> np.ndarray:
   x = np.ascontiguousarray(x)
   if x.dtype.str[1:] not in DTYPES:
-    raise ValueError(f'column {name}: {x.dtype} is none of {DTYPES}.')
+    known = ', '.join(DTYPES)
+    raise ValueError(f'column {name}: {x.dtype}; the page reads {known} only.')
   return x.astype(x.dtype.newbyteorder('<'), copy=False)
 
 
 def _planes(x: np.ndarray) -> bytes:
-  if x.dtype.str[1:] == _AS_THEY_ARE:
+  if x.dtype.str[1:] == _WHOLE:
     return x.tobytes()
   return x.reshape(-1).view(np.uint8).reshape(x.size, x.itemsize).T.tobytes()
 

@@ -8,14 +8,14 @@ from monosem_jax.features.census import why_not_ultralow
 from monosem_jax.paper import ULTRALOW_TOKENS
 from monosem_jax.site.exhibit import Exhibit
 
-# Shares of live features from which on a fault of theirs is one of the run.
+# A run is warned of if more than this share of its live features is affected.
 _MANY = 0.1
-# Of a feature's top examples, those that a fault has to be true of.
+# A feature is affected if more than this share of its top examples is.
 _MOST = 0.5
 
 
 def warnings(e: Exhibit) -> list[str]:
-  """What may mislead in a set of features, a sentence each."""
+  """What may mislead a reader of a set of features, a sentence each."""
   return list(_warnings(e))
 
 
@@ -30,8 +30,8 @@ def _warnings(e: Exhibit) -> Iterator[str]:
   if first_F.sum() / live > _MANY:
     yield (
       f'{first_F.sum():,} of {live:,} live features have most of their top '
-      'examples at position 0, where a context is cut open: what they mean '
-      'there is the cut.'
+      'examples at position 0, where a context begins: they may respond to '
+      'that cut instead of the text.'
     )
   document_FE = np.where(there_FE, e.document_FE[:, top], -1)
   same_FE = (document_FE == _mode(document_FE)[:, None]) & there_FE
@@ -39,17 +39,17 @@ def _warnings(e: Exhibit) -> Iterator[str]:
   if one_F.sum() / live > _MANY:
     yield (
       f'{one_F.sum():,} of {live:,} live features have most of their top '
-      'examples in one document: they may know that text and nothing else.'
+      'examples in one document: they may respond to that text alone.'
     )
   if tokens < ULTRALOW_TOKENS:
     yield (
-      f'{why_not_ultralow(tokens)}. "Dead" and "rare" are therefore of this '
+      f'{why_not_ultralow(tokens)}. "Dead" and "rare" therefore describe this '
       'sample alone.'
     )
   if t.meta.get('lost_samples'):
     yield (
-      f'{t.meta["lost_samples"]:,} sampled activations found no room and are '
-      'in no histogram.'
+      f'{t.meta["lost_samples"]:,} sampled activations did not fit and are '
+      'missing from the histograms.'
     )
 
 
@@ -58,7 +58,7 @@ def _mostly(true_FE: np.ndarray, there_FE: np.ndarray) -> np.ndarray:
 
 
 def _mode(x_FE: np.ndarray) -> np.ndarray:
-  """The most frequent entry of each row, not -1 if there is another."""
+  """The most frequent entry of each row; -1 only if there is no other."""
   same_FE = (x_FE[:, :, None] == x_FE[:, None]).sum(2)
   at_F = np.where(x_FE < 0, 0, same_FE).argmax(1)
   return x_FE[np.arange(len(x_FE)), at_F]

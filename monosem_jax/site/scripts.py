@@ -1,26 +1,26 @@
 """The page's scripts, and the order in which they run.
 
-A folder of `static/` is read whole: a script that is put into it is a part of
-the page.
+A script in one of the folders of `static/` is part of the page. It defines
+names (`monosem.dom = ...`) and uses names of other scripts, which run before.
 """
 
+import graphlib
+import re
 from collections.abc import Iterator
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-# The folders, in order. In each of them the named scripts run first, since
-# others need them as they are read; the rest follow by name.
-FOLDERS = {
-  'core': ('pack', 'data', 'dom', 'format', 'router', 'tokens'),
-  'plots': ('pixels',),
-  'labels': ('labelfile', 'labels'),
-  'features': (),
-  'views': (),
-  'live': (),
-}
-# Whether a server is there, see `export`; before scripts that ask it.
+# From below: a script uses only scripts of its own folder and of those before.
+FOLDERS = ('core', 'plots', 'labels', 'features', 'views', 'live')
+# Says whether a server is there, see `export`.
 LIVE = 'data/live.js'
+_START = 'static/start.js'
 _PLACE = '  <!-- scripts -->\n'
+_COMMENT = re.compile(r'^\s*//.*$', re.MULTILINE)
+_DEFINED = re.compile(r'^(?:const )?(monosem(?:\.\w+)*) = ', re.MULTILINE)
+_USED = re.compile(r'\bmonosem(?:\??\.\w+)*')
+# Such as `const { card, data } = monosem;`.
+_TAKEN = re.compile(r'const \{([^{}]*)\} = monosem;')
 
 
 def page() -> str:
@@ -30,19 +30,51 @@ def page() -> str:
 
 
 def addresses() -> Iterator[str]:
-  """The scripts of the page, by their addresses in it, in order."""
-  for folder, first in FOLDERS.items():
-    found = sorted(file.name for file in (static() / folder).iterdir())
-    rest = [name for name in found if name.removesuffix('.js') not in first]
-    for name in (*(f'{name}.js' for name in first), *rest):
-      yield f'static/{folder}/{name}'
+  """The addresses of the page's scripts, in the order in which they run.
+
+  Raises:
+    graphlib.CycleError: scripts use each other in a circle.
+  """
+  order = [*graphlib.TopologicalSorter(uses()).static_order()]
+  for folder in FOLDERS:
+    yield from (a for a in order if a.startswith(f'static/{folder}/'))
     if folder == 'core':
       yield LIVE
-  yield 'static/start.js'
+  yield _START
+
+
+def uses() -> dict[str, list[str]]:
+  """The scripts that each script uses, by address."""
+  found = {
+    f'static/{folder}/{name}': names(text(f'static/{folder}/{name}'))
+    for folder in FOLDERS
+    for name in sorted(file.name for file in (static() / folder).iterdir())
+  }
+  definer = {name: a for a, (defined, _) in found.items() for name in defined}
+  return {
+    address: sorted({definer[n] for n in used & set(definer)} - {address})
+    for address, (_, used) in found.items()
+  }
+
+
+def names(script: str) -> tuple[set[str], set[str]]:
+  """The names that a script defines, and those that it uses.
+
+  `monosem.views.map` uses `monosem` and `monosem.views`, too.
+  """
+  script = _COMMENT.sub('', script)
+  paths = [path.replace('?', '') for path in _USED.findall(script)]
+  for taken in _TAKEN.findall(script):
+    paths += [f'monosem.{name.strip()}' for name in taken.split(',')]
+  used = set()
+  for path in paths:
+    parts = path.split('.')
+    used |= {'.'.join(parts[:k]) for k in range(1, len(parts) + 1)}
+  return set(_DEFINED.findall(script)), used
 
 
 def static() -> Traversable:
-  """The folder of what the page is made of."""
+  """The folder of the files that make the page."""
   return resources.files('monosem_jax.site') / 'static'
 
 

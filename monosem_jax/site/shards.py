@@ -1,10 +1,10 @@
 """The columns of a feature table as the page reads them.
 
-Two kinds of packs: `columns`, one of each set of features, for its list; and
-shards of some features each, with what is shown of one. In a shard of n
-features, `of` columns of n + 1 entries say where each feature's part of a
-longer column begins. Numbers that a person reads off the page are float16, to
-3 digits.
+There are two kinds of packs. A set of features has one pack `columns`, for its
+list, and shards with everything that the page shows of some features. In a
+shard of n features, a column whose name ends in `_of` has n + 1 entries: they
+tell where each feature's part of longer columns begins. Numbers that the page
+only displays are float16, which keeps 3 digits.
 """
 
 from typing import Any
@@ -15,21 +15,22 @@ from monosem_jax.site import effects
 from monosem_jax.site.exhibit import Contexts, Exhibit
 from monosem_jax.site.pack import half
 
-# Most raised tokens that stand in for a feature in the list, and those that
-# lead most of its top examples.
+# Tokens that describe a feature in the list: of those that it raises most, and
+# of those on which its top examples fire.
 LIST_TOKENS = 4
 FIRES_ON = 3
-# Coefficients of a decoder row that are shown, as published.
+# The largest coefficients of a decoder row, as many as the paper published.
 ALIGNED = 3
 
 
 def columns(e: Exhibit) -> dict[str, np.ndarray]:
-  """What the list of a set of features needs: columns of F entries.
+  """The columns of a set's list, F entries each.
 
-  `fired` (density is that over the tokens of the pass), `max`, `state` (see
-  `features.census.CLASSES`), `raises` (tokens it raises most) and `fires`
-  (tokens that lead its top examples, the most frequent first; the first again
-  where there are fewer).
+  `fired` is the number of tokens that the feature fired on, `max` its largest
+  activation, `state` its class (see `features.census.CLASSES`). `raises` has
+  the tokens that it raises most. `fires` has the tokens on which its top
+  examples fire, the most frequent first; if there are too few, the first one
+  fills the rest.
   """
   t = e.features.table
   return {
@@ -46,7 +47,7 @@ def _fires_on(e: Exhibit) -> np.ndarray:
   top = slice(0, t.meta['groups'][0]['count'])
   own_FE = t.example_tokens_FEW[:, top, t.meta['before']].astype(np.int64)
   there_FE = t.example_stop_FE[:, top] > 0
-  # Of equal tokens the first stands for all, with their number.
+  # The first of equal tokens stands for all of them and has their count.
   same_FEE = (own_FE[:, :, None] == own_FE[:, None]) & there_FE[:, None]
   count_FE = np.where(there_FE, same_FEE.sum(2), 0)
   first_FE = ~np.tril(same_FEE, -1).any(2)
@@ -58,7 +59,7 @@ def _fires_on(e: Exhibit) -> np.ndarray:
 
 
 def shard(e: Exhibit, lo: int, hi: int) -> dict[str, np.ndarray]:
-  """What is shown of features lo to hi (n of them), as columns."""
+  """Everything that the page shows of the n features lo to hi, as columns."""
   t, rows = e.features.table, slice(lo, hi)
   found = {
     'sampled': t.sampled_F[rows].astype(np.uint32),
@@ -85,7 +86,7 @@ def shard(e: Exhibit, lo: int, hi: int) -> dict[str, np.ndarray]:
 
 
 def _examples(e: Exhibit, rows: slice) -> dict[str, np.ndarray]:
-  """Examples, their tokens, and the effects of the feature on those."""
+  """The features' examples, their tokens, and effects on these."""
   t, lo = e.features.table, rows.start
   start_nE = t.example_start_FE[rows].astype(np.int64)
   stop_nE = t.example_stop_FE[rows].astype(np.int64)
@@ -116,7 +117,7 @@ def _examples(e: Exhibit, rows: slice) -> dict[str, np.ndarray]:
   own = slice(*np.searchsorted(at_M, [lo * E * W, (lo + n) * E * W]))
   number_X = np.cumsum(inside_nEW.reshape(-1)) - 1
   at_M = at_M[own] - lo * E * W
-  # An effect after the window has no token to stand under.
+  # An effect may lie beyond the example's window, where no token is shown.
   shown_M = inside_nEW.reshape(-1)[at_M]
   return found | effects.columns(
     number_X[at_M[shown_M]],
@@ -138,7 +139,7 @@ def _links(e: Exhibit, lo: int, hi: int) -> dict[str, np.ndarray]:
 
 
 def _alignment(rows_nA: np.ndarray) -> dict[str, np.ndarray]:
-  """The largest coefficients, and their share of the row's L1 norm."""
+  """The largest coefficients of decoder rows, and their shares of L1 norms."""
   size_nA = np.abs(rows_nA)
   at_nk = np.argsort(-size_nA, axis=1, kind='stable')[:, :ALIGNED]
   pick = lambda x: np.take_along_axis(x, at_nk, 1)
@@ -165,7 +166,10 @@ def context_shard(c: Contexts, rows: slice) -> dict[str, np.ndarray]:
 
 
 def groups(table_groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-  """Adds the level of each interval: 1 for the first, evenly down to 0."""
+  """Adds `fraction` to each interval: its level as a share of the maximum.
+
+  Levels go evenly from 1 for the first interval down to 0 for the last.
+  """
   intervals = [g['name'] for g in table_groups if 'Interval' in g['name']]
   last = len(intervals) - 1
   return [

@@ -1,13 +1,13 @@
-"""The page in one file, of some features of a set. Imports no jax.
+"""The page with some features of one set, in one file. Imports no jax.
 
-It is the page of `export` with scripts, style and data inside: it opens by
-double click, from any host, and as the srcdoc of a notebook's frame. Nothing
-but what stands in it may act: its policy names every script by its hash.
+It is the page of `export` with its scripts, style and data inline. It opens by
+double click, from any host, and as the srcdoc of a notebook's frame. Its
+Content-Security-Policy names every script by its hash, so that no other runs.
 
-The packs are those of `export`, of the chosen features alone. In the index each
-set has `chosen`, their numbers, rising: the first of them is row 0 of shard 0.
-The list's columns keep the place of every feature, and are 0 but for the chosen
-ones and those that they lead to.
+The packs are those of `export`, with the chosen features alone. In the index
+each set has `chosen`, the numbers of its chosen features, rising. The first of
+these is row 0 of shard 0. The list's columns have an entry for every feature of
+the set; it is 0 unless the feature was chosen or a chosen one links to it.
 """
 
 import base64
@@ -24,9 +24,9 @@ from monosem_jax.run.files import write_file
 from monosem_jax.site import export, pack, scripts
 from monosem_jax.site.exhibit import Contexts, Exhibit
 
-# Features of a file, at most: some megabytes, which mail and notebooks take.
+# Features in a file, at most: some megabytes, which mail and notebooks accept.
 MOST = 200
-# What would end a script or a style early, in any letter case.
+# These would end an inline script or style early.
 _ENDS = re.compile(r'<!--|</?script|</style', re.IGNORECASE)
 _POLICY = re.compile(
   r'<!--[^>]*-->\s*<meta http-equiv="Content-Security-Policy" content="[^"]*">'
@@ -50,11 +50,11 @@ def write(
   """Writes the file, in place of one that is there.
 
   Args:
-    path: of the file.
-    build, run, exhibits, vocabulary: as of `export.write`.
-    contexts: those that examples of the chosen features are of.
-    key: the set they are of.
-    chosen: their numbers, rising.
+    path: the file.
+    build, run, exhibits, vocabulary: see `export.write`.
+    contexts: the contexts that the chosen features' examples are from.
+    key: the set that the features are chosen from.
+    chosen: the chosen features' numbers, rising.
 
   Raises:
     UserError: the disk is full.
@@ -81,7 +81,7 @@ def write(
 
 
 def only(e: Exhibit, chosen: Sequence[int]) -> Exhibit:
-  """Some features of a set as a set of their own, in that order (rising)."""
+  """The chosen features (rising) of a set as a set of their own."""
   rows, of = np.asarray(chosen, np.int64), e.links.of_F1
   links_M = np.zeros(of[-1], bool)
   for i in rows:
@@ -107,16 +107,16 @@ def only(e: Exhibit, chosen: Sequence[int]) -> Exhibit:
 
 
 def _page(data: str) -> str:
-  """The page with everything inside, the data among its scripts."""
+  """The page with everything inline; the data is the script `scripts.LIVE`."""
   inside, styles = [], []
 
   def script(match: re.Match) -> str:
     name = match[1]
-    inside.append(_whole(data if name == scripts.LIVE else scripts.text(name)))
+    inside.append(_inline(data if name == scripts.LIVE else scripts.text(name)))
     return ''
 
   def style(match: re.Match) -> str:
-    styles.append(_whole(scripts.text(match[1])))
+    styles.append(_inline(scripts.text(match[1])))
     return f'<style>{styles[-1]}</style>'
 
   def icon(match: re.Match) -> str:
@@ -132,17 +132,17 @@ def _page(data: str) -> str:
   )
   said = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
   page = _POLICY.sub(lambda _: said, page)
-  # As deferred ones they run when all of the body is there.
+  # At the end of the body, since inline scripts cannot be deferred.
   tags = ''.join(f'<script>{text}</script>\n' for text in inside)
   before, end, after = page.rpartition('</body>')
   return before + tags + end + after
 
 
-def _whole(text: str) -> str:
-  """A script or a style that stands inside a page as it is.
+def _inline(text: str) -> str:
+  """Returns a script or style, after checking that it can stand inline.
 
   Raises:
-    ValueError: something in it would end it.
+    ValueError: it contains what would end it early.
   """
   if found := _ENDS.search(text):
     raise ValueError(f'{found[0]} would end a script or a style early.')
@@ -150,6 +150,6 @@ def _whole(text: str) -> str:
 
 
 def _hashes(texts: Sequence[str]) -> str:
-  """What names inline scripts or styles in a policy."""
+  """The hashes by which a policy allows inline scripts or styles."""
   digests = (hashlib.sha256(text.encode()).digest() for text in texts)
   return ' '.join(f"'sha256-{base64.b64encode(d).decode()}'" for d in digests)

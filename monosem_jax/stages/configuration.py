@@ -1,4 +1,4 @@
-"""A run's settings, checked by all who take part in it."""
+"""The settings of a run, checked by all modules that they choose."""
 
 from collections.abc import Sequence
 
@@ -8,8 +8,9 @@ from monosem_jax.text import sources
 
 
 def load(path: str, overrides: Sequence[str] = ()) -> settings.Config:
-  """Reads a config file, see `config.load.load`, and asks the modules that it
-  chooses whether they can take it.
+  """Reads a config file (`config.load.load`) and checks it.
+
+  The text source and the recipes that it chooses check their own settings.
 
   Raises:
     UserError: no such file, key, value or module, or an impossible combination.

@@ -1,9 +1,9 @@
-"""What a run would be: sizes, memory and data, before anything is made.
+"""Describes a run before it starts: sizes, memory and data.
 
-Memory is analytic (`cost`), and XLA's own figure stands beside it: the very
-programs of the stages are compiled for the shapes of their arguments. Compiled
-for a target that is not here, they also say how long they take
-(`cost.estimate`).
+The stages' own programs are compiled for the shapes of their arguments. Memory
+is given twice: an analytic estimate (`device.cost`) and XLA's figure. Programs
+that are compiled for a target also get an estimate of their time
+(`device.cost.estimate`).
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from jax.sharding import Mesh
 
 from monosem_jax.config import load as configs, settings
 from monosem_jax.config.errors import full_memory
-from monosem_jax.config.names import entries, run_name, width
+from monosem_jax.config.names import entries, name_of, width
 from monosem_jax.device import hosts
 from monosem_jax.device.compile import Program
 from monosem_jax.device.cost import (
@@ -32,37 +32,37 @@ from monosem_jax.device.cost import (
 from monosem_jax.device.mesh import make_mesh
 from monosem_jax.device.precision import compute_dtype
 from monosem_jax.device.targets import Target
+from monosem_jax.run import Run
 from monosem_jax.run.files import read_json
-from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import programs
 
 
-def describe(w: Workdir, target: Target | None = None) -> str:
-  """The resolved config, and for every training its size, memory and data.
+def describe(run: Run, target: Target | None = None) -> str:
+  """Returns the resolved config, and each training's size, memory and data.
 
-  Memory and FLOPs are those of one device. Says on standard error what it is
-  compiling, which may take minutes.
+  Memory and FLOPs are per device. Compiling may take minutes; lines on standard
+  error say what is being compiled.
 
   Args:
-    w: of the run.
+    run: the run of the program.
     target: hardware to compile for; None for this machine.
 
   Raises:
     UserError: the devices cannot share the work evenly.
   """
-  devices = target and target.devices
-  mesh = make_mesh(w.config.mesh, devices)
-  # All refusals come before the first minute of compiling.
-  for model, names in entries(w.config).items():
-    programs.transformer_mesh(w.config, model, devices)
-    programs.stream_mesh(w.config, names, devices)
-  store = w.store / 'manifest.json'
+  devices = target.devices if target else None
+  mesh = make_mesh(run.config.mesh, devices)
+  # Compiling takes minutes, so all checks come first.
+  for model, names in entries(run.config).items():
+    programs.transformer_mesh(run.config, model, devices)
+    programs.stream_mesh(run.config, names, devices)
+  store = run.workdir.store / 'manifest.json'
   splits = read_json(store)['splits'] if store.exists() else {}
   contexts = splits['train']['contexts'] if splits else None
-  split = w.config.features.split
+  split = run.config.features.split
   described = splits[split]['contexts'] if splits else None
   lines = [
-    json.dumps(configs.as_dict(w.config), indent=1),
+    json.dumps(configs.as_dict(run.config), indent=1),
     '',
     f'mesh: {" x ".join(f"{n} {axis}" for axis, n in mesh.shape.items())}, '
     f'{target.hardware.name if target else jax.default_backend()}',
@@ -72,11 +72,11 @@ def describe(w: Workdir, target: Target | None = None) -> str:
   else:
     lines.append(f'tokens: {contexts:,} training contexts')
   with jax.set_mesh(mesh):
-    for name, describe_one in _parts(w.config, contexts, described, target):
+    for name, describe_one in _parts(run.config, contexts, described, target):
       try:
         found = describe_one(mesh)
       except jax.errors.JaxRuntimeError as e:
-        # Of what cannot fit at all, the TPU compiler makes no program.
+        # The TPU compiler fails if a program cannot fit.
         if not full_memory(e):
           raise
         found = [f'{name}: TOO MUCH: {full_memory(e)}']
@@ -90,12 +90,13 @@ def _parts(
   described: int | None,
   target: Target | None,
 ) -> Iterator[tuple[str, Callable[[Mesh], list[str]]]]:
-  """The trainings and passes of a config, each with what describes it.
+  """Yields the name of each training and pass, and a function to describe it.
 
   Args:
-    config: of the run.
-    contexts: of the train split, if they are known.
-    described: of the split that the features pass reads, likewise.
+    config: the settings.
+    contexts: contexts of the train split; None if not known.
+    described: contexts of the split that the features pass reads; None if not
+      known.
     target: hardware to compile for.
   """
   for model, names in entries(config).items():
@@ -110,7 +111,7 @@ def _parts(
       )
     sizes = {name: config.dictionaries[name].features for name in names}
     for F in sorted(set(sizes.values())):
-      own = ', '.join(run_name(name) for name in names if sizes[name] == F)
+      own = ', '.join(name_of(name) for name in names if sizes[name] == F)
       yield (
         f'features/{own}',
         functools.partial(_features, config, own, F, model, described, target),
@@ -160,17 +161,16 @@ def _transformer(
 def stream_program(
   config: settings.Config, model: str, names: list[str], mesh: Mesh
 ) -> tuple[Program, dictionary.Sweep, estimate.Call]:
-  """Compiles a chunk of a model's dictionaries on the mesh in force.
+  """Compiles a chunk of a model's dictionaries on the current mesh.
 
   Returns:
-    The program; the dictionaries, as their cost depends on them; what a call
-    does.
+    The program; the dictionaries, for the cost functions; what a call does.
   """
   c, V, T = config.stream, config.tokenizer.vocab_size, config.text.context
   sweep = programs.sweep(config, model, names, mesh, V, T)
   steps = [config.dictionaries[name].resampling.steps for name in names]
   due = math.gcd(sweep.steps, *(step for own in steps for step in own))
-  _say(f'compiling sae/{model}: {", ".join(map(run_name, names))}')
+  _say(f'compiling sae/{model}: {", ".join(map(name_of, names))}')
   state = programs.stream_state(config, model, names, mesh)
   lm = programs.transformer_state(config.models[model], mesh, V, T).model
   program = programs.stream_chunk(config, names, mesh, state, lm, T)
@@ -179,7 +179,7 @@ def stream_program(
     units=sweep.rows,
     unit='activations',
     flops=dictionary.chunk_flops(sweep),
-    asked=sweep.steps // due,
+    resampling_branches=sweep.steps // due,
     calls=c.steps / sweep.steps,
     dtype=compute_dtype(c.precision).name,
   )
@@ -213,7 +213,7 @@ def _stream(
     *lines,
     f'  memory per device: {_list(dictionary.stream_memory(sweep))}; and of '
     'every dictionary:',
-    *_table(sweep, {run_name(n): config.dictionaries[n] for n in names}),
+    *_table(sweep, {name_of(n): config.dictionaries[n] for n in names}),
     f'  all in all: {bytes_text(dictionary.chunk_memory(sweep))} (one '
     f'{"stack" if c.stack == "vmap" else "dictionary"} steps at a time); '
     f'{program.memory()}',
@@ -230,9 +230,9 @@ def _features(
   target: Target | None,
   mesh: Mesh,
 ) -> list[str]:
-  """The pass over tokens, of dictionaries of one size."""
+  """Describes the features pass for dictionaries of one size."""
   c, m, T = config.features, config.models[model], config.text.context
-  # As the stage takes them: whole batches of what there is.
+  # The stage reads whole batches of the contexts that exist.
   there = min(c.contexts, contexts or c.contexts)
   B = min(c.batch_size, there)
   c = dataclasses.replace(c, contexts=there - there % B, batch_size=B)
@@ -260,9 +260,11 @@ def _features(
 def estimate_program(
   target: Target, program: Program, call: estimate.Call, mesh: Mesh
 ) -> estimate.Estimate:
-  """The target's compiler's estimates for a program."""
-  memory = program.arguments + program.temporaries
+  """Returns the estimates from the target's compiled program."""
+  arguments, temporaries = program.arguments, program.temporaries
   text = program.call.as_text()
+  assert not (arguments is None or temporaries is None or text is None)
+  memory = arguments + temporaries
   return estimate.estimate(text, memory, call, target.hardware, mesh.shape)
 
 
@@ -277,7 +279,7 @@ def _estimate_lines(
 def _table(
   sweep: dictionary.Sweep, dictionaries: Mapping[str, settings.Dictionary]
 ) -> list[str]:
-  rows = [('', 'features', 'parameters')]
+  rows: list[tuple[str, ...]] = [('', 'features', 'parameters')]
   for name, d in dictionaries.items():
     memory = dictionary.state_memory(sweep, d) | dictionary.step_memory(
       sweep, d

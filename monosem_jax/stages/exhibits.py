@@ -1,4 +1,4 @@
-"""What pages show of a run, read from what its stages have left."""
+"""Reads what the pages show of a run from the results of its stages."""
 
 import dataclasses
 import hashlib
@@ -13,10 +13,11 @@ from monosem_jax.analysis.results.arrays import (
   BestNeurons,
   Residuals,
 )
+from monosem_jax.config import settings
 from monosem_jax.config.names import main_dictionary, match_dictionary
 from monosem_jax.features import labels as hand
 from monosem_jax.features.featureset import FeatureSet
-from monosem_jax.run import graph
+from monosem_jax.run import Run, graph
 from monosem_jax.run.files import read_json, sha256
 from monosem_jax.run.stamp import NAME as STAMP
 from monosem_jax.run.workdir import Workdir
@@ -25,7 +26,7 @@ from monosem_jax.site.exhibit import Contexts, Exhibit
 from monosem_jax.stages.analysis import analysis, declared
 from monosem_jax.text.store import TokenStore
 
-# Settings that name places of one machine, which a page is not to tell.
+# Settings that name paths on one machine; the page leaves them out.
 _PLACES = {
   'text': ('paths', 'tfds_dir'),
   'tokenizer': ('path',),
@@ -35,7 +36,7 @@ _PLACES = {
 
 @dataclasses.dataclass(frozen=True)
 class Shown:
-  """What `site.export` and `site.single` are given alike; they say of what."""
+  """The arguments that `site.export` and `site.single` share; see there."""
 
   build: str
   run: dict[str, Any]
@@ -44,50 +45,53 @@ class Shown:
   vocabulary: list[str]
 
 
-def folders(w: Workdir) -> links.Folders:
-  """Gives the folder of each analysis that is of what is there now.
+def folders(run: Run) -> links.Folders:
+  """Returns a function from an analysis to its folder.
 
-  One that was made before a transformer, a dictionary or a feature table was
-  made anew is left out, and said to be: its numbers are of other features.
+  Analyses older than their transformer, dictionary or feature table are left
+  out, with a log line: their numbers describe other features.
   """
-  stale = {n for n in declared() if graph.changed_inputs(analysis(w, n))}
+  stale = {n for n in declared() if graph.changed_inputs(analysis(run, n))}
   for name in declared():
     if name in stale:
-      w.log(
-        f'analysis/{name} was made before what is there now and is left out; '
+      run.log(
+        f'analysis/{name} is older than its inputs and is left out; '
         'run the analysis stage again'
       )
-  absent = w.analysis('absent')
-  return lambda name: absent if name in stale else w.analysis(name)
+  absent = run.workdir.analysis('absent')
+  return lambda name: absent if name in stale else run.workdir.analysis(name)
 
 
 def read(
-  w: Workdir,
+  run: Run,
   folder: links.Folders,
   sets: Mapping[str, FeatureSet],
   chosen: Mapping[str, Sequence[int]] | None = None,
 ) -> Shown:
-  """Reads all that is known of sets of features.
+  """Reads everything that the pages show of sets of features.
 
   Args:
-    w: the work directory.
-    folder: of analyses.
-    sets: by key, the main dictionary's first.
-    chosen: features whose examples' contexts are wanted; None of all.
+    run: the run of the program.
+    folder: returns the folder of an analysis.
+    sets: the sets by key, the main dictionary first.
+    chosen: by key, the features whose examples' contexts are read; None for all
+      features.
 
   Raises:
-    UserError: labels.json is broken, or something is not whole.
+    UserError: labels.json is broken, or a file is not whole.
   """
+  w = run.workdir
   store = TokenStore.open(w.store)
-  contexts = _contexts(w, store, sets, chosen)
+  contexts = _contexts(run.config, store, sets, chosen)
   features = {key: s.count for key, s in sets.items()}
-  match = (main_dictionary(w.config), match_dictionary(w.config))
-  found = links.read(folder, features, match if all(match) else None)
-  labels = hand.load(w.labels, {s.run: s.count for s in sets.values()})
+  match = match_dictionary(run.config)
+  pair = (main_dictionary(run.config), match) if match else None
+  found = links.read(folder, features, pair)
+  labels = hand.load(w.labels, {s.name: s.count for s in sets.values()})
   report = read_json(w.root / 'report.json')
   return Shown(
     build=_build(w, list(sets)),
-    run=_run(w, store, report, labels),
+    run=_about_run(run, store, report, labels),
     exhibits=[
       _exhibit(folder, store, s, contexts, found[key], report, labels)
       for key, s in sets.items()
@@ -98,14 +102,14 @@ def read(
 
 
 def _contexts(
-  w: Workdir,
+  c: settings.Config,
   store: TokenStore,
   sets: Mapping[str, FeatureSet],
   chosen: Mapping[str, Sequence[int]] | None,
 ) -> Contexts:
-  """The contexts that examples are of, those of strong ones first."""
-  split, T = w.config.features.split, store.context
-  room = max(w.config.site.context_tokens // T, 1)
+  """Returns the contexts of the examples; the strongest examples come first."""
+  split, T = c.features.split, store.context
+  room = max(c.site.context_tokens // T, 1)
   of = dict.fromkeys(sets, slice(None)) if chosen is None else chosen
   tables = [(sets[key].table, i) for key, i in of.items()]
   found = [
@@ -152,7 +156,7 @@ def _exhibit(
   labels: dict[str, Any],
 ) -> Exhibit:
   ablation = folder('ablation')
-  neurons = BestNeurons.load_if_there(folder('neurons') / f'{s.key}.npz')
+  neurons = BestNeurons.load_if_known(folder('neurons') / f'{s.key}.npz')
   residuals = Residuals.load_if_there(ablation / f'{s.key}_residual.npz')
   table, split = s.table, s.table.meta['split']
   there_FE = table.example_stop_FE > 0
@@ -166,23 +170,24 @@ def _exhibit(
     document_FE=document_FE,
     subset_FE=store.document_subset(split)[document_FE],
     links=found,
-    numbers=report['dictionaries'].get(s.run),
+    numbers=report['dictionaries'].get(s.name),
     effects=AblationEffects.load_if_there(ablation / f'{s.key}.npz'),
-    residual_CT=residuals and residuals.of(contexts.number_C),
-    neurons=neurons if neurons and neurons.columns() else None,
-    labels=hand.of_run(labels, s.run),
+    residual_CT=residuals.of(contexts.number_C) if residuals else None,
+    neurons=neurons,
+    labels=hand.of_set(labels, s.name),
   )
 
 
-def _run(
-  w: Workdir, store: TokenStore, report: dict, labels: dict
+def _about_run(
+  run: Run, store: TokenStore, report: dict, labels: dict
 ) -> dict[str, Any]:
-  """What the index says of the run as a whole."""
+  """Returns what the page's index says about the whole run."""
+  w = run.workdir
   manifest = store.manifest
   return {
     'version': monosem_jax.__version__,
-    'main': main_dictionary(w.config),
-    'match': match_dictionary(w.config),
+    'main': main_dictionary(run.config),
+    'match': match_dictionary(run.config),
     'context': store.context,
     'separator': store.tokenizer.separator,
     'subsets': store.subset_names,
@@ -203,7 +208,7 @@ def _run(
 
 
 def _settings(w: Workdir) -> dict[str, Any]:
-  """All settings but the names of places on somebody's machine."""
+  """Returns the settings without paths on the machine of the run."""
   found = read_json(w.settings)
   for part, names in _PLACES.items():
     found[part] = {k: v for k, v in found[part].items() if k not in names}
@@ -211,7 +216,7 @@ def _settings(w: Workdir) -> dict[str, Any]:
 
 
 def _build(w: Workdir, keys: list[str]) -> str:
-  """A hash of what the page is made of."""
+  """Returns a hash of everything that the page is made from."""
   digest = hashlib.sha256(monosem_jax.__version__.encode())
   files = [w.features(key) / STAMP for key in keys]
   files += [w.root / 'report.json', w.labels, w.settings]

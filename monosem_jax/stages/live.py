@@ -1,4 +1,4 @@
-"""What a live page requests, computed: the engine of stage `serve`."""
+"""Computes the answers to a live page's requests: the engine of `serve`."""
 
 import dataclasses
 import math
@@ -13,26 +13,26 @@ import numpy as np
 import monosem_jax
 from monosem_jax.analysis import ablation, probe as probing, steering
 from monosem_jax.config.errors import UserError
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import FeatureSet, LoadedSet
 from monosem_jax.features.pin import Pin
 from monosem_jax.site.server import requests
 from monosem_jax.site.server.requests import Refused
 from monosem_jax.stages.loaded import LoadedModels
 from monosem_jax.transformer import sample as sampling
 
-# Features that are shown of a token: the strongest.
+# The number of features shown per token, the strongest ones.
 ACTIVE = 32
 
 
 @dataclasses.dataclass(frozen=True)
 class Engine:
-  """Transformers and dictionaries, at hand; see `site.server`.
+  """Answers requests; see `site.server`.
 
-  All shapes of its programs are those of the context and of the dictionaries:
-  once `warm`, nothing is compiled, whatever is asked.
+  The shapes of its programs depend only on the context and the dictionaries, so
+  that no request compiles anything after `warm`.
 
   Attributes:
-    loaded: what requests are about.
+    loaded: the transformers and dictionaries.
     strings: the tokens for display, [V].
   """
 
@@ -40,43 +40,42 @@ class Engine:
   strings: list[str]
 
   def about(self) -> dict[str, Any]:
-    runs = [
-      {'key': d.key, 'run': d.run, 'model': d.model, 'features': d.count}
+    sets = [
+      {'key': d.key, 'run': d.name, 'model': d.model, 'features': d.count}
       for d in self.loaded.sets.values()
     ]
     return {
       'version': monosem_jax.__version__,
-      'runs': runs,
+      'runs': sets,
       'context': self.loaded.context,
       'active': ACTIVE,
     }
 
   def warm(self) -> None:
-    """Compiles every program, by asking for a little of each."""
+    """Compiles every program with small requests."""
     for d in self.loaded.sets.values():
       self.probe(requests.Probe(d.key, 'a'))
-      # Large seeds are other integers to jax.
+      # jax gives large seeds another integer type, which compiles anew.
       for seed in (0, requests.SEED):
-        pins = (Pin(d.run, 0, 0.0, of_max=False),)
+        pins = (Pin(d.name, 0, 0.0, of_max=False),)
         wanted = requests.Steer(d.key, pins, 'a', 2, 1.0, 1, seed)
         for _ in self.steer(wanted):
           pass
 
   def probe(self, wanted: requests.Probe) -> dict[str, Any]:
-    """What features do on a text, which is cut into contexts as it comes.
+    """Computes what features do on a text, which is cut into contexts.
 
     Returns:
-      `tokens`, ids, and `strings`, of N tokens; `loss`, nats of each given
-      those before it in its context (of a context's first one, those of the
-      context before), null of the first; `firing`, how many features fire; and
-      `active`, of each token a list of [feature, activation, attribution to
-      the next token, rise of the next token's loss without the feature], see
-      `analysis.probe`, by activation, `ACTIVE` at most. null where nothing is
-      known: after the last token, and of all rises where layers follow the
-      site.
+      For N tokens: `tokens`, their ids; `strings`; `loss`, nats given the
+      tokens before (the first token of a context is predicted from the context
+      before), null for the first token; `firing`, the number of features that
+      fire; and `active`, a list per token of [feature, activation, attribution
+      to the next token, rise of the next token's loss without the feature], the
+      `ACTIVE` strongest, see `analysis.probe`. Unknown numbers are null: those
+      after the last token, and all rises if layers follow the site.
 
     Raises:
-      Refused: no such dictionary, or more text than is looked at.
+      Refused: the dictionary does not exist, or the text is too long.
     """
     d, T = self._dictionary(wanted.key), self.loaded.context
     ids_N = self._encode(wanted.text)
@@ -95,7 +94,9 @@ class Engine:
     )
     padded = np.zeros(-(-N // T) * T + 1, np.int32)
     padded[:N] = ids_N
-    loss, firing, active = [None], [], []
+    loss: list[float | None] = [None]
+    firing: list[int] = []
+    active: list[list[list]] = []
     for first in range(0, N, T):
       window = slice(first, first + T)
       next_T = padded[first + 1 : first + 1 + T]
@@ -120,24 +121,26 @@ class Engine:
   def steer(
     self, wanted: requests.Steer
   ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What follows a prompt, with features pinned and without, as it comes.
+    """Continues a prompt with and without pins, token by token.
 
-    It is what the stage `sample` says. Events are `token`: `i`; `default` and
-    `steered`, each with the token's `id`, `string`, and `logp`, its
-    log-probability at temperature 1 by the transformer that said it, and by the
-    other one, `logp_pinned` and `logp_unpinned`. The last is `done`: `seconds`;
-    `text`, both texts without the prompt; `command`, which says the same, null
-    where no command line can.
+    The texts are those of the stage `sample`. A `token` event has `i`,
+    `default` and `steered`; each of the two has the token's `id`, `string`,
+    `logp`, its log-probability at temperature 1 under the transformer that
+    sampled it, and `logp_pinned` or `logp_unpinned`, that under the other one.
+    The last event is `done`: `seconds`; `text`, both texts without the prompt;
+    and `command`, a command line with the same result, or null.
 
     Raises:
-      Refused: before the first event: a pin, or the dictionary, cannot be.
+      Refused: before the first event, if a pin or the dictionary is not valid.
     """
-    of_run = {d.run: d for d in self.loaded.sets.values()}
+    by_name = {d.name: d for d in self.loaded.sets.values()}
     places, values = [], []
     for pin in wanted.pins:
-      if pin.run not in of_run:
-        raise Refused(400, f'feature: no run of that name: {pin.run[:40]!r}.')
-      d = of_run[pin.run]
+      if pin.set_name not in by_name:
+        raise Refused(
+          400, f'feature: no dictionary of that name: {pin.set_name[:40]!r}.'
+        )
+      d = by_name[pin.set_name]
       places.append(d)
       values.append(_value(pin, d))
     if wanted.key is not None:
@@ -161,7 +164,8 @@ class Engine:
       prompt_T = np.array([self.loaded.tokenizer.separator], np.int32)
     key = jax.random.key(wanted.seed)
     temperature, top_k = np.float32(wanted.temperature), np.int32(wanted.top_k)
-    texts, said = sampling.begin(prompt_T, self.loaded.context), ([], [])
+    texts = sampling.begin(prompt_T, self.loaded.context)
+    said: tuple[list[int], list[int]] = ([], [])
     for i in range(wanted.tokens):
       texts, drawn = sampling.extend(
         self.loaded.models[model],
@@ -173,7 +177,7 @@ class Engine:
         patch_args=held,
       )
       drawn = jax.device_get(drawn)
-      event = {'i': i}
+      event: dict[str, Any] = {'i': i}
       for x, (name, other) in enumerate(
         (('default', 'logp_pinned'), ('steered', 'logp_unpinned'))
       ):
@@ -201,7 +205,7 @@ class Engine:
   def _held(
     self, pins: Sequence[Pin], values: Sequence[float], model: str
   ) -> steering.Pins:
-    """The pins, in as many places as there may be."""
+    """Returns the pins, padded to the largest number of pins."""
     own = [d for d in self.loaded.sets.values() if d.model == model]
     held = steering.none(requests.PINS, own[0].sae.b_dec_A.size)
     feature_K = np.zeros(requests.PINS, np.int32)
@@ -210,12 +214,12 @@ class Engine:
     value_K[: len(pins)] = values
     for d in own:
       own_K = np.zeros(requests.PINS, bool)
-      own_K[: len(pins)] = [p.run == d.run for p in pins]
+      own_K[: len(pins)] = [p.set_name == d.name for p in pins]
       if own_K.any():
         held = steering.put(held, d.sae, feature_K, value_K, own_K)
     return held
 
-  def _dictionary(self, key: str) -> FeatureSet:
+  def _dictionary(self, key: str) -> LoadedSet:
     if key not in self.loaded.sets:
       known = ', '.join(self.loaded.sets)
       raise Refused(400, f'key: no dictionary of that name (known: {known}).')
@@ -226,7 +230,7 @@ class Engine:
 
 
 def command(wanted: requests.Steer) -> str | None:
-  """The `monosem sample` that says the same; None if no command line can."""
+  """Returns the `monosem sample` command with the same result, or None."""
   if '\0' in wanted.prompt:
     return None
   number = lambda x: np.format_float_positional(x, trim='-')
@@ -245,7 +249,7 @@ def command(wanted: requests.Steer) -> str | None:
 
 
 def _value(pin: Pin, d: FeatureSet) -> float:
-  """What a feature is held at, in units of its activation."""
+  """Returns the pinned value in units of the feature's activation."""
   try:
     pin.require(d.count)
     return pin.activation(d.table.max_F)
@@ -254,7 +258,7 @@ def _value(pin: Pin, d: FeatureSet) -> float:
 
 
 def _active(found: probing.Probed, here: slice) -> list[list[list]]:
-  """The features that fire on each token, see `Engine.probe`."""
+  """Returns the features that fire on each token, see `Engine.probe`."""
   columns = (
     found.feature_TL,
     found.activation_TL,
@@ -272,5 +276,5 @@ def _active(found: probing.Probed, here: slice) -> list[list[list]]:
 
 
 def _short(x: float) -> float | None:
-  """To 5 digits, more than a person reads; what is not finite becomes None."""
+  """Rounds to 5 digits; numbers that are not finite become None."""
   return float(f'{x:.5g}') if math.isfinite(x) else None

@@ -1,4 +1,4 @@
-"""The transformers and dictionaries that a live page asks about, loaded."""
+"""The transformers and dictionaries of the live page, on the devices."""
 
 import dataclasses
 
@@ -8,9 +8,9 @@ import numpy as np
 
 from monosem_jax.analysis import probe
 from monosem_jax.device.precision import Dot, compute_dtype
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.interop import saelens
-from monosem_jax.run.workdir import Workdir
+from monosem_jax.run import Run
 from monosem_jax.stages import featuresets
 from monosem_jax.stages.lm import training as lm_stage
 from monosem_jax.text.store import TokenStore
@@ -20,38 +20,40 @@ from monosem_jax.transformer.model import Transformer
 
 @dataclasses.dataclass(frozen=True)
 class LoadedModels:
-  """All of them.
+  """Everything that requests of the live page need.
 
   Attributes:
-    tokenizer: text to tokens.
-    context: T.
-    dot: the matrix product of dictionaries.
-    models: the transformers.
+    tokenizer: maps text to tokens.
+    context: T, tokens of a context.
+    dot: the matrix product of the dictionaries.
+    models: the transformers by name.
     sets: dictionaries and neurons by key, the main dictionary first.
-    median_F: of each feature's logit weights, by the set's key.
+    median_F: by key, the median of each feature's logit weights.
   """
 
   tokenizer: Tokenizer
   context: int
   dot: Dot
   models: dict[str, Transformer]
-  sets: dict[str, FeatureSet]
+  sets: dict[str, LoadedSet]
   median_F: dict[str, jax.Array]
 
 
-def load(w: Workdir) -> LoadedModels:
-  """The dictionaries of a work directory that a page shows, and their models.
+def load(run: Run) -> LoadedModels:
+  """Loads the dictionaries that the page shows, and their transformers.
 
   Raises:
-    UserError: something is not made yet, or is of something else than is there.
+    UserError: a result is missing, or is not up to date.
   """
-  c, store = w.config, TokenStore.open(w.store)
+  c, store = run.config, TokenStore.open(run.workdir.store)
   sets = {
-    name.key: featuresets.load(w, name, saelens.load(w.dictionary(name.key)))
-    for name in featuresets.there(w)
+    name.key: featuresets.load_with(
+      run, name, saelens.load(run.workdir.dictionary(name.key))
+    )
+    for name in featuresets.there(run)
   }
   models = {
-    name: jax.device_put(lm_stage.load(w, store, name))
+    name: jax.device_put(lm_stage.load(run, store, name))
     for name in c.models
     if any(s.model == name for s in sets.values())
   }
@@ -65,7 +67,7 @@ def load(w: Workdir) -> LoadedModels:
   )
 
 
-def _medians(lm: Transformer, s: FeatureSet) -> jax.Array:
+def _medians(lm: Transformer, s: LoadedSet) -> jax.Array:
   return probe.medians(
     lm,
     s.sae,

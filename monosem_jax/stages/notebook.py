@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from monosem_jax.device.compile import use_cache
+from monosem_jax.run import Run
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import configuration, serve
 
 if TYPE_CHECKING:
   from monosem_jax.site.server.serving import Serving
 
-# Where Colab's proxy has the frames that it shows.
+# Host suffixes of the frames that Colab's proxy shows.
 _COLAB = ('.googleusercontent.com', '.colab.dev')
 
 
@@ -25,31 +26,30 @@ def show(
 ) -> 'Serving':
   """Serves the page of a work directory, and opens it under the cell.
 
-  In Colab the browser reaches the server through Colab's own proxy; elsewhere
-  the notebook's kernel must run on the machine of the browser, or the port be
-  forwarded to it.
+  In Colab, the browser reaches the server through Colab's proxy. Elsewhere, the
+  kernel must run on the browser's machine, or the port must be forwarded.
 
   Args:
-    config_file: such as configs/tiny.py.
-    workdir: where the run is.
+    config_file: config of the run, such as configs/tiny.py.
+    workdir: work directory of the run.
     overrides: other values, as on the command line: `lm.steps=10`.
-    port: where to serve; 0: where it is free.
-    height: of the frame, in pixels.
+    port: port of the server; 0 for any free port.
+    height: height of the frame in pixels.
 
   Returns:
-    What has a `url`, and a `close()` that ends it.
+    The server; it has a `url`, and `close()` stops it.
 
   Raises:
     UserError: see `stages.serve.start`.
   """
   settings = configuration.load(str(config_file), list(overrides))
-  w = Workdir(pathlib.Path(workdir), settings)
-  use_cache(settings.runtime, w.log)
+  run = Run(settings, Workdir(pathlib.Path(workdir)))
+  use_cache(settings.runtime, run.log)
   try:
     from google.colab import output as colab
   except ImportError:
     colab = None
-  serving = serve.start(w, port, _COLAB if colab else ())
+  serving = serve.start(run, port, _COLAB if colab else ())
   if colab:
     colab.serve_kernel_port_as_iframe(
       serving.port, path=serving.path, width='100%', height=str(height)

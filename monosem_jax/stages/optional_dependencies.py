@@ -1,10 +1,13 @@
-"""What the core installs without."""
+"""Libraries that the core installs without."""
 
 import importlib.util
 
 
 def lacking(*libraries: str, extra: str = 'analysis') -> str:
-  """What is to be installed for these, as a sentence's end; '' for nothing."""
+  """Returns which libraries to install, as the end of a sentence.
+
+  '' if none is missing.
+  """
   absent = [n for n in libraries if importlib.util.find_spec(n) is None]
   if not absent:
     return ''

@@ -1,6 +1,6 @@
-"""The programs that the stages run, compiled, and what they cost.
+"""Compiles the programs that the stages run, and returns their costs.
 
-For states that are there, or for the shapes of states that are yet to be made.
+A state may be real arrays, or only the shapes of arrays to be made.
 """
 
 import dataclasses
@@ -32,7 +32,10 @@ from monosem_jax.transformer.train import TrainState
 
 
 def forward(lm: Transformer, tokens_BT: jax.Array) -> jax.Array:
-  """The activations of the decomposition site; XLA drops what follows it."""
+  """Returns the activations of the decomposed site.
+
+  XLA drops the layers that follow it.
+  """
   return lm(tokens_BT)[1]
 
 
@@ -41,15 +44,15 @@ def transformer_mesh(
   model: str,
   devices: Sequence[jax.Device] | None = None,
 ) -> Mesh:
-  """The mesh, checked for what a transformer's training spreads over it.
+  """Makes the mesh for a transformer's training.
 
   Args:
-    config: of the run.
-    model: which transformer.
+    config: the settings.
+    model: the transformer's name.
     devices: see `mesh.make_mesh`.
 
   Raises:
-    UserError: something cannot be spread evenly.
+    UserError: the devices cannot share the work evenly.
   """
   c, mesh = config.models[model], meshes.make_mesh(config.mesh, devices)
   contexts = c.micro_batch or c.batch_size
@@ -62,15 +65,15 @@ def stream_mesh(
   names: list[str],
   devices: Sequence[jax.Device] | None = None,
 ) -> Mesh:
-  """The mesh, checked for what the training of dictionaries spreads over it.
+  """Makes the mesh for the training of dictionaries.
 
   Args:
-    config: of the run.
-    names: of the dictionaries.
+    config: the settings.
+    names: keys of the dictionaries.
     devices: see `mesh.make_mesh`.
 
   Raises:
-    UserError: something cannot be spread evenly.
+    UserError: the devices cannot share the work evenly.
   """
   c, mesh = config.stream, meshes.make_mesh(config.mesh, devices)
   data, feature = meshes.AXES[:1], meshes.AXES[1:]
@@ -90,7 +93,7 @@ def stream_mesh(
 def transformer_state(
   c: settings.Transformer, mesh: Mesh, V: int, T: int
 ) -> TrainState:
-  """The shapes and placement of a transformer's training."""
+  """Returns the shapes and placement of a transformer's train state."""
   init = functools.partial(
     transformer_train.init, c, vocab_size=V, context=T, separator=0
   )
@@ -112,7 +115,7 @@ def transformer_chunk(
 def transformer_flops(
   c: settings.Transformer, mesh: Mesh, V: int, T: int
 ) -> float:
-  """FLOPs of a device in a chunk of the transformer's training."""
+  """Returns FLOPs per device of a chunk of a transformer's training."""
   step = transformer.step_flops(c, V, T, Devices(**mesh.shape))
   return step * c.steps_per_chunk
 
@@ -120,7 +123,7 @@ def transformer_flops(
 def stream_state(
   config: settings.Config, model: str, names: list[str], mesh: Mesh
 ) -> StreamState:
-  """The shapes and placement of the dictionaries of a model."""
+  """Returns the shapes and placement of a model's dictionaries."""
   dictionaries = {name: config.dictionaries[name] for name in names}
   A = width(config.models[model])
   return meshes.like(mesh, functools.partial(init_stream, dictionaries, A))
@@ -181,7 +184,7 @@ def sweep(
   V: int,
   T: int,
 ) -> dictionary.Sweep:
-  """The dictionaries of a model, as far as their cost depends on them."""
+  """Returns a model's dictionaries as the cost functions take them."""
   dictionaries = {name: config.dictionaries[name] for name in names}
 
   def resolved(d: settings.Dictionary) -> settings.Dictionary:

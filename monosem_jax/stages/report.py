@@ -1,40 +1,41 @@
-"""report.json and report.md, made from what the stages have left."""
+"""Writes report.json and report.md from the results of the stages."""
 
 from typing import Any
 
 from monosem_jax import paper
-from monosem_jax.config.names import run_name
+from monosem_jax.config.names import name_of
 from monosem_jax.features import labels as hand
+from monosem_jax.run import Run
 from monosem_jax.run.files import read_json, write_file, write_json
-from monosem_jax.run.workdir import Workdir
 
 
-def write(w: Workdir) -> None:
-  """Writes both reports from the results there are so far.
+def write(run: Run) -> None:
+  """Writes both reports from the results so far.
 
   Raises:
-    UserError: labels.json is not of its format.
+    UserError: labels.json is not valid.
   """
+  w = run.workdir
   report: dict[str, Any] = {'models': {}, 'dictionaries': {}, 'features': {}}
-  for name in w.config.models:
+  for name in run.config.models:
     if w.model_result(name).exists():
       report['models'][name] = read_json(w.model_result(name))
-  for name in w.config.dictionaries:
+  for name in run.config.dictionaries:
     numbers = w.evaluation(name) / 'numbers.json'
     if w.training(name).exists() and numbers.exists():
-      report['dictionaries'][run_name(name)] = read_json(
+      report['dictionaries'][name_of(name)] = read_json(
         w.training(name)
       ) | read_json(numbers)
     table = w.features(name) / 'meta.json'
     if table.exists():
-      report['features'][run_name(name)] = read_json(table)['census']
+      report['features'][name_of(name)] = read_json(table)['census']
   text = _markdown(report)
   summary = w.analysis('summary')
   if (summary / 'summary.json').exists():
     report['analysis'] = read_json(summary / 'summary.json')
     text += '\n' + (summary / 'summary.md').read_text(encoding='utf-8')
   if w.labels.exists():
-    sizes = {run_name(k): x.features for k, x in w.config.dictionaries.items()}
+    sizes = {name_of(k): x.features for k, x in run.config.dictionaries.items()}
     report['labels'] = hand.scores(hand.load(w.labels, sizes))
     text += _labels(report['labels'])
   if w.toy_result.exists():
@@ -45,7 +46,7 @@ def write(w: Workdir) -> None:
   write_file(w.root / 'report.md', text.encode())
 
 
-# What a row of the table says, and how it is written.
+# The rows of the table: key of the number, label, format.
 _ROWS = (
   ('recipe', 'recipe', 's'),
   ('init', '... starts from', 's'),
@@ -92,32 +93,34 @@ def _markdown(report: dict[str, Any]) -> str:
       + (f', {rate:,.0f} tokens/s.' if rate else '.'),
       '',
     ]
-  runs = {
-    run: numbers | {'census': report['features'].get(run, {})}
-    for run, numbers in report['dictionaries'].items()
+  dictionaries = {
+    name: numbers | {'census': report['features'].get(name, {})}
+    for name, numbers in report['dictionaries'].items()
   }
-  if runs:
+  if dictionaries:
     lines += [
       '## Dictionaries',
       '',
-      '| | ' + ' | '.join(runs) + ' |',
-      '|---|' + '---:|' * len(runs),
+      '| | ' + ' | '.join(dictionaries) + ' |',
+      '|---|' + '---:|' * len(dictionaries),
     ]
     for key, label, form in _ROWS:
-      cells = [_cell(_at(numbers, key), form) for numbers in runs.values()]
+      cells = [
+        _cell(_at(numbers, key), form) for numbers in dictionaries.values()
+      ]
       lines.append(f'| {label} | ' + ' | '.join(cells) + ' |')
     lines.append('')
-    for run, numbers in runs.items():
+    for name, numbers in dictionaries.items():
       for step, count in numbers['resampled']:
-        lines.append(f'- {run}: {count:,} features resampled at step {step:,}')
+        lines.append(f'- {name}: {count:,} features resampled at step {step:,}')
       if why := _at(numbers, 'census.ultralow_reason'):
-        lines.append(f'- {run}: rare, not ultralow: {why}')
+        lines.append(f'- {name}: rare, not ultralow: {why}')
     lines.append('')
   return '\n'.join(lines)
 
 
 def _at(numbers: dict[str, Any], key: str) -> Any:
-  """An entry, of a part of the numbers where there is a dot."""
+  """Returns an entry by its key; a dot leads into a part of the numbers."""
   part, _, own = key.rpartition('.')
   return (numbers.get(part, {}) if part else numbers).get(own)
 
@@ -130,7 +133,7 @@ _MADE = {'blind': 'blind', 'seen': 'name in sight'}
 
 
 def _labels(scores: dict[str, Any]) -> str:
-  """The distribution of people's scores, beside the paper's medians."""
+  """Returns the section on people's scores, beside the paper's medians."""
   rows, medians = [], []
   for made, by_kind in scores.items():
     for kind, own in by_kind.items():

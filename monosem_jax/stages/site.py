@@ -1,45 +1,45 @@
 """Stage `site`: writes the page of all features: DIR/site/index.html."""
 
 from monosem_jax.device import hosts
+from monosem_jax.run import Run
 from monosem_jax.run.artefact import Artefact
-from monosem_jax.run.workdir import Workdir
 from monosem_jax.site import export, views
 from monosem_jax.stages import exhibits, featuresets, report
 
-# Of the analyses' pictures, those that belong beside the scorecard.
+# Analyses whose pictures stand beside the scorecard.
 _PICTURES = ('density', 'preserved', 'logits', 'neurons', 'universality')
 
 
-def artefacts(w: Workdir) -> list[Artefact]:
-  """The page, which is written anew each time and so has no stamp."""
+def artefacts(run: Run) -> list[Artefact]:
+  """Returns the page. It has no stamp, since every run rewrites it."""
   return [
     Artefact(
       name='site',
       stage='site',
-      folder=w.site,
-      whole={'site': w.site / 'index.html'},
+      folder=run.workdir.site,
+      whole={'site': run.workdir.site / 'index.html'},
     )
   ]
 
 
-def run(w: Workdir) -> None:
-  hosts.on_first_process(lambda: _write(w))
+def execute(run: Run) -> None:
+  hosts.on_first_process(lambda: _write(run))
 
 
-def _write(w: Workdir) -> None:
-  """Writes the page anew: it takes seconds.
+def _write(run: Run) -> None:
+  """Writes the page, which takes seconds.
 
   Raises:
-    UserError: no dictionary has a feature table yet, or one is of another
-      dictionary than is there now; labels.json is broken.
+    UserError: no dictionary has a feature table yet, a table is not up to date,
+      or labels.json is broken.
   """
-  found = featuresets.load_all(w)
-  # Scores of labels stand in it.
-  report.write(w)
-  folder = exhibits.folders(w)
-  shown = exhibits.read(w, folder, found)
+  found = featuresets.load_all(run)
+  # The report holds the scores of labels, which the page shows.
+  report.write(run)
+  folder = exhibits.folders(run)
+  shown = exhibits.read(run, folder, found)
   export.write(
-    w.site,
+    run.workdir.site,
     build=shown.build,
     run=shown.run,
     exhibits=shown.exhibits,
@@ -52,4 +52,4 @@ def _write(w: Workdir) -> None:
       for path in sorted(folder(name).glob('*.png'))
     },
   )
-  w.log(f'site: open {w.site / "index.html"}')
+  run.log(f'site: open {run.workdir.site / "index.html"}')

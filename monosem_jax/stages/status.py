@@ -1,8 +1,8 @@
 """Stage `status`: prints what is complete, half done, stale or missing.
 
-Every artefact of the work directory comes with its state, the bytes of its
-files, and when the last of them changed. Nothing is written. Without --config
-the config is the one that the last run has kept in the work directory.
+The table gives the state of every artefact, the size of its files in bytes, and
+the time of their last change. Nothing is written. Without --config, the config
+is the one that the last run kept in the work directory.
 """
 
 import contextlib
@@ -16,23 +16,22 @@ from typing import Any
 
 from monosem_jax import stages
 from monosem_jax.config.flags import Flag
-from monosem_jax.run import graph
+from monosem_jax.run import Run, graph
 from monosem_jax.run.artefact import Artefact
 from monosem_jax.run.graph import State
-from monosem_jax.run.workdir import Workdir
 
 FLAGS = (Flag('json', bool, False, '', 'as JSON, for programs'),)
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """An artefact as it is.
+  """An artefact and its files.
 
   Attributes:
-    artefact: which.
+    artefact: the artefact.
     state: its state.
-    bytes: of its files.
-    time: when the last of them changed; None without files.
+    bytes: total size of its files.
+    time: last change of its files; None without files.
   """
 
   artefact: Artefact
@@ -41,7 +40,7 @@ class Row:
   time: datetime.datetime | None
 
   def as_dict(self) -> dict[str, Any]:
-    """All of it as JSON has it."""
+    """Returns the row as JSON types."""
     return {
       'name': self.artefact.name,
       'stage': self.artefact.stage,
@@ -54,25 +53,25 @@ class Row:
     }
 
 
-def run(w: Workdir, **flags: bool) -> None:
-  """Prints the table, or JSON if the flag `json` says so."""
-  found = rows(w)
-  w.log(
+def execute(run: Run, **flags: bool) -> None:
+  """Prints the table, or JSON with the flag `json`."""
+  found = rows(run)
+  run.log(
     json.dumps([row.as_dict() for row in found], indent=1)
     if flags['json']
     else _table(found)
   )
 
 
-def rows(w: Workdir) -> list[Row]:
-  """Every artefact of the config, in the order in which they are made."""
-  artefacts = stages.artefacts(w)
+def rows(run: Run) -> list[Row]:
+  """Returns every artefact of the config, in the order of the stages."""
+  artefacts = stages.artefacts(run)
   folders = {a.folder for a in artefacts}
   return [_row(a, folders - {a.folder}) for a in artefacts]
 
 
 def _row(a: Artefact, others: Set[pathlib.Path]) -> Row:
-  # The results of a training lie in folders of their own.
+  # A training also leaves results outside its own folder.
   places = {a.folder, *(path.parent for path in a.whole.values())} - others
   files = [file for place in places for file in _files(place, places | others)]
   last = max((file.st_mtime for file in files), default=None)
@@ -89,11 +88,11 @@ def _row(a: Artefact, others: Set[pathlib.Path]) -> Row:
 def _files(
   folder: pathlib.Path, others: Set[pathlib.Path]
 ) -> Iterator[os.stat_result]:
-  """The files below a folder, without those in other folders of artefacts."""
+  """Yields the files below a folder, without other artefacts' files."""
   for place, inside, names in os.walk(folder):
     inside[:] = [n for n in inside if pathlib.Path(place, n) not in others]
     for name in names:
-      # A run that goes on meanwhile removes what it has replaced.
+      # A run in another process may remove files meanwhile.
       with contextlib.suppress(FileNotFoundError):
         yield pathlib.Path(place, name).stat()
 

@@ -1,7 +1,7 @@
 """Stage `tokens`: documents to a tokenizer and packed token ids, once."""
 
 from monosem_jax.device import hosts
-from monosem_jax.run import graph
+from monosem_jax.run import Run, graph
 from monosem_jax.run.artefact import Artefact, Input
 from monosem_jax.run.stamp import identity
 from monosem_jax.run.workdir import Workdir
@@ -9,44 +9,46 @@ from monosem_jax.stages import later
 from monosem_jax.text.manifest import MANIFEST
 
 
-def artefacts(w: Workdir) -> list[Artefact]:
-  return [store(w)]
+def artefacts(run: Run) -> list[Artefact]:
+  return [store(run)]
 
 
-def store(w: Workdir) -> Artefact:
-  """The token store."""
-  c = w.config
+def store(run: Run) -> Artefact:
+  """Returns the token store's declaration."""
+  c = run.config
   return Artefact(
     name='tokens',
     stage='tokens',
-    folder=w.tokens,
-    whole={'tokens': w.store / MANIFEST},
+    folder=run.workdir.tokens,
+    whole={'tokens': run.workdir.store / MANIFEST},
     settings=identity(c.text, 'text') | identity(c.tokenizer, 'tokenizer'),
     later=later('tokens'),
   )
 
 
 def output(w: Workdir) -> dict[str, Input]:
-  """The token store, for what is made from it."""
+  """Returns the token store as an input of other artefacts."""
   return {'tokens': Input(w.store / MANIFEST, 'sha256')}
 
 
-def run(w: Workdir) -> None:
-  made = store(w)
-  if graph.complete(made, w.log):
+def execute(run: Run) -> None:
+  made = store(run)
+  if graph.complete(made, run.log):
     return
   graph.begin(made)
-  hosts.on_first_process(lambda: _write(w))
+  hosts.on_first_process(lambda: _write(run))
 
 
-def _write(w: Workdir) -> None:
+def _write(run: Run) -> None:
   from monosem_jax.text.store import write_store
 
-  w.log(f'tokens: reading the source {w.config.text.source!r}')
-  manifest = write_store(w.store, w.config.text, w.config.tokenizer, w.log)
+  run.log(f'tokens: reading the source {run.config.text.source!r}')
+  manifest = write_store(
+    run.workdir.store, run.config.text, run.config.tokenizer, run.log
+  )
   for name, split in manifest['splits'].items():
-    w.log(
+    run.log(
       f'tokens: {name}: {split["tokens"]:,} tokens of {split["documents"]:,} '
       f'documents, {split["contexts"]:,} contexts'
     )
-  w.log(f'tokens: manifest {manifest["sha256"][:16]}')
+  run.log(f'tokens: manifest {manifest["sha256"][:16]}')

@@ -1,4 +1,4 @@
-"""What --help prints, put together from the declarations of the stages."""
+"""The text of --help, from the declarations of the stages."""
 
 from monosem_jax import stages
 from monosem_jax.config.flags import SHARED, TOGETHER, described
@@ -6,13 +6,13 @@ from monosem_jax.config.flags import SHARED, TOGETHER, described
 _HELP = """\
 monosem STAGE --config=FILE --workdir=DIR [--config.KEY=VALUE ...]
 
---config.KEY=VALUE sets one of the config's keys to another value.
+--config.KEY=VALUE overrides a key of the config.
 
-Stages, each using what the ones before it left in the work directory:
+Stages; each one uses the results of the stages before it:
 
 {flow}
 
-and those that stand for themselves:
+Other stages:
 
 {others}
 
@@ -22,12 +22,12 @@ Flags:
 
 {own}
 
-On many hosts, or in many processes, each runs the same command, with
+With several processes or hosts, each process runs the same command with:
 
 {together}
 
-All must see the same --workdir. They end together: with exit code 75 and a line
-if one of them dies.
+All processes must see the same --workdir. If one of them dies, the others end
+with exit code 75 and one line.
 
 Example:
 
@@ -36,7 +36,7 @@ Example:
 
 
 def of_all() -> str:
-  """What the program does: every stage in a line, and every flag."""
+  """Returns the help of the program: a line per stage, and all flags."""
 
   def lines(names: tuple[str, ...]) -> str:
     return '\n'.join(f'  {name:9} {stages.summary(name)}' for name in names)
@@ -56,14 +56,14 @@ def of_all() -> str:
 
 
 def of(stage: str) -> str:
-  """What a stage does, and its own flags."""
+  """Returns the help of a stage: its description and its own flags."""
   own = stages.flags(stage)
   return '\n'.join(
     [
       f'monosem {stage} --config=FILE --workdir=DIR [--config.KEY=VALUE ...]',
       '',
-      stages.declaration(stage).__doc__.strip(),
-      *(('', 'Flags of its own:', '', described(own)) if own else ()),
+      stages.description(stage),
+      *(('', 'Its flags:', '', described(own)) if own else ()),
       '',
       'Flags of every stage: monosem --help.',
     ]

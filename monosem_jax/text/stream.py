@@ -6,7 +6,7 @@ i, so the position in the stream is the number of the next batch.
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -27,6 +27,12 @@ class Batch(NamedTuple):
   epoch_B: np.ndarray
 
 
+class Batches(Iterator[Batch], Protocol):
+  """An iterator whose `close()` stops the threads that read ahead."""
+
+  def close(self) -> None: ...
+
+
 def batches(
   store: TokenStore,
   split: str,
@@ -36,7 +42,7 @@ def batches(
   start: int,
   rows_b: np.ndarray | None = None,
   epochs: int | None = None,
-) -> Iterator[Batch]:
+) -> Batches:
   """Yields a split's batches from number `start` on, read ahead in threads.
 
   Every epoch contains each context once, in a different order. A batch may span
@@ -53,9 +59,6 @@ def batches(
       order; None for all.
     epochs: number of epochs; None for an endless stream. With a number, the
       last batch may be smaller.
-
-  Returns:
-    An iterator with `close()`, which stops its threads.
 
   Raises:
     UserError: a file is missing, truncated or corrupt when it is read.

@@ -134,9 +134,15 @@ class BestNeurons(Arrays):
     neuron_cosine_F3: cosine of the activations as vectors over tokens.
   """
 
-  neuron_F3: np.ndarray | None = None
-  neuron_r_F3: np.ndarray | None = None
-  neuron_cosine_F3: np.ndarray | None = None
+  neuron_F3: np.ndarray
+  neuron_r_F3: np.ndarray
+  neuron_cosine_F3: np.ndarray
+
+  @classmethod
+  def load_if_known(cls, path: pathlib.Path) -> Self | None:
+    """As `load`; None without a file, or without neurons as a control."""
+    known = path.exists() and 'neuron_F3' in _read(path)
+    return cls.load(path) if known else None
 
   def part(self, rows: np.ndarray) -> 'BestNeurons':
     return BestNeurons(**{k: x[rows] for k, x in self.columns().items()})

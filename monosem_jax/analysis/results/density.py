@@ -2,7 +2,12 @@
 
 import dataclasses
 
-from monosem_jax.analysis.results.numbers import Inline, Interval, Numbers
+from monosem_jax.analysis.results.numbers import (
+  BySet,
+  Inline,
+  Interval,
+  Numbers,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +71,8 @@ class Census:
 
 
 @dataclasses.dataclass(frozen=True)
-class RunDensity:
-  """The census of a run, with an interval for its median density.
+class SetDensity:
+  """The census of a set, with an interval for its median density.
 
   Attributes:
     census: the counts; their keys stand beside the interval in the file.
@@ -96,9 +101,9 @@ class Density(Numbers):
   """The results of the analysis density.
 
   Attributes:
-    runs: the census of each run.
+    sets: the census of each set.
     history: the snapshots of each dictionary, in order.
   """
 
-  runs: dict[str, RunDensity]
+  sets: BySet[SetDensity]
   history: dict[str, list[Snapshot]]

@@ -2,7 +2,12 @@
 
 import dataclasses
 
-from monosem_jax.analysis.results.numbers import Inline, Interval, Numbers
+from monosem_jax.analysis.results.numbers import (
+  BySet,
+  Inline,
+  Interval,
+  Numbers,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,8 +25,8 @@ class Words:
 
 
 @dataclasses.dataclass(frozen=True)
-class RunNeurons:
-  """Medians and shares of a run's live features, see `analysis.neurons`.
+class SetNeurons:
+  """Medians and shares of a set's live features, see `analysis.neurons`.
 
   Attributes:
     live: number of live features.
@@ -82,12 +87,12 @@ class Neurons(Numbers):
   """The results of the analysis neurons.
 
   Attributes:
-    runs: the numbers of each run.
+    sets: the numbers of each set.
     tokens: tokens that kurtoses and correlations are over.
     unit: what the intervals are over, in words.
   """
 
-  runs: dict[str, RunNeurons]
+  sets: BySet[SetNeurons]
   tokens: int
   unit: str
 
@@ -114,7 +119,7 @@ class Agreement:
 
 @dataclasses.dataclass(frozen=True)
 class Linear:
-  """The linear effects of a run.
+  """The linear effects of a set.
 
   Attributes:
     linear: how well they predict ablations.
@@ -126,8 +131,8 @@ class Linear:
 
 
 @dataclasses.dataclass(frozen=True)
-class RunLogits:
-  """The shape of a run's logit weights.
+class SetLogits:
+  """The shape of a set's logit weights.
 
   Attributes:
     median_logit_skew: skewness over the vocabulary, median over live features.
@@ -143,9 +148,9 @@ class RunLogits:
 
 @dataclasses.dataclass(frozen=True)
 class Logits(Numbers):
-  """The results of the analysis logits, by run."""
+  """The results of the analysis logits, by set."""
 
-  runs: dict[str, RunLogits]
+  sets: BySet[SetLogits]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,8 +166,8 @@ class Residual:
 
 
 @dataclasses.dataclass(frozen=True)
-class RunAblation:
-  """The effects of ablating a run's live features.
+class SetAblation:
+  """The effects of ablating a set's live features.
 
   Attributes:
     ablation_pairs: pairs of a feature and a token that were ablated.
@@ -185,9 +190,9 @@ class RunAblation:
 
 @dataclasses.dataclass(frozen=True)
 class Ablation(Numbers):
-  """The results of the analysis ablation, by run."""
+  """The results of the analysis ablation, by set."""
 
-  runs: dict[str, RunAblation]
+  sets: BySet[SetAblation]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,8 +201,8 @@ class NearestRows(Numbers):
 
   Attributes:
     nearest: number of neighbours kept for each feature.
-    median: median cosine with the nearest row, by the run of the feature and
-      the run of the neighbour.
+    median: median cosine with the nearest row, by the set of the feature and
+      the set of the neighbour.
   """
 
   nearest: int
@@ -253,4 +258,4 @@ class ExampleTexts(Numbers):
   split: str
   active_per_token: int
   texts: list[Text]
-  runs: dict[str, Active]
+  sets: BySet[Active]

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from monosem_jax.analysis.results.features import Words
 from monosem_jax.analysis.results.numbers import (
+  BySet,
   Inline,
   Interval,
   Key,
@@ -63,8 +64,8 @@ class Cluster:
 
 
 @dataclasses.dataclass(frozen=True)
-class RunClumping:
-  """How near the decoder rows of a run's live features lie to each other.
+class SetClumping:
+  """How near the decoder rows of a set's live features lie to each other.
 
   Attributes:
     clumping_nearest: mean cosine with the nearest other row.
@@ -125,7 +126,7 @@ class RandomDictionary:
     found: the agreement.
   """
 
-  run: Annotated[str, Key('of')]
+  name: Annotated[str, Key('of')]
   features: int
   found: Inline[Agreement]
 
@@ -143,7 +144,7 @@ class Agreements:
     random_dictionary: control whose features are random directions.
   """
 
-  run: Annotated[str, Key('of')]
+  name: Annotated[str, Key('of')]
   features: int
   tokens: int
   found: Inline[Agreement]
@@ -156,11 +157,11 @@ class Geometry(Numbers):
   """The results of the analysis geometry.
 
   Attributes:
-    layouts: the runs whose features are laid out, by layout.
+    layouts: the sets whose features are laid out, by layout.
     trustworthiness: the trustworthiness of each layout.
     clusters: the largest clusters.
     unclustered: number of features without a cluster.
-    runs: how near live features lie to each other, by run.
+    sets: how near live features lie to each other, by set.
     interval_unit: what the intervals are over.
     agreement: whether features that are near fire alike.
   """
@@ -169,6 +170,6 @@ class Geometry(Numbers):
   trustworthiness: dict[str, Trust]
   clusters: list[Cluster]
   unclustered: int
-  runs: dict[str, RunClumping]
+  sets: BySet[SetClumping]
   interval_unit: str
   agreement: Agreements

@@ -45,6 +45,9 @@ class _Inline:
 # member.
 Inline = Annotated[T, _Inline()]
 
+# Numbers of each set of features, by its name: A/1, A/neurons.
+BySet = Annotated[dict[str, T], Key('runs')]
+
 
 class Numbers:
   """Saves a dataclass of numbers in the folder of its analysis, and loads it.

@@ -2,7 +2,12 @@
 
 import dataclasses
 
-from monosem_jax.analysis.results.numbers import Inline, Interval, Numbers
+from monosem_jax.analysis.results.numbers import (
+  BySet,
+  Inline,
+  Interval,
+  Numbers,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +156,7 @@ class Margin:
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class SetPreserved:
   """What one way of reconstructing activations preserves.
 
   Attributes:
@@ -170,7 +175,7 @@ class Matched:
   """The L0 that controls are matched to.
 
   Attributes:
-    to: the run whose L0 it is.
+    to: the set whose L0 it is.
     l0: its mean number of active features per token.
     k: the same, rounded to a whole number.
   """
@@ -185,14 +190,14 @@ class Preserved(Numbers):
   """The results of the analysis preserved.
 
   Attributes:
-    runs: what each run preserves.
-    about_means: by run, the control that keeps the neurons farthest from their
+    sets: what each set preserves.
+    about_means: by set, the control that keeps the neurons farthest from their
       means.
     matched: how many numbers per token the controls keep.
     interval: description of the intervals.
   """
 
-  runs: dict[str, Run]
-  about_means: dict[str, Run]
+  sets: BySet[SetPreserved]
+  about_means: dict[str, SetPreserved]
   matched: Matched
   interval: str

@@ -4,6 +4,7 @@ import dataclasses
 
 from monosem_jax.analysis.results.features import Words
 from monosem_jax.analysis.results.numbers import (
+  BySet,
   Inline,
   Interval,
   Numbers,
@@ -27,8 +28,8 @@ class Best:
 
 
 @dataclasses.dataclass(frozen=True)
-class RunBests:
-  """The best features of a run; None for labels without a correlated feature.
+class SetBests:
+  """The best features of a set; None for labels without a correlated feature.
 
   Attributes:
     proxies: the best feature for each proxy.
@@ -139,7 +140,7 @@ class Dive:
     coefficients: largest entries of its decoder row, by neuron.
     twin: the nearest feature of the other model; None without such a model.
     companions: other features that correlate with the proxy.
-    overlap: overlap with the proxy, by run: of the feature and of the neuron.
+    overlap: overlap with the proxy, by set: of the feature and of the neuron.
   """
 
   feature: str
@@ -269,7 +270,7 @@ class Proxies(Numbers):
   """The results of the analysis proxies.
 
   Attributes:
-    runs: the best features of each run.
+    sets: the best features of each set.
     dives: the main dictionary's best feature for each proxy that has one.
     absent: proxies that do not occur in the corpus, and why.
     versus: feature against neuron, by kind (proxies, subsets) and label.
@@ -280,7 +281,7 @@ class Proxies(Numbers):
     overlook_space: see `settings.Proxies`.
   """
 
-  runs: dict[str, RunBests]
+  sets: BySet[SetBests]
   dives: dict[str, Dive]
   absent: dict[str, str]
   versus: dict[str, dict[str, Versus | Reason]]

@@ -70,7 +70,7 @@ class Nulls:
   Attributes:
     starts: number of null starts.
     densities: smallest and largest density among them; empty without any.
-    counts: numbers of children, by run and filter.
+    counts: numbers of children, by set and filter.
   """
 
   starts: int
@@ -137,12 +137,12 @@ class Start:
     fit: fit to the label; None if it was not chosen by a label.
     start: name of the feature.
     density: density of the feature.
-    reached: number of features it leads to, by run, before filtering.
-    counts: number of features left, by run and filter.
-    children: number of features left after all filters, by run.
+    reached: number of features it leads to, by set, before filtering.
+    counts: number of features left, by set and filter.
+    children: number of features left after all filters, by set.
     children_found: the same on the half where the start was chosen.
     null: the same counts for null starts.
-    features: some of the features reached, by run.
+    features: some of the features reached, by set.
   """
 
   fit: Inline[LabelFit | None]

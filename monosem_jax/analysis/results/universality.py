@@ -3,12 +3,18 @@
 import dataclasses
 from typing import Annotated
 
-from monosem_jax.analysis.results.numbers import Inline, Interval, Key, Numbers
+from monosem_jax.analysis.results.numbers import (
+  BySet,
+  Inline,
+  Interval,
+  Key,
+  Numbers,
+)
 
 
 @dataclasses.dataclass(frozen=True)
-class RunUniversality:
-  """How well a run's live features correlate with the other model's.
+class SetUniversality:
+  """How well a set's live features correlate with the other model's.
 
   Attributes:
     universality_r: median correlation with the nearest feature.
@@ -106,20 +112,20 @@ class Listed:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-  """A run's features compared with another run's.
+  """A set's features compared with another set's.
 
   Attributes:
-    run: the run whose features are compared.
-    other: the run that they are compared with.
+    name: the set whose features are compared.
+    other: the set that they are compared with.
     median: median correlation of live features with their nearest.
     interval: interval of the median.
     count: number of live features.
     paper: the published median; None if there is none.
     sets: medians over `live` features and over features that are `firing`.
-    listed: single pairs; None for runs other than the main dictionary.
+    listed: single pairs; None for sets other than the main dictionary.
   """
 
-  run: Annotated[str, Key('of')]
+  name: Annotated[str, Key('of')]
   other: Annotated[str, Key('with')]
   median: float | None
   interval: Interval
@@ -134,14 +140,14 @@ class Universality(Numbers):
   """The results of the analysis universality.
 
   Attributes:
-    runs: universality of each run that the other model has as well.
+    sets: universality of each set that the other model has as well.
     pairs: the comparisons, by kind: `features`, `neurons`, ...
     interval_unit: what the intervals are over.
     found_tokens: tokens of the half that was searched.
     tokens: tokens of the other half.
   """
 
-  runs: dict[str, RunUniversality]
+  sets: BySet[SetUniversality]
   pairs: dict[str, Comparison]
   interval_unit: str
   found_tokens: int

@@ -76,7 +76,7 @@ class Config:
 
   Each entry of `models` and `dictionaries` is complete: the shared settings
   (`lm`, `sae`) with the entry's own changes. The key `A1` is the dictionary
-  that the paper calls A/1: run 1 on model A.
+  that the paper calls A/1: dictionary 1 of model A.
   """
 
   text: Text

@@ -3,7 +3,7 @@
 The formulas are arithmetic on shapes: they make no array and import no jax.
 FLOPs are "model FLOPs": matrix products that the result needs, 2 per
 multiply-add. Traffic and communication are read from compiled programs instead:
-`hlo`, `runs`, `collectives`, `estimate`.
+`hlo`, `executions`, `collectives`, `estimate`.
 """
 
 import dataclasses

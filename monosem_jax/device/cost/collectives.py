@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from monosem_jax.device.cost.executions import executions
 from monosem_jax.device.cost.hlo import Instruction, Program
-from monosem_jax.device.cost.runs import runs
 
 _COLLECTIVES = (
   *('all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all'),
@@ -60,7 +60,7 @@ def collectives(
 
   Args:
     program: the compiled program.
-    phases: see `runs`.
+    phases: see `executions`.
     mesh: sizes of the mesh axes, in order.
   """
   home = {
@@ -69,8 +69,8 @@ def collectives(
     for i in c.instructions.values()
   }
   found = []
-  for run in runs(program, phases):
-    i = run.instruction
+  for execution in executions(program, phases):
+    i = execution.instruction
     if not is_collective(i):
       continue
     own = home[id(i)].instructions
@@ -82,8 +82,8 @@ def collectives(
         axes=_axes(groups, mesh),
         devices=max(map(len, groups)),
         bytes=sum(a.bytes for t in taken for a in t.arrays),
-        times=run.times,
-        phase=run.phase,
+        times=execution.times,
+        phase=execution.phase,
       )
     )
   return found

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from monosem_jax.device.cost import (
   bytes_text,
   collectives as sending,
+  executions,
   hlo,
-  runs,
 )
 from monosem_jax.device.cost.hardware import Hardware
 
@@ -66,7 +66,7 @@ class Call:
     flops: FLOPs of matrix products per call, on one device.
     calls: calls in the whole training or pass.
     dtype: dtype of the products.
-    asked: conditionals per call that may resample.
+    resampling_branches: conditional branches per call that may resample.
     name: name of the call in messages.
   """
 
@@ -76,7 +76,7 @@ class Call:
   flops: float
   calls: float
   dtype: str
-  asked: int = 1
+  resampling_branches: int = 1
   name: str = 'a chunk'
 
 
@@ -169,28 +169,33 @@ def estimate(
   program = hlo.parse(text)
   found: dict[str, Phase] = collections.defaultdict(Phase)
   kernels: dict[tuple[str, str, str], Kernel] = {}
-  for run in runs.runs(program, PHASES):
-    if not sending.is_collective(run.instruction):
-      seconds = kernel_seconds(run, hardware, call.dtype)
-      found[run.phase] += Phase(seconds, 0, run.traffic)
-      if not run.branch:
-        key = run.phase, _origin(run.instruction), _largest(run.instruction)
+  for execution in executions.executions(program, PHASES):
+    if not sending.is_collective(execution.instruction):
+      seconds = kernel_seconds(execution, hardware, call.dtype)
+      found[execution.phase] += Phase(seconds, 0, execution.traffic)
+      if not execution.branch:
+        key = (
+          execution.phase,
+          _origin(execution.instruction),
+          _largest(execution.instruction),
+        )
         k = kernels.get(key, Kernel(*key, 0, 0, 0))
         kernels[key] = Kernel(
           *key,
-          times=k.times + run.times,
+          times=k.times + execution.times,
           seconds=k.seconds + seconds,
-          traffic=k.traffic + run.traffic,
+          traffic=k.traffic + execution.traffic,
         )
   sent: dict[tuple[str, tuple[str, ...]], tuple[float, int]] = {}
   for c in sending.collectives(program, PHASES, mesh):
     found[c.phase] += Phase(sending=c.times * c.sent / hardware.link)
     before, n = sent.get((c.kind, c.axes), (0.0, 0))
     sent[c.kind, c.axes] = before + c.times * c.sent, n + 1
-  # `runs` counts the branch as taken at every conditional.
+  # `executions` counts the branch as taken at every conditional.
   resampling = found.pop('resample', Phase())
+  resampling /= call.resampling_branches
   return Estimate(
-    *(call, hardware, memory, dict(found), resampling / call.asked, sent),
+    *(call, hardware, memory, dict(found), resampling, sent),
     kernels=tuple(sorted(kernels.values(), key=lambda k: -k.seconds)),
   )
 
@@ -208,12 +213,14 @@ def _largest(i: hlo.Instruction) -> str:
   return f'{largest.dtype}[{",".join(map(str, largest.shape))}]'
 
 
-def kernel_seconds(run: runs.Run, hardware: Hardware, dtype: str) -> float:
+def kernel_seconds(
+  execution: executions.Execution, hardware: Hardware, dtype: str
+) -> float:
   """Returns the seconds of all executions of an instruction."""
   if hardware.clock:
-    return run.cycles / hardware.clock
-  return run.times * max(
-    run.flops / hardware.peak(dtype), run.bytes / hardware.bandwidth
+    return execution.cycles / hardware.clock
+  return execution.times * max(
+    execution.flops / hardware.peak(dtype), execution.bytes / hardware.bandwidth
   )
 
 

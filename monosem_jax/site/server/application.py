@@ -1,14 +1,15 @@
-"""The same page, alive: a server on this machine for the page's own scripts.
+"""The ASGI application that serves the page and computes what it asks for.
 
   GET  /TOKEN/...            the files of the site
-  GET  /TOKEN/data/live.js   says that there is a server, and what it offers
+  GET  /TOKEN/data/live.js   tells the page that there is a server, its limits
   GET  /TOKEN/api/ping       {}
-  POST /TOKEN/api/probe      a text: what features do on each token
-  POST /TOKEN/api/steer      a prompt: what follows, pinned and not; SSE
+  POST /TOKEN/api/probe      takes a text, returns the features of each token
+  POST /TOKEN/api/steer      takes a prompt and pins, streams two continuations,
+                             pinned and not, as server-sent events
 
-Requests are JSON, see `requests`; an error is `{"error": "one line"}`. All
-that computes runs in one thread, in the order it came; a stream gives way to
-others after each of its events.
+Requests are JSON, see `requests`. An error is `{"error": "one line"}`. One
+thread computes all answers, in the order of the requests. Between two events of
+a stream, it computes what others wait for.
 """
 
 import asyncio
@@ -30,71 +31,81 @@ from monosem_jax.site.server import requests
 from monosem_jax.site.server.guard import dump
 from monosem_jax.site.server.requests import Refused
 
-# Requests that wait for the one that is computed.
+# Requests that may wait while another is computed.
 WAITING = 8
 _FAILED = {'error': 'the server failed; its terminal says why.'}
 
 
 class Engine(Protocol):
-  """What computes. Raises `Refused`, for what is asked of it cannot be."""
+  """Computes the answers. Raises `Refused` for requests it cannot answer."""
 
   def about(self) -> dict[str, Any]:
     """`version`, `runs` (`key`, `run`, `model`, `features`), `context`."""
 
   def probe(self, wanted: requests.Probe) -> dict[str, Any]:
-    """The answer, as JSON."""
+    """Returns the answer, to be sent as JSON."""
 
   def steer(
     self, wanted: requests.Steer
   ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The events, by name, one after another; refuses before the first."""
+    """Returns events, a name and a JSON value each.
+
+    Raises:
+      Refused: the request cannot be answered; never after this returns.
+    """
 
 
 class ComputeQueue:
-  """The one place where something is computed, and those who wait for it.
+  """A thread that computes, and a bounded number of requests waiting for it.
 
   Attributes:
-    closing: whether nothing more is to begin.
+    closing: whether the server is shutting down and takes no more requests.
   """
 
   def __init__(self):
     self.closing = False
     self._pool = concurrent.futures.ThreadPoolExecutor(1, 'compute')
-    self._here = 0
+    self._taken = 0
 
   @contextlib.contextmanager
-  def seat(self) -> Iterator[None]:
-    if self.closing or self._here > WAITING:
-      raise Refused(429, 'others wait already; ask again in a second.')
-    self._here += 1
+  def place(self) -> Iterator[None]:
+    """Holds a place in the queue while a request is answered.
+
+    Raises:
+      Refused: all places are taken, or the server is shutting down.
+    """
+    if self.closing or self._taken > WAITING:
+      raise Refused(429, 'the server is busy; ask again in a second.')
+    self._taken += 1
     try:
       yield
     finally:
-      self._here -= 1
+      self._taken -= 1
 
   async def work(self, f: Callable, *args: Any) -> Any:
+    """Calls f in the thread, after what was submitted before."""
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(self._pool, f, *args)
 
   def close(self) -> None:
-    """Once nobody has a seat any more."""
+    """Ends the thread, once no request holds a place."""
     self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 class _Stream(StreamingResponse):
-  """Server-sent events of someone with a seat, which is left in any case.
+  """Server-sent events of a request, whose place is given up at their end.
 
   When the client is gone, no further event is computed.
   """
 
   def __init__(
-    self, queue: ComputeQueue, events: Iterator, seat: contextlib.ExitStack
+    self, queue: ComputeQueue, events: Iterator, place: contextlib.ExitStack
   ):
     super().__init__(self._lines(queue, events), media_type='text/event-stream')
-    self._seat = seat
+    self._place = place
 
   async def __call__(self, scope, receive, send) -> None:
-    with self._seat:
+    with self._place:
       await super().__call__(scope, receive, send)
 
   async def _lines(
@@ -115,7 +126,13 @@ class _Stream(StreamingResponse):
 def application(
   site: pathlib.Path, engine: Engine, queue: ComputeQueue
 ) -> Starlette:
-  """The application that the token protects."""
+  """The application, without the checks of `guard`.
+
+  Args:
+    site: the folder of the page.
+    engine: computes the answers.
+    queue: where it computes them.
+  """
   files = StaticFiles(directory=site, follow_symlink=False)
   about = engine.about()
   limits = {
@@ -140,21 +157,23 @@ def application(
 
   async def probe(request: Request) -> Response:
     wanted = requests.probe(await _body(request))
-    with queue.seat():
+    with queue.place():
       return _json(await queue.work(engine.probe, wanted))
 
   async def steer(request: Request) -> Response:
     wanted = requests.steer(await _body(request))
     with contextlib.ExitStack() as stack:
-      stack.enter_context(queue.seat())
+      stack.enter_context(queue.place())
       events = await queue.work(engine.steer, wanted)
       return _Stream(queue, events, stack.pop_all())
 
-  async def refused(request: Request, e: Refused) -> Response:
+  async def refused(request: Request, e: Exception) -> Response:
+    assert isinstance(e, Refused)
     return _json({'error': str(e)}, e.status)
 
-  async def http_error(request: Request, e: HTTPException) -> Response:
-    # A file that may not be read is none, to who asks for it.
+  async def http_error(request: Request, e: Exception) -> Response:
+    assert isinstance(e, HTTPException)
+    # 404 also for files that exist but may not be read.
     status = e.status_code if e.status_code == 405 else 404
     words = {404: 'not found', 405: 'method not allowed'}
     return _json({'error': words[status]}, status)
@@ -187,7 +206,11 @@ def _json(value: Any, status: int = 200) -> Response:
 
 
 async def _body(request: Request) -> bytes:
-  """The body of a request, unless it is too large or no JSON."""
+  """The body of a request.
+
+  Raises:
+    Refused: it is too large, incomplete, or not declared as JSON.
+  """
   kind = request.headers.get('content-type', '').partition(';')[0]
   if kind.strip().lower() != 'application/json':
     raise Refused(415, 'Content-Type: must be application/json.')
@@ -195,7 +218,7 @@ async def _body(request: Request) -> bytes:
     413, f'the body has more than {requests.BODY_BYTES:,} bytes.'
   )
   length = request.headers.get('content-length', '0')
-  # A length of many digits is too large, too.
+  # More digits than any allowed length has; Python may refuse to parse them.
   if len(length) > 9 or int(length) > requests.BODY_BYTES:
     raise too_large
   body = b''
@@ -205,5 +228,5 @@ async def _body(request: Request) -> bytes:
       if len(body) > requests.BODY_BYTES:
         raise too_large
   except ClientDisconnect:
-    raise Refused(400, 'the body broke off.') from None
+    raise Refused(400, 'the body is incomplete.') from None
   return body

@@ -1,10 +1,16 @@
-"""Who may ask a server: those who know the token, from its own pages.
+"""Keeps everyone but the server's own pages from using it.
 
-The server listens on this machine alone, but so does every page that a browser
-on it has open. What keeps them out: a token in the path, which no other page
-can know; the Host header, so that no name that was rebound to 127.0.0.1 works;
-the Origin of what changes or computes anything; and no CORS header, so that
-other pages cannot read an answer.
+The server listens on 127.0.0.1, which other machines cannot reach. But any web
+page that is open in a browser on this machine can send requests there. Four
+things keep those pages out:
+
+  the token   the first part of every path, which no other page knows
+  the Host    a header that must name this machine, not a domain that somebody
+              pointed at 127.0.0.1 (DNS rebinding)
+  the Origin  a header that must name the server itself in requests that compute
+  no CORS     without its headers no other page can read an answer
+
+A limit on the rate of requests keeps the server usable.
 """
 
 import hmac
@@ -16,13 +22,13 @@ from urllib.parse import urlsplit
 
 from monosem_jax.site.server.requests import Refused
 
-# Requests that compute, a second, and how many may come at once.
+# Requests that compute: how many a second, and how many at once.
 RATE, BURST = 20, 40
 _NOT_FOUND = Refused(404, 'not found')
 
 
 class Guard:
-  """An ASGI application around another, which sees paths without the token."""
+  """Wraps an ASGI application, which then sees paths without the token."""
 
   def __init__(
     self,
@@ -36,18 +42,18 @@ class Guard:
   ):
     """Args:
 
-    app: answers those who may ask.
+    app: answers the requests that are admitted.
     token: the first part of every path.
-    port: the server's own.
+    port: the port that the server listens on.
     policy: the Content-Security-Policy of all answers.
-    suffixes: of host names by which a proxy reaches the server, with a dot in
-      front: `.googleusercontent.com`.
-    clock: seconds.
+    suffixes: the ends of host names by which a proxy may reach the server,
+      each with its dot: `.googleusercontent.com`.
+    clock: returns the time in seconds.
     """
     self.token, self._app = token, app
     self._suffixes = tuple(suffixes)
     self._hosts = tuple(f'{h}:{port}' for h in ('127.0.0.1', 'localhost'))
-    # Framed by whom is left open: a notebook's origin is not known before.
+    # No rule on who may frame the page: a notebook's origin is not known here.
     self._headers = [
       (b'content-security-policy', policy.encode('ascii')),
       (b'cache-control', b'no-store'),
@@ -75,7 +81,12 @@ class Guard:
       await self._app(inside | {'path': path}, receive, send_marked)
 
   def _admit(self, scope: dict) -> str:
-    """The path after the token."""
+    """The path after the token.
+
+    Raises:
+      Refused: the request is not from one of the server's own pages, or comes
+        too fast.
+    """
     token, slash, rest = scope['path'].removeprefix('/').partition('/')
     known = hmac.compare_digest(token.encode('utf-8'), self.token.encode())
     if not (known and slash):
@@ -83,11 +94,11 @@ class Guard:
     headers = dict(scope['headers'])
     host = headers.get(b'host', b'').decode('latin-1')
     if not self._own(host):
-      raise Refused(403, 'another host')
+      raise Refused(403, 'wrong host')
     if scope['method'] not in ('GET', 'HEAD'):
       origin = headers.get(b'origin')
       if origin is not None and not self._own_origin(origin.decode('latin-1')):
-        raise Refused(403, 'another origin')
+        raise Refused(403, 'wrong origin')
     if rest.startswith('api/') and not self._take():
       raise Refused(429, 'too many requests; ask again in a second.')
     return f'/{rest}'
@@ -107,7 +118,7 @@ class Guard:
     return own or proxied
 
   def _take(self) -> bool:
-    """Whether a request fits in the bucket, which fills with time."""
+    """Whether the bucket, which refills with time, has room for a request."""
     now = self._clock()
     self._left = min(self._left + RATE * (now - self._since), self._burst)
     self._since = now
@@ -118,12 +129,12 @@ class Guard:
 
 
 def dump(value: Any) -> bytes:
-  """JSON, in ASCII: no half of a surrogate pair, no U+2028."""
+  """JSON in ASCII, which escapes U+2028 and halves of surrogate pairs."""
   return json.dumps(value, allow_nan=False, separators=(',', ':')).encode()
 
 
 async def answer(send: Callable, status: int, value: Any) -> None:
-  """Sends JSON as ASGI has it."""
+  """Sends a JSON answer by ASGI messages."""
   body = dump(value)
   headers = [
     (b'content-type', b'application/json'),

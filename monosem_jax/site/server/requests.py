@@ -1,5 +1,6 @@
-"""A page's requests, read from JSON that anyone may have written."""
+"""The page's requests, parsed from JSON that is not trusted."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -7,25 +8,28 @@ from typing import Any
 
 from monosem_jax.features.pin import Pin
 
-# A body of more bytes is not read to its end.
+# The most that a request may have.
+# Bytes of a body.
 BODY_BYTES = 64 * 1_024
-# Characters of a text or prompt; of texts, contexts that they may fill.
+# Characters of a text or prompt, and contexts that a text may fill.
 TEXT_CHARS, TEXT_CONTEXTS = 16_000, 8
-# Pins of a text, and the largest value of one, in either unit.
+# Pins, and the absolute value of one, in either unit.
 PINS, PIN_VALUE = 16, 1e6
-# Tokens by which a prompt is continued.
+# Tokens to sample.
 TOKENS = 256
 TEMPERATURE = 100.0
 SEED = 2**32 - 1
-# More than any vocabulary has.
+# Larger than any vocabulary.
 TOP_K = 2**20
 
 
 class Refused(Exception):
-  """A request that is not answered: a line for a person, no path in it.
+  """Raised for a request that is refused; its message is shown to the user.
+
+  The message is one line and names no file of this machine.
 
   Attributes:
-    status: of HTTP.
+    status: the HTTP status.
   """
 
   def __init__(self, status: int, message: str):
@@ -35,10 +39,10 @@ class Refused(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
-  """What features do on a text.
+  """Asks what the features of a dictionary do on a text.
 
   Attributes:
-    key: of the dictionary: A1.
+    key: the dictionary's key, such as A1.
     text: the text.
   """
 
@@ -48,16 +52,17 @@ class Probe:
 
 @dataclasses.dataclass(frozen=True)
 class Steer:
-  """A prompt to be continued, with features pinned and without.
+  """Asks for a continuation of a prompt, with features pinned and without.
 
   Attributes:
-    key: of a dictionary of the model that speaks; None: that of the pins.
-    pins: the features.
-    prompt: what is continued; empty: the beginning of a document.
-    tokens: by how many tokens.
-    temperature: of the draw; 0 takes the likeliest token.
-    top_k: draw from so many of the likeliest tokens; 0: all.
-    seed: of the draws.
+    key: a dictionary's key, which chooses the model to sample from; None if the
+      pins choose it.
+    pins: the pinned features.
+    prompt: the text to continue; if empty, a new document begins.
+    tokens: how many tokens to sample.
+    temperature: the sampling temperature; at 0 the likeliest token is taken.
+    top_k: samples from so many of the likeliest tokens; 0 means all.
+    seed: the seed of the random draws.
   """
 
   key: str | None
@@ -70,22 +75,23 @@ class Steer:
 
 
 def probe(body: bytes) -> Probe:
-  """Reads `{"key": "A1", "text": ...}`.
+  """Parses `{"key": "A1", "text": ...}`.
 
   Raises:
-    Refused: it is anything else.
+    Refused: the body is not of this form.
   """
   fields = _fields(_json(body), 'the body', ('key', 'text'))
   return Probe(_text(fields, 'key'), _text(fields, 'text'))
 
 
 def steer(body: bytes) -> Steer:
-  """Reads `{"prompt": ..., "pins": [{"feature": "A/1/3450", "value": 2,
-  "unit": "max"}, ...]}` and, where they are not the stage `sample`'s, `key`,
-  `tokens`, `temperature`, `top_k` and `seed`.
+  """Parses `{"prompt": ..., "pins": [...]}`.
+
+  A pin is `{"feature": "A/1/3450", "value": 2, "unit": "max"}`. `key`,
+  `tokens`, `temperature`, `top_k` and `seed` are optional.
 
   Raises:
-    Refused: it is anything else.
+    Refused: the body is not of this form.
   """
   names = [f.name for f in dataclasses.fields(Steer)]
   fields = _fields(_json(body), 'the body', names)
@@ -93,7 +99,7 @@ def steer(body: bytes) -> Steer:
   if not isinstance(pins, list) or len(pins) > PINS:
     raise Refused(400, f'pins: must be a list of at most {PINS}.')
   found = tuple(_pin(pin) for pin in pins)
-  if len({(p.run, p.feature) for p in found}) < len(found):
+  if len({(p.set_name, p.feature) for p in found}) < len(found):
     raise Refused(400, 'pins: a feature is pinned twice.')
   return Steer(
     key=_text(fields, 'key') if fields.get('key') is not None else None,
@@ -108,13 +114,15 @@ def steer(body: bytes) -> Steer:
 
 def _pin(pin: Any) -> Pin:
   fields = _fields(pin, 'a pin', ('feature', 'value', 'unit'))
-  run, _, number = _text(fields, 'feature').rpartition('/')
-  if not (run and number.isascii() and number.isdecimal() and len(number) < 10):
-    raise Refused(400, 'feature: must be RUN/FEATURE, such as A/1/3450.')
+  name, _, number = _text(fields, 'feature').rpartition('/')
+  if not (
+    name and number.isascii() and number.isdecimal() and len(number) < 10
+  ):
+    raise Refused(400, 'feature: must be NAME/FEATURE, such as A/1/3450.')
   if fields.get('unit') not in ('max', 'activation'):
     raise Refused(400, 'unit: must be "max" or "activation".')
   return Pin(
-    run=run,
+    set_name=name,
     feature=int(number),
     value=_number(fields, 'value', -PIN_VALUE, PIN_VALUE),
     of_max=fields['unit'] == 'max',
@@ -127,7 +135,7 @@ def _json(body: bytes) -> Any:
 
   try:
     return json.loads(body.decode('utf-8'), parse_constant=no_number)
-  # Nested too deeply for the parser, or not JSON in UTF-8.
+  # Not JSON in UTF-8, or nested too deeply for the parser.
   except (ValueError, RecursionError):
     raise Refused(400, 'the body is not JSON in UTF-8.') from None
 
@@ -136,7 +144,7 @@ def _fields(value: Any, what: str, known: tuple | list) -> dict[str, Any]:
   if not isinstance(value, dict):
     raise Refused(400, f'{what} must be a JSON object.')
   if not set(value) <= set(known):
-    raise Refused(400, f'{what} has fields beside {", ".join(known)}.')
+    raise Refused(400, f'{what} may only have the fields {", ".join(known)}.')
   return value
 
 
@@ -148,7 +156,7 @@ def _text(fields: dict[str, Any], name: str) -> str:
     raise Refused(
       400, f'{name}: has {len(text):,} characters; at most {TEXT_CHARS:,}.'
     )
-  # JSON can spell half of a surrogate pair, which is no character.
+  # JSON can express half of a surrogate pair.
   if any('\ud800' <= c <= '\udfff' for c in text):
     raise Refused(400, f'{name}: is not Unicode: half of a surrogate pair.')
   return text
@@ -161,13 +169,12 @@ def _number(
   high: float,
   default: float | None = None,
 ) -> float:
-  number = fields.get(name, default)
-  try:
-    # True is a number to Python; a whole number may be larger than any float.
-    known = not isinstance(number, bool) and isinstance(number, int | float)
-    number = float(number) if known else math.nan
-  except OverflowError:
-    number = math.nan
+  given = fields.get(name, default)
+  number = math.nan
+  # True is a number to Python; a whole number may be larger than any float.
+  if isinstance(given, int | float) and not isinstance(given, bool):
+    with contextlib.suppress(OverflowError):
+      number = float(given)
   if not low <= number <= high:
     raise Refused(400, f'{name}: must be a number, {low:g} to {high:g}.')
   return number

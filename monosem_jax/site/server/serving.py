@@ -1,4 +1,4 @@
-"""A site's server, run in a thread on a port of this machine."""
+"""Runs a site's server, in a thread, on a port of this machine."""
 
 import pathlib
 import re
@@ -18,14 +18,15 @@ from monosem_jax.site.server.application import (
 from monosem_jax.site.server.guard import Guard
 
 _HOST = '127.0.0.1'
-# What a page without a policy of its own gets.
+# The policy of a page that declares none.
 _POLICY = "default-src 'none'; script-src 'self'; style-src 'self'"
 
 
 def policy(page: str) -> str:
-  """A page's own Content-Security-Policy, with requests to the server.
+  """The Content-Security-Policy to send with a page.
 
-  Both are in force, the page's own and this one; so this repeats that one.
+  It is the page's own, which stays in force beside it, with `connect-src
+  'self'`, which lets the page send requests to the server.
   """
   found = re.search(
     r'http-equiv="Content-Security-Policy"\s+content="([ -~]*?)"', page
@@ -37,10 +38,10 @@ def policy(page: str) -> str:
 
 
 def listen(port: int) -> socket.socket:
-  """Takes a port of this machine, which others cannot reach; 0: a free one.
+  """Listens on a port of 127.0.0.1; 0 chooses a free one.
 
   Raises:
-    UserError: it is not free.
+    UserError: the port is not free.
   """
   listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
   listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -51,18 +52,18 @@ def listen(port: int) -> socket.socket:
     listener.close()
     raise UserError(
       f'--port={port}: is not free ({e.strerror}); choose another, or 0 for '
-      'any that is.'
+      'any free one.'
     ) from e
   return listener
 
 
 class Serving:
-  """A server that runs.
+  """A running server.
 
   Attributes:
-    port: where.
-    path: `/TOKEN/`.
-    url: all of it; who knows it may ask.
+    port: the port that it listens on.
+    path: the first part of every path: `/TOKEN/`.
+    url: the page's whole address. Whoever knows it can use the server.
   """
 
   def __init__(
@@ -88,28 +89,28 @@ class Serving:
       )
     )
     self._ended = threading.Event()
-    # In a thread of its own it leaves signals to the program.
+    # In a thread uvicorn installs no signal handlers of its own.
     self._thread = threading.Thread(
-      target=self._run, args=(listener,), daemon=True
+      target=self._serve, args=(listener,), daemon=True
     )
     self._thread.start()
     while not (self._server.started or self._ended.wait(0.01)):
       pass
 
-  def _run(self, listener: socket.socket) -> None:
+  def _serve(self, listener: socket.socket) -> None:
     try:
       self._server.run([listener])
     finally:
       self._ended.set()
 
   def wait(self) -> None:
-    """Until it ends, which it does not by itself; a signal comes through."""
-    # Not by Thread.join: before Python 3.13 one that a signal breaks off takes
-    # the thread to have ended, and `close` would not wait for it.
+    """Waits until the server ends, or a signal raises an exception here."""
+    # Not by Thread.join: before Python 3.13, a join that a signal interrupts
+    # marks the thread as ended, and `close` would not wait for it.
     self._ended.wait()
 
   def close(self) -> None:
-    """Ends it; streams end after their current event."""
+    """Ends the server; streams end after their current event."""
     self._queue.closing = self._server.should_exit = True
     self._thread.join()
     self._queue.close()
@@ -121,11 +122,11 @@ def start(
   listener: socket.socket,
   suffixes: Sequence[str] = (),
 ) -> Serving:
-  """Serves a site.
+  """Starts to serve a site.
 
   Args:
-    site: its folder.
-    engine: what computes.
+    site: the folder of the page.
+    engine: computes the answers.
     listener: see `listen`.
     suffixes: see `Guard`.
   """

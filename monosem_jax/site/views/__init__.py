@@ -1,9 +1,10 @@
-"""What the page's other views show: packs made of finished analyses.
+"""The data of the page's other views: packs made from finished analyses.
 
-A module each, with a function `packs(folder, keys)`: it takes what gives the
-folders of analyses, and the keys of the sets that are shown, in order, and
-returns packs by name, none where its analysis is not made. Sets are told by
-their numbers in `keys`. What is drawn of them stands in `static/views/`.
+Each view is a module with a function `packs(folder, keys)`. `folder` returns
+the folder of an analysis by its name. `keys` lists the sets of features on the
+page; a pack refers to a set by its index there. The function returns packs by
+name, an empty dictionary if its analysis was not made. `static/views/` has the
+scripts that draw them.
 """
 
 import importlib
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from monosem_jax.config import choices
-from monosem_jax.config.names import run_name
+from monosem_jax.config.names import name_of
 from monosem_jax.site.links import Folders
 
 # A pack's meta and columns.
@@ -21,7 +22,7 @@ Pack = tuple[Any, Mapping[str, np.ndarray]]
 
 
 def packs(folder: Folders, keys: Sequence[str]) -> dict[str, Pack]:
-  """Those of all views, as far as their analyses are made."""
+  """The packs of all views whose analyses were made."""
   found: dict[str, Pack] = {}
   for name in choices.names(__name__):
     view = importlib.import_module(f'{__name__}.{name}')
@@ -29,7 +30,12 @@ def packs(folder: Folders, keys: Sequence[str]) -> dict[str, Pack]:
   return found
 
 
-def number_of(keys: Sequence[str], run: str) -> int | None:
-  """The number of a run, A/1, among the keys of sets."""
-  runs = [run_name(key) for key in keys]
-  return runs.index(run) if run in runs else None
+def numbers_of(keys: Sequence[str], names: Sequence[str]) -> list[int] | None:
+  """Returns the numbers of sets, such as A/1, among the keys of all sets.
+
+  None if one of them is missing.
+  """
+  number = {name_of(key): i for i, key in enumerate(keys)}
+  if not set(names) <= number.keys():
+    return None
+  return [number[name] for name in names]

@@ -9,7 +9,7 @@ from monosem_jax.site.links import Folders
 
 
 def packs(folder: Folders, keys: Sequence[str]) -> dict[str, views.Pack]:
-  """`automata`: the machines that are listed, whole."""
+  """`automata`: all numbers of the analysis."""
   del keys
   numbers = Automata.load_if_made(folder('automata'))
   return {} if numbers is None else {'automata': (to_json(numbers), {})}

@@ -12,13 +12,13 @@ from monosem_jax.site.links import Folders
 
 
 def packs(folder: Folders, keys: Sequence[str]) -> dict[str, views.Pack]:
-  """`map/NAME`: positions of features in the plane, and their clusters."""
+  """`map/NAME` for each layout: positions of features, and their clusters."""
   found: dict[str, views.Pack] = {}
   numbers = Geometry.load_if_made(folder('geometry'))
-  for name, runs in (numbers.layouts if numbers else {}).items():
-    layout = Layout.load_if_there(folder('geometry') / f'{name}.npz')
-    own = [views.number_of(keys, run) for run in runs]
-    if layout is None or None in own:
+  for layout_name, sets in (numbers.layouts if numbers else {}).items():
+    layout = Layout.load_if_there(folder('geometry') / f'{layout_name}.npz')
+    own = views.numbers_of(keys, sets)
+    if layout is None or own is None:
       continue
     position_F2 = layout.position_F2
     low_2, high_2 = position_F2.min(0), position_F2.max(0)
@@ -33,8 +33,8 @@ def packs(folder: Folders, keys: Sequence[str]) -> dict[str, views.Pack]:
       'sets': own,
       'extent': (high_2 - low_2).astype(float).tolist(),
     }
-    if layout.cluster_F is not None:
+    if layout.cluster_F is not None and layout.order_F is not None:
       columns['cluster'] = layout.cluster_F.astype(np.int32)
       columns['order'] = layout.order_F.astype(np.uint32)
-    found[f'map/{name}'] = meta, columns
+    found[f'map/{layout_name}'] = meta, columns
   return found

@@ -1,4 +1,4 @@
-"""What features of a dictionary lead to in the next larger one."""
+"""How features split from each dictionary to the next larger one."""
 
 import itertools
 from collections.abc import Sequence
@@ -14,24 +14,24 @@ from monosem_jax.site.pack import half
 
 
 def packs(folder: Folders, keys: Sequence[str]) -> dict[str, views.Pack]:
-  """`splitting`."""
+  """`splitting`: the dictionaries from small to large, and the edges."""
   pack = _splitting(folder, keys)
   return {} if pack is None else {'splitting': pack}
 
 
 def _splitting(folder: Folders, keys: Sequence[str]) -> views.Pack | None:
-  """The dictionaries in order, and all edges from each to the next.
+  """The pack, or None if a dictionary or its edges are missing.
 
-  `source0`, `target0` and `value0` are those from the first to the second,
-  float16 bits, by source and falling value.
+  Columns `source0`, `target0` and `value0` hold the edges from the first
+  dictionary to the second, sorted by source and falling value; and so on.
   """
   numbers = Splitting.load_if_made(folder('splitting'))
   if numbers is None:
     return None
-  own = [views.number_of(keys, run) for run in numbers.dictionaries]
-  if None in own:
+  own = views.numbers_of(keys, numbers.dictionaries)
+  if own is None:
     return None
-  columns = {}
+  columns: dict[str, np.ndarray] = {}
   for step, (a, b) in enumerate(itertools.pairwise(own)):
     path = folder('splitting') / f'{keys[a]}_{keys[b]}.npz'
     edges = Splits.load_if_there(path)

@@ -12,19 +12,19 @@ from monosem_jax.site.pack import half
 
 
 def packs(folder: Folders, keys: Sequence[str]) -> dict[str, views.Pack]:
-  """`texts`, and of every set `KEY/texts`."""
+  """`texts`, and `KEY/texts` for every set."""
   found = {'texts': _texts(folder)}
   found |= {f'{key}/texts': _texts_of(folder, key) for key in keys}
   return {name: pack for name, pack in found.items() if pack is not None}
 
 
 def _texts(folder: Folders) -> views.Pack | None:
-  """The example texts: whence each is, and its tokens."""
+  """The example texts: each one's document, and its tokens."""
   found = Texts.load_if_there(folder('texts') / 'texts.npz')
   numbers = ExampleTexts.load_if_made(folder('texts'))
   if found is None or numbers is None:
     return None
-  # Not their origins, which name files of somebody's machine.
+  # Without `origin`, which names a file of the machine they were read on.
   told = [
     {
       'subset': text.subset,
@@ -38,11 +38,10 @@ def _texts(folder: Folders) -> views.Pack | None:
 
 
 def _texts_of(folder: Folders, key: str) -> views.Pack | None:
-  """The loss of each token of the example texts, and the features of a set that
-  fire on it.
+  """The loss of each token of the example texts, and a set's features on it.
 
-  The strongest of each token one after the other: `of` says where those of the
-  text's token t begin, by number x * T + t.
+  `feature`, `activation` and `attribution` list the strongest features of each
+  token, token after token; those of token t of text x begin at of[x * T + t].
   """
   found = ActiveFeatures.load_if_there(folder('texts') / f'{key}.npz')
   if found is None:

@@ -12,24 +12,28 @@ from monosem_jax.site.pack import half
 
 
 def packs(folder: Folders, keys: Sequence[str]) -> dict[str, views.Pack]:
-  """`universality`."""
+  """`universality`: pairs of features, and the analysis' medians."""
   pack = _universality(folder, keys)
   return {} if pack is None else {'universality': pack}
 
 
 def _universality(folder: Folders, keys: Sequence[str]) -> views.Pack | None:
-  """Pairs of features of two models, by three similarities."""
+  """The pack, or None if a set or the pairs are missing.
+
+  A pair has three similarities: of activations, logit weights, attributions.
+  """
   numbers = Universality.load_if_made(folder('universality'))
   pairs = Pairs.load_if_there(folder('universality') / 'pairs.npz')
   if numbers is None or pairs is None:
     return None
   features = numbers.pairs['features']
-  sets = [views.number_of(keys, x) for x in (features.run, features.other)]
-  if None in sets:
+  sets = views.numbers_of(keys, (features.name, features.other))
+  listed = features.listed
+  if sets is None or listed is None:
     return None
   medians = {
     name: {
-      'of': x.run,
+      'of': x.name,
       'with': x.other,
       'median': x.median,
       'count': x.count,
@@ -39,8 +43,8 @@ def _universality(folder: Folders, keys: Sequence[str]) -> views.Pack | None:
   }
   # How closely the other two similarities follow that of activations.
   follow = {
-    'logits': features.listed.logits_follow_activation,
-    'attribution': features.listed.attribution_follows_activation,
+    'logits': listed.logits_follow_activation,
+    'attribution': listed.attribution_follows_activation,
   }
   meta = {'sets': sets, 'tokens': numbers.tokens, 'medians': medians}
   return meta | {'follow': follow}, {

@@ -1,9 +1,8 @@
 """Stage `analysis`: measures the paper's claims about features, and controls.
 
-A module here that declares an `ANALYSIS` is one, see `declaration`. Numbers
-under `runs`, by run (`A/1`, `A/neurons`), become columns of the report's table.
-Analyses are made in their order, each complete or not at all. With several
-processes all compute, and the first one's files are kept.
+A module here is an analysis if it declares an `ANALYSIS`, see `declaration`.
+Analyses are made in order; each is complete or absent. With several processes,
+all compute, and the first one writes the files.
 """
 
 import dataclasses
@@ -11,9 +10,9 @@ import functools
 
 from monosem_jax.config import choices, names
 from monosem_jax.config.flags import Flag
-from monosem_jax.run.artefact import Artefact, Changed
+from monosem_jax.run import Run
+from monosem_jax.run.artefact import Artefact, Changed, Input
 from monosem_jax.run.stamp import identity
-from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import (
   features,
   later,
@@ -28,7 +27,7 @@ FLAGS = (
     kind=str,
     default='',
     shown='A,B',
-    help='these alone, such as density,automata',
+    help='only these analyses, such as density,automata',
   ),
 )
 # Settings that controls depend on.
@@ -37,34 +36,34 @@ _OF_CONTROLS = ('control_rows', 'ica_passes', 'split', 'seed')
 
 @functools.cache
 def declared() -> dict[str, tuple[str, ...]]:
-  """The analyses in their order, and those whose results each reads.
+  """Returns the analyses in order, each with the analyses that it reads.
 
-  The modules are read, not imported: they need jax and libraries for drawing.
+  The modules are parsed, not imported, since they need jax and matplotlib.
   """
   found = choices.literals(__package__, 'ANALYSIS')
   names = sorted(found, key=lambda name: found[name]['order'])
   return {name: found[name].get('needs', ()) for name in names}
 
 
-def artefacts(w: Workdir) -> list[Artefact]:
-  if not w.config.dictionaries:
+def artefacts(run: Run) -> list[Artefact]:
+  if not run.config.dictionaries:
     return []
   found = []
-  for name in names.controls(w.config):
-    found += [control(w, name), features.table(w, name, _model_of(name))]
-  return [*found, *(analysis(w, name) for name in declared())]
+  for name in names.controls(run.config):
+    found += [control(run, name), features.table(run, name, _model_of(name))]
+  return [*found, *(analysis(run, name) for name in declared())]
 
 
 def _model_of(control: str) -> str:
   return names.parse(control).model
 
 
-def control(w: Workdir, name: str) -> Artefact:
-  """A dictionary that nothing was learned for; it lies where these do."""
-  c = w.config.analysis
+def control(run: Run, name: str) -> Artefact:
+  """Returns the declaration of a control, which is stored as a dictionary."""
+  c, w = run.config.analysis, run.workdir
   inputs = lm.output(w, _model_of(name))
   if not names.parse(name).is_neurons:
-    inputs |= sae.output(w, names.main_dictionary(w.config))
+    inputs |= sae.output(w, names.main_dictionary(run.config))
   return Artefact(
     name=f'controls/{name}',
     stage='analysis',
@@ -77,9 +76,9 @@ def control(w: Workdir, name: str) -> Artefact:
   )
 
 
-def analysis(w: Workdir, name: str) -> Artefact:
-  """An analysis: of its own settings, of shared ones, and of all results."""
-  c = w.config
+def analysis(run: Run, name: str) -> Artefact:
+  """Returns the declaration of an analysis."""
+  c, w = run.config, run.workdir
   own = {name, *declared()[name]}
   others = {
     f.name
@@ -91,7 +90,7 @@ def analysis(w: Workdir, name: str) -> Artefact:
     for key, value in identity(c.analysis, 'analysis').items()
     if key.split('.')[1] not in others
   }
-  inputs = {}
+  inputs: dict[str, Input] = {}
   for model, dictionaries in names.entries(c).items():
     inputs |= lm.output(w, model)
     for dictionary in dictionaries:
@@ -101,7 +100,7 @@ def analysis(w: Workdir, name: str) -> Artefact:
     stage='analysis',
     folder=w.analysis(name),
     whole={f'analysis/{name}': w.analysis(name) / 'numbers.json'},
-    # What is preserved is measured on the tokens of the evaluation.
+    # The analysis `preserved` reads the evaluation's tokens.
     settings=settings | identity(c.evaluation, 'evaluation'),
     inputs=inputs,
     changed=Changed.ANEW,
@@ -110,11 +109,11 @@ def analysis(w: Workdir, name: str) -> Artefact:
 
 
 def left_out() -> str:
-  """Why nothing can be made here; empty if it can."""
+  """Returns which libraries the stage lacks; '' if none."""
   return optional_dependencies.lacking('matplotlib', 'sklearn', 'umap')
 
 
-def run(w: Workdir, only: str = '') -> None:
+def execute(run: Run, only: str = '') -> None:
   from monosem_jax.stages.analysis import make
 
-  make.run(w, only)
+  make.make_all(run, only)

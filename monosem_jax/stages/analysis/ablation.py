@@ -1,8 +1,8 @@
-"""What becomes of the next token without a feature, for all kept examples.
+"""The effect of ablating a feature on the next token, for all kept examples.
 
-The paper's feature ablations; `analysis.ablation`. And what the loss of those
-tokens owes to what a dictionary leaves unexplained: `analysis.residual`; of
-neurons nothing is left.
+These are the paper's feature ablations, see `analysis.ablation`. For the same
+tokens, `analysis.residual` computes the loss without what the dictionary leaves
+unexplained. Neurons leave nothing unexplained.
 """
 
 import pathlib
@@ -14,9 +14,9 @@ from monosem_jax.analysis.results.arrays import AblationEffects, Residuals
 from monosem_jax.analysis.results.features import (
   Ablation,
   Residual,
-  RunAblation,
+  SetAblation,
 )
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import AnalysisInputs, Unavailable
 from monosem_jax.stages.analysis.sections import effects
@@ -24,9 +24,9 @@ from monosem_jax.transformer.model import next_token_loss
 
 
 def make(inputs: AnalysisInputs, out: pathlib.Path) -> Ablation:
-  runs, centres = {}, {}
-  # The neurons are the control that the paper compares features with; of other
-  # controls there is nothing to be read token by token.
+  by_name, centres = {}, {}
+  # The paper compares features with neurons. Other controls have no examples
+  # worth reading.
   chosen = [
     s for s in inputs.feature_sets() if not s.is_control or s.is_neurons
   ]
@@ -53,7 +53,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Ablation:
       rest.save(out / f'{s.key}_residual.npz')
       rest_CT = rest.residual_CT[:, 1:].astype(np.float64)
       left_over = Residual(rest_CT.mean() if rest_CT.size else None)
-    runs[s.run], centres[s.run] = _summary(s, found, left_over)
+    by_name[s.name], centres[s.name] = _summary(s, found, left_over)
   figures.histogram(
     out / 'top_examples.png',
     centres,
@@ -64,11 +64,11 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Ablation:
     'share of examples',
     bins=np.linspace(-2, 4, 61),
   )
-  return Ablation(runs)
+  return Ablation(by_name)
 
 
-def _residual(inputs: AnalysisInputs, s: FeatureSet) -> Residuals:
-  """Losses of all contexts that hold an example."""
+def _residual(inputs: AnalysisInputs, s: LoadedSet) -> Residuals:
+  """Returns the losses of all contexts that hold an example."""
   return residual.residual(
     _losses,
     inputs.lm(s.model),
@@ -90,18 +90,18 @@ _UPPER = 6
 
 
 def _summary(
-  s: FeatureSet, found: AblationEffects, left_over: Residual | None
-) -> tuple[RunAblation, np.ndarray]:
-  """Effects on the tokens that follow strong firings of a feature."""
+  s: LoadedSet, found: AblationEffects, left_over: Residual | None
+) -> tuple[SetAblation, np.ndarray]:
+  """Summarises the effects on the tokens after strong firings of a feature."""
   F, E, W = s.table.example_tokens_FEW.shape
   groups = s.table.meta['groups'][: _UPPER + 1]
   upper = groups[-1]['start'] + groups[-1]['count']
   feature_M, example_M, at_M = np.unravel_index(found.at_M, (F, E, W))
-  # Window place `before` holds the example's token; its effect comes after it.
+  # Window position `before` is the example's token; the effect is on the next.
   own_M = at_M == s.table.meta['before'] + 1
   own_M &= (example_M < upper) & s.live_F[feature_M]
   loss_M = found.loss_M[own_M].astype(np.float64)
-  return RunAblation(
+  return SetAblation(
     ablation_pairs=int(found.at_M.size),
     ablation_examples=int(loss_M.size),
     ablation_loss=float(loss_M.mean()) if loss_M.size else None,
@@ -113,7 +113,7 @@ def _summary(
 
 
 def _over_features(feature_M: np.ndarray, value_M: np.ndarray):
-  """The interval of a mean over examples, whose unit is the feature."""
+  """Returns the interval, over features, of a mean over examples."""
   _, at_M = np.unique(feature_M, return_inverse=True)
   sums = {
     'value': np.bincount(at_M, value_M),

@@ -1,10 +1,11 @@
-"""Features that work together as finite-state automata; `analysis.automata`,
-`machines`, `significance`, `following`, `transitions`, `roles`.
+"""Features that work together as finite-state automata.
 
-Edges are predicted for all live features of the main dictionary, and machines
-found among them. Those that chance would not make, as permuted rows of logit
-weights say, are listed and measured, in held-out text and by pinning. The
-others stay candidates, of which there is a count.
+Edges between live features of the main dictionary are predicted from logit
+weights (`analysis.automata`), and machines are searched among them
+(`machines`). A machine is listed if permuted rows of logit weights rarely make
+one as strong (`significance`); it is then measured in held-out text
+(`following`) and by pinning (`transitions`). The other machines are counted
+only.
 """
 
 import dataclasses
@@ -24,7 +25,7 @@ from monosem_jax.features import moments
 from monosem_jax.run.files import write_file
 from monosem_jax.stages.analysis import (
   machine_pages,
-  machine_runs,
+  machine_passages,
   machine_tests,
   machine_text,
 )
@@ -74,7 +75,8 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Automata:
     inputs, {*above, *(edge for m in systems for edge in m.edges)}, permuted
   )
   ordered = _ordered(counted, list(dict.fromkeys([*kept, *systems])), c.q)
-  # Those with an order first: the others may be sets of one kind of text.
+  # Ordered machines come first; others may be sets of features of one kind of
+  # text.
   first = [m for m in kept if m in ordered]
   listed = _listed(list(dict.fromkeys([*first, *kept])), labels, c.machines)
   every = listed + systems
@@ -116,7 +118,10 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Automata:
 def _counts(
   inputs: AnalysisInputs, features: np.ndarray | None = None
 ) -> Iterator[tuple[np.ndarray | slice, tuple[np.ndarray, np.ndarray]]]:
-  """On which tokens features fire, all or some, by blocks: a pass for each."""
+  """Yields blocks of features, and the tokens on which they fire.
+
+  Each block takes a pass over the text.
+  """
   main, of = inputs.main, activations(inputs.dot)
   V = inputs.store.tokenizer.vocab_size
   step = automata.make_counts(
@@ -136,11 +141,11 @@ def _counts(
 
 
 def _labels(inputs: AnalysisInputs) -> list[str]:
-  """What each feature of the main dictionary is most about: '' for nothing."""
+  """Returns the best label of each feature of the main dictionary, or ''."""
   inputs.needs('proxies', Proxies)
   labelled = Labelled(inputs, inputs.config.split)
   names = [*labelled.proxy_names, *labelled.subset_names]
-  path = inputs.w.analysis('proxies') / f'{inputs.main.key}.npz'
+  path = inputs.run.workdir.analysis('proxies') / f'{inputs.main.key}.npz'
   r_XY = np.load(path, allow_pickle=False)['r_XY']
   return [
     names[y] if r > 0.05 else ''
@@ -149,7 +154,7 @@ def _labels(inputs: AnalysisInputs) -> list[str]:
 
 
 def _about(m: Judged, labels: list[str]) -> str:
-  """The label that most of its features have; '' for none."""
+  """Returns the most frequent label of a machine's features, or ''."""
   own = [labels[i] for i in m.nodes if labels[i]]
   return max(sorted(set(own)), key=own.count) if own else ''
 
@@ -157,7 +162,10 @@ def _about(m: Judged, labels: list[str]) -> str:
 def _listed(
   machines: Sequence[Judged], labels: list[str], most: int
 ) -> list[Judged]:
-  """The first of each kind; no feature twice, and labels in turn."""
+  """Returns the first machines of each kind, taking labels in turn.
+
+  No feature occurs twice in a kind.
+  """
   listed = []
   for kind in KINDS:
     taken: set[int] = set()
@@ -175,7 +183,10 @@ def _listed(
 def _ordered(
   counted: Counted, machines: Sequence[Judged], q: float
 ) -> set[Judged]:
-  """Machines of which every edge has a direction, by Benjamini and Hochberg."""
+  """Returns the machines whose every edge has a direction.
+
+  False discoveries are controlled by Benjamini and Hochberg.
+  """
   p = {m: counted.order_p(m.edges, m.is_pair) for m in machines}
   tested = [m for m, own in p.items() if own is not None]
   found = significance.benjamini_hochberg(
@@ -191,19 +202,21 @@ def _measured(
   ordered: set[Judged],
   labels: list[str],
 ) -> list[dict[str, Any]]:
-  """Machines with all that is known of them."""
+  """Returns everything known about machines."""
   c, main = inputs.config.automata, inputs.main
-  texts, places = machine_runs.runs(
+  texts, places = machine_passages.passages(
     inputs, [(m.nodes, m.closes) for m in every], c.contexts
   )
   edges = [edge for m in every for edge in m.edges]
   own = np.unique([j for _, j in edges]).astype(np.int64)
-  share_VX, gain_SX = _gains(inputs, np.flatnonzero(main.live_F), own)
+  sources = np.flatnonzero(main.live_F)
+  share_VX, gain_SX = _gains(inputs, sources, own)
   shares = dict(zip(own.tolist(), share_VX.T, strict=True))
-  ranked = np.flatnonzero(main.live_F), own
   rank = {
-    edge: float(_rank(gain_SX, *map(np.searchsorted, ranked, edge)))
-    for edge in edges
+    (i, j): _rank(
+      gain_SX, int(np.searchsorted(sources, i)), int(np.searchsorted(own, j))
+    )
+    for i, j in edges
   }
   changed = effects(inputs, edges, shares, places)
   return [
@@ -211,7 +224,7 @@ def _measured(
       'kind': m.kind,
       'about': _about(m, labels),
       'nodes': [
-        {'feature': f'{main.run}/{i}', **to_json(described(inputs, main, i))}
+        {'feature': f'{main.name}/{i}', **to_json(described(inputs, main, i))}
         for i in m.nodes
       ],
       'predicted': m.weights,
@@ -222,7 +235,7 @@ def _measured(
       'ordered': None if len(m.nodes) == 1 else m in ordered,
       'asymmetry': _least(told),
       'measured': [
-        {'from': f'{main.run}/{i}', 'to': f'{main.run}/{j}'}
+        {'from': f'{main.name}/{i}', 'to': f'{main.name}/{j}'}
         | {'p_rank': rank[i, j]}
         | own_told
         | changed[i, j]
@@ -242,20 +255,20 @@ def _measured(
 
 
 def _least(told: Sequence[dict]) -> float | None:
-  """The asymmetry of the edge that has the least; None where one has none."""
+  """Returns the smallest asymmetry of the edges; None if one has none."""
   own = [edge['asymmetry'] for edge in told]
   return None if None in own else min(own)
 
 
 def _rank(gain_SX: np.ndarray, s: int, x: int) -> float:
-  """The share of sources that lead to a target as strongly as one of them."""
-  return (gain_SX[:, x] >= gain_SX[s, x]).mean()
+  """Returns the share of sources that lead to a target at least as strongly."""
+  return float((gain_SX[:, x] >= gain_SX[s, x]).mean())
 
 
 def _gains(
   inputs: AnalysisInputs, sources: np.ndarray, targets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-  """All edges between features: share_VX of the targets, and gain_SX."""
+  """Returns all edges between features: share_VX of targets, and gain_SX."""
   main, parts = inputs.main, []
   blocks = _counts(inputs, targets) if targets.size else ()
   shares = [np.zeros((inputs.store.tokenizer.vocab_size, 0))]
@@ -280,7 +293,7 @@ def _gains(
 def _between(
   inputs: AnalysisInputs, plays: dict[str, list[np.ndarray]]
 ) -> dict[Edge, float]:
-  """The edges between those that play the roles of systems, above 0."""
+  """Returns the positive edges between features with roles in the systems."""
   own = np.unique(np.concatenate([x for xs in plays.values() for x in xs]))
   _, gain_XX = _gains(inputs, own, own)
   return {

@@ -1,8 +1,8 @@
 """The best feature of a set for each label, by four measures.
 
-For each measure it is found on one half of the documents, and what is told of
-it is of the other half, see `AnalysisInputs.halves`; the threshold of F1 is
-found on the first half too.
+The best feature is chosen on one half of the documents and reported on the
+other, see `AnalysisInputs.halves`. The threshold of F1 is chosen on the first
+half, too.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ import numpy as np
 
 from monosem_jax.analysis import labels, ranks
 from monosem_jax.features import moments
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.stages.analysis.documents import GROUPS
 from monosem_jax.stages.analysis.inputs import (
   AnalysisInputs,
@@ -23,8 +23,8 @@ from monosem_jax.stages.analysis.inputs import (
 )
 
 MEASURES = ('r', 'auc', 'average_precision', 'f1')
-# Intervals of activation, as the paper's pages have them; as many times finer
-# where features are looked for, and where they are told of.
+# The number of activation intervals, as on the paper's pages, and how much
+# finer the intervals are in the search and in the report.
 INTERVALS = 11
 _SEARCHED, _TOLD = 3, 12
 
@@ -34,18 +34,18 @@ Labels = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-  """What the features of a set are to L labels, on the first half.
+  """The measures of features against L labels, on the first half.
 
   Attributes:
-    value_LF: by measure.
-    threshold_LF: of the best F1, the number of the edge.
+    value_LF: the values by measure.
+    threshold_LF: the edge, by number, of the best F1.
   """
 
   value_LF: Mapping[str, np.ndarray]
   threshold_LF: np.ndarray
 
   def best(self, measure: str, k: int) -> int | None:
-    """The best feature for a label; None where there is none."""
+    """Returns the best feature for a label, or None."""
     value_F = self.value_LF[measure][k]
     if not (value_F > 0).any():
       return None
@@ -57,19 +57,19 @@ class Told:
   """Pairs of a label and a feature of a set, on the other half.
 
   Attributes:
-    own: the set they are of.
-    pairs: (label, feature) -> its place K.
-    overlap: sums over groups of documents: on_GKB, ...
-    threshold_K: of F1, found on the first half: the number of the edge.
+    own: the set of features.
+    pairs: maps (label, feature) to the index K of the pair.
+    overlap: sums by group of documents: on_GKB, ...
+    threshold_K: the edge, by number, of the best F1 on the first half.
   """
 
-  own: FeatureSet
+  own: LoadedSet
   pairs: Mapping[tuple[int, int], int]
-  overlap: labels.Overlap
+  overlap: labels.Overlap[np.ndarray]
   threshold_K: np.ndarray
 
   def of(self, pairs: Sequence[tuple[int, int]]) -> 'Told':
-    """Some of the pairs, in that order."""
+    """Returns some of the pairs, in that order."""
     at = [self.pairs[pair] for pair in pairs]
     return dataclasses.replace(
       self,
@@ -79,23 +79,26 @@ class Told:
     )
 
   def sums(self, prefix: str = '') -> dict[str, np.ndarray]:
-    """As `intervals.over_groups` takes them."""
+    """Returns the sums as `intervals.over_groups` takes them."""
     return {prefix + k: x for k, x in vars(self.overlap).items()}
 
-  def whole(self) -> labels.Overlap:
-    """The overlaps of all groups together."""
+  def whole(self) -> labels.Overlap[np.ndarray]:
+    """Returns the sums over all groups."""
     return jax.tree.map(lambda x: x.sum(0), self.overlap)
 
 
 def find(
-  inputs: AnalysisInputs, s: FeatureSet, labels_of: Labels, r_FL: np.ndarray
+  inputs: AnalysisInputs,
+  s: LoadedSet,
+  labels_of: Labels,
+  r_FL: np.ndarray,
 ) -> Found:
-  """Looks at all features of a set, by blocks of them.
+  """Measures all features of a set against all labels, by blocks of features.
 
   Args:
-    inputs: the run.
+    inputs: the inputs of the analyses.
     s: the set.
-    labels_of: of tokens.
+    labels_of: returns the labels of tokens.
     r_FL: Pearson's r on the first half.
   """
   of = activations(inputs.dot)
@@ -131,13 +134,13 @@ def find(
 
 def tell(
   inputs: AnalysisInputs,
-  s: FeatureSet,
+  s: LoadedSet,
   labels_of: Labels,
   found: Found,
 ) -> Told | None:
-  """The best for each label by each measure, on the other half.
+  """Reports the best feature of each label and measure on the other half.
 
-  None where there is no best for anything.
+  None if no label has a best feature.
   """
   best = [
     (k, found.best(measure, k))

@@ -1,8 +1,9 @@
-"""What a feature splits into, filter after filter, beside null starts.
+"""The features that a feature splits into, after each filter.
 
-Starts are features of the smallest dictionary. What is chosen (the best one of
-a label, those of most children) is chosen on one half of the documents; counts
-are of the other: its edges and its shares. See `analysis.splitting`.
+A start is a feature of the smallest dictionary: the best one for a label, or
+one with most children. Starts are chosen on one half of the documents; children
+are counted on the other half. Random starts of equal density are the control.
+See `analysis.splitting`.
 """
 
 import dataclasses
@@ -21,7 +22,7 @@ from monosem_jax.analysis.results.splitting import (
   ToLabel,
 )
 from monosem_jax.features import moments
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.stages.analysis.inputs import (
   AnalysisInputs,
   activations,
@@ -31,9 +32,9 @@ from monosem_jax.stages.analysis.inputs import (
 from monosem_jax.stages.analysis.labelled import Labelled
 from monosem_jax.stages.analysis.words import described
 
-# Features of one dictionary that are listed, at most.
+# The most features listed per dictionary.
 LISTED = 12
-# Starts that are found by rule.
+# Starts chosen by their number of children.
 _MOST = 3
 _HELD_OUT = 'val'
 
@@ -42,11 +43,11 @@ Levels = Mapping[tuple[str, str], Splits]
 
 @dataclasses.dataclass(frozen=True)
 class Label:
-  """A label beside the features of one dictionary, see `splitting.Shares`.
+  """How a label relates to the features of one dictionary.
 
   Attributes:
     r_Y: Pearson's correlation with each feature.
-    mass_Y, firing_Y, found_Y: what the features are to it.
+    mass_Y, firing_Y, found_Y: see `splitting.Shares`.
   """
 
   r_Y: np.ndarray
@@ -57,14 +58,14 @@ class Label:
 
 @dataclasses.dataclass(frozen=True)
 class Half:
-  """What one half of the documents says.
+  """The measurements on one half of the documents.
 
   Attributes:
-    tokens: of it.
-    reached: by start and dictionary, the features the start leads to.
-    under: the share of the activation of each of these that is where the start
-      fires.
-    labels: by dictionary; empty without a label.
+    tokens: number of tokens.
+    reached: by start and dictionary, the features that the start leads to.
+    under: the share of each of these features' activation that lies where the
+      start fires.
+    labels: the label's measures by dictionary; empty without a label.
   """
 
   tokens: int
@@ -78,19 +79,19 @@ class Children:
   """The children of all live features of the smallest dictionary.
 
   Attributes:
-    inputs: the run.
-    growing: dictionaries, from small to large.
-    levels: of each half of the documents, the edges.
+    inputs: the inputs of the analyses.
+    growing: the dictionaries, from small to large.
+    levels: the edges on each half of the documents.
     label: the name of a label.
   """
 
   inputs: AnalysisInputs
-  growing: list[FeatureSet]
+  growing: list[LoadedSet]
   levels: tuple[Levels, Levels]
   label: str
 
   @property
-  def first(self) -> FeatureSet:
+  def first(self) -> LoadedSet:
     return self.growing[0]
 
   @functools.cached_property
@@ -99,7 +100,7 @@ class Children:
 
   @property
   def absent(self) -> str | None:
-    """Why there is no such label here; None if there is."""
+    """Returns why the label is absent; None if it is there."""
     return self.labelled.proxies.absent.get(self.label)
 
   @functools.cached_property
@@ -144,11 +145,11 @@ class Children:
 
     return moments.make_step(pair, self.inputs.dot, masked=True)
 
-  def _sums(self, s: FeatureSet, half: int) -> Iterator[tuple]:
-    """Moments of a dictionary's features with the first dictionary's firings.
+  def _sums(self, s: LoadedSet, half: int) -> Iterator[tuple]:
+    """Yields moments of a dictionary's features with the first one's firings.
 
-    They come in blocks of the first dictionary's features; the label and all
-    tokens follow.
+    Blocks of the first dictionary's features come first, then the label and
+    all tokens.
     """
     inputs, first, labels = self.inputs, self.first, None
     if self.absent is None:
@@ -164,7 +165,7 @@ class Children:
 
   @functools.cached_property
   def held_out(self) -> tuple[int, dict[str, np.ndarray]]:
-    """Held-out tokens, and on how many of them each feature fires."""
+    """Returns the number of held-out tokens, and of each feature's firings."""
     inputs = _reading(self.inputs, _HELD_OUT)
     of = activations(inputs.dot)
     step = moments.adding(lambda *x: (of(*x) > 0).sum(0, dtype=np.int32))
@@ -178,7 +179,7 @@ class Children:
     }
 
   def left(self, half: int, start: int, label: bool) -> dict[str, dict]:
-    """By dictionary and filter, which of those reached are left."""
+    """Returns, by dictionary and filter, which reached features remain."""
     c, h = self.inputs.config.splitting, self.halves[half]
     found = {}
     for s in self.growing:
@@ -194,15 +195,15 @@ class Children:
     return found
 
   def counts(self, half: int, start: int, label: bool) -> dict[str, dict]:
-    """By run and filter, how many are left."""
+    """Returns how many features remain, by name of the set and filter."""
     left = self.left(half, start, label)
     return {
-      s.run: {name: int(k.sum()) for name, k in left[s.key].items()}
+      s.name: {name: int(k.sum()) for name, k in left[s.key].items()}
       for s in self.growing
     }
 
   def of_label(self) -> Start:
-    """The children of the live feature that fits the label best."""
+    """Returns the children of the live feature that fits the label best."""
     r_F = self.halves[0].labels[self.first.key].r_Y
     start = int(np.where(self.first.live_F, r_F, -1).argmax())
     other_F = self.halves[1].labels[self.first.key].r_Y
@@ -211,10 +212,10 @@ class Children:
     )
 
   def most(self) -> list[Start]:
-    """The live features with most children in the largest dictionary."""
-    run = self.growing[-1].run
+    """Returns the live features with most children in the largest set."""
+    largest = self.growing[-1].name
     children = {
-      i: _last(self.counts(0, i, label=False)[run])
+      i: _last(self.counts(0, i, label=False)[largest])
       for i in self.halves[0].reached
     }
     order = sorted(children, key=lambda i: (-children[i], i))
@@ -229,13 +230,13 @@ class Children:
     null = [self.counts(1, int(i), label) for i in nulls]
     return Start(
       fit=fit,
-      start=f'{first.run}/{start}',
+      start=f'{first.name}/{start}',
       density=float(density_F[start]),
-      reached={run: own['reached'] for run, own in counts.items()},
+      reached={name: own['reached'] for name, own in counts.items()},
       counts=counts,
-      children={run: _last(own) for run, own in counts.items()},
+      children={name: _last(own) for name, own in counts.items()},
       children_found={
-        run: _last(own) for run, own in self.counts(0, start, label).items()
+        name: _last(own) for name, own in self.counts(0, start, label).items()
       },
       null=Nulls(
         starts=int(nulls.size),
@@ -243,28 +244,28 @@ class Children:
           float(end(density_F[nulls])) for end in (np.min, np.max) if nulls.size
         ],
         counts={
-          run: {
-            name: splitting.beside(
-              count, np.array([x[run][name] for x in null]), intervals.of
+          name: {
+            key: splitting.beside(
+              count, np.array([x[name][key] for x in null]), intervals.of
             )
-            for name, count in own.items()
+            for key, count in own.items()
           }
-          for run, own in counts.items()
+          for name, own in counts.items()
         },
       ),
       features=self._listed(start, label),
     )
 
   def _listed(self, start: int, label: bool) -> dict[str, list[Reached]]:
-    """Those reached, children first, and then by how often they fire."""
+    """Lists the reached features: children first, frequent ones first."""
     h, left, found = self.halves[1], self.left(1, start, label), {}
     for s in self.growing:
       own = h.reached[start][s.key]
       child = _last(left[s.key])
       order = np.lexsort((-s.table.fired_F[own], ~child))[:LISTED]
-      found[s.run] = [
+      found[s.name] = [
         Reached(
-          feature=f'{s.run}/{i}',
+          feature=f'{s.name}/{i}',
           child=bool(child[k]),
           density=float(s.table.density_F[i]),
           held_out_firings=int(self.held_out[1][s.key][i]),
@@ -287,14 +288,14 @@ def _to_label(of: Label, i: int) -> ToLabel:
 
 
 def _last(by_filter: Mapping):
-  """What is left after all filters."""
+  """Returns what remains after all filters."""
   return list(by_filter.values())[-1]
 
 
 def _reading(inputs: AnalysisInputs, split: str) -> AnalysisInputs:
-  """The same, whose batches are of another split."""
+  """Returns the inputs, with batches of another split."""
   analysis = dataclasses.replace(inputs.config, split=split)
-  config = dataclasses.replace(inputs.w.config, analysis=analysis)
+  config = dataclasses.replace(inputs.run.config, analysis=analysis)
   return dataclasses.replace(
-    inputs, w=dataclasses.replace(inputs.w, config=config)
+    inputs, run=dataclasses.replace(inputs.run, config=config)
   )

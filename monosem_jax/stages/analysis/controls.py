@@ -1,4 +1,4 @@
-"""The controls: dictionaries that nothing was learned for, and their tables."""
+"""Makes the controls, which are untrained dictionaries, and their tables."""
 
 import jax
 
@@ -13,29 +13,29 @@ from monosem_jax.stages.features.describe import describe
 
 
 def make(inputs: AnalysisInputs) -> None:
-  """Makes what is missing; they lie where dictionaries do."""
-  w = inputs.w
-  own = names.model_of(w.config, names.main_dictionary(w.config))
+  """Makes the missing controls in the folder of the dictionaries."""
+  run = inputs.run
+  own = names.model_of(run.config, names.main_dictionary(run.config))
   rows: dict = {}
-  for name in names.controls(w.config):
-    parsed, made = names.parse(name), control(w, name)
+  for name in names.controls(run.config):
+    parsed, made = names.parse(name), control(run, name)
     model, kind = parsed.model, parsed.kind
-    # Its feature table says so, which comes next.
+    # The feature table, made next, logs that it is complete.
     if not graph.complete(made, lambda line: None):
       if kind != 'neurons' and not rows:
         with jax.set_mesh(inputs.mesh):
-          rows[own] = inputs.rows(own, w.config.analysis.control_rows)
+          rows[own] = inputs.rows(own, run.config.analysis.control_rows)
       sae = _directions(inputs, kind, model, rows.get(own))
       with graph.making(made) as folder:
-        saelens.save(folder, sae, {'run': names.run_name(name)})
-    describe(w, inputs.store, model, inputs.lm(model), name)
+        saelens.save(folder, sae, {'run': names.name_of(name)})
+    describe(run, inputs.store, model, inputs.lm(model), name)
 
 
 def _directions(inputs: AnalysisInputs, kind: str, model: str, x_NA) -> SAE:
-  c, w = inputs.config, inputs.w
+  c, run = inputs.config, inputs.run
   if kind == 'neurons':
-    return controls.neurons(names.width(w.config.models[model]))
-  w.log(f'analysis: {kind} directions from {len(x_NA):,} activations')
+    return controls.neurons(names.width(run.config.models[model]))
+  run.log(f'analysis: {kind} directions from {len(x_NA):,} activations')
   if kind == 'random':
     return controls.random(x_NA, inputs.main.table.density_F, c.seed)
   if kind == 'pca':

@@ -1,4 +1,4 @@
-"""What an analysis declares of itself, and which analyses there are."""
+"""The declaration of an analysis, and the list of all analyses."""
 
 import dataclasses
 import functools
@@ -12,20 +12,20 @@ from monosem_jax.stages.analysis.inputs import AnalysisInputs
 
 @dataclasses.dataclass(frozen=True)
 class Analysis:
-  """An analysis, and how the report tells it.
+  """An analysis, and its section in the report.
 
   Attributes:
-    order: analyses are made and told by rising order.
+    order: analyses are made and reported in rising order.
     make: `make(inputs, out)` writes tables (.npz) and pictures into the folder
       `out`, and returns the numbers, or raises `Unavailable`.
-    numbers: their class.
-    title: of its section in the report.
-    asked: the question.
-    answer: `answer(numbers, main) -> lines` of Markdown; `main` is the run that
-      most is about.
-    picture: a file of the analysis' folder.
-    view: of the page that shows more, as its address has it; '' where the
-      answer links to pages of its own.
+    numbers: the class of the numbers.
+    title: title of the section.
+    asked: the question that the section answers.
+    answer: `answer(numbers, main) -> lines` of Markdown; `main` is the name of
+      the main dictionary.
+    picture: a file in the analysis' folder.
+    view: the view of the page with details, as in its address; '' if the answer
+      links to its own pages.
     needs: the analyses whose results it reads.
   """
 
@@ -42,6 +42,6 @@ class Analysis:
 
 @functools.cache
 def analyses() -> dict[str, Analysis]:
-  """What the modules of this package declare as `ANALYSIS`, by order."""
+  """Returns the `ANALYSIS` of each module of this package, in order."""
   found = choices.declared(__package__, 'ANALYSIS')
   return dict(sorted(found.items(), key=lambda item: item[1].order))

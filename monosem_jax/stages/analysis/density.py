@@ -1,6 +1,6 @@
-"""Densities: dead, ultralow, live features, and two modes, over training.
+"""Feature densities, classes and modes, at the end and over training.
 
-The paper's appendix on feature density; `analysis.census`.
+See the paper's appendix on feature density, and `features.census`.
 """
 
 import functools
@@ -13,7 +13,7 @@ from monosem_jax.analysis import figures, intervals
 from monosem_jax.analysis.results.density import (
   Census,
   Density,
-  RunDensity,
+  SetDensity,
   Snapshot,
 )
 from monosem_jax.analysis.results.numbers import from_json, to_json
@@ -21,7 +21,7 @@ from monosem_jax.device import mesh as meshes
 from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import encode, rows_of
 from monosem_jax.features import census
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.features.moments import adding, collect
 from monosem_jax.interop import saelens
 from monosem_jax.run.files import read_json, write_arrays
@@ -30,21 +30,23 @@ from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import AnalysisInputs
 from monosem_jax.stages.analysis.sections import features
 
-# At most so many contexts are used for the densities of snapshots.
+# The most contexts used for the densities of snapshots.
 _HISTORY_CONTEXTS = 512
 
 
 def make(inputs: AnalysisInputs, out: pathlib.Path) -> Density:
   step = adding(functools.partial(_fired, inputs.dot))
-  runs, log_density = {}, {}
+  by_name, log_density = {}, {}
   for s in inputs.feature_sets():
     fired_F, tokens = s.table.fired_F, s.table.meta['tokens']
     live = s.table.density_F[s.live_F]
-    told = from_json(Census, s.table.meta['census'], inputs.w.features(s.key))
-    runs[s.run] = RunDensity(told, intervals.of(live))
-    log_density[s.run] = census.log_density(fired_F, tokens)
+    told = from_json(
+      Census, s.table.meta['census'], inputs.run.workdir.features(s.key)
+    )
+    by_name[s.name] = SetDensity(told, intervals.of(live))
+    log_density[s.name] = census.log_density(fired_F, tokens)
     if not s.is_control:
-      _three_ways(s, log_density[s.run], out)
+      _three_ways(s, log_density[s.name], out)
   tokens = inputs.main.table.meta['tokens']
   figures.histogram(
     out / 'densities.png',
@@ -55,15 +57,15 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Density:
     bins=census.EDGES[census.EDGES >= -7],
   )
   history = {
-    s.run: _history(inputs, step, s, out)
+    s.name: _history(inputs, step, s, out)
     for s in inputs.feature_sets()
     if not s.is_control
   }
-  return Density(runs, history)
+  return Density(by_name, history)
 
 
-def _three_ways(s: FeatureSet, log_F: np.ndarray, out: pathlib.Path) -> None:
-  """What tells modes apart, as the paper draws it, and the classes we tell."""
+def _three_ways(s: LoadedSet, log_F: np.ndarray, out: pathlib.Path) -> None:
+  """Draws the paper's three measures that separate modes, with our classes."""
   columns = {
     'log_density_F': np.asarray(log_F, np.float32),
     'encoder_bias_F': np.asarray(meshes.fetch(s.sae.b_enc_F)),
@@ -83,7 +85,7 @@ def _three_ways(s: FeatureSet, log_F: np.ndarray, out: pathlib.Path) -> None:
     figures.scatter(
       out / f'{s.key}_{y.removesuffix("_F")}.png',
       {k: (log_F[x], columns[y][x]) for k, x in parts.items() if x.any()},
-      f'{s.run}: features that fired on {s.table.meta["tokens"]:,} tokens, by '
+      f'{s.name}: features that fired on {s.table.meta["tokens"]:,} tokens, by '
       'class; in brackets how many.',
       'log10 of the density',
       label,
@@ -91,7 +93,7 @@ def _three_ways(s: FeatureSet, log_F: np.ndarray, out: pathlib.Path) -> None:
 
 
 def _fired(dot: Dot, args, batch):
-  """On how many tokens each feature of several dictionaries fires."""
+  """Returns how many tokens each feature of several dictionaries fires on."""
   lm, saes = args
   acts_BTA = programs.forward(lm, batch[0])
   x_NA = rows_of(acts_BTA)
@@ -99,10 +101,12 @@ def _fired(dot: Dot, args, batch):
 
 
 def _history(
-  inputs: AnalysisInputs, step: Callable, s: FeatureSet, out: pathlib.Path
+  inputs: AnalysisInputs, step: Callable, s: LoadedSet, out: pathlib.Path
 ) -> list[Snapshot]:
-  """The census of each snapshot, all measured on the same tokens."""
-  folders = sorted((inputs.w.dictionary(s.key) / 'snapshots').glob('step_*'))
+  """Returns the census of each snapshot, all on the same tokens."""
+  folders = sorted(
+    (inputs.run.workdir.dictionary(s.key) / 'snapshots').glob('step_*')
+  )
   snapshots = {
     read_json(folder / saelens.CONFIG)['metadata']['step']: saelens.load(folder)
     for folder in folders
@@ -126,20 +130,20 @@ def _history(
   figures.histogram(
     out / f'{s.key}_over_training.png',
     log_density,
-    f'{s.run} at steps of its training: density of features that fired on '
+    f'{s.name} at steps of its training: density of features that fired on '
     f'{tokens:,} tokens; in brackets how many.',
     'log10 of the share of tokens a feature fires on',
     bins=census.EDGES[census.EDGES >= -7],
   )
-  c, told = inputs.w.config.features, []
-  for (step, sae), fired in zip(snapshots.items(), found, strict=True):
+  c, told = inputs.run.config.features, []
+  for (at, sae), fired in zip(snapshots.items(), found, strict=True):
     fired_F = np.asarray(fired)
     cosine_F = census.cosine(sae.W_enc_AF, sae.W_dec_FA)
     own = census.classify(
       fired_F, tokens, cosine_F, c.least_firings, c.modes_apart
     )
     numbers = census.numbers(own, fired_F)
-    told.append(Snapshot(step, from_json(Census, to_json(numbers), out)))
+    told.append(Snapshot(at, from_json(Census, to_json(numbers), out)))
   return told
 
 

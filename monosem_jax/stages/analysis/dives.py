@@ -1,16 +1,18 @@
-"""The deep dives: the feature of each proxy, and the neuron that is nearest.
+"""The deep dives: the best feature and the best neuron of each proxy.
 
-The paper's feature deep dives, a page each, and the same for every proxy that
-the corpus has; `analysis.labels`. Both are found on one half of the documents;
-all that is told of them is of the other half.
+The paper has four deep dives; here every proxy in the corpus gets a page. Both
+are chosen on one half of the documents and reported on the other half. See
+`analysis.labels`.
 """
 
+import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from monosem_jax.analysis import figures, labels, ranks
+from monosem_jax.analysis.results.numbers import Interval
 from monosem_jax.analysis.results.proxies import (
   Best,
   Companion,
@@ -19,7 +21,7 @@ from monosem_jax.analysis.results.proxies import (
   Twin,
 )
 from monosem_jax.features import moments
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.run.files import write_file
 from monosem_jax.stages.analysis import bests, pages, versus
 from monosem_jax.stages.analysis.inputs import (
@@ -31,14 +33,6 @@ from monosem_jax.stages.analysis.inputs import (
 from monosem_jax.stages.analysis.labelled import Labelled
 from monosem_jax.stages.analysis.words import described
 
-# What is told of a feature and of a neuron, each with its interval.
-_TOLD: Mapping[str, Callable[[labels.Overlap], np.ndarray]] = {
-  'r': labels.pearson,
-  'sensitivity': lambda o: labels.sensitivity(o)[0],
-  'activation_on': lambda o: labels.sensitivity(o)[1],
-  'average_precision': lambda o: ranks.average_precision(o.on_KB, o.off_KB),
-}
-
 
 def make(
   inputs: AnalysisInputs,
@@ -48,38 +42,40 @@ def make(
   sides: Sequence[versus.Side],
   out: pathlib.Path,
 ) -> dict[str, Dive]:
-  """The feature of each proxy, as a page with its pictures, and the neuron.
+  """Writes a page with pictures for each proxy's feature and neuron.
 
   Args:
-    inputs, labelled: the run and its labels.
-    best: of each label, by the set's key.
-    r_XY: of the main dictionary's features and the labels, on both halves.
+    inputs: the inputs of the analyses.
+    labelled: the labels of the tokens.
+    best: by the set's key, the best feature of each label.
+    r_XY: correlations of the main dictionary's features with the labels, on
+      both halves.
     sides: see `versus.of_label`.
-    out: where pages are written.
+    out: the folder of the pages.
   """
   main, names = inputs.main, labelled.proxy_names
-  chosen = {k: best[main.key][k] for k in range(len(names))}
-  chosen = {k: b.index for k, b in chosen.items() if b is not None}
-  twins = _twins(inputs, chosen)
+  bests_of_main = dict(enumerate(best[main.key][: len(names)]))
+  chosen = {k: b for k, b in bests_of_main.items() if b is not None}
+  twins = _twins(inputs, {k: b.index for k, b in chosen.items()})
   found = {}
-  for k, i in chosen.items():
-    name, b = names[k], best[main.key][k]
+  for k, b in chosen.items():
+    name, i = names[k], b.index
     overlaps = {}
     for s, _, told in sides:
       own = best[s.key][k]
-      if own is not None:
-        overlaps[s.run] = _overlap(told, k, own.index)
+      if own is not None and told is not None:
+        overlaps[s.name] = _overlap(told, k, own.index)
     neuron = None
     if len(sides) > 1:
       neuron = best[sides[1][0].key][k]
     predicted_on, predicted = _predicted(labelled, k, main, i)
     dive = Dive(
-      feature=f'{main.run}/{i}',
+      feature=f'{main.name}/{i}',
       r=b.reported,
       r_where_found=b.found,
-      neuron=neuron and f'{main.model}/neurons/{neuron.index}',
-      neuron_r=neuron and neuron.reported,
-      base_rate=overlaps[main.run].base_rate,
+      neuron=f'{main.model}/neurons/{neuron.index}' if neuron else None,
+      neuron_r=neuron.reported if neuron else None,
+      base_rate=overlaps[main.name].base_rate,
       density=float(main.table.density_F[i]),
       max=float(main.table.max_F[i]),
       words=described(inputs, main, i),
@@ -90,8 +86,8 @@ def make(
       companions=_companions(inputs, [r[:, k] for r in r_XY], i),
       overlap=overlaps,
     )
-    for run, overlap in overlaps.items():
-      stem = name if run == main.run else f'{name}_neuron'
+    for of, overlap in overlaps.items():
+      stem = name if of == main.name else f'{name}_neuron'
       _draw(name, overlap, out / stem)
     write_file(out / f'{name}.md', pages.dive(name, dive, inputs).encode())
     found[name] = dive
@@ -99,10 +95,11 @@ def make(
 
 
 def _overlap(told: bests.Told, k: int, i: int) -> Overlap:
-  """Where a proxy and a feature are both on, by interval of activation."""
+  """Returns where a proxy and a feature are both on, by activation interval."""
   one = told.of([(k, i)])
   whole, s = one.whole(), told.own
-  rough = whole.replace(
+  rough = dataclasses.replace(
+    whole,
     on_KB=_rough(whole.on_KB),
     off_KB=_rough(whole.off_KB),
     mass_on_KB=_rough(whole.mass_on_KB),
@@ -112,12 +109,22 @@ def _overlap(told: bests.Told, k: int, i: int) -> Overlap:
     labels.specificity(rough),
     labels.expected_value(rough),
   )
-  told_of = {key: float(of(whole)[0]) for key, of in _TOLD.items()}
-  ends = {f'{k}_interval': versus.interval(one, of) for k, of in _TOLD.items()}
+
+  def figure(
+    of: Callable[[labels.Overlap[np.ndarray]], np.ndarray],
+  ) -> tuple[float, Interval]:
+    return float(of(whole)[0]), versus.interval(one, of)
+
+  r, r_interval = figure(labels.pearson)
+  found, found_interval = figure(lambda o: labels.sensitivity(o)[0])
+  on, on_interval = figure(lambda o: labels.sensitivity(o)[1])
+  precision, precision_interval = figure(
+    lambda o: ranks.average_precision(o.on_KB, o.off_KB)
+  )
   f1, f1_interval = versus.value(one, 'f1')
   fine_I = ranks.edges(s.table.max_F[[i]], whole.on_KB.shape[1] - 1)[0]
   return Overlap(
-    feature=f'{s.run}/{i}',
+    feature=f'{s.name}/{i}',
     tokens=int(whole.on_KB.sum() + whole.off_KB.sum()),
     base_rate=float(labels.base_rate(whole)[0]),
     edges=ranks.edges(s.table.max_F[[i]], bests.INTERVALS)[0].tolist(),
@@ -126,8 +133,14 @@ def _overlap(told: bests.Told, k: int, i: int) -> Overlap:
     mass_on=mass_on_KB[0].tolist(),
     mass_off=mass_off_KB[0].tolist(),
     specificity=share_KB[0].tolist(),
-    **told_of,
-    **ends,
+    r=r,
+    r_interval=r_interval,
+    sensitivity=found,
+    sensitivity_interval=found_interval,
+    activation_on=on,
+    activation_on_interval=on_interval,
+    average_precision=precision,
+    average_precision_interval=precision_interval,
     f1=f1,
     f1_interval=f1_interval,
     f1_threshold=float(fine_I[one.threshold_K[0]]),
@@ -135,13 +148,13 @@ def _overlap(told: bests.Told, k: int, i: int) -> Overlap:
 
 
 def _rough(x_KB: np.ndarray) -> np.ndarray:
-  """Sums by the paper's intervals, of sums by finer ones; bin 0 stays."""
+  """Adds fine intervals up to the paper's intervals; bin 0 stays."""
   fine_KIJ = x_KB[:, 1:].reshape(len(x_KB), bests.INTERVALS, -1)
   return np.concatenate([x_KB[:, :1], fine_KIJ.sum(-1)], 1)
 
 
 def _draw(name: str, o: Overlap, stem: pathlib.Path) -> None:
-  """Tokens by activation, and the paper's expected value plot."""
+  """Draws tokens by activation, and the paper's expected value plot."""
   middle_I = np.array(o.edges, np.float32) + o.edges[1] / 2
   for kind, on, off, y in (
     ('counts', o.on, o.off, 'tokens'),
@@ -159,7 +172,7 @@ def _draw(name: str, o: Overlap, stem: pathlib.Path) -> None:
 
 
 def _twins(inputs: AnalysisInputs, at: dict[int, int]) -> dict[int, Twin]:
-  """The features of the match that correlate most with some of the main."""
+  """Returns the match's features that correlate most with chosen features."""
   try:
     match = inputs.match
   except Unavailable:
@@ -185,7 +198,7 @@ def _twins(inputs: AnalysisInputs, at: dict[int, int]) -> dict[int, Twin]:
   )
   twin_K = found_KF.argmax(1)
   return {
-    k: Twin(f'{match.run}/{i}', float(r_F[i]))
+    k: Twin(f'{match.name}/{i}', float(r_F[i]))
     for k, i, r_F in zip(at, twin_K, told_KF, strict=True)
   }
 
@@ -193,12 +206,12 @@ def _twins(inputs: AnalysisInputs, at: dict[int, int]) -> dict[int, Twin]:
 def _companions(
   inputs: AnalysisInputs, r_F: Sequence[np.ndarray], i: int
 ) -> list[Companion]:
-  """Other live features of the main dictionary that go with the proxy.
+  """Returns other live features of the main dictionary that fit the proxy.
 
   Args:
-    inputs: the run.
-    r_F: with the proxy, on the half where they are looked for and the other.
-    i: the feature of the proxy.
+    inputs: the inputs of the analyses.
+    r_F: correlations with the proxy, on the searched half and on the other.
+    i: the best feature of the proxy.
   """
   main = inputs.main
   found_F, told_F = r_F
@@ -206,7 +219,7 @@ def _companions(
   found_F[i] = -1
   return [
     Companion(
-      feature=f'{main.run}/{j}',
+      feature=f'{main.name}/{j}',
       r=float(told_F[j]),
       words=described(inputs, main, int(j)),
     )
@@ -214,16 +227,16 @@ def _companions(
   ]
 
 
-def _coefficients(s: FeatureSet, i: int) -> dict[str, float]:
-  """The largest entries of a decoder row: neurons and how much of each."""
+def _coefficients(s: LoadedSet, i: int) -> dict[str, float]:
+  """Returns the largest entries of a decoder row, by neuron."""
   row_A = s.rows_FA[i]
   return {str(a): float(row_A[a]) for a in np.argsort(-np.abs(row_A))[:5]}
 
 
 def _predicted(
-  labelled: Labelled, k: int, s: FeatureSet, i: int
+  labelled: Labelled, k: int, s: LoadedSet, i: int
 ) -> tuple[int, int]:
-  """How many of the tokens it predicts most are on alone, and of how many."""
+  """Returns how many of its top predicted tokens the proxy has, of how many."""
   ids = s.table.logit_top_ids_FL[i].astype(np.int32)
   on = labelled.on(ids[:, None])[:, 0, k]
   return int(on.sum()), len(ids)

@@ -1,7 +1,7 @@
-"""Which documents tokens are of: halves to choose and report on, and groups.
+"""Halves of the documents to choose and report on, and groups for intervals.
 
-Both are told by the hash of a document's text, so that a document, and what is
-the same text, is of one half and one group in every run.
+Both follow from the hash of a document's text. So equal documents are in the
+same half and group, in every run.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,16 +10,14 @@ import numpy as np
 
 from monosem_jax.text.store import TokenStore
 
-# Groups of documents that intervals are drawn over.
+# The number of groups that intervals resample.
 GROUPS = 64
 
 
 def halves(store: TokenStore, split: str, context_B: np.ndarray) -> np.ndarray:
-  """Which half of the documents each context is of: 0, 1, or -1 of both.
+  """Returns the half of the documents that each context belongs to.
 
-  What is chosen on one half and reported on the other is therefore reported on
-  other documents. Contexts in which documents of both halves meet are of
-  neither.
+  0 or 1, or -1 if the context holds documents of both halves.
   """
   half_BT = (_digest(store, split, context_B) >> 20) & 1
   first_B = half_BT[:, 0].astype(np.int64)
@@ -27,13 +25,13 @@ def halves(store: TokenStore, split: str, context_B: np.ndarray) -> np.ndarray:
 
 
 def groups(store: TokenStore, split: str, context_B: np.ndarray) -> np.ndarray:
-  """The group of each token's document, 0 .. GROUPS - 1: group_BT, int32."""
+  """Returns the group of each token's document: group_BT, int32."""
   group_BT = (_digest(store, split, context_B) >> 24) % GROUPS
   return group_BT.astype(np.int32)
 
 
 def _digest(store: TokenStore, split: str, context_B: np.ndarray) -> np.ndarray:
-  """The hash of the document of every token of some contexts, uint64 BT."""
+  """Returns the hash of each token's document: uint64, [B, T]."""
   index_B = store.stream_index(split, np.asarray(context_B))
   at_T = np.arange(store.context)
   document_BT = store.document_of(split, index_B[:, None], at_T)
@@ -43,8 +41,10 @@ def _digest(store: TokenStore, split: str, context_B: np.ndarray) -> np.ndarray:
 def regrouped(
   parts: Iterable[tuple[np.ndarray, ...]], size: int
 ) -> Iterator[tuple[np.ndarray, ...]]:
-  """The rows of parts, `size` at a time; a last few are left out, unless they
-  are all there are."""
+  """Regroups rows into parts of `size` rows.
+
+  The last part is dropped if it is smaller, unless it is the only one.
+  """
   kept, whole = None, False
   for part in parts:
     kept = part if kept is None else tuple(map(_joined, kept, part))

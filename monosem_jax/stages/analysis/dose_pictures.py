@@ -1,4 +1,4 @@
-"""Pictures of what pinned features do, beside their baselines."""
+"""Draws the effects of pinned features and their baselines."""
 
 import pathlib
 
@@ -19,10 +19,11 @@ ARMS = {
 def draw_at_maximum(
   rows: dict[str, SteeredFeature], path: pathlib.Path
 ) -> None:
-  """Every feature beside its baselines, where dose 1 is among the doses."""
+  """Draws every feature and its baselines at dose 1, if that is a dose."""
 
   def share(row: SteeredFeature, arm: str) -> float:
-    own = row.at_maximum and row.at_maximum.share.get(arm)
+    at = row.at_maximum
+    own = at.share.get(arm) if at else None
     return np.nan if own is None or own.mean is None else own.mean
 
   figures.bars(
@@ -40,7 +41,7 @@ def draw_at_maximum(
 
 
 def draw(name: str, row: dict, out: pathlib.Path, c: settings.Steering) -> None:
-  """A feature's log-odds, share of tokens and fluency, dose by dose."""
+  """Draws a feature's log-odds, share of tokens and fluency by dose."""
   what = f'{row["feature"]} pinned; at each dose all make a change of one norm'
   samples = f'{c.samples} samples of {c.tokens} tokens'
   share = f'share of sampled tokens with {name} on'

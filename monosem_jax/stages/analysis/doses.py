@@ -1,7 +1,7 @@
-"""The experiment of steering: a feature at several doses, beside its baselines.
+"""The steering experiment: a feature and its baselines at several doses.
 
-Every arm of it makes a change of the same mean norm at the same dose. Measured
-are the next token on held-out text, and text that is sampled under the change.
+At a dose, every arm changes the activations by the same mean norm. The effects
+are measured on the next token of held-out text, and on sampled text.
 """
 
 import dataclasses
@@ -17,17 +17,17 @@ from monosem_jax.device.mesh import fetch
 from monosem_jax.dictionary.sae import SAE
 from monosem_jax.transformer.sample import sample
 
-# What `of(tokens_BT)` says of tokens by name: bool_BT.
+# `labels(tokens_BT)` returns bool_BT by name.
 Labels = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Feature:
-  """What is steered.
+  """A feature to steer.
 
   Attributes:
-    index: in the dictionary.
-    baselines: by name, a pin of one unit each, whose value does not count.
+    index: its number in the dictionary.
+    baselines: a pin of one unit by name; its value is not used.
   """
 
   index: int
@@ -36,21 +36,21 @@ class Feature:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Setting:
-  """What all features are steered with.
+  """The setting that all steered features share.
 
   Attributes:
     lm: the transformer.
-    sae: a dictionary of it.
-    max_F: every feature's maximum.
+    sae: the dictionary.
+    max_F: each feature's maximum.
     live_F: whether a feature may be a control.
-    tokens_CT: contexts at whose positions the next token is looked at.
-    prompt_T: what is continued.
-    multiple_M: the doses, in maxima.
-    samples: B, texts of each arm and dose.
-    length: tokens by which each is continued.
-    controls: R, of each feature.
-    labels: what a token of a text is.
-    seed: of the controls and of the sampling.
+    tokens_CT: contexts on which the next token is measured.
+    prompt_T: the prompt of sampled texts.
+    multiple_M: the doses, in multiples of the maximum.
+    samples: B, texts per arm and dose.
+    length: tokens to sample per text.
+    controls: R, random features per feature.
+    labels: returns the labels of tokens.
+    seed: seed of the controls and of the sampling.
   """
 
   lm: object
@@ -68,28 +68,28 @@ class Setting:
 
 
 def response(s: Setting, feature: Feature) -> dict:
-  """What a feature and its baselines do at all doses.
+  """Measures the effects of a feature and its baselines at all doses.
 
-  Arms are `pinned`, the feature; the baselines by their names, at values that
-  bring the mean norm of their change, over the positions of the contexts, to
-  that of the feature's at the same dose and in its direction, up or down; and
-  `control`, R random live features: at each position the very change of the
-  feature along another's row. Controls share B samples of a dose among them.
+  The arms are `pinned`, the feature itself; each baseline by name; and
+  `control`, R random live features. A baseline is pinned to the value at which
+  its change has the mean norm, over all positions, and the sign of the
+  feature's change at that dose. A control applies the feature's change along
+  another feature's decoder row. The controls of a dose share B samples.
 
-  An arm's dose is a call on the device of B samples an arm, so that memory does
-  not grow with the doses.
+  Each dose is a separate call on the device, so that memory does not grow with
+  the number of doses.
 
   Returns:
-    `controls`, `top_ids_k` and `value`, by arm the values held, [M]. And by
-    arm of each measure `mean`, `se`, `n`, [M] each but the last, and `unit`,
-    what n counts: of the contexts `log_odds` (of the k tokens whose logits the
-    feature raises most, log p - log(1 - p)), `kl` (nats, unpinned to pinned)
-    and `norm`, for controls over features; of the samples `loss` (nats per
-    token under the model without a pin) and `share`, by label. `se` of controls
-    is over their samples, and `se_features` over features.
+    `controls`; `top_ids_k`; `value`, the pinned values by arm, [M]; and these
+    measures by arm, each with `mean`, `se`, `n` (the first two [M]) and `unit`,
+    the unit of n. Over contexts (features for `control`): `log_odds`, log p -
+    log(1 - p) of the k tokens whose logits the feature raises most; `kl`, nats,
+    from unpinned to pinned; `norm`. Over samples: `loss`, nats per token under
+    the unpinned model; `share`, by label. For `control`, `se` is over samples
+    and `se_features` is over features.
 
   Raises:
-    UserError: the feature never fired, or there are too few live ones.
+    UserError: the feature never fired, or too few features are live.
   """
   i, M = feature.index, len(s.multiple_M)
   if not s.max_F[i] > 0:
@@ -130,12 +130,12 @@ def response(s: Setting, feature: Feature) -> dict:
   return found | _texts(s, names, held, i)
 
 
-# Compiled for one feature, whatever its number.
+# One compiled program serves every feature.
 pins_of = jax.jit(steering.pins)
 
 
 def unsteered(s: Setting) -> dict:
-  """`loss` and `share` of texts that nothing is done to, B of each dose."""
+  """Returns `loss` and `share` of unpinned texts, B per dose."""
   prompt_BT = np.tile(s.prompt_T, (s.samples * len(s.multiple_M), 1))
   key = jax.random.key(s.seed)
   tokens_BT = sample(s.lm, jnp.asarray(prompt_BT), key, length=s.length)
@@ -148,24 +148,22 @@ def unsteered(s: Setting) -> dict:
 
 
 def _values(s: Setting, arms: Sequence, value_M: np.ndarray) -> np.ndarray:
-  """What arms are held at, value_LM; the first is the feature itself."""
+  """Returns the pinned values, value_LM; the first arm is the feature."""
   joined = jax.tree.map(lambda *x: np.concatenate(x), *arms)
   f_NL = np.asarray(fetch(steering.strengths(s.lm, joined, s.tokens_CT)))
   norm_L = np.linalg.norm(joined.W_dec_KA, axis=1)
   change_MN = value_M[:, None] - f_NL[:, 0].astype(np.float64)
   distance_M = np.abs(change_MN).mean(1) * norm_L[0]
   upwards_M = change_MN.mean(1) > 0
-  return np.stack(
-    [value_M]
-    + [
-      matching.matched(f_NL[:, j], distance_M / norm_L[j], upwards_M)
-      for j in range(1, len(arms))
-    ]
+  others = (
+    matching.matched(f_NL[:, j], distance_M / norm_L[j], upwards_M)
+    for j in range(1, len(arms))
   )
+  return np.stack([value_M, *others])
 
 
 def _texts(s: Setting, names: list[str], held, i: int) -> dict:
-  """`loss` and `share` of the texts of all arms, at all doses."""
+  """Returns `loss` and `share` of the texts of all arms at all doses."""
   B, R, M = s.samples, s.controls, len(s.multiple_M)
   each = -(-B // R)
   arm_N = np.repeat(np.arange(len(names) + R), [B] * len(names) + [each] * R)
@@ -185,7 +183,7 @@ def _texts(s: Setting, names: list[str], held, i: int) -> dict:
 
   def response(x_MN: np.ndarray) -> dict:
     first = len(names) * B
-    x_LMB = np.stack(x_MN[:, :first].reshape(M, -1, B), 1)
+    x_LMB = np.stack(list(x_MN[:, :first].reshape(M, -1, B)), 1)
     x_MRb = x_MN[:, first:].reshape(M, R, each)
     control = estimate(x_MRb.reshape(M, -1), 'samples')
     control['se_features'] = estimate(x_MRb.mean(2), 'features')['se']
@@ -202,13 +200,12 @@ def _texts(s: Setting, names: list[str], held, i: int) -> dict:
 
 
 def _judge(s: Setting, tokens_BT: jax.Array) -> dict:
-  """The loss of each text without a pin, and shares of its new tokens."""
+  """Returns each text's loss under the unpinned model, and its label shares."""
   start = s.prompt_T.size
   loss_B = matching.continuation_loss(s.lm, tokens_BT, start=start)
-  tokens_BT = fetch(tokens_BT)
   share = {
     name: np.asarray(on_BT)[:, start:].mean(1)
-    for name, on_BT in s.labels(tokens_BT).items()
+    for name, on_BT in s.labels(fetch(tokens_BT)).items()
   }
   return {'loss': np.asarray(fetch(loss_B), np.float64), 'share': share}
 
@@ -218,7 +215,7 @@ def _by_arm(names: list[str], x_LMn: np.ndarray, unit: str) -> dict:
 
 
 def estimate(x: np.ndarray, unit: str) -> dict:
-  """Mean and standard error (NaN of one) over the last axis, and its unit."""
+  """Returns mean and standard error over the last axis (NaN for one value)."""
   x = np.asarray(x, np.float64)
   n = x.shape[-1]
   se = x.std(-1, ddof=1) / n**0.5 if n > 1 else np.full(x.shape[:-1], np.nan)

@@ -1,4 +1,4 @@
-"""How decoder rows lie to one another; `analysis.geometry` and `agreement`."""
+"""The geometry of decoder rows; see `analysis.geometry` and `agreement`."""
 
 import dataclasses
 import pathlib
@@ -14,13 +14,13 @@ from monosem_jax.analysis.results.geometry import (
   Geometry,
   RandomDictionary,
   RandomRows,
-  RunClumping,
+  SetClumping,
   Spread,
   Trust,
 )
 from monosem_jax.analysis.results.numbers import Reason
 from monosem_jax.features import moments
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import (
   AnalysisInputs,
@@ -31,13 +31,13 @@ from monosem_jax.stages.analysis.inputs import (
 from monosem_jax.stages.analysis.sections import kinds
 from monosem_jax.stages.analysis.words import described
 
-# Features of the main dictionary whose activations are correlated, at most.
+# The most features of the main dictionary whose activations are correlated.
 _CORRELATED = 4_096
-# At most so many rows are used for a layout's trustworthiness.
+# The most rows used for a layout's trustworthiness.
 _TRUSTED = 4_096
-# Draws of random rows, and of random layouts.
+# The number of random draws of rows, and of layouts.
 _DRAWS = 5
-# Features that can be laid out in the dimensions clusters are found in.
+# The fewest features that UMAP can lay out for clustering.
 _FEWEST = geometry.CLUSTER_DIMENSIONS + 2
 
 
@@ -46,43 +46,43 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Geometry:
   live = int(inputs.main.live_F.sum())
   if live < _FEWEST:
     raise Unavailable(
-      f'{inputs.main.run} has {live} features to be laid out; {_FEWEST} can be'
+      f'{inputs.main.name} has {live} features to be laid out; {_FEWEST} can be'
     )
   upto = growing.index(inputs.main) + 1
-  # The paper's two layouts: up to the main dictionary, and the next larger.
+  # The paper's two layouts: dictionaries up to the main one, and one more.
   layouts: dict[str, list[str]] = {}
   trust: dict[str, Trust] = {}
   for name, own in (('small', growing[:upto]), ('large', growing[: upto + 1])):
     if name == 'large' and len(own) == upto:
       continue
-    rows_FA, runs_F, at_F = _together(own)
+    rows_FA, set_F, at_F = _together(own)
     position_F2 = geometry.layout(
       rows_FA, min_dist=geometry.MIN_DIST[name], seed=seed
     )
-    placed = Layout(position_F2, runs_F, at_F)
+    placed = Layout(position_F2, set_F, at_F)
     if name == 'small':
       clusters = geometry.clusters(rows_FA, seed)
       placed = dataclasses.replace(
         placed, cluster_F=clusters.cluster_F, order_F=clusters.order_F
       )
-      described_clusters = _clusters(inputs, own, runs_F, at_F, clusters)
+      described_clusters = _clusters(inputs, own, set_F, at_F, clusters)
       unclustered = int((clusters.cluster_F < 0).sum())
     placed.save(out / f'{name}.npz')
-    layouts[name] = [s.run for s in own]
+    layouts[name] = [s.name for s in own]
     trust[name] = _trust(rows_FA, position_F2, seed)
     figures.scatter(
       out / f'{name}.png',
-      {s.run: tuple(position_F2[runs_F == k].T) for k, s in enumerate(own)},
+      {s.name: tuple(position_F2[set_F == k].T) for k, s in enumerate(own)},
       'UMAP of the decoder rows of live features (15 neighbours by cosine, '
       f'min_dist {geometry.MIN_DIST[name]:g}); in brackets how many.',
       'first dimension (no unit)',
       'second dimension (no unit)',
     )
-  runs = {}
+  by_name = {}
   for s in inputs.feature_sets():
     if s.live_F.sum() > 2:
       near_F, random_F = geometry.clumping(s.rows_FA[s.live_F], seed)
-      runs[s.run] = RunClumping(
+      by_name[s.name] = SetClumping(
         clumping_nearest=float(near_F.mean()),
         clumping_nearest_interval=intervals.of(near_F, np.mean),
         clumping_nearest_random=float(random_F.mean()),
@@ -95,14 +95,14 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Geometry:
     trustworthiness=trust,
     clusters=described_clusters,
     unclustered=unclustered,
-    runs=runs,
+    sets=by_name,
     interval_unit='features',
     agreement=agreements,
   )
 
 
 def _trust(rows_FA: np.ndarray, position_F2: np.ndarray, seed: int) -> Trust:
-  """The trustworthiness of a layout, beside the same positions shuffled."""
+  """Returns a layout's trustworthiness, and that of shuffled positions."""
   rng = np.random.default_rng(seed)
   chosen = rng.permutation(len(rows_FA))[:_TRUSTED]
   rows_FA, position_F2 = rows_FA[chosen], position_F2[chosen]
@@ -122,9 +122,9 @@ def _trust(rows_FA: np.ndarray, position_F2: np.ndarray, seed: int) -> Trust:
 
 
 def _together(
-  own: list[FeatureSet],
+  own: list[LoadedSet],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """The live features of several dictionaries: rows, whose, which."""
+  """Returns the live features of several sets: rows, set number, feature."""
   at = [np.flatnonzero(s.live_F) for s in own]
   return (
     np.concatenate([s.rows_FA[i] for s, i in zip(own, at, strict=True)]),
@@ -134,18 +134,18 @@ def _together(
 
 
 def _clusters(
-  inputs: AnalysisInputs, own, runs_F, at_F, clusters
+  inputs: AnalysisInputs, own, set_F, at_F, clusters
 ) -> list[Cluster]:
-  """The largest clusters, by what their medoids are about."""
+  """Returns the largest clusters, described by their medoids."""
   size_C = np.bincount(clusters.cluster_F[clusters.cluster_F >= 0], minlength=0)
   found = []
   for c in np.argsort(-size_C, kind='stable')[:20]:
     medoid = clusters.medoid_C[c]
-    s, i = own[runs_F[medoid]], int(at_F[medoid])
+    s, i = own[set_F[medoid]], int(at_F[medoid])
     found.append(
       Cluster(
         features=int(size_C[c]),
-        medoid=f'{s.run}/{i}',
+        medoid=f'{s.name}/{i}',
         words=described(inputs, s, i),
       )
     )
@@ -153,11 +153,11 @@ def _clusters(
 
 
 def _agreements(inputs: AnalysisInputs) -> Agreements:
-  """Whether rows that are near fire alike: of the main dictionary, of random
-  rows in place of its own, and of a random dictionary.
+  """Measures whether features with close rows have correlated activations.
 
-  The first control says what chance gives. The features of the second fire by
-  the very rows that are compared: what agrees there was not learned.
+  There are two controls. Random rows in place of the dictionary's show chance
+  agreement. The features of a random dictionary agree without any training,
+  since their activations are computed from the compared rows.
   """
   s, seed = inputs.main, inputs.config.seed
   chosen = _chosen(s, _CORRELATED, seed)
@@ -172,19 +172,19 @@ def _agreements(inputs: AnalysisInputs) -> Agreements:
     'random is not among analysis.controls'
   )
   for other in inputs.feature_sets(s.model):
-    if other.name.kind != 'random':
+    if other.id.kind != 'random':
       continue
     others = _chosen(other, n, seed)
-    random = Reason(f'{other.run} has {others.size} live features')
+    random = Reason(f'{other.name} has {others.size} live features')
     if others.size >= _FEWEST:
       own_FF = _correlations(inputs, other, others)
       random = RandomDictionary(
-        other.run,
+        other.name,
         int(others.size),
         _agreement(other.rows_FA[others], own_FF, seed),
       )
   return Agreements(
-    run=s.run,
+    name=s.name,
     features=int(n),
     tokens=inputs.tokens,
     found=found,
@@ -197,15 +197,15 @@ def _agreements(inputs: AnalysisInputs) -> Agreements:
   )
 
 
-def _chosen(s: FeatureSet, most: int, seed: int) -> np.ndarray:
+def _chosen(s: LoadedSet, most: int, seed: int) -> np.ndarray:
   live = np.random.default_rng(seed).permutation(np.flatnonzero(s.live_F))
   return np.sort(live[:most])
 
 
 def _correlations(
-  inputs: AnalysisInputs, s: FeatureSet, chosen: np.ndarray
+  inputs: AnalysisInputs, s: LoadedSet, chosen: np.ndarray
 ) -> np.ndarray:
-  """The correlations r_FF of some features' activations over all tokens."""
+  """Returns the correlations r_FF of chosen features over all tokens."""
   of = activations(inputs.dot)
 
   def both(args, batch):
@@ -237,7 +237,7 @@ def _agreement(rows_FA: np.ndarray, r_FF: np.ndarray, seed: int) -> Agreement:
 
 
 def _spread(draws: list[float | None]) -> Spread:
-  """Mean and standard deviation of draws."""
+  """Returns mean and standard deviation of draws."""
   x_D = np.array([x for x in draws if x is not None])
   there = x_D.size > 1
   return Spread(
@@ -249,7 +249,7 @@ def _spread(draws: list[float | None]) -> Spread:
 
 def _bars(own: Agreements, trust: Trust, path: pathlib.Path) -> None:
   rows, other = own.random_rows, own.random_dictionary
-  learned = None, None
+  learned: tuple[float | None, float | None] = None, None
   if isinstance(other, RandomDictionary):
     learned = other.found.spearman, other.found.overlap
   column = lambda *xs: np.array([np.nan if x is None else x for x in xs], float)
@@ -257,7 +257,7 @@ def _bars(own: Agreements, trust: Trust, path: pathlib.Path) -> None:
     path,
     ['rank correlation', 'neighbour overlap', 'trustworthiness of the map'],
     {
-      own.run: column(own.found.spearman, own.found.overlap, trust.value),
+      own.name: column(own.found.spearman, own.found.overlap, trust.value),
       'random rows, random layout': column(
         rows.spearman.mean, rows.overlap.mean, trust.random_layout.mean
       ),

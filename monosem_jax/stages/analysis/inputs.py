@@ -1,4 +1,4 @@
-"""What the analyses work with: sets of features, and tokens."""
+"""The inputs of the analyses: sets of features, and tokens."""
 
 import dataclasses
 import functools
@@ -14,10 +14,9 @@ from monosem_jax.config import names
 from monosem_jax.device import mesh as meshes
 from monosem_jax.device.precision import Dot, compute_dtype
 from monosem_jax.dictionary.sae import SAE, encode, rows_of
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.interop import saelens
-from monosem_jax.run import metrics
-from monosem_jax.run.workdir import Workdir
+from monosem_jax.run import Run, metrics
 from monosem_jax.stages import featuresets, programs
 from monosem_jax.stages.analysis import documents
 from monosem_jax.stages.lm import training as lm_stage
@@ -35,80 +34,80 @@ class Unavailable(Exception):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AnalysisInputs:
-  """A run whose dictionaries are finished."""
+  """The finished dictionaries of a run, its tokens and its controls."""
 
-  w: Workdir
+  run: Run
   store: TokenStore
   mesh: jax.sharding.Mesh
-  # What was read once.
+  # Cache of transformers and sets of features.
   kept: dict = dataclasses.field(default_factory=dict, repr=False)
 
   @functools.cached_property
   def config(self):
-    return self.w.config.analysis
+    return self.run.config.analysis
 
   @functools.cached_property
   def dot(self) -> Dot:
-    return Dot(compute_dtype(self.w.config.stream.precision))
+    return Dot(compute_dtype(self.run.config.stream.precision))
 
   def lm(self, model: str) -> Transformer:
     if ('lm', model) not in self.kept:
-      lm = lm_stage.load(self.w, self.store, model)
+      lm = lm_stage.load(self.run, self.store, model)
       self.kept['lm', model] = meshes.place(self.mesh, lm)
     return self.kept['lm', model]
 
-  def feature_set(self, name: str) -> FeatureSet:
-    """A dictionary or a control, on the mesh."""
+  def feature_set(self, name: str) -> LoadedSet:
+    """Returns a dictionary or a control, placed on the mesh."""
     if name not in self.kept:
-      sae = saelens.load(self.w.dictionary(name))
-      found = featuresets.load(self.w, names.parse(name), sae)
+      sae = saelens.load(self.run.workdir.dictionary(name))
+      found = featuresets.load_with(self.run, names.parse(name), sae)
       placed = meshes.place(self.mesh, sae)
       self.kept[name] = dataclasses.replace(found, sae=placed)
     return self.kept[name]
 
   @property
-  def main(self) -> FeatureSet:
-    return self.feature_set(names.main_dictionary(self.w.config))
+  def main(self) -> LoadedSet:
+    return self.feature_set(names.main_dictionary(self.run.config))
 
   @property
-  def match(self) -> FeatureSet:
-    """The main dictionary's match of another model.
+  def match(self) -> LoadedSet:
+    """The dictionary of another model that matches the main dictionary.
 
     Raises:
-      Unavailable: there is none.
+      Unavailable: no dictionary matches.
     """
-    name = names.match_dictionary(self.w.config)
+    name = names.match_dictionary(self.run.config)
     if name is None:
       raise Unavailable(
         'no dictionary of another model: add models.B and dictionaries.B1'
       )
     return self.feature_set(name)
 
-  def neurons(self, model: str) -> FeatureSet:
-    """The neurons of a model.
+  def neurons(self, model: str) -> LoadedSet:
+    """Returns the neurons of a model.
 
     Raises:
       Unavailable: they are not among the controls.
     """
-    name = names.SetName(model, 'neurons').key
-    if name not in names.controls(self.w.config):
+    name = names.SetId(model, 'neurons').key
+    if name not in names.controls(self.run.config):
       raise Unavailable('neurons are not among analysis.controls')
     return self.feature_set(name)
 
-  def feature_sets(self, model: str | None = None) -> list[FeatureSet]:
-    """All dictionaries and controls, or those on one model, in that order."""
-    config = self.w.config
+  def feature_sets(self, model: str | None = None) -> list[LoadedSet]:
+    """Returns dictionaries, then controls, of all models or of one."""
+    config = self.run.config
     every = [*config.dictionaries, *names.controls(config)]
     found = [self.feature_set(name) for name in every]
     return [s for s in found if model in (None, s.model)]
 
-  def growing(self) -> list[FeatureSet]:
-    """Dictionaries like the main one that differ in size, small to large."""
-    all_of_them = self.w.config.dictionaries
+  def growing(self) -> list[LoadedSet]:
+    """Returns the main dictionary and its other sizes, from small to large."""
+    all_of_them = self.run.config.dictionaries
     main = all_of_them[self.main.key]
     alike = [
       name
-      for name in names.entries(self.w.config)[self.main.model]
+      for name in names.entries(self.run.config)[self.main.model]
       if dataclasses.replace(all_of_them[name], features=main.features) == main
     ]
     alike.sort(key=lambda name: all_of_them[name].features)
@@ -116,12 +115,12 @@ class AnalysisInputs:
 
   @functools.cached_property
   def batch_size(self) -> int:
-    """Contexts of a device call; a small store is read in smaller ones."""
+    """Contexts per device call; smaller for a small store."""
     return min(self.config.batch_size, self.store.n_contexts(self.config.split))
 
   @functools.cached_property
   def contexts(self) -> int:
-    """How many are read: whole batches."""
+    """The number of contexts that are read, in whole batches."""
     there = self.store.n_contexts(self.config.split)
     batches = min(self.config.contexts, there) // self.batch_size
     return max(batches, 1) * self.batch_size
@@ -137,16 +136,16 @@ class AnalysisInputs:
     contexts: int | None = None,
     half: int | None = None,
   ) -> Iterator[tuple]:
-    """The tokens used for statistics, placed: (tokens_BT, *labels of them).
+    """Yields the tokens for statistics, on the mesh: (tokens_BT, *labels).
 
     Args:
-      name: of the progress line.
-      labels: `labels(tokens_BT, context_B)`, arrays of B x T entries each.
-      contexts: how many; None: as the settings say.
-      half: of the documents, 0 or 1, see `halves`; None: all contexts.
+      name: name of the progress line.
+      labels: `labels(tokens_BT, context_B)` returns arrays of B x T entries.
+      contexts: number of contexts; None for that of the settings.
+      half: half of the documents, 0 or 1, see `halves`; None for all contexts.
 
     Raises:
-      Unavailable: a half has no context.
+      Unavailable: the half has no whole context.
     """
     B = self.batch_size
     limit = self.contexts if contexts is None else min(contexts, self.contexts)
@@ -180,20 +179,20 @@ class AnalysisInputs:
       bar.close()
 
   def halves(self, split: str, context_B: np.ndarray) -> np.ndarray:
-    """Which half of the documents contexts are of, see `documents.halves`."""
+    """Returns the half that each context belongs to, see `documents.halves`."""
     return documents.halves(self.store, split, context_B)
 
   def groups(self, split: str, context_B: np.ndarray) -> np.ndarray:
-    """The group of each token's document, see `documents.groups`."""
+    """Returns the group of each token's document, see `documents.groups`."""
     return documents.groups(self.store, split, context_B)
 
   def needs(self, name: str, kind: type[N]) -> N:
-    """The numbers of an analysis that comes before.
+    """Returns the numbers of an earlier analysis.
 
     Raises:
-      Unavailable: it could not be made either.
+      Unavailable: the earlier analysis could not be made.
     """
-    found = kind.load(self.w.analysis(name))
+    found = kind.load(self.run.workdir.analysis(name))
     if isinstance(found, NotMade):
       raise Unavailable(f'needs {name}: {found.why}')
     return found
@@ -202,11 +201,11 @@ class AnalysisInputs:
     return meshes.put(self.mesh, x, meshes.tokens_spec(len(x)))
 
   def fetch(self, context_B: np.ndarray) -> np.ndarray:
-    """Contexts by their numbers in the split that feature tables are of."""
-    return self.store.tokens(self.w.config.features.split, context_B)
+    """Returns contexts of the feature tables' split by their numbers."""
+    return self.store.tokens(self.run.config.features.split, context_B)
 
   def rows(self, model: str, rows: int) -> np.ndarray:
-    """A sample of a model's activations: x_NA, on the host."""
+    """Returns a sample of a model's activations, x_NA, on the host."""
     T = self.store.context
     kept = min(T, 64)
     at_P = np.random.default_rng(self.config.seed).choice(T, kept, False)
@@ -220,7 +219,7 @@ class AnalysisInputs:
     return np.concatenate(parts).reshape(-1, parts[0].shape[-1])[:rows]
 
   def progress(self, name: str) -> Callable[[int, int], None]:
-    """A progress line for work that tells how far it is: `(done, total)`."""
+    """Returns `progress(done, total)`, which moves a new progress line."""
     bar = metrics.progress(f'analysis/{name}', total=1, unit='row')
 
     def told(done: int, total: int) -> None:
@@ -237,7 +236,7 @@ class AnalysisInputs:
 
 @functools.cache
 def activations(dot: Dot) -> Callable:
-  """`activations((lm, sae), batch) -> f_NF`, the tokens first in a batch."""
+  """Returns `of((lm, sae), batch) -> f_NF`; a batch starts with the tokens."""
 
   def of(args: tuple[Transformer, SAE], batch: tuple) -> jax.Array:
     lm, sae = args
@@ -250,7 +249,7 @@ def activations(dot: Dot) -> Callable:
 
 @functools.cache
 def of_two(dot: Dot) -> Callable:
-  """`of_two((lm, sae_x, sae_y), batch) -> (x_NX, y_NY)`, see `activations`."""
+  """Returns `both((lm, sae_x, sae_y), batch) -> (x_NX, y_NY)`."""
   of = activations(dot)
 
   def both(args, batch):
@@ -261,8 +260,9 @@ def of_two(dot: Dot) -> Callable:
 
 
 def part(sae: SAE, features: slice | np.ndarray) -> SAE:
-  """A slice of a dictionary, for encoding only."""
-  return sae.replace(
+  """Returns some features of a dictionary, for encoding only."""
+  return dataclasses.replace(
+    sae,
     W_enc_AF=sae.W_enc_AF[:, features],
     b_enc_F=sae.b_enc_F[features],
     W_dec_FA=sae.W_dec_FA[features],
@@ -270,6 +270,6 @@ def part(sae: SAE, features: slice | np.ndarray) -> SAE:
 
 
 def median(values: np.ndarray) -> float | None:
-  """The median of the finite values; None if there are none."""
+  """Returns the median of the finite values; None without any."""
   values = values[np.isfinite(values)]
   return float(np.median(values)) if values.size else None

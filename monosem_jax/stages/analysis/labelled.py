@@ -1,4 +1,4 @@
-"""Labels of tokens: the subset of the corpus, and what proxies say."""
+"""Labels of tokens: subsets of the corpus, and proxies."""
 
 import dataclasses
 import functools
@@ -11,11 +11,11 @@ from monosem_jax.stages.analysis.inputs import AnalysisInputs
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Labelled:
-  """The labels of a run's tokens.
+  """The labels of a split's tokens.
 
   Attributes:
-    inputs: the run.
-    split: of the contexts.
+    inputs: the inputs of the analyses.
+    split: the split of the contexts.
   """
 
   inputs: AnalysisInputs
@@ -26,7 +26,7 @@ class Labelled:
     return self.inputs.store.subset_names
 
   def subset(self, tokens_BT: np.ndarray, context_B: np.ndarray) -> np.ndarray:
-    """The number of the subset of each token, subset_BT, int32."""
+    """Returns the number of each token's subset: subset_BT, int32."""
     store = self.inputs.store
     index_B1 = store.stream_index(self.split, np.asarray(context_B))[:, None]
     document_BT = store.document_of(
@@ -36,7 +36,7 @@ class Labelled:
 
   @functools.cached_property
   def proxies(self) -> proxies.Proxies:
-    """Estimated on as many contexts as the settings say."""
+    """The proxies, estimated on a sample of contexts."""
     inputs, c = self.inputs, self.inputs.config.proxies
     store = inputs.store
     V = store.tokenizer.vocab_size
@@ -56,13 +56,13 @@ class Labelled:
     return list(self.proxies.share)
 
   def on(self, tokens_BT: np.ndarray) -> np.ndarray:
-    """Which proxies are on, on_BTK, in the order of their names."""
+    """Returns which proxies are on, on_BTK, in the order of `proxy_names`."""
     found = proxies.score(self.proxies, tokens_BT)
     scores = [found[name] > 0 for name in self.proxy_names]
     return np.stack(scores, -1) if scores else np.zeros((*tokens_BT.shape, 0))
 
   def every(self, tokens_BT: np.ndarray, context_B: np.ndarray) -> np.ndarray:
-    """All labels of tokens, first the proxies, then the subsets: on_BTL."""
+    """Returns all labels, on_BTL: the proxies, then the subsets."""
     subset_BT = self.subset(tokens_BT, context_B)
     own_BTK = subset_BT[..., None] == np.arange(len(self.subset_names))
     return np.concatenate([self.on(tokens_BT).astype(bool), own_BTK], -1)

@@ -1,7 +1,7 @@
-"""Logit weights: their shape, and whether they foretell ablations.
+"""The distribution of logit weights, and whether they predict ablations.
 
-The paper on logit weights; `analysis.directions`. The largest and smallest of
-each feature, and its histogram, are in the feature tables.
+See `analysis.directions`. The feature tables hold each feature's largest and
+smallest logit weights and their histogram.
 """
 
 import pathlib
@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from monosem_jax.analysis import directions, figures
-from monosem_jax.analysis.results.features import Linear, Logits, RunLogits
+from monosem_jax.analysis.results.features import Linear, Logits, SetLogits
 from monosem_jax.device import mesh as meshes
 from monosem_jax.features.moments import collect
 from monosem_jax.run.files import write_arrays
@@ -18,7 +18,7 @@ from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import AnalysisInputs, median
 from monosem_jax.stages.analysis.sections import features
 
-# Pairs of a feature and a token that are ablated of each batch.
+# Pairs of a feature and a token to ablate per batch.
 _PAIRS = 64
 
 
@@ -29,12 +29,12 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Logits:
     known_V[meshes.fetch(tokens_BT)] = True
   check = directions.make_check(inputs.dot, _PAIRS)
   key = jax.random.key(inputs.config.seed)
-  runs, tables = {}, {}
+  by_name, tables = {}, {}
   for s in inputs.feature_sets():
     lm = inputs.lm(s.model)
     columns = directions.shape(lm, s.sae.W_dec_FA, known_V)
-    tables[s.run] = columns | {'live_F': s.live_F}
-    write_arrays(out / f'{s.key}.npz', tables[s.run])
+    tables[s.name] = columns | {'live_F': s.live_F}
+    write_arrays(out / f'{s.key}.npz', tables[s.name])
     effects = None
     if lm.site_is_last:
       batches = (
@@ -46,7 +46,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Logits:
       args = lm, s.sae, directions.rows(lm, s.sae)
       linear = directions.agreement(collect(check, args, batches))
       effects = Linear(linear, linear.correlation)
-    runs[s.run] = RunLogits(
+    by_name[s.name] = SetLogits(
       median(columns['skew_F'][s.live_F]),
       median(columns['kurtosis_F'][s.live_F]),
       effects,
@@ -59,14 +59,14 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Logits:
     figures.histogram(
       out / f'{key_}.png',
       {
-        run: scale(columns[f'{key_}_F'][columns['live_F']])
-        for run, columns in tables.items()
+        name: scale(columns[f'{key_}_F'][columns['live_F']])
+        for name, columns in tables.items()
       },
       f'Live features, over the {int(known_V.sum()):,} tokens that occur; a '
       'normal distribution has skew 0 and kurtosis 3.',
       label,
     )
-  return Logits(runs)
+  return Logits(by_name)
 
 
 ANALYSIS = Analysis(

@@ -1,4 +1,4 @@
-"""What pinning the features of machines does: to the next one, and in walks."""
+"""Effects of pinning a machine's features: on the next one, and in walks."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,18 +20,21 @@ def effects(
   shares: Mapping[int, np.ndarray],
   places: Mapping[int, tuple[np.ndarray, np.ndarray]],
 ) -> dict[Edge, dict[str, Any]]:
-  """By how much likelier each target fires when its source is pinned.
+  """Measures how pinning and ablating a source changes its targets' firing.
+
+  A source is ablated where it fires, and pinned at random positions of other
+  held-out contexts.
 
   Args:
-    inputs: the run.
-    edges: of the main dictionary's features.
-    shares: P(fires | token) of each target, share_V.
-    places: held-out contexts in which each source fires, and where: there it is
-      ablated. It is pinned in other held-out contexts, at random positions.
+    inputs: the inputs of the analyses.
+    edges: edges between the main dictionary's features.
+    shares: by target, P(fires | token), share_V.
+    places: by source, held-out contexts in which it fires, and the positions.
 
   Returns:
-    Of each edge `pinned` and `ablated`, probabilities, `pinned_se` and
-    `ablated_se` over contexts, and `contexts`, how many each.
+    By edge, the changes of probability `pinned` and `ablated`, their standard
+    errors over contexts `pinned_se` and `ablated_se`, and `contexts`, the
+    number of contexts of each.
   """
   c, main, store = inputs.config.automata, inputs.main, inputs.store
   lm, rng = inputs.lm(main.model), np.random.default_rng(inputs.config.seed)
@@ -49,7 +52,7 @@ def effects(
     share_Vn = np.stack([shares[j] for j in padded], 1)
 
     def effect(context_C, at_C, value, i=i, share_Vn=share_Vn):
-      # Filled up to one shape.
+      # Padded, so that all calls have one shape.
       blank = c.contexts - len(context_C)
       tokens_CT = np.zeros((c.contexts, T), np.int32)
       if len(context_C):
@@ -85,10 +88,9 @@ def effects(
 def walks(
   inputs: AnalysisInputs, machines: Sequence[tuple[int, ...]]
 ) -> list[dict]:
-  """Texts of each machine, sampled while its features are pinned in turn.
+  """Samples texts while each machine's features are pinned in turn.
 
-  Beside them stand texts of the same prompts and draws, without pins: how much
-  of a text is on the machine anyway.
+  Unpinned texts of the same prompts and random numbers are the control.
   """
   if not machines:
     return []
@@ -98,7 +100,7 @@ def walks(
   for b, nodes in enumerate(machines):
     nodes_Bn[b, : len(nodes)] = nodes
   nodes_Bn = np.repeat(nodes_Bn, c.walks, 0)
-  # It begins with the token that the first feature fires on most.
+  # A text starts with the token on which the first feature fires most.
   first_B = main.table.example_tokens_FEW[
     nodes_Bn[:, 0], 0, main.table.meta['before']
   ].astype(np.int32)

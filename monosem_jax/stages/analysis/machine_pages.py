@@ -1,4 +1,4 @@
-"""Pictures and the page of machines, in Markdown."""
+"""Draws machines, and writes their page in Markdown."""
 
 import pathlib
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from monosem_jax.stages.analysis.pages import code, tokens
 
 
 def draw(path: pathlib.Path, entry: dict[str, Any]) -> None:
-  """A machine's features in a circle, and its edges."""
+  """Draws a machine: its features in a circle, and its edges."""
   names = [node['feature'] for node in entry['nodes']]
   n = len(names)
   around = np.pi / 2 - 2 * np.pi * np.arange(n) / n
@@ -52,7 +52,7 @@ def draw(path: pathlib.Path, entry: dict[str, Any]) -> None:
 def draw_null(
   path: pathlib.Path, null: Sequence[FamilyCount], permutations: int
 ) -> None:
-  """Machines found beside those of permuted rows."""
+  """Draws the counts of machines found, and in permuted graphs."""
   figures.bars(
     path,
     [_family(row) for row in null],
@@ -73,7 +73,7 @@ def page(inputs: AnalysisInputs, numbers: Automata) -> str:
   c = inputs.config.automata
   told = numbers.transitions
   lines = [
-    f'# Automata of {inputs.main.run}',
+    f'# Automata of {inputs.main.name}',
     '',
     f'Edges above {c.threshold:g}, from {inputs.tokens:,} tokens. Predicted: '
     'by how much likelier the next feature fires than it does anyway, from '
@@ -177,11 +177,11 @@ def _machine(entry: dict[str, Any]) -> list[str]:
     for e, w in zip(entry['measured'], entry['predicted'], strict=True)
   ]
   if entry['excerpt']:
-    run = entry['excerpt']
+    excerpt = entry['excerpt']
     lines += [
       '',
-      f'In {run["subset"]}, {run["length"]} tokens in turn: '
-      f'{code(run["text"])}',
+      f'In {excerpt["subset"]}, {excerpt["length"]} tokens in turn: '
+      f'{code(excerpt["text"])}',
     ]
   text = entry['text']
   return [

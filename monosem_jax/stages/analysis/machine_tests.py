@@ -1,4 +1,4 @@
-"""Which machines there are, beside those of permuted rows, and named ones."""
+"""Tests machines against permuted rows, and finds the systems of the paper."""
 
 import dataclasses
 import itertools
@@ -8,25 +8,26 @@ from typing import Any
 import numpy as np
 
 from monosem_jax.analysis import machines, roles, significance
+from monosem_jax.analysis.results.arrays import Successors
 from monosem_jax.analysis.results.automata import FamilyCount, Named
 from monosem_jax.config import settings
 from monosem_jax.stages.analysis.inputs import AnalysisInputs
 from monosem_jax.stages.analysis.machine_text import Edge
 
-# As they are listed. A clique is a cycle whose features all lead to each other.
+# In the order of the list. In a clique, all features lead to each other.
 KINDS = ('self-loop', 'two-cycle', 'cycle', 'chain', 'clique')
 
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
-  """A machine beside its null.
+  """A machine and its test.
 
   Attributes:
     kind: one of KINDS.
     nodes, weights: see `machines.Machine`.
-    p, q, expected: see `significance.Test`; None where the search was not
-      complete, or found nothing.
-    q_within: q beside rows permuted among features of one label.
+    p, q, expected: see `significance.Test`; None if the search was not complete
+      or found nothing.
+    q_within: q against rows permuted among features of one label.
   """
 
   kind: str
@@ -53,25 +54,25 @@ class Judged:
 
 def judge(
   inputs: AnalysisInputs,
-  edges: dict[str, np.ndarray],
+  edges: Successors,
   above: set[Edge],
   labels: Sequence[str],
 ) -> tuple[list[Judged], list[FamilyCount], float]:
-  """All machines, tested against those in graphs of permuted rows.
+  """Tests all machines against the machines in graphs of permuted rows.
 
-  Rows are permuted among all live features; and again among those of one label,
-  which leaves features of one kind of text leading to each other: what does not
-  survive that may be such a set.
+  Rows are permuted among all live features, and also among features of one
+  label. The second null keeps the edges between features of one kind of text; a
+  machine that it explains may be just such a set of features.
 
   Args:
-    inputs: the run.
-    edges: as `automata.predict` says.
-    above: those above the threshold.
-    labels: what each feature is most about; '' for nothing.
+    inputs: the inputs of the analyses.
+    edges: the edges from `automata.predict`.
+    above: the edges above the threshold.
+    labels: the best label of each feature, or ''.
 
   Returns:
-    Machines, the strongest first; of each kind and size what was found, and
-    how many permuted rows make; and the weight above which nothing was missed.
+    The machines, strongest first; by kind and size, the counts found and in
+    permuted graphs; and the weight above which the search is complete.
   """
   c, live_F = inputs.config.automata, inputs.main.live_F
   rng = np.random.default_rng(inputs.config.seed)
@@ -80,7 +81,7 @@ def judge(
   )
   found, complete = graph(edges.source_M)
   label_F = np.unique(np.asarray(labels), return_inverse=True)[1]
-  nulls = {}
+  nulls: dict[str, list[list[machines.Machine]]] = {}
   for name, group_F in (('null', 0), ('within', label_F)):
     group_F = np.where(live_F, group_F, -1)
     nulls[name] = []
@@ -88,7 +89,8 @@ def judge(
       own, reached = graph(machines.shuffled(edges.source_M, group_F, rng))
       nulls[name].append(own)
       complete = max(complete, reached)
-  told, table = {}, []
+  told: dict[tuple[str, tuple[int, ...]], tuple[float | None, ...]] = {}
+  table = []
   own_of = _families(found, complete)
   nulls_of = {
     name: [_families(null, complete) for null in own]
@@ -129,15 +131,15 @@ def judge(
   judged = []
   for m in found:
     clique = m.kind != 'chain' and machines.is_clique(m.nodes, above)
-    own = told.get((m.kind, m.nodes), (None,) * 4)
+    tested = told.get((m.kind, m.nodes), (None,) * 4)
     judged.append(
-      Judged('clique' if clique else m.kind, m.nodes, m.weights, *own)
+      Judged('clique' if clique else m.kind, m.nodes, m.weights, *tested)
     )
   return judged, table, complete
 
 
 def _permuted_rows_make(name: str, null_P: np.ndarray) -> dict[str, Any]:
-  """How many machines permutations make."""
+  """Returns the counts of machines in permuted graphs."""
   return {
     f'{name}_mean': float(null_P.mean()),
     f'{name}_sd': float(null_P.std(ddof=1)) if null_P.size > 1 else None,
@@ -146,15 +148,17 @@ def _permuted_rows_make(name: str, null_P: np.ndarray) -> dict[str, Any]:
   }
 
 
-# The kind, and the number of features; 0 of those of any other number.
+# The kind and the number of features; 0 for all other numbers.
 Family = tuple[str, int]
 
 
 def _families(
   found: Sequence[machines.Machine], complete: float
 ) -> dict[Family, list[machines.Machine]]:
-  """The machines that the search cannot have missed, by what they are tested
-  with: chains and cycles of many features are pooled."""
+  """Returns the machines above the complete weight, by family.
+
+  Long chains and cycles are pooled.
+  """
   families: dict[Family, list[machines.Machine]] = {}
   for m in found:
     n = len(m.nodes)
@@ -165,7 +169,7 @@ def _families(
 
 
 def _tuples(live: int, kind: str, n: int) -> float:
-  """How many tuples a family has."""
+  """Returns the number of tuples of a family."""
   if n:
     return significance.tuples(live, n, n)
   turns = lambda n: 1 if kind == 'chain' else n
@@ -174,10 +178,8 @@ def _tuples(live: int, kind: str, n: int) -> float:
   return sum(significance.tuples(live, n, turns(n)) for n in sizes)
 
 
-def permuted(
-  inputs: AnalysisInputs, edges: dict[str, np.ndarray]
-) -> list[Edge]:
-  """Edges above the threshold of permuted rows: a control of what follows."""
+def permuted(inputs: AnalysisInputs, edges: Successors) -> list[Edge]:
+  """Returns the edges above the threshold of one permuted graph, a control."""
   c = inputs.config.automata
   rng = np.random.default_rng([inputs.config.seed, 1])
   group_F = np.where(inputs.main.live_F, 0, -1)
@@ -188,7 +190,7 @@ def permuted(
 
 
 def players(plays_RF: np.ndarray) -> dict[str, list[np.ndarray]]:
-  """The features that play each state of each system that the paper names."""
+  """Returns the features with the role of each state of the paper's systems."""
   roles_of = list(roles.ROLES)
   return {
     name: [np.flatnonzero(plays_RF[roles_of.index(r)]) for r in states]
@@ -202,14 +204,14 @@ def named(
   judged: Sequence[Judged],
   c: settings.Automata,
 ) -> list[Named]:
-  """The systems that the paper names: the best of each, or why it is none.
+  """Finds the best machine of each of the paper's systems, or why none.
 
-  Their machines are `Judged`.
+  The machines are `Judged`.
 
   Args:
     plays: see `players`.
-    weights: of all edges between those that play the roles of a system.
-    judged: the machines that were found.
+    weights: weights of all edges between features with roles.
+    judged: the machines found.
     c: the settings.
   """
   known = {m.nodes: m for m in judged if m.closes}

@@ -1,4 +1,4 @@
-"""What follows on what in held-out text, and whether that has an order."""
+"""Measures which features follow each other in held-out text, and the order."""
 
 import dataclasses
 import functools
@@ -18,7 +18,7 @@ from monosem_jax.stages.analysis.inputs import AnalysisInputs, activations, part
 from monosem_jax.text import stream
 
 SPLIT = 'val'
-# Groups of documents on which an order is looked for, and told.
+# Groups of documents to choose ordered edges on, and to report on.
 _CHOSEN_ON, _TOLD_ON = slice(0, None, 2), slice(1, None, 2)
 Edge = tuple[int, int]
 
@@ -26,7 +26,7 @@ Edge = tuple[int, int]
 def batches(
   inputs: AnalysisInputs, name: str
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-  """Held-out contexts: tokens_BT and context_B, whole batches."""
+  """Yields whole batches of held-out contexts: tokens_BT, context_B."""
   there = inputs.store.n_contexts(SPLIT)
   B = min(inputs.config.batch_size, there)
   limit = max(min(inputs.config.automata.held_out, there) // B, 1)
@@ -47,12 +47,12 @@ def batches(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Counted:
-  """How often features follow on each other in held-out text.
+  """Counts of features that follow each other in held-out text.
 
   Attributes:
     at: the column of each of M edges.
-    pairs_G, first_GM, then_GM, both_GM: see `following.Followed`; first and
-      then of each edge's features.
+    pairs_G, first_GM, then_GM, both_GM: see `following.Followed`, for the first
+      and second feature of each edge.
   """
 
   at: dict[Edge, int]
@@ -62,24 +62,24 @@ class Counted:
   both_GM: np.ndarray
 
   def both(self, edges: Sequence[Edge]) -> np.ndarray:
-    """Pairs of tokens on which each edge was walked, both_GM."""
+    """Returns the number of token pairs on which each edge fires, both_GM."""
     return self.both_GM[:, self._columns(edges)]
 
   def rate(
     self, edges: Sequence[Edge], groups: slice = slice(None)
   ) -> np.ndarray:
-    """P(target fires next | source fires), of some groups; NaN of no firing."""
+    """Returns P(target fires next | source fires); NaN without a firing."""
     first_M = self.first_GM[groups, self._columns(edges)].sum(0)
     both_M = self.both(edges)[groups].sum(0)
     return both_M / np.where(first_M > 0, first_M, np.nan)
 
   def base(self, edges: Sequence[Edge]) -> np.ndarray:
-    """P(target fires next)."""
+    """Returns P(target fires next)."""
     then_M = self.then_GM[:, self._columns(edges)].sum(0)
     return then_M / self.pairs_G.sum()
 
   def p_rising(self, edges: Sequence[Edge]) -> np.ndarray:
-    """p-values: that the target does not follow more often than anyway."""
+    """Returns p-values that targets do not follow more often than by chance."""
     own = self._columns(edges)
     more_GM = following.above_base(
       self.pairs_G,
@@ -91,7 +91,7 @@ class Counted:
 
   @functools.cached_property
   def _direction_p(self) -> dict[bool, dict[Edge, float]]:
-    """p-values of edges: not walked more often than `other`, by `of_pair`."""
+    """Returns p-values that edges are not more frequent than `other`."""
     found = {}
     for of_pair in (False, True):
       every = [edge for edge in self.at if other(edge, of_pair) in self.at]
@@ -102,19 +102,19 @@ class Counted:
     return found
 
   def order_p(self, edges: Sequence[Edge], of_pair: bool) -> float | None:
-    """The p-value that some edge has no direction; None of one to itself.
+    """Returns the p-value that some edge has no direction; None for self-loops.
 
-    Of half of the groups of documents: `numbers` tells of the other half. That
-    all edges have a direction is found where the least sure one has.
+    It is the largest p-value of the edges. It uses one half of the groups of
+    documents; `numbers` reports on the other half.
     """
     if any(i == j for i, j in edges):
       return None
     return max(self._direction_p[of_pair][edge] for edge in edges)
 
   def numbers(self, edge: Edge, of_pair: bool) -> dict[str, Any]:
-    """What is known of an edge, with intervals over groups of documents.
+    """Returns the numbers of an edge, with intervals over groups of documents.
 
-    Of the half of the groups on which no order was chosen.
+    They use the half of the groups that was not used to choose.
     """
     m = self.at[edge]
     own = {
@@ -152,17 +152,19 @@ class Counted:
 
 
 def other(edge: Edge, of_pair: bool) -> Edge:
-  """What an edge is compared with: its reverse; in a pair, which leads back
-  anyway, staying where it is."""
+  """Returns the edge to compare with: the reverse, or staying in a pair.
+
+  A pair leads back anyway, so its reverse says nothing.
+  """
   return (edge[0], edge[0]) if of_pair else edge[::-1]
 
 
 def count(
   inputs: AnalysisInputs, edges: set[Edge], others: Sequence[Edge]
 ) -> Counted:
-  """Counts edges, their reverses and what stays; of other edges, these alone.
+  """Counts edges, their reverses and staying; only the edges for others.
 
-  A pass over held-out text for each block of edges.
+  Each block of edges takes a pass over held-out text.
   """
   main = inputs.main
   every = {e for i, j in edges for e in ((i, j), (j, i), (i, i), (j, j))}
@@ -205,7 +207,7 @@ def transitions(
   counted: Counted,
   q: float,
 ) -> dict[str, Followed]:
-  """What held-out text says of all edges above the threshold."""
+  """Returns the counts in held-out text of all edges above the threshold."""
 
   def told(own: list[Edge]) -> tuple[Followed, dict[str, np.ndarray]]:
     rate_M, base_M = counted.rate(own), counted.base(own)

@@ -1,12 +1,11 @@
-"""Makes the analyses: each complete or not at all, in their order."""
+"""Makes the analyses in order; each is complete or absent."""
 
 import jax
 
 from monosem_jax.analysis.results.numbers import NotMade, Numbers
 from monosem_jax.config.errors import UserError, nearest
 from monosem_jax.device import hosts, mesh as meshes
-from monosem_jax.run import graph
-from monosem_jax.run.workdir import Workdir
+from monosem_jax.run import Run, graph
 from monosem_jax.stages import report
 from monosem_jax.stages.analysis import (
   analysis,
@@ -20,11 +19,11 @@ from monosem_jax.stages.analysis.inputs import AnalysisInputs, Unavailable
 from monosem_jax.text.store import TokenStore
 
 
-def run(w: Workdir, only: str = '') -> None:
-  """Makes the analyses, or those that `only` names with commas between.
+def make_all(run: Run, only: str = '') -> None:
+  """Makes all analyses, or those that `only` names, separated by commas.
 
   Raises:
-    UserError: an unknown name, a missing library or an earlier stage's result.
+    UserError: a name is unknown, or a library or an earlier result is missing.
   """
   known = declared()
   wanted = [name for name in only.split(',') if name] or list(known)
@@ -33,40 +32,39 @@ def run(w: Workdir, only: str = '') -> None:
       raise UserError(
         f'--only: unknown analysis {name!r}{nearest(name, known)}.'
       )
-  if not w.config.dictionaries:
+  if not run.config.dictionaries:
     raise UserError('analysis: the config names no dictionary.')
   if left_out():
     raise UserError(f'analysis: {left_out()}.')
-  store = TokenStore.open(w.store)
-  mesh = meshes.make_mesh(w.config.mesh)
-  for name, d in w.config.dictionaries.items():
+  store = TokenStore.open(run.workdir.store)
+  mesh = meshes.make_mesh(run.config.mesh)
+  for name, d in run.config.dictionaries.items():
     meshes.require_share(
       mesh, d.features, f'dictionaries.{name}.features', meshes.AXES[1:]
     )
-  inputs = AnalysisInputs(w, store, mesh)
+  inputs = AnalysisInputs(run, store, mesh)
   controls.make(inputs)
   needed = {other for name in wanted for other in known[name]}
   for name in known:
     if name in needed.union(wanted):
       _make(inputs, name)
-      # So that it says how far we are.
+      # The report shows the analyses so far.
       hosts.on_first_process(lambda: _summarise(inputs))
 
 
 def _summarise(inputs: AnalysisInputs) -> None:
-  w = inputs.w
+  run = inputs.run
   summary.write(
     inputs,
-    [n for n in declared() if graph.is_complete(analysis(w, n))],
+    [n for n in declared() if graph.is_complete(analysis(run, n))],
   )
-  report.write(w)
+  report.write(run)
 
 
 def _make(inputs: AnalysisInputs, name: str) -> None:
-  w, made = inputs.w, analysis(inputs.w, name)
-  if graph.complete(made, w.log):
+  run, made = inputs.run, analysis(inputs.run, name)
+  if graph.complete(made, run.log):
     return
-  # Minutes of work, and changed settings are why it is run again.
   with graph.making(made) as out:
     numbers: Numbers
     try:
@@ -74,7 +72,7 @@ def _make(inputs: AnalysisInputs, name: str) -> None:
         numbers = analyses()[name].make(inputs, out)
     except Unavailable as e:
       numbers = NotMade(str(e))
-      w.log(f'analysis/{name}: not made: {e}')
-    # The others wait: what comes next may read it.
+      run.log(f'analysis/{name}: not made: {e}')
+    # The next analysis may read the numbers, so the other processes wait.
     hosts.on_first_process(lambda: numbers.save(out))
-  w.log(f'analysis/{name}: done')
+  run.log(f'analysis/{name}: done')

@@ -1,7 +1,7 @@
-"""The nearest features of each, by decoder rows: `analysis.geometry.nearest`.
+"""The nearest features of each feature, by decoder rows.
 
-Within its dictionary and in every other one on the same activations; controls
-are none of them.
+They are searched in all dictionaries on the same activations, without controls.
+See `analysis.geometry.nearest`.
 """
 
 import pathlib
@@ -17,33 +17,34 @@ from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import AnalysisInputs, median
 from monosem_jax.stages.analysis.sections import features
 
-# Of each feature, in each dictionary.
+# Nearest features per feature and dictionary.
 _NEAREST = 5
 
 
 def make(inputs: AnalysisInputs, out: pathlib.Path) -> NearestRows:
-  numbers, of_main = {}, {}
+  numbers: dict[str, dict[str, float | None]] = {}
+  of_main = {}
   for x in inputs.feature_sets():
     if x.is_control:
       continue
     alike = [s for s in inputs.feature_sets(x.model) if not s.is_control]
     told, done = inputs.progress(f'neighbours/{x.key}'), 0
     total = sum(s.live_F.size for s in alike)
-    nearest, numbers[x.run] = {}, {}
+    nearest, numbers[x.name] = {}, {}
     for y in alike:
       nearest[y.key] = _nearest(inputs, x, y)
       cosine_F = nearest[y.key].cosine_Fk[:, 0]
-      numbers[x.run][y.run] = median(cosine_F)
+      numbers[x.name][y.name] = median(cosine_F)
       if x is inputs.main:
-        of_main[y.run] = cosine_F
+        of_main[y.name] = cosine_F
       done += y.live_F.size
       told(done, total)
     Neighbours(nearest).save(out / f'{x.key}.npz')
   figures.histogram(
     out / 'nearest.png',
     of_main,
-    f'Of each feature of {inputs.main.run} that fires the nearest other one of '
-    'a dictionary, by the cosine of decoder rows; in brackets how many.',
+    f'Of each feature of {inputs.main.name} that fires the nearest other one '
+    'of a dictionary, by the cosine of decoder rows; in brackets how many.',
     'cosine with the nearest',
     bins=np.linspace(-0.1, 1, 56),
   )

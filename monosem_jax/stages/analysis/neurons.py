@@ -1,4 +1,4 @@
-"""Features against neurons: `analysis.neurons`, for every run."""
+"""Compares features with neurons: `analysis.neurons`, for every set."""
 
 import pathlib
 from collections.abc import Callable, Iterator
@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from monosem_jax.analysis import figures, intervals, neurons
-from monosem_jax.analysis.results.features import Neurons, RunNeurons
+from monosem_jax.analysis.results.features import Neurons, SetNeurons
+from monosem_jax.analysis.results.numbers import Interval
 from monosem_jax.features import moments
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.run.files import write_arrays
 from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import (
@@ -23,17 +24,17 @@ from monosem_jax.stages.analysis.sections import features
 _MEDIANS = ('kurtosis', 'diversity', 'coefficients', 'neuron_r')
 _SHARES = ('single_token', 'single_document')
 
-# Neurons that are named beside a feature, as published.
+# Neurons listed per feature, as published.
 _NEURONS = 3
 
-# Of a run's live features, how many must have a control of their density for
-# something to be said of them (our choice).
+# The least share of live features that need a control of equal density for the
+# comparison (our choice).
 _MATCHED = 0.5
 
 
 def make(inputs: AnalysisInputs, out: pathlib.Path) -> Neurons:
   step = moments.make_step(of_two(inputs.dot), inputs.dot)
-  tables, runs = {}, {}
+  tables, by_name = {}, {}
   for s, kurtosis_F, density_F in _kurtoses(inputs):
     columns = {
       'live_F': s.live_F,
@@ -49,15 +50,15 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Neurons:
     with_neurons = _best_neurons(inputs, step, s)
     if with_neurons is not None:
       columns |= with_neurons
-    tables[s.run] = columns
+    tables[s.name] = columns
     write_arrays(out / f'{s.key}.npz', columns)
   control = f'{inputs.main.model}/random'
   for s in inputs.feature_sets():
-    against = _against(s, tables[s.run], control, tables, inputs.main.model)
-    runs[s.run] = RunNeurons(**_numbers(tables[s.run]), **against)
+    against = _against(s, tables[s.name], control, tables, inputs.main.model)
+    by_name[s.name] = SetNeurons(**_numbers(tables[s.name]), **against)
   _pictures(inputs, tables, out)
   return Neurons(
-    runs=runs,
+    sets=by_name,
     tokens=inputs.tokens,
     unit='intervals of 95% over live features, n of them',
   )
@@ -65,8 +66,8 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Neurons:
 
 def _kurtoses(
   inputs: AnalysisInputs,
-) -> Iterator[tuple[FeatureSet, np.ndarray, np.ndarray]]:
-  """The kurtosis and density of every set of features, on the same tokens."""
+) -> Iterator[tuple[LoadedSet, np.ndarray, np.ndarray]]:
+  """Yields every set's kurtosis and density, on the same tokens."""
   powers = neurons.make_powers(activations(inputs.dot))
   for s in inputs.feature_sets():
     args = inputs.lm(s.model), s.sae
@@ -77,9 +78,10 @@ def _kurtoses(
 
 
 def _numbers(columns: dict) -> dict:
-  """Medians and shares of the live, each with its n and interval."""
+  """Returns medians and shares of live features, with n and intervals."""
   live_F = columns['live_F']
-  found = {'live': int(live_F.sum()), 'n': int(live_F.sum())}
+  live = int(live_F.sum())
+  found: dict[str, float | Interval] = {'live': live, 'n': live}
   for key in _MEDIANS:
     values = columns.get(f'{key}_F', np.full(live_F.size, np.nan))[live_F]
     found[f'median_{key}'] = median(values)
@@ -93,12 +95,12 @@ def _numbers(columns: dict) -> dict:
 
 
 def _against(
-  s: FeatureSet, columns: dict, control: str, tables: dict, model: str
+  s: LoadedSet, columns: dict, control: str, tables: dict, model: str
 ) -> dict:
-  """The kurtosis beside that of random directions that fire as often.
+  """Compares the kurtosis with that of random directions of equal density.
 
-  Kurtosis mostly restates density: what is a feature's own is what it has above
-  a direction that means nothing and fires as often.
+  Kurtosis mostly restates density. A feature shows structure only by its excess
+  over a random direction that fires as often.
   """
   live_F = columns['live_F']
   kurtosis_F, density_F = columns['kurtosis_F'], columns['density_F']
@@ -114,7 +116,7 @@ def _against(
   }
   if control not in tables:
     return found | {'kurtosis_reason': 'random is not among analysis.controls'}
-  if s.run == control:
+  if s.name == control:
     return found | {'kurtosis_reason': 'it is the control'}
   if s.model != model:
     why = f'the random directions are of the model {model}'
@@ -140,11 +142,12 @@ def _against(
 
 
 def _best_neurons(
-  inputs: AnalysisInputs, step: Callable, s: FeatureSet
+  inputs: AnalysisInputs, step: Callable, s: LoadedSet
 ) -> dict[str, np.ndarray] | None:
-  """The neurons that correlate most with each feature, the first one apart.
+  """Returns the neurons that correlate most with each feature.
 
-  Found on one half of the documents, their correlations are of the other.
+  They are chosen on one half of the documents; the correlations are of the
+  other half.
   """
   try:
     own = inputs.neurons(s.model)
@@ -160,15 +163,16 @@ def _best_neurons(
     )
     for half in (0, 1)
   ]
-  best = neurons.most_correlated(*halves, _NEURONS)
+  searched, reported = halves
+  best = neurons.most_correlated(searched, reported, _NEURONS)
   return best.columns() | {
     'neuron_F': best.neuron_F3[:, 0],
     'neuron_r_F': best.neuron_r_F3[:, 0],
   }
 
 
-def _documents(inputs: AnalysisInputs, s: FeatureSet) -> np.ndarray:
-  """The document of each top example, document_FE."""
+def _documents(inputs: AnalysisInputs, s: LoadedSet) -> np.ndarray:
+  """Returns the document of each top example, document_FE."""
   top, split = s.table.meta['groups'][0]['count'], s.table.meta['split']
   context_FE = s.table.example_context_FE[:, :top]
   there_FE = s.table.example_stop_FE[:, :top] > 0
@@ -201,8 +205,8 @@ def _pictures(inputs: AnalysisInputs, tables: dict, out: pathlib.Path) -> None:
     figures.histogram(
       out / f'{key}.png',
       {
-        run: scale(columns[f'{key}_F'][columns['live_F']])
-        for run, columns in tables.items()
+        name: scale(columns[f'{key}_F'][columns['live_F']])
+        for name, columns in tables.items()
         if f'{key}_F' in columns
       },
       f'Live features, {inputs.tokens:,} tokens; in brackets how many.',

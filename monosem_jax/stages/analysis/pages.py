@@ -1,4 +1,4 @@
-"""Pages of single features, in Markdown, with the paper's numbers beside."""
+"""Pages of single features in Markdown, with the paper's numbers."""
 
 import re
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from monosem_jax.stages.analysis.inputs import AnalysisInputs
 
 
 def code(text: str) -> str:
-  """A text as Markdown shows it as it is: nothing in it is mark-up."""
+  """Returns a text as literal Markdown code."""
   shown = ''.join(c if c.isprintable() else repr(c)[1:-1] for c in text)
   # Longer than any fence inside.
   longest = max(map(len, re.findall('`+', shown)), default=0)
@@ -22,15 +22,19 @@ def tokens(strings: list[str]) -> str:
 
 
 def dive(name: str, n: Dive, inputs: AnalysisInputs) -> str:
-  """The page of a proxy's feature."""
+  """Returns the page of a proxy's feature."""
   known, twin = paper.DEEP_DIVES.get(name), n.twin
-  overlap = n.overlap[inputs.main.run]
+  overlap = n.overlap[inputs.main.name]
   rows = [
-    ('feature', n.feature, known and known.feature),
-    ('correlation with the proxy', _num(n.r), _num(known and known.r)),
-    ('density', f'{n.density:.2e}', _sci(known and known.density)),
-    ('twin on the other model', twin and twin.feature, None),
-    ('... its correlation', _num(twin and twin.r), _num(known and known.twin)),
+    ('feature', n.feature, known.feature if known else None),
+    ('correlation with the proxy', _num(n.r), _num(known.r if known else None)),
+    ('density', f'{n.density:.2e}', _sci(known.density if known else None)),
+    ('twin on the other model', twin.feature if twin else None, None),
+    (
+      '... its correlation',
+      _num(twin.r if twin else None),
+      _num(known.twin if known else None),
+    ),
     (
       'of the tokens it predicts most, on by the proxy',
       f'{n.predicted_on} of {n.predicted}',
@@ -81,7 +85,7 @@ def dive(name: str, n: Dive, inputs: AnalysisInputs) -> str:
 
 
 def _beside(feature: Overlap, neuron: Overlap | None) -> list[str]:
-  """The feature and the best neuron side by side, then by interval."""
+  """Returns tables of the feature and the best neuron, then by interval."""
   sides = [feature, neuron]
 
   def row(what: str, form: Callable, of: Callable) -> str:
@@ -153,5 +157,5 @@ def _sci(x: float | None) -> str | None:
   return None if x is None else f'{x:.2e}'
 
 
-def _pc(x: float) -> str:
-  return '-' if x != x else f'{x:.1%}'
+def _pc(x: float | None) -> str:
+  return '-' if x is None or x != x else f'{x:.1%}'

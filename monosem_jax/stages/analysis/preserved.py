@@ -1,11 +1,10 @@
-"""What dictionaries preserve, by subset, and the frontier of a sweep.
+"""The loss that dictionaries preserve, by subset, and the frontier of a sweep.
 
-The paper's loss recovered (`analysis.preserved`), beside what other ways of
-writing an activation preserve with as many numbers a token as the main
-dictionary has active features (`analysis.baselines`). Those stand under the
-names of the controls, `A/neurons`, though what the other analyses call so is
-the same directions as features. `A/neurons` are the k largest neurons; those
-farthest from their means stand beside the runs, under `about_means`.
+This is the paper's loss recovered (`analysis.preserved`). The baselines
+(`analysis.baselines`) write an activation with as many numbers per token as the
+main dictionary has active features, k. They have the names of the controls:
+`A/neurons` keeps the k largest neurons. The neurons farthest from their means
+are reported under `about_means`.
 """
 
 import dataclasses
@@ -24,11 +23,11 @@ from monosem_jax.analysis.results.preserved import (
   Measured,
   Preserved,
   Refused,
-  Run,
+  SetPreserved,
 )
 from monosem_jax.device import mesh as meshes
 from monosem_jax.dictionary.sae import SAE, rows_of
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.features.moments import adding, collect
 from monosem_jax.run import metrics
 from monosem_jax.run.files import read_json
@@ -40,17 +39,17 @@ from monosem_jax.stages.analysis.labelled import Labelled
 from monosem_jax.stages.analysis.sections import effects
 from monosem_jax.text import stream
 
-# The neurons about their means, among the runs of their model.
+# The key of the neurons farthest from their means, among the sets of a model.
 _FAR = 'about means'
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Way:
-  """A way of writing activations that is measured under a run's name.
+  """A method to write activations: a dictionary or a baseline.
 
   Attributes:
-    dictionary: on the mesh, or why it cannot be had.
-    kept: what is written of a token.
+    dictionary: the dictionary on the mesh, or why it cannot be made.
+    kept: the numbers kept per token.
   """
 
   dictionary: SAE | baselines.SparseBasis | Refused
@@ -58,28 +57,28 @@ class Way:
 
 
 def make(inputs: AnalysisInputs, out: pathlib.Path) -> Preserved:
-  runs: dict[str, Run] = {}
-  about_means: dict[str, Run] = {}
-  c, main = inputs.w.config.evaluation, inputs.main
+  by_name: dict[str, SetPreserved] = {}
+  about_means: dict[str, SetPreserved] = {}
+  c, main = inputs.run.config.evaluation, inputs.main
   labelled = Labelled(inputs, 'val')
   step = preserved.make_step(
     baselines.reconstruct, inputs.dot, len(labelled.subset_names), GROUPS
   )
   sums = adding(_sums)
-  for model in inputs.w.config.models:
+  for model in inputs.run.config.models:
     sets = inputs.feature_sets(model)
     if not sets:
       continue
     lm = inputs.lm(model)
     sum_A, count = collect(sums, lm, inputs.batches(f'mean/{model}'))
     mean_A = np.asarray(sum_A / count, np.float32)
-    own = {s.run: _way(inputs, s) for s in sets}
+    own = {s.name: _way(inputs, s) for s in sets}
     neurons = f'{model}/neurons'
     if neurons in own:
       own[_FAR] = _neurons(inputs, mean_A, 'farthest from their means')
     there = {
-      run: way.dictionary
-      for run, way in own.items()
+      name: way.dictionary
+      for name, way in own.items()
       if not isinstance(way.dictionary, Refused)
     }
     total = collect(
@@ -92,44 +91,46 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Preserved:
     )
     beside = {}
     if model == main.model:
-      beside = preserved.margins(total, main.run, intervals.over_groups)
-    runs |= {
-      run: Run(way.kept, found.get(run, way.dictionary), beside.get(run))
-      for run, way in own.items()
-    }
-    if _FAR in runs:
-      about_means[neurons] = runs.pop(_FAR)
-  _pictures(inputs, runs, out)
+      beside = preserved.margins(total, main.name, intervals.over_groups)
+    for name, way in own.items():
+      by_name[name] = SetPreserved(
+        way.kept,
+        way.dictionary if isinstance(way.dictionary, Refused) else found[name],
+        beside.get(name),
+      )
+    if _FAR in by_name:
+      about_means[neurons] = by_name.pop(_FAR)
+  _pictures(inputs, by_name, out)
   return Preserved(
-    runs=runs,
+    sets=by_name,
     about_means=about_means,
-    matched=Matched(main.run, _l0(inputs), _k(inputs)),
+    matched=Matched(main.name, _l0(inputs), _k(inputs)),
     interval='95%, over groups of documents, by their hash',
   )
 
 
 def _l0(inputs: AnalysisInputs) -> float:
-  """The main dictionary's L0 on held-out text."""
-  folder = inputs.w.evaluation(inputs.main.key)
+  """Returns the main dictionary's L0 on held-out text."""
+  folder = inputs.run.workdir.evaluation(inputs.main.key)
   return read_json(folder / 'numbers.json')['l0']
 
 
 def _k(inputs: AnalysisInputs) -> int:
-  """As many numbers a token as the main dictionary has active features."""
+  """Returns k, the main dictionary's L0 as a whole number."""
   return max(1, round(_l0(inputs)))
 
 
 def _neurons(inputs: AnalysisInputs, offset_A: np.ndarray, which: str) -> Way:
-  """Those that deviate most from `offset_A`, in words `which`."""
+  """Returns the k neurons that deviate most from `offset_A`."""
   k = min(_k(inputs), offset_A.size)
   basis = meshes.place(inputs.mesh, baselines.neurons(offset_A, k))
   return Way(basis, Largest(f'{k} neurons a token, the {which}', k))
 
 
-def _way(inputs: AnalysisInputs, s: FeatureSet) -> Way:
+def _way(inputs: AnalysisInputs, s: LoadedSet) -> Way:
   if not s.is_control:
     return Way(s.sae, Described(f'dictionary of {len(s.rows_FA):,} features'))
-  kind = s.name.kind
+  kind = s.id.kind
   if kind == 'random':
     return _random(inputs, s)
   if kind == 'neurons':
@@ -147,9 +148,9 @@ def _way(inputs: AnalysisInputs, s: FeatureSet) -> Way:
   return Way(basis, Independent(k, F, passes, what))
 
 
-def _random(inputs: AnalysisInputs, s: FeatureSet) -> Way:
+def _random(inputs: AnalysisInputs, s: LoadedSet) -> Way:
   F = len(s.rows_FA)
-  what = f'{F:,} random directions, as dense as {inputs.main.run}'
+  what = f'{F:,} random directions, as dense as {inputs.main.name}'
   needed, most = baselines.gram_bytes(F), inputs.config.block_bytes
   if needed > most:
     why = (
@@ -158,14 +159,16 @@ def _random(inputs: AnalysisInputs, s: FeatureSet) -> Way:
     )
     return Way(Refused(None, why), Described(what))
   x_NA = inputs.rows(s.model, inputs.config.control_rows)
-  inputs.w.log(f'analysis: a decoder of {s.run} from {len(x_NA):,} activations')
+  inputs.run.log(
+    f'analysis: a decoder of {s.name} from {len(x_NA):,} activations'
+  )
   refitted = baselines.refit(meshes.fetch(s.sae), x_NA, inputs.dot)
   what += f', their decoder refitted on {len(x_NA):,} activations'
   return Way(meshes.place(inputs.mesh, refitted), Described(what))
 
 
 def _sums(lm, batch):
-  """The sum of the activations, and how many there are."""
+  """Returns the sum of the activations, and their number."""
   acts_BTA = programs.forward(lm, batch[0])
   x_NA = rows_of(acts_BTA).astype(jnp.float32)
   return x_NA.sum(0), jnp.asarray(len(x_NA), jnp.int32)
@@ -174,7 +177,7 @@ def _sums(lm, batch):
 def _held_out(
   inputs: AnalysisInputs, labelled: Labelled, model: str, contexts, B
 ):
-  """(tokens_BT, subset_BT, group_BT) of held-out contexts, whole batches."""
+  """Yields whole held-out batches: tokens_BT, subset_BT, group_BT."""
   store = inputs.store
   there = min(contexts, store.n_contexts('val'))
   B = min(B, there)
@@ -191,24 +194,24 @@ def _held_out(
 
 
 def _pictures(
-  inputs: AnalysisInputs, runs: dict[str, Run], out: pathlib.Path
+  inputs: AnalysisInputs, by_name: dict[str, SetPreserved], out: pathlib.Path
 ) -> None:
-  # A model without knowledge has no loss to recover.
-  shuffled = {m for m, c in inputs.w.config.models.items() if c.shuffle_of}
+  # A shuffled model has no loss to recover.
+  shuffled = {m for m, c in inputs.run.config.models.items() if c.shuffle_of}
   sets = [s for s in inputs.feature_sets() if s.model not in shuffled]
-  dictionaries = [s.run for s in sets if not s.is_control]
+  dictionaries = [s.name for s in sets if not s.is_control]
   found = {
-    run: own.found
-    for run, own in runs.items()
+    name: own.found
+    for name, own in by_name.items()
     if isinstance(own.found, Measured)
   }
-  tokens = found[inputs.main.run].whole.tokens
+  tokens = found[inputs.main.name].whole.tokens
   by_model: dict[str, list[str]] = {}
   for s in sets:
     kind = 'baselines' if s.is_control else 'dictionaries'
-    own = found.get(s.run)
+    own = found.get(s.name)
     if own is not None and own.whole.loss_recovered is not None:
-      by_model.setdefault(f'{s.model}: {kind}', []).append(s.run)
+      by_model.setdefault(f'{s.model}: {kind}', []).append(s.name)
   figures.scatter(
     out / 'frontier.png',
     {
@@ -219,22 +222,22 @@ def _pictures(
       for name, own in by_model.items()
     },
     f'Every dictionary of a trained model, on {tokens:,} held-out tokens, and '
-    f'baselines of {_k(inputs)} numbers a token, as many as {inputs.main.run} '
+    f'baselines of {_k(inputs)} numbers a token, as many as {inputs.main.name} '
     'has active features.',
     'L0: mean number of active features, or numbers kept, of a token',
     'loss recovered (zero ablation: 0)',
     names=by_model,
     log_x=True,
   )
-  subsets = found[inputs.main.run].subsets
+  subsets = found[inputs.main.name].subsets
   figures.bars(
     out / 'subsets.png',
     list(subsets),
     {
-      run: np.array(
-        [found[run].subsets[s].loss_recovered for s in subsets], float
+      name: np.array(
+        [found[name].subsets[s].loss_recovered for s in subsets], float
       )
-      for run in dictionaries
+      for name in dictionaries
     },
     f'By subset of the corpus, {tokens:,} held-out tokens in all.',
     'subset',

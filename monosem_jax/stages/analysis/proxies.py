@@ -1,7 +1,7 @@
-"""Features that proxies and subsets of the corpus ask for, against neurons.
+"""The best features and neurons for proxies and subsets of the corpus.
 
-The paper's four deep dives, as pages, and the same for every proxy that the
-corpus has; `analysis.proxies`, `analysis.labels`, and `bests`.
+Every proxy in the corpus gets a page like the paper's four deep dives. See
+`analysis.proxies`, `analysis.labels` and `bests`.
 """
 
 import pathlib
@@ -11,9 +11,15 @@ import numpy as np
 
 from monosem_jax.analysis import figures, labels
 from monosem_jax.analysis.results.numbers import Reason
-from monosem_jax.analysis.results.proxies import Best, Proxies, RunBests, Versus
+from monosem_jax.analysis.results.proxies import (
+  Best,
+  Proxies,
+  SetBests,
+  Versus,
+  Wins,
+)
 from monosem_jax.features import moments
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.features.moments import Moments
 from monosem_jax.run.files import write_arrays
 from monosem_jax.stages.analysis import bests, dives, versus
@@ -27,7 +33,7 @@ from monosem_jax.stages.analysis.inputs import (
 from monosem_jax.stages.analysis.labelled import Labelled
 from monosem_jax.stages.analysis.sections import kinds
 
-# Measures as pictures name them.
+# The names of the measures in pictures.
 _MEASURES = {
   'r': 'Pearson correlation',
   'auc': 'AUC',
@@ -41,7 +47,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Proxies:
   names = labelled.proxy_names, labelled.subset_names
   compared, why = _compared(inputs)
   step = moments.make_step(_with_labels(inputs), inputs.dot)
-  runs, best, sides, r_XY, tokens = {}, {}, {}, {}, []
+  by_name, best, sides, r_XY, tokens = {}, {}, {}, {}, []
   for s in inputs.feature_sets():
     halves = _halves(inputs, step, labelled, s)
     own = best[s.key] = labels.best(*halves)
@@ -54,22 +60,27 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Proxies:
       columns = {f'{k}_XY': x.T for k, x in found.value_LF.items()}
     write_arrays(out / f'{s.key}.npz', columns)
     of_proxies, of_subsets = own[: len(names[0])], own[len(names[0]) :]
-    runs[s.run] = RunBests(
+    by_name[s.name] = SetBests(
       proxies=dict(zip(names[0], of_proxies, strict=True)),
       subsets=dict(zip(names[1], of_subsets, strict=True)),
     )
   both = [sides[name] for name in compared]
-  entries, wins = {'proxies': {}, 'subsets': {}}, {}
-  for kind, own, first in zip(entries, names, (0, len(names[0])), strict=True):
+  entries: dict[str, dict[str, Versus | Reason]] = {}
+  wins: dict[str, Reason | dict[str, Wins]] = {}
+  for kind, labels_of_kind, first in (
+    ('proxies', names[0], 0),
+    ('subsets', names[1], len(names[0])),
+  ):
     numbered = {
-      name: (k, versus.of_label(both, k)) for k, name in enumerate(own, first)
+      name: (k, versus.of_label(both, k))
+      for k, name in enumerate(labels_of_kind, first)
     }
     entries[kind] = {name: entry for name, (_, entry) in numbered.items()}
     wins[kind] = Reason(why) if why else versus.wins(both, numbered)
   pages = dives.make(inputs, labelled, best, r_XY[inputs.main.key], both, out)
-  _pictures(inputs, runs, entries, out)
+  _pictures(inputs, by_name, entries, out)
   return Proxies(
-    runs=runs,
+    sets=by_name,
     dives=pages,
     absent=dict(labelled.proxies.absent),
     versus=entries,
@@ -85,7 +96,7 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Proxies:
 
 
 def _compared(inputs: AnalysisInputs) -> tuple[list[str], str]:
-  """The main dictionary and its neurons; why not, where these are not here."""
+  """Returns the sets to compare, and why neurons are absent, or ''."""
   main = inputs.main
   try:
     return [main.key, inputs.neurons(main.model).key], ''
@@ -94,7 +105,7 @@ def _compared(inputs: AnalysisInputs) -> tuple[list[str], str]:
 
 
 def _with_labels(inputs: AnalysisInputs) -> Callable:
-  """Activations, and the labels that come with the tokens."""
+  """Returns a function to activations and the labels of their tokens."""
   of = activations(inputs.dot)
 
   def pair(args, batch):
@@ -105,9 +116,12 @@ def _with_labels(inputs: AnalysisInputs) -> Callable:
 
 
 def _halves(
-  inputs: AnalysisInputs, step: Callable, labelled: Labelled, s: FeatureSet
+  inputs: AnalysisInputs,
+  step: Callable,
+  labelled: Labelled,
+  s: LoadedSet,
 ) -> list[Moments]:
-  """Moments of features and labels, on each half of the documents."""
+  """Returns the moments of features and labels on each half."""
   return [
     moments.collect(
       step,
@@ -122,11 +136,11 @@ def _halves(
 
 def _pictures(
   inputs: AnalysisInputs,
-  runs: dict[str, RunBests],
+  by_name: dict[str, SetBests],
   versus_: dict[str, dict[str, Versus | Reason]],
   out: pathlib.Path,
 ) -> None:
-  of_main = [s.run for s in inputs.feature_sets(inputs.main.model)]
+  of_main = [s.name for s in inputs.feature_sets(inputs.main.model)]
   told = (
     f'Found on one half of the documents of {inputs.tokens:,} tokens, told of '
     'the other half.'
@@ -137,8 +151,8 @@ def _pictures(
       out / 'proxies.png',
       names,
       {
-        run: np.array([_r(runs[run].proxies[n]) for n in names])
-        for run in of_main
+        name: np.array([_r(by_name[name].proxies[n]) for n in names])
+        for name in of_main
       },
       f'The best of each for a proxy. {told}',
       'proxy',
@@ -158,7 +172,7 @@ def _pictures(
               [_reported(x, measure)[1] for x in entries.values()]
             ),
           },
-          f'By {label}: the best {inputs.main.run} feature and the best '
+          f'By {label}: the best {inputs.main.name} feature and the best '
           f'neuron. {told}',
           kind,
           label,
@@ -166,17 +180,21 @@ def _pictures(
 
 
 def _r(best: Best | None) -> float:
-  return np.nan if best is None else best.reported
+  return np.nan if best is None else _number(best.reported)
 
 
 def _reported(entry: Versus | Reason, measure: str) -> tuple[float, float]:
-  """A measure of the best feature and of the best neuron; NaN without one."""
+  """Returns a measure of the best feature and neuron; NaN without one."""
   if isinstance(entry, Reason):
     return np.nan, np.nan
   sides = entry.measures[measure]
   both = sides.feature, sides.neuron
-  feature, neuron = (np.nan if x is None else x.reported for x in both)
+  feature, neuron = (np.nan if x is None else _number(x.reported) for x in both)
   return feature, neuron
+
+
+def _number(x: float | None) -> float:
+  return np.nan if x is None else x
 
 
 ANALYSIS = Analysis(

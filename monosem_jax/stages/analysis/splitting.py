@@ -1,8 +1,8 @@
-"""How features split in larger dictionaries; `analysis.splitting`.
+"""Feature splitting in larger dictionaries; see `analysis.splitting`.
 
-The dictionaries are those of the main one's model that differ from it in size
-alone. The worked example is the paper's, base64; beside it stand three features
-found by rule, see `stages.analysis.children`.
+The dictionaries are the main one and those that differ from it only in size.
+The examples are the paper's base64 feature, and three features with most
+children (`stages.analysis.children`).
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from monosem_jax.analysis.results.splitting import (
   Step,
 )
 from monosem_jax.features import moments
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.stages.analysis.children import Children, Levels
 from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import (
@@ -40,8 +40,8 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Splitting:
   growing, c = inputs.growing(), inputs.config.splitting
   if len(growing) < 2:
     raise Unavailable(
-      f'no other size of {inputs.main.run}: add a dictionary that differs from '
-      'it in features alone'
+      f'no other size of {inputs.main.name}: add a dictionary that differs '
+      'from it in features alone'
     )
   halves: tuple[dict, dict] = {}, {}
   levels, steps = {}, []
@@ -51,28 +51,29 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Splitting:
     levels[name] = found
     found.save(out / f'{x.key}_{y.key}.npz')
     counts = splitting.summary(found, x.live_F, y.live_F)
-    steps.append(Step(x.run, y.run, counts))
+    steps.append(Step(x.name, y.name, counts))
   live = {s.key: s.live_F for s in growing}
   components = splitting.components(levels, live)
   sizes = np.array([len(nodes) for nodes in components])
   figures.histogram(
     out / 'components.png',
-    {' to '.join((growing[0].run, growing[-1].run)): np.log10(sizes)},
+    {' to '.join((growing[0].name, growing[-1].name)): np.log10(sizes)},
     f'Connected components of live features joined by a masked cosine above '
     f'{c.threshold:g}, {tokens:,} tokens.',
     'log10 of the features of a component',
     'share of components',
   )
   children = Children(inputs, growing, halves, _LABEL)
+  example: Start | Absent
   if children.absent is None:
     example = children.of_label()
     _draw(growing, halves[1], example, out / f'{_LABEL}.png')
   else:
     example = Absent(children.absent)
   most = children.most()
-  _bars(growing[-1].run, example, most, c.purity, out / 'children.png')
+  _bars(growing[-1].name, example, most, c.purity, out / 'children.png')
   return Splitting(
-    dictionaries=[s.run for s in growing],
+    dictionaries=[s.name for s in growing],
     threshold=c.threshold,
     tokens=tokens,
     steps=steps,
@@ -88,13 +89,13 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Splitting:
 
 
 def _edges(
-  inputs: AnalysisInputs, x: FeatureSet, y: FeatureSet
+  inputs: AnalysisInputs, x: LoadedSet, y: LoadedSet
 ) -> tuple[Splits, Splits, Splits, int]:
-  """The edges between two dictionaries, by blocks of the first: on each half of
-  the documents, and on both, with the tokens of these.
+  """Returns the edges between two dictionaries, and the number of tokens.
 
-  Passes over the tokens for each block: the similarities of two large
-  dictionaries fit nowhere.
+  The edges are those on each half of the documents, and on both halves. Each
+  block of the first dictionary takes a pass over the tokens, since the
+  similarities of two large dictionaries do not fit in memory.
   """
   step = moments.make_step(of_two(inputs.dot), inputs.dot, masked=True)
   found: list[list[Splits]] = [[], [], []]
@@ -121,7 +122,8 @@ def _edges(
       kept.append(
         dataclasses.replace(edges, source_M=edges.source_M + own.start)
       )
-  return *map(_joined, found), int(both.tokens)
+  first, second, joined = map(_joined, found)
+  return first, second, joined, int(both.tokens)
 
 
 def _joined(parts: Sequence[Splits]) -> Splits:
@@ -132,15 +134,15 @@ def _joined(parts: Sequence[Splits]) -> Splits:
 
 
 def _bars(
-  run: str,
+  name: str,
   example: Start | Absent,
   most: list[Start],
   purity: float,
   path: pathlib.Path,
 ) -> None:
-  """The children of each start in the largest dictionary, and its nulls'."""
+  """Draws each start's children in the largest dictionary, and the nulls'."""
   starts = most if isinstance(example, Absent) else [example, *most]
-  last = [list(x.null.counts[run].values())[-1] for x in starts]
+  last = [list(x.null.counts[name].values())[-1] for x in starts]
   column = lambda values: np.array(
     [np.nan if x is None else x for x in values], float
   )
@@ -152,7 +154,7 @@ def _bars(
       'null starts, mean': column(x.mean for x in last),
       'null starts, most': column(x.max for x in last),
     },
-    f'Features of {run} that starts of the smallest dictionary lead to, after '
+    f'Features of {name} that starts of the smallest dictionary lead to, after '
     f'all filters (purity {purity:g}), beside features of like density; starts '
     'are chosen on one half of the documents, counts are of the other.',
     'start',
@@ -161,13 +163,13 @@ def _bars(
 
 
 def _draw(
-  growing: Sequence[FeatureSet],
+  growing: Sequence[LoadedSet],
   levels: Levels,
   example: Start,
   path: pathlib.Path,
 ) -> None:
   at, labels, edges = {}, {}, []
-  nodes = {s.key: example.features[s.run] for s in growing}
+  nodes = {s.key: example.features[s.name] for s in growing}
   for column, s in enumerate(growing):
     own = nodes[s.key]
     for row, node in enumerate(own):
@@ -185,7 +187,7 @@ def _draw(
     for i, j, weight in zip(
       level.source_M, level.target_M, level.similarity_M, strict=True
     ):
-      ends = f'{x.run}/{i}', f'{y.run}/{j}'
+      ends = f'{x.name}/{i}', f'{y.name}/{j}'
       if at.keys() >= set(ends):
         edges.append((*ends, float(weight)))
   tallest = max(map(len, nodes.values()))
@@ -193,7 +195,7 @@ def _draw(
     path,
     at,
     edges,
-    f'What the {_LABEL} feature of {growing[0].run} leads to: children and '
+    f'What the {_LABEL} feature of {growing[0].name} leads to: children and '
     'then others, those that fire most, with the tokens that lead their top '
     'examples; arrows by masked cosine similarity on one half of the '
     'documents.',

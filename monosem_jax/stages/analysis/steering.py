@@ -1,12 +1,13 @@
-"""What features do as they are pinned: dose-response, and transcripts.
+"""Effects of pinned features: dose-response curves, and transcripts.
 
-The paper on downstream effects; `stages.analysis.doses`. Steered are the
-features of the proxies, see `proxies`, the best of them first. Beside each the
-same proxy's best neuron is pinned, and the difference of means is added: the
-mean activation on tokens with the proxy on minus that on all others. Like the
-feature and the neuron, this direction is found on one half of the documents.
+The steered features are the best ones of the proxies (`proxies`). The baselines
+of a feature are its proxy's best neuron, pinned, and the difference of means,
+added: the mean activation on tokens with the proxy minus that on all others.
+Feature, neuron and direction are found on one half of the documents. See
+`stages.analysis.doses`.
 """
 
+import math
 import pathlib
 
 import jax
@@ -20,7 +21,12 @@ from monosem_jax.analysis import (
 )
 from monosem_jax.analysis.results.numbers import from_json, to_json
 from monosem_jax.analysis.results.proxies import Dive, Proxies
-from monosem_jax.analysis.results.steering import Lead, SteeredFeature, Steering
+from monosem_jax.analysis.results.steering import (
+  Lead,
+  Share,
+  SteeredFeature,
+  Steering,
+)
 from monosem_jax.device import mesh as meshes
 from monosem_jax.dictionary.sae import rows_of
 from monosem_jax.features import moments
@@ -34,11 +40,11 @@ from monosem_jax.stages.analysis.pages import code
 from monosem_jax.stages.analysis.sections import effects
 from monosem_jax.transformer.sample import sample
 
-# Samples of a transcript, and what they are pinned to, in maxima.
+# Samples per transcript, and the pinned values, in multiples of the maximum.
 _SHOWN, _SHOWN_DOSES = 3, (1.0, 2.0)
-# The dose that arms are compared at; the paper pins features to their maximum.
+# The dose of the comparison; the paper pins features to their maximum.
 _DOSE = 1.0
-# What the keys of numbers.json mean.
+# The meaning of the keys in numbers.json.
 _NOTES = {
   'baselines': 'neuron: the best neuron of the same proxy, pinned; difference: '
   'the difference of means added at all positions; control: the very change of '
@@ -60,11 +66,11 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Steering:
   c, main = inputs.config.steering, inputs.main
   dives = inputs.needs('proxies', Proxies).dives
   if not dives:
-    raise Unavailable('no proxy goes with a feature of ' + main.run)
+    raise Unavailable('no proxy goes with a feature of ' + main.name)
   names = _steered(dives)[: c.features]
   controls = min(c.controls, int(main.live_F.sum()) - 1)
   if controls < 1:
-    raise Unavailable(f'{main.run} has no live features to be controls')
+    raise Unavailable(f'{main.name} has no live features to be controls')
   labelled = Labelled(inputs, inputs.config.split)
   at = [labelled.proxy_names.index(name) for name in names]
 
@@ -118,12 +124,12 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Steering:
 
 
 def _steered(dives: dict[str, Dive]) -> list[str]:
-  """Proxies by their feature's correlation, the best first.
+  """Returns the proxies by their feature's correlation, best first.
 
-  A feature that several proxies share is steered for the best of them alone.
+  A feature shared by several proxies is steered for the best one only.
   """
   first: dict[str, str] = {}
-  for name in sorted(dives, key=lambda name: -dives[name].r):
+  for name in sorted(dives, key=lambda name: -(dives[name].r or 0)):
     first.setdefault(dives[name].feature, name)
   return list(first.values())
 
@@ -135,9 +141,9 @@ def _number(name: str) -> int:
 def _differences(
   inputs: AnalysisInputs, labelled: Labelled, at: list[int]
 ) -> list[np.ndarray | None]:
-  """The difference of means for each proxy, from one half of the documents.
+  """Returns the difference of means for each proxy, on one half.
 
-  None for a proxy that is on for all of their tokens, or for none.
+  None if all tokens of the half have the proxy, or none has.
   """
 
   def of(lm, batch) -> dict[str, jax.Array]:
@@ -167,7 +173,7 @@ def _differences(
 def _baselines(
   inputs: AnalysisInputs, dive: Dive, difference_A: np.ndarray | None
 ) -> tuple[dict[str, steering.Pins], dict[str, str]]:
-  """The baselines of a proxy by name, and why one is not there."""
+  """Returns the baselines of a proxy by name, and why others are absent."""
   found, why = {}, {}
   if dive.neuron is None:
     why['neuron'] = 'no neuron goes with the proxy, or there is no such control'
@@ -185,13 +191,13 @@ def _baselines(
 def _row(
   inputs: AnalysisInputs, i: int, found: dict, unpinned: dict, multiples
 ) -> dict:
-  """The numbers of a feature, arrays still: a `SteeredFeature` to be."""
+  """Returns the numbers of a `SteeredFeature`, still as arrays."""
   shares = {
     name: x | {'unpinned': unpinned['share'][name]}
     for name, x in found['share'].items()
   }
   return {
-    'feature': f'{inputs.main.run}/{i}',
+    'feature': f'{inputs.main.name}/{i}',
     'doses': np.asarray(multiples),
     'controls': found['controls'],
     'top_tokens': [inputs.vocabulary[t] for t in found['top_ids_k']],
@@ -205,23 +211,23 @@ def _row(
 
 
 def _ahead(rows: dict[str, SteeredFeature]) -> dict[str, Lead]:
-  """In how many proxies the feature is ahead of each baseline, at its maximum.
+  """Counts features ahead of each baseline, at their maximum and equal KL.
 
-  Of the share of the proxy's tokens at equal KL: ahead, or behind, are features
-  whose difference lies further from 0 than 1.96 standard errors of it.
+  A feature is ahead, or behind, if its share of the proxy's tokens differs from
+  the baseline's by more than 1.96 standard errors.
   """
   found = {}
   for arm in list(dose_pictures.ARMS)[1:]:
-    gap_X, error_X = [], []
-    for row in rows.values():
-      at = row.at_maximum
-      other = at and at.share_at_equal_kl.get(arm)
-      if not other or other.mean is None:
+    gaps, errors = [], []
+    for at in (row.at_maximum for row in rows.values()):
+      if at is None or arm not in at.share_at_equal_kl:
         continue
-      own = at.share['pinned']
-      gap_X.append(own.mean - other.mean)
-      error_X.append(np.hypot(*(x.interval[1] - x.mean for x in (own, other))))
-    gap_X, error_X = np.array(gap_X), np.array(error_X)
+      own, other = at.share['pinned'], at.share_at_equal_kl[arm]
+      if own.mean is None or other.mean is None:
+        continue
+      gaps.append(own.mean - other.mean)
+      errors.append(math.hypot(_error(own), _error(other)))
+    gap_X, error_X = np.array(gaps), np.array(errors)
     found[arm] = Lead(
       features=gap_X.size,
       ahead=int((gap_X > error_X).sum()),
@@ -233,13 +239,19 @@ def _ahead(rows: dict[str, SteeredFeature]) -> dict[str, Lead]:
   return found
 
 
+def _error(x: Share) -> float:
+  """Returns the half width of an interval; NaN if there is none."""
+  high = x.interval[1]
+  return math.nan if x.mean is None or high is None else high - x.mean
+
+
 def _transcript(inputs: AnalysisInputs, lm, prompt_T, name: str, i: int) -> str:
-  """Texts with the feature pinned beside texts without, the same draws."""
+  """Returns texts with and without the pin, of the same random numbers."""
   main, c = inputs.main, inputs.config.steering
   key = jax.random.key(inputs.config.seed)
   largest = float(main.table.max_F[i])
   lines = [
-    f'# {name}: {main.run}/{i}',
+    f'# {name}: {main.name}/{i}',
     '',
     f'Prompt {code(steering.PROMPT)}, temperature 1, {c.tokens} tokens; the '
     f'largest activation seen is {largest:.3g}.',

@@ -1,27 +1,37 @@
-"""What all analyses say together: the scorecard, and every run's row."""
+"""Summarises all analyses: the scorecard, and a row per set of features."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from monosem_jax.analysis import scorecard
+from monosem_jax.analysis.results.density import Density
+from monosem_jax.analysis.results.features import Neurons
 from monosem_jax.analysis.results.numbers import NotMade, Numbers
-from monosem_jax.analysis.results.preserved import Figures, Measured, Run
+from monosem_jax.analysis.results.preserved import (
+  Figures,
+  Measured,
+  Preserved,
+  SetPreserved,
+)
+from monosem_jax.analysis.results.proxies import Proxies
+from monosem_jax.analysis.results.splitting import Splitting
+from monosem_jax.analysis.results.universality import Universality
 from monosem_jax.run.files import read_json, write_file, write_json
 from monosem_jax.stages.analysis.declaration import analyses
-from monosem_jax.stages.analysis.inputs import AnalysisInputs
+from monosem_jax.stages.analysis.inputs import AnalysisInputs, N
 from monosem_jax.stages.analysis.sections.written import written
 
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-  """A column of a run's row.
+  """A column of the table.
 
   Attributes:
-    key: in summary.json.
-    label: in the table.
-    form: how it is written there.
-    of: `of(numbers)`, the figure in those of a run by the analysis.
+    key: its key in summary.json.
+    label: its label in the table.
+    form: the format of its cells.
+    of: `of(numbers)` returns the figure of a set from its numbers.
   """
 
   key: str
@@ -30,14 +40,16 @@ class Column:
   of: Callable[[Any], float | None]
 
 
-def _whole(of: Callable[[Figures], float | None]) -> Callable[[Run], Any]:
-  """A figure of all tokens; None where it could not be measured."""
+def _whole(
+  of: Callable[[Figures], float | None],
+) -> Callable[[SetPreserved], Any]:
+  """Returns a function to a figure of all tokens; None if not measured."""
   return lambda own: (
     of(own.found.whole) if isinstance(own.found, Measured) else None
   )
 
 
-# By analysis.
+# The columns by analysis.
 COLUMNS = {
   'density': (
     Column('features', 'features', ',', lambda x: x.census.features),
@@ -116,34 +128,40 @@ COLUMNS = {
   ),
 }
 
-_SCORED = {f.name for f in dataclasses.fields(scorecard.Results)}
-
 
 def write(inputs: AnalysisInputs, names: Sequence[str]) -> None:
-  """Writes summary.json and summary.md from the numbers of those made."""
-  w = inputs.w
+  """Writes summary.json and summary.md from the numbers of analyses."""
+  run = inputs.run
   made: dict[str, Numbers] = {
-    name: analyses()[name].numbers.load(w.analysis(name)) for name in names
+    name: analyses()[name].numbers.load(run.workdir.analysis(name))
+    for name in names
   }
-  dictionaries = w.config.dictionaries
+  dictionaries = run.config.dictionaries
   widest = max(dictionaries, key=lambda name: dictionaries[name].features)
   main = inputs.main
   rows = scorecard.rows(
-    scorecard.Results(**{k: x for k, x in made.items() if k in _SCORED}),
-    main.run,
+    scorecard.Results(
+      preserved=_made(made, 'preserved', Preserved),
+      density=_made(made, 'density', Density),
+      neurons=_made(made, 'neurons', Neurons),
+      universality=_made(made, 'universality', Universality),
+      proxies=_made(made, 'proxies', Proxies),
+      splitting=_made(made, 'splitting', Splitting),
+    ),
+    main.name,
     main.model,
-    (inputs.feature_set(widest).run, dictionaries[widest].features),
+    (inputs.feature_set(widest).name, dictionaries[widest].features),
   )
   scale = _scale(inputs)
-  runs = _rows(inputs, made)
+  by_name = _rows(inputs, made)
   why = {n: x.why for n, x in made.items() if isinstance(x, NotMade)}
-  out = w.analysis('summary')
+  out = run.workdir.analysis('summary')
   write_json(
     out / 'summary.json',
     {
       'scorecard': [dataclasses.asdict(row) for row in rows],
       'scale': scale,
-      'runs': runs,
+      'runs': by_name,
       'not_here': why,
     },
   )
@@ -151,28 +169,38 @@ def write(inputs: AnalysisInputs, names: Sequence[str]) -> None:
     [
       '## Scorecard',
       '',
-      f"{main.run} beside the paper's A/1.",
+      f"{main.name} beside the paper's A/1.",
       '',
       scorecard.table(rows, scale),
       '',
       '## Features, neurons and controls',
       '',
-      *_table(runs),
+      *_table(by_name),
       '',
       '## What was asked, and the answers',
       '',
       *(
         line
         for name, own in made.items()
-        for line in written(name, analyses()[name], own, main.run)
+        for line in written(name, analyses()[name], own, main.name)
       ),
     ]
   )
   write_file(out / 'summary.md', text.encode())
 
 
+def _made(
+  made: Mapping[str, Numbers], name: str, kind: type[N]
+) -> N | NotMade | None:
+  """Returns an analysis' numbers, or why it has none; None if it is absent."""
+  found = made.get(name)
+  assert found is None or isinstance(found, kind | NotMade)
+  return found
+
+
 def _scale(inputs: AnalysisInputs) -> dict[str, str]:
-  w, main = inputs.w, inputs.main
+  w, main = inputs.run.workdir, inputs.main
+  least = inputs.run.config.features.least_firings
   training = read_json(w.training(main.key))
   model = read_json(w.model_result(main.model))
   return {
@@ -182,36 +210,37 @@ def _scale(inputs: AnalysisInputs) -> dict[str, str]:
     'vocabulary': f'{inputs.store.tokenizer.vocab_size:,}',
     'tokens of densities': f'{main.table.meta["tokens"]:,}',
     'tokens of correlations': f'{inputs.tokens:,}',
-    'live are features of': f'{w.config.features.least_firings:,} firings or '
-    'more, not of a lower mode',
+    'live are features of': f'{least:,} firings or more, not of a lower mode',
   }
 
 
 def _rows(
   inputs: AnalysisInputs, made: Mapping[str, Numbers]
 ) -> dict[str, dict[str, Any]]:
-  """Each run's values for the columns, and its proxies' correlations."""
+  """Returns each set's columns and its proxies' correlations."""
   found = {}
   for s in inputs.feature_sets():
     row: dict[str, Any] = {}
     for analysis, columns in COLUMNS.items():
-      own = _of_run(made.get(analysis), s.run)
+      own = _of_set(made.get(analysis), s.name)
       for c in columns:
         row[f'{analysis}.{c.key}'] = None if own is None else c.of(own)
-    bests = _of_run(made.get('proxies'), s.run)
+    bests = _of_set(made.get('proxies'), s.name)
     for name, best in (bests.proxies if bests else {}).items():
       row[f'proxies.{name}'] = best and best.reported
-    found[s.run] = row
+    found[s.name] = row
   return found
 
 
-def _of_run(own: Any, run: str) -> Any:
-  """The numbers of a run by an analysis; None where there are none."""
-  return None if own is None or isinstance(own, NotMade) else own.runs.get(run)
+def _of_set(own: Any, name: str) -> Any:
+  """Returns an analysis' numbers of a set of features; None without any."""
+  return None if own is None or isinstance(own, NotMade) else own.sets.get(name)
 
 
-def _table(runs: dict[str, dict[str, Any]]) -> list[str]:
-  proxies = sorted({k for row in runs.values() for k in row if 'proxies.' in k})
+def _table(by_name: dict[str, dict[str, Any]]) -> list[str]:
+  proxies = sorted(
+    {k for row in by_name.values() for k in row if 'proxies.' in k}
+  )
   columns = [
     (f'{analysis}.{c.key}', c.label, c.form)
     for analysis, own in COLUMNS.items()
@@ -222,10 +251,10 @@ def _table(runs: dict[str, dict[str, Any]]) -> list[str]:
     '| | ' + ' | '.join(label for _, label, _ in columns) + ' |',
     '|---|' + '---:|' * len(columns),
   ]
-  for run, row in runs.items():
+  for name, row in by_name.items():
     cells = [
       '-' if row.get(key) is None else format(row[key], form)
       for key, _, form in columns
     ]
-    lines.append(f'| {run} | ' + ' | '.join(cells) + ' |')
+    lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
   return lines

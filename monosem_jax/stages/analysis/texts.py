@@ -1,7 +1,7 @@
-"""Example texts with all that is active on each token; `analysis.texts`.
+"""Example texts with the active features of each token; see `analysis.texts`.
 
-For dictionaries, and for neurons: of other controls there is nothing to be read
-token by token.
+They are made for dictionaries and neurons. Other controls have no features
+worth reading.
 """
 
 import pathlib
@@ -13,14 +13,14 @@ from monosem_jax.analysis import figures, texts, universality
 from monosem_jax.analysis.results.arrays import ActiveFeatures, Texts
 from monosem_jax.analysis.results.features import Active, ExampleTexts, Text
 from monosem_jax.device import mesh as meshes
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.stages import programs
 from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import AnalysisInputs
 from monosem_jax.stages.analysis.sections import features
 from monosem_jax.transformer.model import Transformer, next_token_loss
 
-# Held-out text: none that a dictionary was trained on.
+# Held-out text, on which no dictionary was trained.
 _SPLIT = 'val'
 
 
@@ -34,19 +34,19 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> ExampleTexts:
   }
   chosen = Texts(**columns, loss_XT=losses[inputs.main.model])
   chosen.save(out / 'texts.npz')
-  runs, active = {}, {}
+  by_name, active = {}, {}
   for s in shown:
     found = _view(inputs, s, tokens_XT, losses[s.model])
     found.save(out / f'{s.key}.npz')
-    active[s.run] = found.active_XT.reshape(-1)
+    active[s.name] = found.active_XT.reshape(-1)
     kept = found.feature_XTL.shape[2]
-    runs[s.run] = Active(
-      active=float(active[s.run].mean()),
-      overflowing_tokens=int((active[s.run] > kept).sum()),
+    by_name[s.name] = Active(
+      active=float(active[s.name].mean()),
+      overflowing_tokens=int((active[s.name] > kept).sum()),
     )
   figures.histogram(
     out / 'active.png',
-    {run: np.log10(np.maximum(x, 1)) for run, x in active.items()},
+    {name: np.log10(np.maximum(x, 1)) for name, x in active.items()},
     f'Tokens of {len(titles)} held-out texts; in brackets how many.',
     'log10 of the active features of a token',
     'share of tokens',
@@ -55,14 +55,14 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> ExampleTexts:
     split=_SPLIT,
     active_per_token=inputs.config.texts.active,
     texts=titles,
-    runs=runs,
+    sets=by_name,
   )
 
 
 def _chosen(inputs: AnalysisInputs) -> tuple[dict[str, np.ndarray], list[Text]]:
-  """The texts: their arrays, and what each is of.
+  """Chooses the texts, and returns their arrays and their sources.
 
-  A context that documents meet in counts as one of the document in its middle.
+  A context with several documents counts as part of the one in its middle.
   """
   store, T = inputs.store, inputs.store.context
   index_C = store.stream_index(_SPLIT, np.arange(store.n_contexts(_SPLIT)))
@@ -107,8 +107,7 @@ def _losses(lm: Transformer, tokens_BT: jax.Array) -> jax.Array:
 
 
 def _loss(lm: Transformer, tokens_XT: np.ndarray) -> np.ndarray:
-  """The loss of each token, nats; NaN of the first ones, in front of which is
-  nothing that predicts them."""
+  """Returns each token's loss in nats; NaN for the first token of a context."""
   loss_XT = np.full(tokens_XT.shape, np.nan, np.float32)
   for x in range(len(tokens_XT)):
     loss_XT[x, 1:] = meshes.fetch(_losses(lm, tokens_XT[x : x + 1]))[0]
@@ -117,7 +116,7 @@ def _loss(lm: Transformer, tokens_XT: np.ndarray) -> np.ndarray:
 
 def _view(
   inputs: AnalysisInputs,
-  s: FeatureSet,
+  s: LoadedSet,
   tokens_XT: np.ndarray,
   loss_XT: np.ndarray,
 ) -> ActiveFeatures:
@@ -128,7 +127,7 @@ def _view(
   side = universality.side(lm, s.sae)
   told, parts = inputs.progress(f'texts/{s.key}'), []
   for x in range(len(tokens_XT)):
-    # One at a time: the rows of L features of each token are gathered.
+    # One text at a time, since L rows per token are gathered.
     tokens_1T = tokens_XT[x : x + 1]
     found = view(lm, s.sae, side.rows_FD, side.median_F, tokens_1T)
     parts.append(meshes.fetch(found))

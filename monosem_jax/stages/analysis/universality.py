@@ -1,9 +1,10 @@
-"""Whether another model has the same features; `analysis.universality`.
+"""Whether another model has the same features; see `analysis.universality`.
 
-Features of the main dictionary against those of its match; beside that neurons
-against neurons, features against their own neurons, and two controls: random
-directions against the match, and features against those of the transformer
-with shuffled weights. Each for two sets: the live features, and all that fired.
+The features of the main dictionary are compared with those of its match. Also
+compared are neurons with neurons, features with their own model's neurons, and
+two controls: random directions with the match, and features with those of the
+transformer with shuffled weights. Each comparison uses the live features, and
+all features that fired.
 """
 
 import contextlib
@@ -20,13 +21,13 @@ from monosem_jax.analysis.results.universality import (
   AlikePair,
   Comparison,
   Listed,
-  RunUniversality,
   SetMedians,
+  SetUniversality,
   Universality,
 )
 from monosem_jax.device.precision import Dot
 from monosem_jax.features import moments
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import FeatureSet, LoadedSet
 from monosem_jax.stages import programs
 from monosem_jax.stages.analysis.declaration import Analysis
 from monosem_jax.stages.analysis.inputs import (
@@ -37,7 +38,7 @@ from monosem_jax.stages.analysis.inputs import (
 )
 from monosem_jax.stages.analysis.sections import kinds
 
-# Pairs that are listed.
+# The number of listed pairs.
 _LISTED = 20
 
 
@@ -56,8 +57,8 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Universality:
       listed = _listed(x, y, pairs['live'])
       _scatter(x, y, pairs['live'], tokens[1], out / 'similarities.png')
     compared[name] = Comparison(
-      run=x.run,
-      other=y.run,
+      name=x.name,
+      other=y.name,
       median=median(values[name]),
       interval=intervals.of(values[name]),
       count=len(values[name]),
@@ -80,15 +81,15 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Universality:
     'Pearson correlation with the nearest',
     bins=np.linspace(-0.1, 1, 56),
   )
-  # Those that are compared with the same of the other model.
+  # The sets that are compared with the same kind of the other model.
   alike = [
     compared[name]
     for name in ('features', 'neurons', 'random directions')
     if name in compared
   ]
   return Universality(
-    runs={
-      own.run: RunUniversality(own.median, own.interval, own.count)
+    sets={
+      own.name: SetUniversality(own.median, own.interval, own.count)
       for own in alike
     },
     pairs=compared,
@@ -98,8 +99,10 @@ def make(inputs: AnalysisInputs, out: pathlib.Path) -> Universality:
   )
 
 
-def _asked(inputs: AnalysisInputs) -> dict[str, tuple[FeatureSet, FeatureSet]]:
-  """What is compared with what; the first is what this is about."""
+def _asked(
+  inputs: AnalysisInputs,
+) -> dict[str, tuple[LoadedSet, LoadedSet]]:
+  """Returns the pairs of sets to compare, by name."""
   main, match = inputs.main, inputs.match
   pairs = {'features': (main, match)}
   with contextlib.suppress(Unavailable):
@@ -107,19 +110,19 @@ def _asked(inputs: AnalysisInputs) -> dict[str, tuple[FeatureSet, FeatureSet]]:
     pairs['neurons'] = own, inputs.neurons(match.model)
     pairs['own neurons'] = main, own
   for s in inputs.feature_sets():
-    if s.name.kind == 'random':
+    if s.id.kind == 'random':
       pairs['random directions'] = (s, match)
-    shuffled = inputs.w.config.models[s.model].shuffle_of and not s.is_control
-    # The same run as the main one, if there is such.
+    shuffled = inputs.run.config.models[s.model].shuffle_of and not s.is_control
+    # Prefer the dictionary with the main dictionary's number.
     if shuffled and (
-      'shuffled weights' not in pairs or s.name.kind == main.name.kind
+      'shuffled weights' not in pairs or s.id.kind == main.id.kind
     ):
       pairs['shuffled weights'] = (main, s)
   return pairs
 
 
 def _sets(x: FeatureSet, y: FeatureSet) -> universality.Sets:
-  """The features that are looked at, and found."""
+  """Returns the features to match, and the candidates, by set."""
   return {
     'live': (x.live_F, y.live_F),
     'firing': (x.fires_F, y.fires_F),
@@ -129,15 +132,15 @@ def _sets(x: FeatureSet, y: FeatureSet) -> universality.Sets:
 def _blocks(
   inputs: AnalysisInputs,
   name: str,
-  x: FeatureSet,
-  y: FeatureSet,
+  x: LoadedSet,
+  y: LoadedSet,
   of: Callable,
   halves: tuple[int, ...],
 ) -> Iterator[tuple]:
-  """Moments over the tokens of each half, of what `of` makes of both, for block
-  after block of x.
+  """Yields blocks of x, and moments of `of` with y on each half.
 
-  A pass over the tokens for each: r_XY of two large dictionaries fits nowhere.
+  Each block takes a pass over the tokens, since r_XY of two large dictionaries
+  does not fit in memory.
   """
   step = _step(of, inputs.dot)
   side_y = universality.side(inputs.lm(y.model), y.sae)
@@ -161,10 +164,12 @@ def _blocks(
 
 
 def _nearest(
-  inputs: AnalysisInputs, name: str, x: FeatureSet, y: FeatureSet
+  inputs: AnalysisInputs, name: str, x: LoadedSet, y: LoadedSet
 ) -> tuple:
-  """By set and activations the nearest feature of y for each of x, and back;
-  and the tokens on which it was found and measured."""
+  """Returns the nearest features by activations, and the tokens of each half.
+
+  By set: the nearest feature of y for each of x, and the reverse.
+  """
   tokens: list[int] = []
 
   def read():
@@ -178,7 +183,7 @@ def _nearest(
 
 
 def _twins(near: universality.Nearest, back: universality.Nearest) -> Twins:
-  """The nearest feature of the match for every feature, and the reverse."""
+  """Returns each feature's nearest feature of the match, and the reverse."""
   columns = [
     (
       n.index_X.astype(np.int32),
@@ -201,13 +206,13 @@ def _step(of: Callable, dot: Dot) -> Callable:
 def _pairs(
   inputs: AnalysisInputs,
   name: str,
-  x: FeatureSet,
-  y: FeatureSet,
+  x: LoadedSet,
+  y: LoadedSet,
   found: Mapping,
 ) -> dict[str, Pairs]:
-  """By set, the pairs of its features and their similarities.
+  """Returns, by set, the pairs of features and their similarities.
 
-  Attributions are of the half on which pairs were not looked for.
+  Attributions use the half that was not searched for pairs.
   """
   pairs = {}
   for which, (own_X, _) in _sets(x, y).items():
@@ -237,7 +242,7 @@ def _pairs(
 
 
 def _of_set(p: Pairs, features: int) -> SetMedians:
-  """Medians of a set's pairs with their intervals over features."""
+  """Returns medians of pairs, with intervals over features."""
   r_M, logits_M = p.activation_M, p.logits_M
   alike_M = r_M > universality.ALIKE
   return SetMedians(
@@ -256,12 +261,12 @@ def _of_set(p: Pairs, features: int) -> SetMedians:
 
 
 def _listed(x: FeatureSet, y: FeatureSet, p: Pairs) -> Listed:
-  """The pairs most alike, and those alike where they fire alone."""
+  """Returns the most similar pairs, and those similar only in activation."""
 
   def pair(m: int) -> AlikePair:
     return AlikePair(
-      feature=f'{x.run}/{p.feature_M[m]}',
-      match=f'{y.run}/{p.match_M[m]}',
+      feature=f'{x.name}/{p.feature_M[m]}',
+      match=f'{y.name}/{p.match_M[m]}',
       density=float(x.table.density_F[p.feature_M[m]]),
       found=float(p.found_M[m]),
       activation=float(p.activation_M[m]),
@@ -292,7 +297,7 @@ def _scatter(x: FeatureSet, y: FeatureSet, p: Pairs, tokens: int, path) -> None:
       'attribution': (p.activation_M, p.attribution_M),
       'logit weights': (p.activation_M, p.logits_M),
     },
-    f'Live features of {x.run} and the nearest of {y.run} by activations, '
+    f'Live features of {x.name} and the nearest of {y.name} by activations, '
     f'found on one half of the documents, over {tokens:,} tokens of the other.',
     'correlation of activations',
     'correlation of attributions, or of logit weights',
@@ -301,7 +306,7 @@ def _scatter(x: FeatureSet, y: FeatureSet, p: Pairs, tokens: int, path) -> None:
 
 
 def _r(a: np.ndarray, b: np.ndarray) -> float | None:
-  """Pearson's correlation; None where there is none."""
+  """Returns Pearson's correlation; None if it is not defined."""
   if len(a) < 2 or not (np.ptp(a) and np.ptp(b)):
     return None
   return float(np.corrcoef(a, b)[0, 1])

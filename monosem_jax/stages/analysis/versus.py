@@ -1,7 +1,7 @@
-"""The best feature for each label against the best neuron, by four measures.
+"""Compares the best feature and the best neuron of each label.
 
-As `bests` finds them. `analysis.ranks` says why the area under the ROC curve
-alone is unfair to features.
+`bests` finds them by four measures. The area under the ROC curve alone is
+unfair to features, see `analysis.ranks`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,14 +18,14 @@ from monosem_jax.analysis.results.proxies import (
   Versus,
   Wins,
 )
-from monosem_jax.features.featureset import FeatureSet
+from monosem_jax.features.featureset import LoadedSet
 from monosem_jax.stages.analysis.bests import MEASURES, Found, Told
 
 
 def measured(
-  measure: str, o: labels.Overlap, threshold_K: np.ndarray
+  measure: str, o: labels.Overlap[np.ndarray], threshold_K: np.ndarray
 ) -> np.ndarray:
-  """A measure of K pairs, NaN where there is none."""
+  """Returns a measure of K pairs; NaN where it is not defined."""
   if measure == 'r':
     return labels.pearson(o)
   if measure == 'f1':
@@ -35,25 +35,25 @@ def measured(
 
 
 def value(told: Told, measure: str) -> tuple[float, Interval]:
-  """A measure of one pair on the other half, and its interval."""
+  """Returns a measure of one pair on the other half, and its interval."""
   of = lambda o: measured(measure, o, told.threshold_K)
   return float(of(told.whole())[0]), interval(told, of)
 
 
 def interval(
-  told: Told, of: Callable[[labels.Overlap], np.ndarray]
+  told: Told, of: Callable[[labels.Overlap[np.ndarray]], np.ndarray]
 ) -> Interval:
-  """The interval, over groups of documents, of a measure of one pair."""
+  """Returns the interval, over groups of documents, of one pair's measure."""
   return intervals.over_groups(
     told.sums(), lambda x: float(of(labels.Overlap(**x))[0])
   )
 
 
 def difference(x: Told, y: Told, measure: str) -> tuple[float, Interval]:
-  """How much more x's pairs have than y's, on the mean, and its interval.
+  """Returns the mean difference of x's and y's pairs, and its interval.
 
-  Both are of the same documents in every resample. Pairs without the measure
-  are left out; NaN where none has it.
+  Each resample draws the same documents for both. Pairs without the measure are
+  left out; NaN if none has it.
   """
 
   def mean(sums: Mapping[str, np.ndarray]) -> float:
@@ -74,21 +74,20 @@ def difference(x: Told, y: Told, measure: str) -> tuple[float, Interval]:
   return found, intervals.over_groups(sums, mean)
 
 
-# A set, what was found, and what is told.
-Side = tuple[FeatureSet, Found, Told | None]
+# A set, its search on one half, and its report on the other half.
+Side = tuple[LoadedSet, Found, Told | None]
 
 
 def of_label(sides: Sequence[Side], k: int) -> Versus | Reason:
-  """The best feature for a label, and the best neuron, by every measure.
+  """Compares the best feature and neuron of a label by every measure.
 
   Args:
-    sides: the features, and the neurons where they are among the controls.
-    k: the label.
+    sides: the features, and the neurons if they are a control.
+    k: the number of the label.
 
   Returns:
-    The measures of both, and of a feature that says nothing (or, of F1, of the
-    guess that all tokens have the label); a reason where the other half has no
-    such token.
+    The measures of both, and their chance levels (for F1, the guess that all
+    tokens have the label); or the reason why they cannot be compared.
   """
   pairs = [
     (told, at)
@@ -118,18 +117,20 @@ def of_label(sides: Sequence[Side], k: int) -> Versus | Reason:
 
 def _by(sides: Sequence[Side], k: int, measure: str) -> Sides:
   found: list[FoundFeature | None] = []
-  both, apart = [], None
+  both: list[Told] = []
+  apart = None
   for s, searched, told in sides:
     i = searched.best(measure, k)
-    if i is None:
+    if i is None or told is None:
       found.append(None)
       continue
     one = told.of([(k, i)])
     found_at = float(searched.value_LF[measure][k, i])
-    found.append(FoundFeature(f'{s.run}/{i}', found_at, *value(one, measure)))
+    found.append(FoundFeature(f'{s.name}/{i}', found_at, *value(one, measure)))
     both.append(one)
   if len(both) == 2:
-    apart = Difference(*difference(*both, measure))
+    x, y = both
+    apart = Difference(*difference(x, y, measure))
   feature, *neuron = found
   return Sides(feature, BestNeuron(neuron[0], apart) if neuron else None)
 
@@ -137,44 +138,44 @@ def _by(sides: Sequence[Side], k: int, measure: str) -> Sides:
 def wins(
   sides: Sequence[Side], entries: Mapping[str, tuple[int, Versus | Reason]]
 ) -> dict[str, Wins]:
-  """For how many labels the best feature is above the best neuron.
+  """Counts, by measure, the labels whose best feature beats the best neuron.
 
   Args:
     sides: features and neurons.
-    entries: by a label's name its number and what `of_label` says.
-
-  Returns:
-    By measure.
+    entries: by label, its number and the result of `of_label`.
   """
   found = {}
   for measure in MEASURES:
-    own = {
-      name: (k, apart)
-      for name, (k, entry) in entries.items()
-      if isinstance(entry, Versus)
-      for apart in [entry.measures[measure].apart]
-      if apart is not None and np.isfinite(apart.difference)
-    }
-    by = {name: x.difference for name, (_, x) in own.items()}
-    ends = [
-      x.difference_interval
-      for _, x in own.values()
-      if x.difference_interval is not None
-    ]
-    apart, ends_of_mean = None, None
+    own: dict[str, tuple[int, float, Interval]] = {}
+    for name, (k, entry) in entries.items():
+      if isinstance(entry, Reason):
+        continue
+      apart = entry.measures[measure].apart
+      if apart is None or apart.difference is None:
+        continue
+      if np.isfinite(apart.difference):
+        own[name] = k, apart.difference, apart.difference_interval
+    ends = [ends for _, _, ends in own.values() if ends is not None]
+    mean, ends_of_mean = None, None
     if own:
-      told = [
-        told.of([(k, searched.best(measure, k)) for k, _ in own.values()])
-        for _, searched, told in sides
-      ]
-      apart, ends_of_mean = difference(*told, measure)
+      numbers = [k for k, _, _ in own.values()]
+      x, y = (_bests(side, measure, numbers) for side in sides)
+      mean, ends_of_mean = difference(x, y, measure)
     found[measure] = Wins(
       n=len(own),
-      above=sum(x > 0 for x in by.values()),
+      above=sum(x > 0 for _, x, _ in own.values()),
       clearly_above=sum(low > 0 for low, _ in ends),
       clearly_below=sum(high < 0 for _, high in ends),
-      names=[name for name, x in by.items() if x > 0],
-      mean_difference=apart,
+      names=[name for name, (_, x, _) in own.items() if x > 0],
+      mean_difference=mean,
       interval=ends_of_mean,
     )
   return found
+
+
+def _bests(side: Side, measure: str, numbers: Sequence[int]) -> Told:
+  """Returns a side's best features for labels that all have one."""
+  _, searched, told = side
+  assert told is not None, 'a label with a best feature has pairs'
+  bests = [(k, searched.best(measure, k)) for k in numbers]
+  return told.of([(k, i) for k, i in bests if i is not None])

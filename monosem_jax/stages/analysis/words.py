@@ -1,4 +1,4 @@
-"""A feature in words: the tokens it fires on, and those it predicts."""
+"""Describes a feature by the tokens it fires on and those it predicts."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from monosem_jax.stages.analysis.inputs import AnalysisInputs
 
 
 def described(inputs: AnalysisInputs, s: FeatureSet, feature: int) -> Words:
-  """The tokens that lead its top examples, by how many, and its top logits."""
+  """Returns the most frequent tokens of its top examples and its top logits."""
   table, strings = s.table, inputs.vocabulary
   top = table.meta['groups'][0]['count']
   there_E = table.example_stop_FE[feature, :top] > 0

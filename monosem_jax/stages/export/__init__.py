@@ -1,17 +1,19 @@
-"""Stage `export`: writes a dictionary in the formats of others.
+"""Stage `export`: writes features in other programs' formats.
 
-Each module of `formats` is one.
+Each module of `formats` is a format.
 """
+
+from collections.abc import Mapping
 
 from monosem_jax.config import choices
 from monosem_jax.config.flags import Flag
 from monosem_jax.device import hosts
-from monosem_jax.run.workdir import Workdir
+from monosem_jax.run import Run
 from monosem_jax.stages.export import flags, formats
 
 
 def _formats() -> str:
-  """The formats, each with what it is."""
+  """Returns all formats with their descriptions."""
   return '; '.join(
     f'{name}: {said}'
     for name, said in choices.summaries(formats.__name__).items()
@@ -31,43 +33,39 @@ FLAGS = (
     kind=str,
     default='',
     shown='DIR',
-    help='the folder to write: a new or an empty one; of html the file, '
-    'FILE.html',
+    help='a new or empty folder to write; for html a new file, FILE.html',
   ),
   Flag(
     name='run',
     kind=str,
     default='',
     shown='A/1',
-    help="whose features; without it the main dictionary's",
+    help='the dictionary or control; the default is the main dictionary',
   ),
-  Flag('features', str, '', '3,100-120', 'these alone'),
+  Flag('features', str, '', '3,100-120', 'only these features'),
 )
 
 
-def run(w: Workdir, *, format: str, run: str, to: str, features: str) -> None:
+def execute(run: Run, /, **flags: str) -> None:
   """Writes the features of a dictionary or a control into a new folder or file.
 
   Args:
-    w: the work directory.
-    format: a module of `formats`.
-    run: whose features, by the paper's name: A/1; '' for the main dictionary.
-    to: the folder, which must not be there, or be empty; of a format that
-      writes one file, the file, which must not be there.
-    features: which of them, such as 3,17,100-120; '' for all.
+    run: the run of the program.
+    **flags: the values of `FLAGS`, by name.
 
   Raises:
-    UserError: a flag says what cannot be, something is not made yet, `to` has
-      something in it, or the disk is full.
+    UserError: a flag has a wrong value, something is not made yet, the folder
+      has files in it, the file exists, or the disk is full.
   """
-  hosts.on_first_process(lambda: _write(w, format, run, to, features))
+  hosts.on_first_process(lambda: _write(run, flags))
 
 
-def _write(w: Workdir, form: str, run: str, to: str, features: str) -> None:
+def _write(run: Run, given: Mapping[str, str]) -> None:
   unknown = '--format: unknown format'
-  chosen = choices.module(formats.__name__, form, unknown).FORMAT
+  chosen = choices.module(formats.__name__, given['format'], unknown).FORMAT
   if chosen.suffix:
-    path = flags.file(to, chosen.suffix)
+    path = flags.file(given['to'], chosen.suffix)
   else:
-    path = flags.folder(to)
-  chosen.write(w, path, flags.dictionary(w, run), features)
+    path = flags.folder(given['to'])
+  set_id = flags.dictionary(run.config, given['run'])
+  chosen.write(run, path, set_id, given['features'])

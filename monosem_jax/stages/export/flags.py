@@ -1,24 +1,24 @@
-"""What the flags of an export say, and what of it cannot be."""
+"""Reads and checks the flags of an export."""
 
 import pathlib
 
+from monosem_jax.config import settings
 from monosem_jax.config.errors import UserError, nearest
-from monosem_jax.config.names import SetName, by_run, main_dictionary, parse
-from monosem_jax.run.workdir import Workdir
+from monosem_jax.config.names import SetId, by_name, main_dictionary, parse
 
 
 def features(text: str, count: int) -> list[int]:
-  """Reads numbers of features and ranges of them, both ends included.
+  """Reads numbers and ranges of features; ranges include both ends.
 
   Args:
     text: such as 3,17,100-120; '' for all.
-    count: how many features there are.
+    count: number of features.
 
   Returns:
-    Them, rising, each once.
+    The features, rising, each once.
 
   Raises:
-    UserError: a part is neither, or names a feature that is not there.
+    UserError: a part is not a number or a range, or the feature does not exist.
   """
   if not text:
     return list(range(count))
@@ -43,30 +43,30 @@ def _number(text: str) -> bool:
   return text.isascii() and text.isdecimal()
 
 
-def dictionary(w: Workdir, run: str) -> SetName:
-  """A dictionary or a control by the paper's name of it, A/1."""
-  if not w.config.dictionaries:
+def dictionary(config: settings.Config, name: str) -> SetId:
+  """Returns a dictionary or control by its name, A/1; '' is the main one."""
+  if not config.dictionaries:
     raise UserError('export: the config names no dictionary.')
-  if not run:
-    return parse(main_dictionary(w.config))
-  known = by_run(w.config)
-  if run not in known:
-    raise UserError(f'--run: unknown run {run!r}{nearest(run, known)}.')
-  return known[run]
+  if not name:
+    return parse(main_dictionary(config))
+  known = by_name(config)
+  if name not in known:
+    raise UserError(f'--run: unknown run {name!r}{nearest(name, known)}.')
+  return known[name]
 
 
 def file(to: str, suffix: str) -> pathlib.Path:
-  """The file to write, which is not there yet."""
+  """Returns the file to write; it must not exist yet."""
   if not to.endswith(suffix):
     raise UserError(f'--to=FILE{suffix} is needed: the file to write.')
   path = pathlib.Path(to).absolute()
   if path.exists():
-    raise UserError(f'--to: {path} is there; name another, or remove it.')
+    raise UserError(f'--to: {path} exists; name another, or remove it.')
   return path
 
 
 def folder(to: str) -> pathlib.Path:
-  """The folder to write, which nothing of the user's is in the way of."""
+  """Returns the folder to write; it must be new or empty."""
   if not to:
     raise UserError('--to=DIR is needed: the folder to write.')
   directory = pathlib.Path(to).absolute()
@@ -80,7 +80,7 @@ def folder(to: str) -> pathlib.Path:
     other = directory.with_name(directory.name + end)
     if other.exists():
       raise UserError(
-        f'--to: {other} is in the way: what an export left that was killed, or '
-        'yours. Remove it, or name another folder.'
+        f'--to: {other} is in the way; a killed export may have left it. '
+        'Remove it, or name another folder.'
       )
   return directory

@@ -1,30 +1,29 @@
-"""What is known of every feature of a dictionary, put together one by one."""
+"""Collects everything known about each feature of a dictionary."""
 
 import dataclasses
 import datetime
-from typing import Any
+import pathlib
 
 import numpy as np
 
 from monosem_jax.analysis.results.arrays import (
   AblationEffects,
-  Arrays,
   BestNeurons,
   Residuals,
 )
 from monosem_jax.config.errors import UserError
-from monosem_jax.config.names import SetName
+from monosem_jax.config.names import SetId
 from monosem_jax.features.featureset import FeatureSet
 from monosem_jax.features.table import META
 from monosem_jax.interop.feature import Effects, Example, Feature, Group
 from monosem_jax.interop.neuronpedia_source import Source
+from monosem_jax.run import Run
 from monosem_jax.run.files import read_json, sha256
-from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import features, featuresets
 from monosem_jax.stages.export.results import why_not
 from monosem_jax.text.manifest import MANIFEST
 
-# As `interop.saelens` names it, which needs jax.
+# The name in `interop.saelens`, which this module avoids since it needs jax.
 _CONFIG = 'cfg.json'
 
 
@@ -35,9 +34,10 @@ class Records:
   Attributes:
     features: the set.
     context: T, tokens of a context of the store.
-    ablation: what ablations change; None if it is not known.
-    residual: losses without the unexplained; None if they are not known.
-    neurons: that go with each feature; None if they are not known.
+    ablation: effects of ablations; None if not known.
+    residual: losses without what the dictionary leaves unexplained; None if not
+      known.
+    neurons: neurons most correlated with each feature; None if not known.
   """
 
   features: FeatureSet
@@ -47,49 +47,44 @@ class Records:
   neurons: BestNeurons | None
 
   @classmethod
-  def load(cls, w: Workdir, name: SetName, strict: bool) -> 'Records':
-    """Reads what there is.
+  def load(cls, run: Run, set_id: SetId, strict: bool) -> 'Records':
+    """Reads the records of a set of features.
 
     Args:
-      w: the work directory.
-      name: of the dictionary or control.
-      strict: whether ablations and residuals must be there.
+      run: the run of the program.
+      set_id: the dictionary or control.
+      strict: whether ablations and residuals are required.
 
     Raises:
-      UserError: something is missing, or of another dictionary than is there.
+      UserError: a result is missing or is not up to date.
     """
-    found, key = featuresets.load(w, name), name.key
+    w = run.workdir
+    found, key = featuresets.load(run, set_id), set_id.key
     manifest = read_json(w.store / MANIFEST)
-    made = features.table(w, key, name.model)
+    made = features.table(run, key, set_id.model)
     inputs = made.inputs.keys() | features.output(w, key).keys()
 
-    def arrays(
-      kind: type[Arrays], analysis: str, end: str, needed: bool
-    ) -> Any:
-      why = why_not(w, analysis, f'{key}{end}', inputs)
+    def path(analysis: str, end: str, needed: bool) -> pathlib.Path | None:
+      why = why_not(run, analysis, f'{key}{end}', inputs)
       if why is None:
-        return kind.load(w.analysis(analysis) / f'{key}{end}')
+        return w.analysis(analysis) / f'{key}{end}'
       if needed:
         raise UserError(f'export: {why}')
-      w.log(f'export: left out: {why}')
+      run.log(f'export: left out: {why}')
       return None
 
-    neurons = residual = None
-    if not name.is_neurons:
-      neurons = arrays(BestNeurons, 'neurons', '.npz', False)
-      if strict:
-        residual = arrays(Residuals, 'ablation', '_residual.npz', True)
-    return cls(
-      features=found,
-      context=manifest['context'],
-      ablation=arrays(AblationEffects, 'ablation', '.npz', strict),
-      residual=residual,
-      # Without neurons among the controls they are not there.
-      neurons=neurons if neurons and neurons.columns() else None,
-    )
+    neurons = residual = ablation = None
+    if not set_id.is_neurons:
+      if of_neurons := path('neurons', '.npz', False):
+        neurons = BestNeurons.load_if_known(of_neurons)
+      if strict and (of_rest := path('ablation', '_residual.npz', True)):
+        residual = Residuals.load(of_rest)
+    if of_effects := path('ablation', '.npz', strict):
+      ablation = AblationEffects.load(of_effects)
+    return cls(found, manifest['context'], ablation, residual, neurons)
 
   def feature(self, i: int) -> Feature:
-    """All that is known of feature `i`."""
+    """Returns everything known about feature `i`."""
     t, n = self.features.table, self.neurons
     return Feature(
       index=i,
@@ -110,12 +105,13 @@ class Records:
       groups=tuple(self._groups(i)),
     )
 
-  def source(self, w: Workdir) -> Source:
-    """Where this dictionary stands among Neuronpedia's."""
+  def source(self, run: Run) -> Source:
+    """Returns this dictionary's entry among Neuronpedia's sources."""
+    w = run.workdir
     meta, model = self.features.table.meta, self.features.model
-    c = w.config.models[model]
+    c = run.config.models[model]
     weights = sha256(w.weights(model))[:8]
-    of_run = self.features.run.replace('/', '').lower()
+    of_set = self.features.name.replace('/', '').lower()
     own = w.dictionary(self.features.key)
     written = (w.features(self.features.key) / META).stat().st_mtime
     when = datetime.datetime.fromtimestamp(int(written), datetime.UTC)
@@ -125,12 +121,12 @@ class Records:
       layers=c.n_layers,
       width=c.d_model,
       neurons=c.d_mlp,
-      source_set=f'{c.site}-{of_run}',
+      source_set=f'{c.site}-{of_set}',
       layer=c.site_layer,
       hook=read_json(own / _CONFIG)['metadata'].get('hook_name'),
-      release=f'{id_of_model}-{of_run}',
+      release=f'{id_of_model}-{of_set}',
       description=(
-        f'{self.features.run}: {self.features.count:,} features, described by '
+        f'{self.features.name}: {self.features.count:,} features, described by '
         f'{meta["tokens"]:,} tokens'
       ),
       saelens=(own / _CONFIG).read_text('utf-8'),
@@ -174,7 +170,7 @@ class Records:
     )
 
   def _effects(self, i: int, e: int, start: int, stop: int) -> Effects | None:
-    """The ablation effects on a window's tokens; None where none were kept."""
+    """Returns the ablation effects on a window's tokens; None if not known."""
     if self.ablation is None:
       return None
     a, (_, E, W) = (
@@ -184,7 +180,7 @@ class Records:
     begin = (i * E + e) * W
     rows = slice(*np.searchsorted(a['at_M'], (begin + start, begin + stop)))
     at_m = a['at_M'][rows] - (begin + start)
-    # As the largest of nothing but zeros are found.
+    # Tokens without effects get the ids that top-k gives for zeros alone.
     k = a['raised_ids_Mk'].shape[1]
     ids_Wk = np.tile(np.arange(k), (stop - start, 1))
 
@@ -203,7 +199,7 @@ class Records:
 
   def _residual(self, context: int, first: int, stop: int) -> np.ndarray | None:
     if self.features.is_neurons:
-      # They leave nothing unexplained.
+      # Neurons leave nothing unexplained.
       return np.zeros(stop - first)
     if self.residual is None:
       return None
@@ -212,5 +208,5 @@ class Records:
     if c == len(context_C) or context_C[c] != context:
       raise ValueError(f'residuals lack context {context}')
     residual_T = self.residual.residual_CT[c].copy()
-    residual_T[0] = 0  # which nothing predicts
+    residual_T[0] = 0  # no token predicts the first one
     return residual_T[first:stop]

@@ -1,25 +1,22 @@
-"""Results of analyses: whether they are of what is there now."""
+"""Checks that an analysis' results are up to date."""
 
 from collections.abc import Set
 
 from monosem_jax.analysis.results.numbers import FILE, why_not_made
-from monosem_jax.run import graph
-from monosem_jax.run.workdir import Workdir
+from monosem_jax.run import Run, graph
 from monosem_jax.stages import analysis as analyses
 
 
-def why_not(
-  w: Workdir, analysis: str, file: str, inputs: Set[str]
-) -> str | None:
-  """Why an analysis' file cannot be used; None if it can.
+def why_not(run: Run, analysis: str, file: str, inputs: Set[str]) -> str | None:
+  """Returns why an analysis' file cannot be used; None if it can.
 
   Args:
-    w: the work directory.
-    analysis: its name.
-    file: the file's.
-    inputs: names of what must be as it was when the analysis was made.
+    run: the run of the program.
+    analysis: name of the analysis.
+    file: name of the file.
+    inputs: names of the inputs that must not have changed since.
   """
-  folder = w.analysis(analysis)
+  folder = run.workdir.analysis(analysis)
   again = f'run `monosem analysis --only={analysis}` (first delete {folder})'
   if not (folder / FILE).exists():
     return f'no {folder / file}; run `monosem analysis --only={analysis}`.'
@@ -27,7 +24,7 @@ def why_not(
     return f'{analysis}: {reason}.'
   if not (folder / file).exists():
     return f'no {folder / file}; {again}.'
-  # Controls are none of its inputs: they are made anew with the transformer.
-  if graph.changed_inputs(analyses.analysis(w, analysis)) & inputs:
-    return f'{folder} was made before what is there now; {again}.'
+  # Controls are not inputs: they are remade with the transformer.
+  if graph.changed_inputs(analyses.analysis(run, analysis)) & inputs:
+    return f'{folder} is older than its inputs; {again}.'
   return None

@@ -2,28 +2,30 @@
 
 from monosem_jax.config.names import entries
 from monosem_jax.features.table import META
+from monosem_jax.run import Run
 from monosem_jax.run.artefact import Artefact, Changed, Input
 from monosem_jax.run.stamp import NAME as STAMP, identity
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import later, lm, sae
 
 
-def artefacts(w: Workdir) -> list[Artefact]:
+def artefacts(run: Run) -> list[Artefact]:
   return [
-    table(w, name, model)
-    for model, names in entries(w.config).items()
+    table(run, name, model)
+    for model, names in entries(run.config).items()
     for name in names
   ]
 
 
-def table(w: Workdir, name: str, model: str) -> Artefact:
-  """The feature table of a dictionary, or of a control, of a model."""
+def table(run: Run, name: str, model: str) -> Artefact:
+  """Returns the declaration of a dictionary's or control's feature table."""
+  w = run.workdir
   return Artefact(
     name=f'features/{name}',
     stage='features',
     folder=w.features(name),
     whole={f'features/{name}': w.features(name) / META},
-    settings=identity(w.config.features, 'features'),
+    settings=identity(run.config.features, 'features'),
     inputs=lm.output(w, model) | sae.output(w, name),
     changed=Changed.INPUTS_ANEW,
     later=later('features'),
@@ -31,11 +33,11 @@ def table(w: Workdir, name: str, model: str) -> Artefact:
 
 
 def output(w: Workdir, name: str) -> dict[str, Input]:
-  """A feature table, for what is made from it."""
+  """Returns a feature table as an input of other artefacts."""
   return {f'features/{name}': Input(w.features(name) / STAMP)}
 
 
-def run(w: Workdir) -> None:
+def execute(run: Run) -> None:
   from monosem_jax.stages.features import describe
 
-  describe.run(w)
+  describe.describe_all(run)

@@ -1,4 +1,4 @@
-"""Makes feature tables: a pass over text, and what comes of it."""
+"""Makes feature tables from a pass over text."""
 
 import dataclasses
 
@@ -6,15 +6,14 @@ import jax
 import numpy as np
 
 from monosem_jax.config import settings
-from monosem_jax.config.names import entries, run_name
+from monosem_jax.config.names import entries, name_of
 from monosem_jax.device import hosts, mesh as meshes
 from monosem_jax.device.precision import Dot, compute_dtype
 from monosem_jax.dictionary.sae import SAE
 from monosem_jax.features import census, collect, examples, logits
 from monosem_jax.features.table import FeatureTable
 from monosem_jax.interop import saelens
-from monosem_jax.run import graph, metrics
-from monosem_jax.run.workdir import Workdir
+from monosem_jax.run import Run, graph, metrics
 from monosem_jax.stages import features, programs
 from monosem_jax.stages.lm import training as lm_stage
 from monosem_jax.text import stream
@@ -22,35 +21,41 @@ from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.model import Transformer
 
 
-def run(w: Workdir) -> None:
-  store = TokenStore.open(w.store)
-  for model, names in entries(w.config).items():
-    lm = lm_stage.load(w, store, model) if names else None
+def describe_all(run: Run) -> None:
+  store = TokenStore.open(run.workdir.store)
+  for model, names in entries(run.config).items():
+    if not names:
+      continue
+    lm = lm_stage.load(run, store, model)
     for name in names:
-      describe(w, store, model, lm, name)
+      describe(run, store, model, lm, name)
 
 
 def describe(
-  w: Workdir, store: TokenStore, model: str, lm: Transformer, name: str
+  run: Run, store: TokenStore, model: str, lm: Transformer, name: str
 ) -> None:
-  """Makes the feature table of a dictionary, or of a control, of a model."""
-  made = features.table(w, name, model)
-  if graph.complete(made, w.log):
+  """Makes the feature table of a dictionary or a control."""
+  made = features.table(run, name, model)
+  if graph.complete(made, run.log):
     return
   graph.begin(made)
-  c, sae = w.config.features, saelens.load(w.dictionary(name))
+  c, sae = run.config.features, saelens.load(run.workdir.dictionary(name))
   contexts = min(c.contexts, store.n_contexts(c.split))
-  # A small store is read in smaller batches; whole ones, for one shape.
+  # A small store is read in smaller batches. All batches are whole, so that
+  # the program compiles once.
   c = dataclasses.replace(c, batch_size=min(c.batch_size, contexts))
   contexts -= contexts % c.batch_size
   tokens = contexts * store.context
-  mesh = meshes.make_mesh(w.config.mesh)
+  mesh = meshes.make_mesh(run.config.mesh)
   F = int(sae.b_enc_F.size)
   meshes.require_share(
     mesh, F, f'dictionaries.{name}.features', meshes.AXES[1:]
   )
+  dot = Dot(compute_dtype(run.config.stream.precision))
   with jax.set_mesh(mesh):
-    found, seen, context_FX = _pass(c, w, store, mesh, lm, sae, name, contexts)
+    found, seen, context_FX = _pass(
+      c, dot, store, mesh, lm, sae, name, contexts
+    )
   if not hosts.first():
     return
   sampled_F, edge_F, histogram_FH = examples.histograms(found)
@@ -70,7 +75,7 @@ def describe(
     **columns,
     **logits.logit_columns(Transformer.logit_weights, lm, sae.W_dec_FA),
     meta={
-      'run': run_name(name),
+      'run': name_of(name),
       'model': model,
       'features': F,
       'tokens': tokens,
@@ -83,12 +88,12 @@ def describe(
       'lost_samples': found.lost,
     },
   ).save(made.folder)
-  w.log(f'features/{name}: {census.sentence(known)} on {tokens:,} tokens')
+  run.log(f'features/{name}: {census.sentence(known)} on {tokens:,} tokens')
 
 
 def _pass(
   c: settings.Features,
-  w: Workdir,
+  dot: Dot,
   store: TokenStore,
   mesh: jax.sharding.Mesh,
   lm: Transformer,
@@ -96,10 +101,9 @@ def _pass(
   name: str,
   contexts: int,
 ) -> tuple[collect.Found, dict[str, np.ndarray], np.ndarray]:
-  """What all processes do together: the pass, and the windows it asks for."""
+  """Does what all processes do together: the pass, then the windows."""
   B, T = c.batch_size, store.context
   lm, sae = meshes.place(mesh, lm), meshes.place(mesh, sae)
-  dot = Dot(compute_dtype(w.config.stream.precision))
   share = meshes.share(mesh, (B,), meshes.tokens_spec(B))
 
   def batches():

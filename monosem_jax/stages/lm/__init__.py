@@ -1,19 +1,19 @@
 """Stage `lm`: trains the transformers of the config."""
 
+from monosem_jax.run import Run
 from monosem_jax.run.artefact import Artefact, Changed, Input, Progress
 from monosem_jax.run.stamp import identity
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import later, tokens
 
 
-def artefacts(w: Workdir) -> list[Artefact]:
-  return [transformer(w, name) for name in w.config.models]
+def artefacts(run: Run) -> list[Artefact]:
+  return [transformer(run, name) for name in run.config.models]
 
 
-def transformer(w: Workdir, name: str) -> Artefact:
-  """A transformer: trained, or another one's weights shuffled."""
-  c = w.config.models[name]
-  trained = Progress(w.model(name) / 'checkpoints', c.steps_per_chunk, c.steps)
+def transformer(run: Run, name: str) -> Artefact:
+  """Returns the declaration of a transformer, trained or shuffled."""
+  c, w = run.config.models[name], run.workdir
   return Artefact(
     name=f'models/{name}',
     stage='lm',
@@ -23,16 +23,22 @@ def transformer(w: Workdir, name: str) -> Artefact:
     inputs=tokens.output(w) | (output(w, c.shuffle_of) if c.shuffle_of else {}),
     changed=Changed.INPUTS_ANEW if c.shuffle_of else Changed.REFUSED,
     later=later('lm'),
-    progress=None if c.shuffle_of else trained,
+    progress=None if c.shuffle_of else progress(run, name),
   )
 
 
+def progress(run: Run, name: str) -> Progress:
+  """Returns the progress of a transformer's training."""
+  c, folder = run.config.models[name], run.workdir.model(name)
+  return Progress(folder / 'checkpoints', c.steps_per_chunk, c.steps)
+
+
 def output(w: Workdir, name: str) -> dict[str, Input]:
-  """A transformer's weights, for what is made from them."""
+  """Returns a transformer's weights as an input of other artefacts."""
   return {f'models/{name}': Input(w.weights(name))}
 
 
-def run(w: Workdir) -> None:
+def execute(run: Run) -> None:
   from monosem_jax.stages.lm import training
 
-  training.run(w)
+  training.train_all(run)

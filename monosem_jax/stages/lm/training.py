@@ -10,9 +10,8 @@ from monosem_jax.config.settings import Transformer as Settings
 from monosem_jax.device import hosts, mesh as meshes
 from monosem_jax.device.mesh import SPECS
 from monosem_jax.device.precision import compute_dtype
-from monosem_jax.run import graph, training
+from monosem_jax.run import Run, graph, training
 from monosem_jax.run.files import read_tensors, write_json, write_tensors
-from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import lm, programs, report
 from monosem_jax.text import stream
 from monosem_jax.text.store import TokenStore
@@ -23,25 +22,25 @@ from monosem_jax.transformer.sample import sample
 _SAMPLES, _SAMPLE_TOKENS = 3, 48
 
 
-def run(w: Workdir) -> None:
-  store = TokenStore.open(w.store)
+def train_all(run: Run) -> None:
+  store = TokenStore.open(run.workdir.store)
   # A shuffled copy comes after its original.
-  for name, c in sorted(w.config.models.items(), key=_is_shuffled):
+  for name, c in sorted(run.config.models.items(), key=_is_shuffled):
     if c.shuffle_of:
-      _shuffle(w, store, name)
+      _shuffle(run, store, name)
     else:
-      _fit(w, store, name)
-  hosts.on_first_process(lambda: report.write(w))
+      _fit(run, store, name)
+  hosts.on_first_process(lambda: report.write(run))
 
 
-def load(w: Workdir, store: TokenStore, name: str) -> Transformer:
-  """A finished transformer.
+def load(run: Run, store: TokenStore, name: str) -> Transformer:
+  """Loads a trained transformer.
 
   Raises:
-    UserError: it is not there, or is not what the config describes.
+    UserError: it is missing, or does not fit the config.
   """
-  like = jax.eval_shape(_init(w.config.models[name], store)).model
-  return weights.load(like, read_tensors(w.weights(name)))
+  like = jax.eval_shape(_init(run.config.models[name], store)).model
+  return weights.load(like, read_tensors(run.workdir.weights(name)))
 
 
 def _init(c: Settings, store: TokenStore):
@@ -54,24 +53,24 @@ def _init(c: Settings, store: TokenStore):
   )
 
 
-def _fit(w: Workdir, store: TokenStore, name: str) -> None:
-  c, run, made = w.config.models[name], f'lm/{name}', lm.transformer(w, name)
-  if graph.complete(made, w.log):
+def _fit(run: Run, store: TokenStore, name: str) -> None:
+  c, made = run.config.models[name], lm.transformer(run, name)
+  if graph.complete(made, run.log):
     return
-  mesh = programs.transformer_mesh(w.config, name)
+  mesh = programs.transformer_mesh(run.config, name)
   graph.begin(made)
   S, B, T = c.steps_per_chunk, c.batch_size, store.context
   init = _init(c, store)
   model = jax.eval_shape(init).model
   parameters = sum(x.size for x in jax.tree.leaves(model))
-  w.log(f'{run}: {parameters:,} parameters')
+  run.log(f'lm/{name}: {parameters:,} parameters')
   with jax.set_mesh(mesh):
     share = meshes.share(mesh, (S, B), SPECS.tokens_SBT)
     state, timing = training.fit(
-      w,
+      run,
       training.Training(
-        run=run,
-        progress=made.progress,
+        name=f'lm/{name}',
+        progress=lm.progress(run, name),
         mesh=mesh,
         init=init,
         program=lambda state: programs.transformer_chunk(c, mesh, state, T),
@@ -98,9 +97,9 @@ def _fit(w: Workdir, store: TokenStore, name: str) -> None:
   tensors = meshes.fetch(weights.tensors(state.model))
   if not hosts.first():
     return
-  write_tensors(w.weights(name), tensors)
+  write_tensors(run.workdir.weights(name), tensors)
   write_json(
-    w.model_result(name),
+    run.workdir.model_result(name),
     {
       'steps': c.steps,
       'val_loss': val_loss,
@@ -112,33 +111,33 @@ def _fit(w: Workdir, store: TokenStore, name: str) -> None:
       'samples': samples,
     },
   )
-  w.log(
-    f'{run}: held-out loss {val_loss:.3f} nats per token, perplexity '
+  run.log(
+    f'lm/{name}: held-out loss {val_loss:.3f} nats per token, perplexity '
     f'{np.exp(val_loss):.1f}'
   )
   for text in samples:
-    w.log(f'{run}: sample: {text!r}')
+    run.log(f'lm/{name}: sample: {text!r}')
 
 
 def _is_shuffled(entry: tuple[str, Settings]) -> bool:
   return bool(entry[1].shuffle_of)
 
 
-def _shuffle(w: Workdir, store: TokenStore, name: str) -> None:
-  """Makes the control that has another model's weights, shuffled."""
-  c, run, made = w.config.models[name], f'lm/{name}', lm.transformer(w, name)
-  if graph.complete(made, w.log):
+def _shuffle(run: Run, store: TokenStore, name: str) -> None:
+  """Makes the control with the shuffled weights of another transformer."""
+  c, made = run.config.models[name], lm.transformer(run, name)
+  if graph.complete(made, run.log):
     return
   graph.begin(made)
-  model = weights.shuffled(load(w, store, c.shuffle_of), c.seed)
-  mesh = meshes.make_mesh(w.config.mesh)
+  model = weights.shuffled(load(run, store, c.shuffle_of), c.seed)
+  mesh = meshes.make_mesh(run.config.mesh)
   with jax.set_mesh(mesh):
     val_loss = _val_loss(mesh, model, store, c.eval_contexts)
   if not hosts.first():
     return
-  write_tensors(w.weights(name), weights.tensors(model))
+  write_tensors(run.workdir.weights(name), weights.tensors(model))
   write_json(
-    w.model_result(name),
+    run.workdir.model_result(name),
     {
       'steps': 0,
       'shuffle_of': c.shuffle_of,
@@ -150,10 +149,14 @@ def _shuffle(w: Workdir, store: TokenStore, name: str) -> None:
       'samples': [],
     },
   )
-  w.log(f'{run}: {c.shuffle_of} shuffled: held-out loss {val_loss:.3f} nats')
+  run.log(
+    f'lm/{name}: {c.shuffle_of} shuffled: held-out loss {val_loss:.3f} nats'
+  )
 
 
-def _summarise(stats) -> tuple[dict, np.ndarray]:
+def _summarise(
+  stats: dict[str, np.ndarray],
+) -> tuple[dict[str, float], np.ndarray]:
   finite_S = stats.pop('finite')
   return {key: float(x_S.mean()) for key, x_S in stats.items()}, finite_S
 
@@ -161,9 +164,9 @@ def _summarise(stats) -> tuple[dict, np.ndarray]:
 def _val_loss(
   mesh: jax.sharding.Mesh, model: Transformer, store: TokenStore, contexts: int
 ) -> float:
-  """Mean held-out loss, nats per predicted token."""
+  """Returns the mean held-out loss in nats per predicted token."""
   contexts = min(contexts, store.n_contexts('val'))
-  total = predicted = 0
+  total, predicted = 0.0, 0
   batches = stream.batches(store, 'val', 16, seed=None, start=0, epochs=1)
   for batch in batches:
     tokens_BT = batch.tokens_BT[: contexts - predicted // (store.context - 1)]
@@ -178,7 +181,7 @@ def _val_loss(
 
 
 def _samples(model: Transformer, store: TokenStore) -> list[str]:
-  """Texts the model writes after a separator: beginnings of documents."""
+  """Returns sampled beginnings of documents."""
   tokenizer = store.tokenizer
   length = min(_SAMPLE_TOKENS, store.context - 1)
   prompt_B1 = jnp.full((_SAMPLES, 1), tokenizer.separator, jnp.int32)

@@ -1,30 +1,31 @@
-"""Stage `sae`: streams activations into the dictionaries, and measures them."""
+"""Stage `sae`: trains the dictionaries on activations, and evaluates them."""
 
 from monosem_jax.config.names import entries, model_of
+from monosem_jax.run import Run
 from monosem_jax.run.artefact import Artefact, Changed, Input, Progress
 from monosem_jax.run.stamp import identity
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import later, lm, tokens
 
 
-def artefacts(w: Workdir) -> list[Artefact]:
+def artefacts(run: Run) -> list[Artefact]:
   found = []
-  for model, names in entries(w.config).items():
+  for model, names in entries(run.config).items():
     if names:
       found += [
-        stream_of(w, model),
-        *(evaluation_of(w, name) for name in names),
+        stream_of(run, model),
+        *(evaluation_of(run, name) for name in names),
       ]
   return found
 
 
-def stream_of(w: Workdir, model: str) -> Artefact:
-  """The dictionaries of a model, which train on one stream."""
-  c, names = w.config.stream, entries(w.config)[model]
+def stream_of(run: Run, model: str) -> Artefact:
+  """Returns the declaration of the dictionaries that share a stream."""
+  w = run.workdir
+  c, names = run.config.stream, entries(run.config)[model]
   settings = identity(c, 'stream')
   for name in names:
-    settings |= identity(w.config.dictionaries[name], f'dictionaries.{name}')
-  steps = c.contexts_per_chunk * c.positions_per_context // c.batch_size
+    settings |= identity(run.config.dictionaries[name], f'dictionaries.{name}')
   return Artefact(
     name=f'dictionaries/stream_{model}',
     stage='sae',
@@ -33,29 +34,37 @@ def stream_of(w: Workdir, model: str) -> Artefact:
     settings=settings,
     inputs=tokens.output(w) | lm.output(w, model),
     later=later('sae'),
-    progress=Progress(w.stream(model) / 'checkpoints', steps, c.steps),
+    progress=progress(run, model),
   )
 
 
-def evaluation_of(w: Workdir, name: str) -> Artefact:
-  """What a dictionary preserves of held-out text."""
+def progress(run: Run, model: str) -> Progress:
+  """Returns the progress of the training of a model's dictionaries."""
+  c = run.config.stream
+  steps = c.contexts_per_chunk * c.positions_per_context // c.batch_size
+  return Progress(run.workdir.stream(model) / 'checkpoints', steps, c.steps)
+
+
+def evaluation_of(run: Run, name: str) -> Artefact:
+  """Returns the declaration of a dictionary's evaluation."""
+  w = run.workdir
   return Artefact(
     name=f'evaluation/{name}',
     stage='sae',
     folder=w.evaluation(name),
     whole={f'evaluation/{name}': w.evaluation(name) / 'numbers.json'},
-    settings=identity(w.config.evaluation, 'evaluation'),
-    inputs=lm.output(w, model_of(w.config, name)) | output(w, name),
+    settings=identity(run.config.evaluation, 'evaluation'),
+    inputs=lm.output(w, model_of(run.config, name)) | output(w, name),
     changed=Changed.ANEW,
   )
 
 
 def output(w: Workdir, name: str) -> dict[str, Input]:
-  """A dictionary's weights, for what is made from them."""
+  """Returns a dictionary's weights as an input of other artefacts."""
   return {f'dictionaries/{name}': Input(w.dictionary_weights(name))}
 
 
-def run(w: Workdir) -> None:
+def execute(run: Run) -> None:
   from monosem_jax.stages.sae import training
 
-  training.run(w)
+  training.train_all(run)

@@ -1,4 +1,4 @@
-"""What the dictionaries of a model preserve: the end of the stage `sae`."""
+"""Evaluates the dictionaries of a model on held-out text."""
 
 import jax
 
@@ -6,9 +6,8 @@ from monosem_jax.device import mesh as meshes
 from monosem_jax.device.precision import Dot, compute_dtype
 from monosem_jax.dictionary import evaluate
 from monosem_jax.interop import saelens
-from monosem_jax.run import graph, metrics
+from monosem_jax.run import Run, graph, metrics
 from monosem_jax.run.files import write_json
-from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import sae
 from monosem_jax.text import stream
 from monosem_jax.text.store import TokenStore
@@ -17,26 +16,26 @@ from monosem_jax.transformer.train import patched_loss
 
 
 def measure(
-  w: Workdir,
+  run: Run,
   store: TokenStore,
   model: str,
   lm: Transformer,
   names: list[str],
 ) -> None:
-  """Measures what is not measured yet on held-out text, all in one pass."""
-  made = {n: sae.evaluation_of(w, n) for n in names}
-  # Said by the numbers, when they are made.
+  """Evaluates the dictionaries that lack an evaluation, in one pass."""
+  made = {n: sae.evaluation_of(run, n) for n in names}
+  # The lines below log the numbers instead.
   quietly = lambda line: None
   wanted = [n for n in names if not graph.complete(made[n], quietly)]
   if not wanted:
     return
-  for name, numbers in evaluated(w, store, model, lm, wanted).items():
+  for name, numbers in evaluated(run, store, model, lm, wanted).items():
     del numbers['fired_F']
     with graph.making(made[name]) as folder:
       write_json(folder / 'numbers.json', numbers)
     share, why = numbers['loss_recovered'], numbers['loss_recovered_reason']
     recovered = f'none ({why})' if share is None else f'{share:.1%}'
-    w.log(
+    run.log(
       f'sae/{name}: L0 {numbers["l0"]:.1f}, loss recovered '
       f'{recovered}, explained variance '
       f'{numbers["explained_variance"]:.1%}, {numbers["silent"]:,} silent on '
@@ -45,14 +44,14 @@ def measure(
 
 
 def evaluated(
-  w: Workdir,
+  run: Run,
   store: TokenStore,
   model: str,
   lm: Transformer,
   names: list[str],
 ) -> dict[str, dict]:
-  """The numbers of `dictionary.evaluate` of dictionaries, in one pass."""
-  c, mesh = w.config.evaluation, meshes.make_mesh(w.config.mesh)
+  """Returns the numbers of `dictionary.evaluate`, in one pass."""
+  c, mesh = run.config.evaluation, meshes.make_mesh(run.config.mesh)
   contexts = min(c.contexts, store.n_contexts('val'))
   bar = metrics.progress(f'evaluate/{model}', total=contexts, unit='ctx')
   batches = stream.batches(
@@ -68,12 +67,15 @@ def evaluated(
       if left <= 0:
         return
 
-  dot = Dot(compute_dtype(w.config.stream.precision))
+  dot = Dot(compute_dtype(run.config.stream.precision))
   with jax.set_mesh(mesh):
     results = evaluate.evaluate(
       evaluate.make_sums(patched_loss, dot),
       meshes.place(mesh, lm),
-      {n: meshes.place(mesh, saelens.load(w.dictionary(n))) for n in names},
+      {
+        n: meshes.place(mesh, saelens.load(run.workdir.dictionary(n)))
+        for n in names
+      },
       until_enough(),
     )
   batches.close()

@@ -1,15 +1,16 @@
-"""Trains the dictionaries of each model, and measures them."""
+"""Trains the dictionaries of each model, and evaluates them."""
 
 import contextlib
 import functools
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from monosem_jax.config import settings
-from monosem_jax.config.names import entries, run_name, width
+from monosem_jax.config.names import entries, name_of, width
 from monosem_jax.device import hosts, mesh as meshes
 from monosem_jax.device.cost import dictionary as cost
 from monosem_jax.device.mesh import SPECS
@@ -27,7 +28,7 @@ from monosem_jax.dictionary.state import (
   init_stream,
 )
 from monosem_jax.interop import saelens
-from monosem_jax.run import graph, loop, metrics, training
+from monosem_jax.run import Run, graph, loop, metrics, training
 from monosem_jax.run.files import write_json
 from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import programs, report, sae as stage
@@ -39,45 +40,46 @@ from monosem_jax.text.store import TokenStore
 from monosem_jax.transformer.model import Transformer
 
 
-def run(w: Workdir) -> None:
-  store = TokenStore.open(w.store)
-  for model, names in entries(w.config).items():
+def train_all(run: Run) -> None:
+  store = TokenStore.open(run.workdir.store)
+  for model, names in entries(run.config).items():
     if names:
-      lm = lm_stage.load(w, store, model)
-      _fit(w, store, model, lm, names)
-      evaluation.measure(w, store, model, lm, names)
-  hosts.on_first_process(lambda: report.write(w))
+      lm = lm_stage.load(run, store, model)
+      _fit(run, store, model, lm, names)
+      evaluation.measure(run, store, model, lm, names)
+  hosts.on_first_process(lambda: report.write(run))
 
 
 def _fit(
-  w: Workdir,
+  run: Run,
   store: TokenStore,
   model: str,
   lm: Transformer,
   names: list[str],
 ) -> None:
-  c, run, made = w.config.stream, f'sae/{model}', stage.stream_of(w, model)
-  if graph.complete(made, w.log):
+  c, made = run.config.stream, stage.stream_of(run, model)
+  label, progress = f'sae/{model}', stage.progress(run, model)
+  if graph.complete(made, run.log):
     return
-  mesh = programs.stream_mesh(w.config, names)
+  mesh = programs.stream_mesh(run.config, names)
   graph.begin(made)
-  dictionaries = {n: w.config.dictionaries[n] for n in names}
-  C, S = c.contexts_per_chunk, made.progress.steps_per_chunk
+  dictionaries = {n: run.config.dictionaries[n] for n in names}
+  C, S = c.contexts_per_chunk, progress.steps_per_chunk
   R = C * c.positions_per_context
-  w.log(
-    f'{run}: {", ".join(run_name(n) for n in names)}: chunks of {C:,} contexts '
-    f'make {R:,} activations, {S} steps; a batch mixes '
+  run.log(
+    f'{label}: {", ".join(name_of(n) for n in names)}: chunks of {C:,} '
+    f'contexts make {R:,} activations, {S} steps; a batch mixes '
     f'{rows_stream.contexts_per_batch(c):,.0f} contexts'
   )
   T, V = store.context, store.tokenizer.vocab_size
   with jax.set_mesh(mesh):
     lm = meshes.place(mesh, lm)
     share = meshes.share(mesh, (C,), SPECS.tokens_CT)
-    # An order of its own for each model, as the paper's A and B are decomposed
-    # by what different tokens make of them.
+    # Each model gets its own order of contexts. The paper's A and B are
+    # decomposed on different tokens, too.
     order = (c.seed, *model.encode())
 
-    def batches(start: int) -> Iterator[stream.Batch]:
+    def batches(start: int) -> stream.Batches:
       return stream.batches(
         store, 'train', C, seed=order, start=start, rows_b=share.rows
       )
@@ -87,21 +89,21 @@ def _fit(
 
     def start(state: StreamState) -> StreamState:
       with contextlib.closing(batches(0)) as first:
-        state = _start(w, dictionaries, state, lm, map(place, first))
+        state = _start(run, dictionaries, state, lm, map(place, first))
       return jax.device_put(state, meshes.shardings(mesh, state))
 
     state, timing = training.fit(
-      w,
+      run,
       training.Training(
-        run=run,
-        progress=made.progress,
+        name=label,
+        progress=progress,
         mesh=mesh,
         init=functools.partial(
-          init_stream, dictionaries, width(w.config.models[model])
+          init_stream, dictionaries, width(run.config.models[model])
         ),
         start=start,
         program=lambda state: programs.stream_chunk(
-          w.config, names, mesh, state, lm, T
+          run.config, names, mesh, state, lm, T
         ),
         fixed=(lm,),
         batches=batches,
@@ -109,21 +111,21 @@ def _fit(
         unit='act',
         units_per_chunk=R,
         flops=cost.chunk_flops(
-          programs.sweep(w.config, model, names, mesh, V, T)
+          programs.sweep(run.config, model, names, mesh, V, T)
         ),
         precision=compute_dtype(c.precision),
         summarise=_summarise,
-        observe=functools.partial(_snapshot, w, S),
+        observe=functools.partial(_snapshot, run, S),
       ),
     )
-  resampled = _resampled(w, run) if hosts.first() else {}
+  resampled = _resampled(run.workdir, label) if hosts.first() else {}
   for name, d in state.dictionaries.items():
     d = meshes.fetch(d.replace(opt_state=()))
     if not hosts.first():
       continue
-    _export(w, store, model, name, d)
+    _export(run, store, model, name, d)
     write_json(
-      w.training(name),
+      run.workdir.training(name),
       {
         'steps': c.steps,
         'recipe': dictionaries[name].recipe,
@@ -149,19 +151,19 @@ def _fit(
 
 
 def _start(
-  w: Workdir,
+  run: Run,
   dictionaries: Mapping[str, settings.Dictionary],
   state: StreamState,
   lm: Transformer,
   chunks: Iterator[tuple[jax.Array, ...]],
 ) -> StreamState:
-  """Fixes what data fixes, on the rows of the first chunks; they are trained on
-  too, later and once, like all others.
+  """Sets the parts of the initial state that depend on data.
 
-  One chunk, or as many as a search for an L1 coefficient has to see: a trial
-  that went round few rows would learn these by heart, at a lower L0.
+  They are set on the rows of the first chunks, which are also trained on later.
+  One chunk is enough, except to calibrate an L1 coefficient: a trial that
+  repeated few rows would memorise them, at a lower L0.
   """
-  c = w.config.stream
+  c = run.config.stream
   harvest = jax.jit(
     functools.partial(
       rows_stream.harvest, c, forward, dtype=compute_dtype(c.precision)
@@ -184,7 +186,7 @@ def _start(
     start = functools.partial(dictionary_init.start, d, dot=dot)
     fresh = jax.jit(start)(states[name], rows.pick(jnp.arange(n)))
     if d.l1_target_l0:
-      log = lambda line, name=name: w.log(f'sae/{name}: {line}')
+      log = lambda line, name=name: run.log(f'sae/{name}: {line}')
       fresh = fresh.replace(
         l1=calibrate.l1_for_l0(d, fresh, rows, c.precision, log)
       )
@@ -193,9 +195,12 @@ def _start(
   return StreamState.of(state.step, dictionaries, states)
 
 
-def _summarise(stats) -> tuple[dict, np.ndarray]:
-  """A chunk's means, its resamplings, and its density histogram."""
-  numbers, finite_S = {}, True
+def _summarise(
+  stats: dict[str, dict[str, np.ndarray]],
+) -> tuple[dict[str, Any], np.ndarray]:
+  """Returns a chunk's means, resampling counts and density histogram."""
+  numbers: dict[str, Any] = {}
+  finite_S = np.array(True)
   for name, own in stats.items():
     finite_S = finite_S & own.pop('finite')
     numbers[f'{name}/density'] = own.pop('density').tolist()
@@ -204,11 +209,11 @@ def _summarise(stats) -> tuple[dict, np.ndarray]:
   return numbers, finite_S
 
 
-def _resampled(w: Workdir, run: str) -> dict[str, list[list[int]]]:
-  """[step, count] of every resampling, from the metrics of the whole run."""
+def _resampled(w: Workdir, label: str) -> dict[str, list[list[int]]]:
+  """Reads [step, count] of every resampling from the metrics."""
   found: dict[str, list[list[int]]] = {}
   before = 0
-  for record in metrics.read(w.root, run):
+  for record in metrics.read(w.root, label):
     for key, counts in record.items():
       if not key.endswith('/resampled'):
         continue
@@ -220,38 +225,40 @@ def _resampled(w: Workdir, run: str) -> dict[str, list[list[int]]]:
   return found
 
 
-def _snapshot(w: Workdir, S: int, done: int, state: StreamState) -> None:
-  """Keeps the dictionaries of chunks 1, 2, 4, 8, ..., for their history."""
+def _snapshot(run: Run, S: int, done: int, state: StreamState) -> None:
+  """Saves the dictionaries after chunks 1, 2, 4, 8, ..., for their history."""
   if done & (done - 1) == 0 and loop.finite(state):
     for name, d in state.dictionaries.items():
-      finished = meshes.fetch(_finished(w.config.dictionaries[name], d))
+      finished = meshes.fetch(_finished(run.config.dictionaries[name], d))
       if hosts.first():
         saelens.save(
-          w.dictionary(name) / 'snapshots' / f'step_{done * S:09d}',
+          run.workdir.dictionary(name) / 'snapshots' / f'step_{done * S:09d}',
           finished,
           {'step': done * S},
         )
 
 
 def _finished(c: settings.Dictionary, d: DictionaryState) -> SAE:
-  """The dictionary for activations as they are, in the paper's shape."""
+  """Returns the dictionary for unscaled activations, in the paper's form."""
   return fold_scale(recipes.standard(c, d.sae, Dot(jnp.float32)), d.scale)
 
 
-def _export(w, store: TokenStore, model: str, name: str, d) -> None:
-  layer = w.config.models[model].site_layer
-  site = w.config.models[model].site
+def _export(
+  run: Run, store: TokenStore, model: str, name: str, d: DictionaryState
+) -> None:
+  layer = run.config.models[model].site_layer
+  site = run.config.models[model].site
   hook = 'mlp.hook_post' if site == 'mlp' else 'hook_resid_post'
   saelens.save(
-    w.dictionary(name),
-    _finished(w.config.dictionaries[name], d),
+    run.workdir.dictionary(name),
+    _finished(run.config.dictionaries[name], d),
     {
       'model_name': f'monosem_jax/{model}',
       'hook_name': f'blocks.{layer}.{hook}',
       'hook_head_index': None,
       'context_size': store.context,
       'prepend_bos': False,
-      'dataset_path': w.config.text.source,
-      'run': run_name(name),
+      'dataset_path': run.config.text.source,
+      'run': name_of(name),
     },
   )

@@ -1,14 +1,14 @@
-"""Stage `sample`: prints what a transformer says, and with features pinned.
+"""Stage `sample`: prints texts of a transformer, with and without pins.
 
-The first sample with pins and the first without draw the same random numbers,
-and so on: where they part, the pins did it. Without pins the first transformer
-of the config speaks.
+The n-th samples with and without pins use the same random numbers, so that they
+differ only because of the pins. The transformer is that of the pinned features,
+or the first of the config.
 """
 
 from typing import Any
 
 from monosem_jax.config.flags import Flag
-from monosem_jax.run.workdir import Workdir
+from monosem_jax.run import Run
 
 FLAGS = (
   Flag(
@@ -24,16 +24,16 @@ FLAGS = (
     kind=str,
     default=None,
     shown='TEXT',
-    help='what is continued (1,2,3,4,5,6,7,8,9,10)',
+    help='text to continue (default: 1,2,3,4,5,6,7,8,9,10)',
   ),
-  Flag('tokens', int, 64, '64', 'by how many tokens', least=1),
-  Flag('samples', int, 3, '3', 'how many times', least=1),
+  Flag('tokens', int, 64, '64', 'tokens to sample', least=1),
+  Flag('samples', int, 3, '3', 'number of texts', least=1),
   Flag(
     name='temperature',
     kind=float,
     default=1.0,
     shown='1',
-    help='of the draw; 0 takes the likeliest token',
+    help='sampling temperature; 0 takes the likeliest token',
     least=0.0,
   ),
   Flag(
@@ -41,14 +41,14 @@ FLAGS = (
     kind=int,
     default=0,
     shown='0',
-    help='draw from so many of the likeliest tokens; 0: all',
+    help='sample from this many of the likeliest tokens; 0: all',
     least=0,
   ),
-  Flag('seed', int, 0, '0', 'of the draws', least=0, most=2**32 - 1),
+  Flag('seed', int, 0, '0', 'random seed', least=0, most=2**32 - 1),
 )
 
 
-def run(w: Workdir, **flags: Any) -> None:
+def execute(run: Run, **flags: Any) -> None:
   from monosem_jax.stages.sample import pinned
 
-  pinned.run(w, **flags)
+  pinned.print_samples(run, **flags)

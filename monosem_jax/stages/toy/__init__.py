@@ -1,35 +1,35 @@
 """Stage `toy`: why dictionaries, on models so small that the truth is known.
 
-Each part is complete or not at all, and made anew where its settings changed.
-It leaves numbers.json, arrays and pictures in its folder, and all numbers stand
-in toy/toy.json. No other stage is needed.
+Each part writes numbers.json, arrays and pictures into its folder, and is
+remade if its settings change. toy/toy.json holds the numbers of all parts. The
+stage needs no other stage.
 """
 
+from monosem_jax.run import Run
 from monosem_jax.run.artefact import Artefact, Changed
 from monosem_jax.run.stamp import identity
-from monosem_jax.run.workdir import Workdir
 
 PARTS = ('superposition', 'binary_neuron', 'penalty', 'topics', 'planted')
 
 
-def artefacts(w: Workdir) -> list[Artefact]:
-  return [part(w, name) for name in PARTS]
+def artefacts(run: Run) -> list[Artefact]:
+  return [part(run, name) for name in PARTS]
 
 
-def part(w: Workdir, name: str) -> Artefact:
-  """An experiment."""
-  c = w.config.toy
+def part(run: Run, name: str) -> Artefact:
+  """Returns the declaration of a part: one experiment."""
+  c = run.config.toy
   return Artefact(
     name=f'toy/{name}',
     stage='toy',
-    folder=w.toy(name),
-    whole={f'toy/{name}': w.toy(name) / 'numbers.json'},
+    folder=run.workdir.toy(name),
+    whole={f'toy/{name}': run.workdir.toy(name) / 'numbers.json'},
     settings=identity(getattr(c, name), f'toy.{name}') | {'toy.seed': c.seed},
     changed=Changed.ANEW,
   )
 
 
-def run(w: Workdir) -> None:
+def execute(run: Run) -> None:
   from monosem_jax.stages.toy import make
 
-  make.run(w)
+  make.make_all(run)

@@ -6,15 +6,14 @@ from typing import Any
 
 from monosem_jax.config.errors import UserError
 from monosem_jax.device import hosts
-from monosem_jax.run import graph, metrics
+from monosem_jax.run import Run, graph, metrics
 from monosem_jax.run.files import read_json, write_json
-from monosem_jax.run.workdir import Workdir
 from monosem_jax.stages import optional_dependencies, report
 from monosem_jax.stages.toy import PARTS, part, parts, topics
 
-# `make(settings, seed, out, advance) -> (numbers, a line that sums them up)`,
-# and how many runs its progress counts.
-_PARTS = {
+# `make(settings, seed, out, advance) -> (numbers, a summary line)`, and the
+# number of steps of its progress.
+_PARTS: dict[str, tuple[Callable[..., parts.Made], Callable[[Any], int]]] = {
   'superposition': (parts.superposition, lambda c: 1),
   'binary_neuron': (parts.binary_neuron, lambda c: 1),
   'penalty': (parts.penalty, lambda c: 1),
@@ -23,43 +22,46 @@ _PARTS = {
 }
 
 
-def run(w: Workdir) -> None:
+def make_all(run: Run) -> None:
   """Makes the parts that are not made yet.
 
   Raises:
-    UserError: a library is missing, there are several processes, or a training
-      came to numbers that are not finite.
+    UserError: a library is missing, there are several processes, or the numbers
+      of a training are not finite.
   """
   lacking = optional_dependencies.lacking('matplotlib', 'sklearn')
   if lacking:
     raise UserError(f'toy: {lacking}.')
   if not hosts.alone():
     raise UserError(
-      'toy: is work for one process: run it without --distributed.'
+      'toy: needs a single process; run it without --distributed.'
     )
-  toy = w.config.toy
-  wanted = [name for name in PARTS if not graph.complete(part(w, name), w.log)]
-  runs = sum(_PARTS[name][1](getattr(toy, name)) for name in wanted)
-  bar = metrics.progress('toy', total=runs, unit='run')
+  toy = run.config.toy
+  wanted = [
+    name for name in PARTS if not graph.complete(part(run, name), run.log)
+  ]
+  steps = sum(_PARTS[name][1](getattr(toy, name)) for name in wanted)
+  bar = metrics.progress('toy', total=steps, unit='run')
   for name in wanted:
-    with graph.making(part(w, name)) as out:
-      _make(w, name, out, bar.update)
+    with graph.making(part(run, name)) as out:
+      _make(run, name, out, bar.update)
   bar.close()
+  w = run.workdir
   parts_of = {name: read_json(w.toy(name) / 'numbers.json') for name in PARTS}
   write_json(w.toy_result, parts_of)
-  report.write(w)
+  report.write(run)
 
 
 def _make(
-  w: Workdir, name: str, out: pathlib.Path, advance: Callable[[], Any]
+  run: Run, name: str, out: pathlib.Path, advance: Callable[[], Any]
 ) -> None:
-  toy = w.config.toy
+  toy = run.config.toy
   found, said = _PARTS[name][0](getattr(toy, name), toy.seed, out, advance)
   try:
     write_json(out / 'numbers.json', found | {'summary': said})
   except ValueError:
     raise UserError(
-      f'toy/{name}: a training came to numbers that are not finite; lower its '
+      f'toy/{name}: the numbers of a training are not finite; lower its '
       f'learning rates (toy.{name}).'
     ) from None
-  w.log(f'toy/{name}: {said}')
+  run.log(f'toy/{name}: {said}')

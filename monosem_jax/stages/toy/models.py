@@ -1,4 +1,4 @@
-"""The models on a language of planted features: how each is trained."""
+"""Trains the models on a language of planted features."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +16,7 @@ from monosem_jax.stages import programs
 from monosem_jax.transformer import train
 from monosem_jax.transformer.model import Transformer
 
-# Batches of a chunk of the dictionaries' training.
+# Batches per chunk of the dictionaries' training.
 BATCHES = 64
 
 
@@ -27,7 +27,7 @@ def transformer(
   seed: int,
   rng: np.random.Generator,
 ) -> Transformer:
-  """A transformer under a penalty on its activations."""
+  """Trains a transformer with a penalty on its activations."""
   s = settings.Transformer(
     d_model=c.d_model,
     d_mlp=c.d_mlp,
@@ -56,9 +56,9 @@ def dictionaries(
   seed: int,
   rng: np.random.Generator,
 ) -> list[SAE]:
-  """The paper's recipe, without resampling, on all positions, at each l1.
+  """Trains a dictionary at each L1 coefficient, all on the same activations.
 
-  All see the same activations in the same order.
+  They use the paper's recipe without resampling, on all positions.
   """
   stream = settings.Stream(
     contexts_per_chunk=BATCHES * c.dictionary_contexts,

@@ -1,4 +1,4 @@
-"""The parts of `toy` that train no transformer: numbers, arrays, pictures."""
+"""The parts of the stage `toy` that train no transformer."""
 
 import pathlib
 from collections.abc import Callable
@@ -144,16 +144,16 @@ def penalty(
     {
       'loss': found['loss_Z'],
       'with the penalty': found['objective_Z'],
-      'of neurons held to a feature each': found['monosemantic_objective_Z'],
+      'of neurons with one feature each': found['monosemantic_objective_Z'],
     },
-    what + 'The last bar has the penalty in it, too.',
+    what + 'The last bar includes the penalty, too.',
     'penalty on activations (nats per unit of effect)',
     'cross-entropy (nats)',
   )
   advance()
   shared_Z = found['shared_Z'] > 0
   last = int(np.flatnonzero(shared_Z)[-1]) if shared_Z.any() else None
-  # Biases and output rows; held neurons read a feature each.
+  # Biases and output rows. Monosemantic neurons read one feature each.
   rest = c.neurons + c.neurons * c.features + c.features
   return (
     {
@@ -199,8 +199,10 @@ def planted(
     out / 'recovered.png',
     [row['name'] for row in table],
     {
-      'cosine with the nearest atom, mean': [r['recovered'] for r in table],
-      'found: a cosine above 0.9': [r['found'] for r in table],
+      'cosine with the nearest atom, mean': np.array(
+        [r['recovered'] for r in table]
+      ),
+      'found: a cosine above 0.9': np.array([r['found'] for r in table]),
     },
     f'{c.directions} planted directions in {c.width} dimensions, {c.active:g} '
     f'of them in a sample on average, {c.samples:,} samples, {c.features} '

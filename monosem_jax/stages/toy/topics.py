@@ -1,16 +1,16 @@
 """A transformer on planted features: with a penalty, and with a dictionary.
 
-Both methods are tuned by one search: as many penalties, one of which is chosen
-by one rule on text of its own, see `analysis.topics.choose`. What each is given
-stands in the numbers.
+Both methods try equally many penalties. One rule chooses the penalty of each on
+separate text (`analysis.topics.choose`). The numbers state both budgets.
 
-With the default sizes the stronger a penalty, the fewer units fire and the
-purer they are; about half of that is what rare firing alone gives. Neurons come
-to be of one feature only where most tokens are left to no neuron and the loss
-is nearly that without an MLP. As chosen, features are purer than neurons (0.89
-and 0.52) with no token silent (0% and 29%), at more loss (0.83 and 0.69 nats);
-above units dealt out at random they are alike: 0.26 (0.23 to 0.29) and 0.25
-(0.22 to 0.27), the mean and the ends of 3 seeds.
+Results at the default sizes: a stronger penalty makes fewer units fire, and
+they are purer. About half of that purity is due to rare firing alone. Neurons
+become monosemantic only at penalties where most tokens activate no neuron, and
+where the loss is nearly that without an MLP. At the chosen penalties, features
+are purer than neurons (0.89 and 0.52) and leave fewer tokens silent (0% and
+29%), at a higher loss (0.83 and 0.69 nats). Compared with randomly assigned
+units, both gain equally: 0.26 (0.23 to 0.29) and 0.25 (0.22 to 0.27); mean and
+range of 3 seeds.
 """
 
 import dataclasses
@@ -38,13 +38,15 @@ class _Experiment:
   """Both methods at all their penalties, from one seed.
 
   Attributes:
-    models: transformers, and dictionaries of the first of them, by file name.
-    table: a row for each of them.
-    best: of the rows, which is chosen of each method; None for none.
-    arrays: what is measured that is no single number.
+    transformers: one per penalty.
+    dictionaries: one per penalty, of the first transformer.
+    table: a row per transformer and per dictionary.
+    best: the chosen row of each method; None if no row qualifies.
+    arrays: the measured arrays.
   """
 
-  models: dict[str, Transformer | SAE]
+  transformers: list[Transformer]
+  dictionaries: list[SAE]
   table: list[dict[str, Any]]
   best: dict[str, int | None]
   arrays: dict[str, np.ndarray]
@@ -56,15 +58,16 @@ def make(
   out: pathlib.Path,
   advance: Callable[[], Any],
 ) -> tuple[dict[str, Any], str]:
-  """Trains a transformer at each penalty, and dictionaries on the first.
+  """Trains a transformer at each penalty, and dictionaries on the first one.
 
-  All of that from several seeds, each with a language of its own; what is
-  written and drawn is the first.
+  This is repeated for several seeds, each with its own language. Files and
+  pictures are those of the first seed.
   """
   first, *more = (_experiment(c, seed + n, advance) for n in range(c.seeds))
-  for name, model in first.models.items():
-    own = dataclasses.asdict if isinstance(model, SAE) else tensors
-    write_tensors(out / f'{name}.safetensors', own(model))
+  for i, lm in enumerate(first.transformers):
+    write_tensors(out / f'transformer_{i}.safetensors', tensors(lm))
+  for i, sae in enumerate(first.dictionaries):
+    write_tensors(out / f'dictionary_{i}.safetensors', dataclasses.asdict(sae))
   write_arrays(out / 'arrays.npz', first.arrays)
   topics_told.draw(c, first.table, out)
   write_file(out / 'table.md', topics_told.written(first.table).encode())
@@ -76,9 +79,7 @@ def make(
     'entropy': topics.entropy(c),
     'table': first.table,
     'seeds': _over_seeds([first, *more]),
-    'budgets': _budgets(
-      c, first.models['transformer_0'], first.models['dictionary_0']
-    ),
+    'budgets': _budgets(c, first.transformers[0], first.dictionaries[0]),
   }
   return numbers, topics_told.said(c, first.best, numbers)
 
@@ -87,26 +88,29 @@ def _experiment(
   c: settings.Topics, seed: int, advance: Callable[[], Any]
 ) -> _Experiment:
   next_KM = topics.successors(c, seed)
-  # A stream of the language for each purpose; the transformers share theirs.
+  # Each purpose has its own random stream; all transformers share one.
   training, held_out, rows, choice = (
     functools.partial(np.random.default_rng, [seed, i]) for i in (2, 3, 4, 5)
   )
   tokens_BT = topics.draw(c, next_KM, c.eval_contexts, held_out())
   arrays = {'next_KM': next_KM, 'tokens_BT': tokens_BT}
-  made, kept = [], {}
-  for i, penalty in enumerate(c.penalties):
+  transformers = []
+  for penalty in c.penalties:
     lm = models.transformer(c, next_KM, penalty, seed, training())
-    made.append(({'of': 'neurons', 'penalty': penalty}, lm, None))
-    kept[f'transformer_{i}'] = lm
+    transformers.append(lm)
     advance()
-  first = kept['transformer_0']
-  saes = models.dictionaries(c, next_KM, first, seed, rows())
-  for i, (l1, sae) in enumerate(zip(c.l1s, saes, strict=True)):
-    made.append(({'of': 'dictionary', 'penalty': l1}, first, sae))
-    kept[f'dictionary_{i}'] = sae
+  saes = models.dictionaries(c, next_KM, transformers[0], seed, rows())
   advance()
+  made: list[tuple[dict[str, Any], Transformer, SAE | None]] = [
+    ({'of': 'neurons', 'penalty': penalty}, lm, None)
+    for penalty, lm in zip(c.penalties, transformers, strict=True)
+  ] + [
+    ({'of': 'dictionary', 'penalty': l1}, transformers[0], sae)
+    for l1, sae in zip(c.l1s, saes, strict=True)
+  ]
   choosing_BT = topics.draw(c, next_KM, c.eval_contexts, choice())
-  table, chosen = [], []
+  table: list[dict[str, Any]] = []
+  chosen: list[dict[str, Any]] = []
   for own, lm, sae in made:
     chosen.append(_measure(c, next_KM, lm, sae, choosing_BT, seed))
     found = _measure(c, next_KM, lm, sae, tokens_BT, seed)
@@ -116,18 +120,18 @@ def _experiment(
     for row in rows_:
       row['kept'] = topics.kept(c, row['loss'], rows_[0]['loss'])
   first_of = {'neurons': 0, 'dictionary': len(c.penalties)}
-  best = {}
+  best: dict[str, int | None] = {}
   for kind, start in first_of.items():
     at = topics.choose(c, chosen[start:][: len(c.penalties)])
     best[kind] = None if at is None else start + at
   for i, row in enumerate(table):
     row['chosen'] = i in best.values()
     row |= {f'{k}_where_chosen': chosen[i][k] for k in ('purity_lead', 'kept')}
-  return _Experiment(kept, table, best, arrays)
+  return _Experiment(transformers, saes, table, best, arrays)
 
 
 def _over_seeds(experiments: list[_Experiment]) -> dict[str, Any]:
-  """What the chosen rows come to from seed to seed, in order; None for none."""
+  """Returns the chosen rows' numbers by seed; None if no row was chosen."""
   keys = (
     'penalty',
     'live',
@@ -138,8 +142,9 @@ def _over_seeds(experiments: list[_Experiment]) -> dict[str, Any]:
     **{
       kind: {
         key: [
-          None if x.best[kind] is None else x.table[x.best[kind]][key]
+          None if at is None else x.table[at][key]
           for x in experiments
+          for at in [x.best[kind]]
         ]
         for key in keys
       }
@@ -148,14 +153,14 @@ def _over_seeds(experiments: list[_Experiment]) -> dict[str, Any]:
   }
 
 
-# Of what is measured, what is no single number.
+# The measurements that are arrays.
 _ARRAYS = (
   *('live_J', 'purity_J', 'shuffled_J', 'pairs_J', 'acts_PJ', 'effect_J'),
 )
 
 
 def _budgets(c: settings.Topics, lm: Transformer, sae: SAE) -> dict[str, dict]:
-  """What each method is given."""
+  """Returns the budget of each method."""
   size = lambda tree: sum(x.size for x in jax.tree.leaves(tree))
   read = c.steps * c.batch_size * c.context
   steps = models.BATCHES * c.chunks
@@ -219,7 +224,7 @@ def _measure(
   tokens_BT: np.ndarray,
   seed: int,
 ) -> dict[str, Any]:
-  """A row of the table, and its arrays."""
+  """Returns a row of the table, and its arrays."""
   acts_NJ, effect_J, loss = jax.device_get(_look(lm, sae, tokens_BT))
   pair_N = topics.pairs(c, tokens_BT).ravel()
   found = topics.measure(next_KM, pair_N, acts_NJ, effect_J, seed)

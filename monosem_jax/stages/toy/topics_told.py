@@ -1,4 +1,4 @@
-"""What the experiment on topics came to: a table, a line, pictures."""
+"""Reports the experiment on topics: a table, a line, pictures."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from monosem_jax.config import settings
 
 Rows = Sequence[Mapping[str, Any]]
 
-# The columns of the table that is written.
+# The columns of the table: key, label, format.
 COLUMNS = (
   ('loss', 'loss, nats', '.3f'),
   ('kept', 'kept of what was learned', '.0%'),
@@ -25,7 +25,7 @@ COLUMNS = (
 
 
 def written(table: Rows) -> str:
-  """Every row beside its shuffled control, as markdown."""
+  """Returns the table in Markdown, each row with its shuffled control."""
   labels = [label for _, label, _ in COLUMNS]
   lines = ['| | ' + ' | '.join(labels) + ' |', '|---|' + '---:|' * len(labels)]
   for row in table:
@@ -42,7 +42,7 @@ def said(
   best: Mapping[str, int | None],
   numbers: Mapping[str, Any],
 ) -> str:
-  """The rows that were chosen beside the one without a penalty, in a line."""
+  """Returns a line: the chosen rows and the row without a penalty."""
   table, budgets = numbers['table'], numbers['budgets']
 
   def of(kind: str) -> str:

@@ -23,14 +23,14 @@ monosem.dom = (() => {
     return fill(node, attributes.class, content);
   };
 
-  // A term and what it is, for a <dl>.
+  // A term and its value, for a <dl>.
   const entry = (label, value) =>
     element('div', '', [
       element('dt', '', label),
       element('dd', '', Array.isArray(value) ? value : String(value)),
     ]);
 
-  // An address of this page, see router.js.
+  // A link to an address of this page, see router.js.
   const link = (href, content, className = '') => {
     const node = element('a', className, content);
     node.href = href;
@@ -57,7 +57,7 @@ monosem.dom = (() => {
     return node;
   };
 
-  // `rows` hold what cells do; numbers stand to the right.
+  // `rows` are arrays of the cells' contents. Numbers are aligned right.
   function table(headings, rows, caption = '') {
     const cell = (tag, content) => {
       const node = element(tag, '', content ?? '–');
@@ -81,23 +81,7 @@ monosem.dom = (() => {
     ]);
   }
 
-  // A titled part of a page, which can be saved as a picture.
-  function panel(title, note, content, className = '') {
-    const node = element('section', `panel ${className}`, [
-      element('div', 'panelhead', [
-        element('h3', '', title),
-        element('p', 'note', note),
-      ]),
-      ...content,
-    ]);
-    node.setAttribute('aria-label', title);
-    monosem.save?.offer(node, title);
-    return node;
-  }
-
   const byId = (id) => document.getElementById(id);
 
-  return {
-    ...{ button, byId, element, entry, field, link, panel, select, svg, table },
-  };
+  return { button, byId, element, entry, field, link, select, svg, table };
 })();

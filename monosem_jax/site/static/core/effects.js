@@ -1,11 +1,11 @@
 'use strict';
 
-// What ablating a feature changes, as shards hold it; see effects.py.
+// Reads the effects of ablating a feature from a shard, see effects.py.
 monosem.effects = (() => {
   const OCTAVE = 16;
   const NOTHING = 255;
 
-  // The changed logits of the m-th effect of a shard, which feature i has.
+  // The changed logits of effect m of a shard, which belongs to feature i.
   function changes(pack, side, i, m) {
     const column = (name) => pack[`effect_${side}_${name}`];
     const places = column('place');
@@ -22,7 +22,7 @@ monosem.effects = (() => {
     return found;
   }
 
-  // The effects of feature i, by the token of its examples that each is on.
+  // The effects of feature i, by the numbers of the example tokens they are on.
   function of(pack, i) {
     const found = new Map();
     if (!pack.effect_of) return found;
@@ -31,7 +31,7 @@ monosem.effects = (() => {
       token += pack.effect_gap[m];
       found.set(token, {
         loss: pack.effect_loss[m],
-        // Many, of which few are looked at.
+        // Decoded on access: there are many, and few are shown.
         get raised() {
           return changes(pack, 'raised', i, m);
         },

@@ -1,6 +1,6 @@
 'use strict';
 
-// Numbers as text. What is not known is an en dash.
+// Numbers as text. An unknown number is an en dash.
 monosem.format = (() => {
   const MINUS = '\u2212';
   const known = (show) => (x) => {
@@ -16,7 +16,7 @@ monosem.format = (() => {
     const three = { minimumSignificantDigits: 3, maximumSignificantDigits: 3 };
     return x.toLocaleString('en', three);
   });
-  // With its sign, for what may go either way.
+  // With its sign.
   const signed = known((x) => (x > 0 ? '+' : '') + x.toFixed(2));
   const percent = known((x) => {
     const shown = 100 * x;
@@ -27,7 +27,7 @@ monosem.format = (() => {
   });
   const density = known((x) => (x === 0 ? '0' : x.toExponential(2)));
 
-  // As Python's format() writes a number, of the forms that reports have.
+  // As Python's format() writes a number, for the formats that reports use.
   const python = (x, form) => {
     if (typeof x === 'string') return x;
     const [, comma, places, kind] = form.match(/^(,?)(?:\.(\d+))?([%efg]?)$/);

@@ -1,10 +1,10 @@
 'use strict';
 
-// Packs, and the scripts that hold them; see pack.py.
+// Packs: columns and a JSON value in one compressed file; see pack.py.
 const monosem = {};
 
 monosem.pack = (() => {
-  const ENDED = 'It is cut short or altered: make the page again.';
+  const AGAIN = 'If it stays so, export the page again.';
   const VIEWS = {
     u1: Uint8Array,
     u2: Uint16Array,
@@ -14,60 +14,17 @@ monosem.pack = (() => {
     f4: Float32Array,
   };
 
-  const notWhole = (name) =>
-    new Error(`data/${name}.js is not whole. ${ENDED}`);
-
-  // Bytes by the characters that windows-1252 has for them beyond Latin-1.
-  const beyond = Uint8Array.from({ length: 32 }, (_, i) => 128 + i);
-  const BYTES = new Map(
-    Array.from(new TextDecoder('windows-1252').decode(beyond), (c, i) => [
-      c.charCodeAt(0),
-      beyond[i],
-    ]),
-  );
-
-  function decoded(text) {
-    const bytes = new Uint8Array(text.length);
-    for (let i = 0; i < text.length; i++) {
-      const code = text.charCodeAt(i);
-      bytes[i] = code < 256 ? code : BYTES.get(code);
-    }
-    return bytes;
-  }
-
-  const ESCAPED = { n: 10, r: 13, '"': 34, '\\': 92 };
-
-  // The bytes between the quotes of a script's only call.
-  function unquoted(name, script) {
-    const start = `monosem.data.arrived(${JSON.stringify(name)},"`.length;
-    const end = script.length - '");\n'.length;
-    const quote = '"'.charCodeAt(0);
-    if (script[start - 1] !== quote || script[end] !== quote) {
-      throw notWhole(name);
-    }
-    const bytes = new Uint8Array(end - start);
-    let length = 0;
-    for (let i = start; i < end; i++) {
-      const escaped = script[i] === ESCAPED['\\'];
-      if (escaped) i++;
-      bytes[length++] = escaped
-        ? ESCAPED[String.fromCharCode(script[i])]
-        : script[i];
-    }
-    return bytes.subarray(0, length);
-  }
-
   async function unzipped(name, bytes) {
     try {
       const gzip = new DecompressionStream('gzip');
       const stream = new Blob([bytes]).stream().pipeThrough(gzip);
       return await new Response(stream).arrayBuffer();
     } catch {
-      throw new Error(`data/${name} cannot be read. ${ENDED}`);
+      throw new Error(`data/${name} is cut short or altered. ${AGAIN}`);
     }
   }
 
-  // The number that the bits of a float16 say.
+  // The value of a float16 with these bits.
   function half(bits) {
     const sign = bits & 0x8000 ? -1 : 1;
     const exponent = (bits >> 10) & 31;
@@ -96,7 +53,8 @@ monosem.pack = (() => {
     return values;
   }
 
-  // Columns become typed arrays: pack.tokens; pack.meta is the JSON value.
+  // A pack as an object: its build and JSON value (`meta`), and its columns as
+  // typed arrays by name.
   function unpack(buffer) {
     const start = 4 + new DataView(buffer).getUint32(0, true);
     const text = new TextDecoder().decode(new Uint8Array(buffer, 4, start - 4));
@@ -110,5 +68,5 @@ monosem.pack = (() => {
     return pack;
   }
 
-  return { decoded, notWhole, unpack, unquoted, unzipped };
+  return { AGAIN, unpack, unzipped };
 })();

@@ -1,7 +1,6 @@
 'use strict';
 
-// What shards and contexts hold of one feature, example or token; see
-// shards.py.
+// Reads features and contexts from shards, see shards.py.
 monosem.record = (() => {
   const { load, row } = monosem.data;
   const KINDS = ['near', 'twin', 'parent', 'child', 'next', 'previous'];
@@ -44,7 +43,7 @@ monosem.record = (() => {
     return found;
   }
 
-  // Where a feature stands among those of its set that are on the page.
+  // The index of a feature among its set's features on this page.
   function place(key, number) {
     const { chosen, run } = monosem.data.set(key);
     if (!chosen) return number;
@@ -56,7 +55,7 @@ monosem.record = (() => {
     );
   }
 
-  // The record of a feature, a promise.
+  // All that the page shows of a feature, a promise.
   async function feature(key, number) {
     const size = monosem.data.run.shard;
     const at = place(key, number);
@@ -97,8 +96,8 @@ monosem.record = (() => {
     return found;
   }
 
-  // A context by its number in the token store, and what each token's document
-  // is; null if the page has not got it.
+  // A context by its number in the token store, a promise; null if the page
+  // does not have it. place(position) tells a token's document.
   async function context(key, number) {
     const { number: numbers } = await load('contexts/numbers');
     let low = 0;

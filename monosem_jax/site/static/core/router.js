@@ -1,14 +1,18 @@
 'use strict';
 
-// What is shown is what the address says: #A1/123 is feature 123 of A1, and
-// #VIEW/... what a view makes of the rest. A view registers itself as
-// monosem.views.NAME = { title, order, there(), show(parts, query, place) }:
-// links to views stand by rising `order`; `parts` is what follows its name
-// between slashes, `query` what follows a question mark, and `place` the element
-// to fill. `show` may be asynchronous;
-// if it returns a function, that is called before another view is shown. A view
-// may have update(parts, query), too: if it returns true, it shows what is
-// asked for without being made anew.
+// Shows the view that the address names: #A1/123 is feature 123 of A1, and
+// #NAME/... is the view NAME. A view registers itself as
+// monosem.views.NAME = { title, order, there, show, update }:
+//   title                      of its link
+//   order                      links to views are sorted by it
+//   there()                    whether the page has what the view shows
+//   show(parts, query, place)  fills the element `place`. `parts` follow the
+//                              name in the address, between slashes; `query`
+//                              follows a question mark. It may be asynchronous,
+//                              and may return a function to be called before
+//                              another view is shown.
+//   update(parts, query)       optional: shows another address of the view that
+//                              is on the page; returns false if it cannot.
 monosem.views = {};
 
 monosem.router = (() => {
@@ -35,12 +39,12 @@ monosem.router = (() => {
     return { parts, query: new URLSearchParams(query) };
   }
 
-  // Another address for what is shown, in place of its own. A frame that a page
-  // fills by `srcdoc` takes whole addresses alone, others to be of that page.
+  // Replaces the address without showing anything anew. It is given whole: in a
+  // frame filled by `srcdoc`, a fragment alone would belong to the outer page.
   const replace = (hash) =>
     history.replaceState(null, '', location.href.split('#', 1)[0] + hash);
 
-  // So it takes links, too.
+  // Follows a link in such a frame, for the same reason.
   function follow(event) {
     const hash = event.target.closest?.('a')?.getAttribute('href');
     if (!hash?.startsWith('#')) return;
@@ -48,8 +52,8 @@ monosem.router = (() => {
     location.hash = hash;
   }
 
-  // Changes what stands behind the address's question mark, and shows nothing
-  // anew: a view that is changed by hand keeps its address true.
+  // Replaces the query of the address without showing anything anew. So a view
+  // that its reader changes keeps the address up to date.
   function keep(query) {
     const [path] = location.hash.split('?', 1);
     const text = new URLSearchParams(query).toString();
@@ -67,7 +71,7 @@ monosem.router = (() => {
 
   async function route() {
     const { parts, query } = parse(location.hash);
-    // The link that skips the header.
+    // Set by the link that skips the header.
     if (location.hash === '#main') return;
     const isSet = monosem.data.set(parts[0]) !== undefined;
     const name = isSet ? 'features' : parts[0] || 'features';

@@ -1,15 +1,15 @@
 'use strict';
 
-// Saves parts of the page as pictures: what the browser has laid out, drawn
-// again as SVG, element by element, or as PNG of that.
+// Files to be saved: parts of the page as pictures. What the browser has laid
+// out is drawn again as SVG, element by element; a PNG is made of the SVG.
 monosem.save = (() => {
-  const { button, element, svg } = monosem.dom;
+  const { element, svg } = monosem.dom;
   const CLEAR = /^rgba\(.*, 0\)$|^transparent$/;
   const MARGIN = 8;
-  // Of a line's height, where its letters stand.
+  // Where the baseline lies, as a share of a line's height.
   const BASELINE = 0.78;
 
-  // Gives a blob to be saved under a name.
+  // Offers a blob to be saved under a name.
   function file(name, blob) {
     const link = element('a', '');
     link.href = URL.createObjectURL(blob);
@@ -104,7 +104,7 @@ monosem.save = (() => {
     'opacity',
   ];
 
-  // A drawing inside the page: a copy, with its colours in it.
+  // A copy of an SVG in the page, with its colours as attributes.
   function drawing(node, at) {
     const copy = node.cloneNode(true);
     const originals = [node, ...node.querySelectorAll('*')];
@@ -173,36 +173,5 @@ monosem.save = (() => {
     }
   }
 
-  const named = (title) => {
-    const place = location.hash.slice(1).split('?')[0].replaceAll('/', '-');
-    return `${place}-${title.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-')}`;
-  };
-
-  // Puts the buttons that save a panel into its head.
-  function offer(panel, title) {
-    const tools = element('span', 'save nosave', [
-      button('SVG', () => file(`${named(title)}.svg`, svgBlob(panel))),
-      button('PNG', async () =>
-        file(`${named(title)}.png`, await pngBlob(panel)),
-      ),
-    ]);
-    for (const node of tools.children) {
-      node.setAttribute('aria-label', `Save ${title} as ${node.textContent}`);
-    }
-    panel.querySelector('.panelhead').append(tools);
-  }
-
-  // The buttons that save a feature whole, where it can be.
-  function feature(set, record) {
-    if (!monosem.published.there(set, record)) return [];
-    const name = `${set.run.replaceAll('/', '-')}-${record.number}.json`;
-    const write = async () => {
-      const found = await monosem.published.feature(set, record);
-      const text = JSON.stringify(found);
-      file(name, new Blob([text], { type: 'application/json' }));
-    };
-    return [button('JSON', write, 'in the format that the paper published')];
-  }
-
-  return { feature, file, offer };
+  return { file, pngBlob, svgBlob };
 })();

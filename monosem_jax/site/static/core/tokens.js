@@ -1,12 +1,14 @@
 'use strict';
 
-// Tokens and lines of tokens. A token may be anything: it is isolated from the
-// direction of its neighbours, and what would not be seen is spelled out.
+// Tokens and lines of tokens. A token may have any characters. So each is
+// isolated from its neighbours' text direction, and invisible characters are
+// spelled out.
 monosem.tokens = (() => {
   const { element } = monosem.dom;
 
   // Controls, formats (direction marks, zero-width characters), line and
-  // paragraph separators, halves of surrogate pairs, what no font has.
+  // paragraph separators, halves of surrogate pairs, private and unassigned
+  // characters.
   const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu;
   const SIGNS = { '\n': '↵', '\t': '⇥' };
   const LONGEST = 80;
@@ -19,7 +21,7 @@ monosem.tokens = (() => {
     return hex.length > 2 ? `\\u{${hex}}` : `\\x${hex.padStart(2, '0')}`;
   }
 
-  // Any text as it is shown, cut to so many characters.
+  // Any text as it is shown, cut to `longest` characters.
   function visible(text, longest = LONGEST) {
     const start = [...text.slice(0, 2 * longest + 2)];
     const cut = start.length > longest;
@@ -29,7 +31,7 @@ monosem.tokens = (() => {
 
   const text = (id) => visible(monosem.data.tokens[id] ?? `token ${id}`);
 
-  // What is spelled out reads from left to right, also inside Arabic.
+  // What is spelled out reads from left to right, even inside Arabic.
   const SPELLED = /(\\x[0-9a-f]{2}|\\u\{[0-9a-f]+\})/;
   function token(shown) {
     if (!SPELLED.test(shown)) return element('bdi', 'token', shown);
@@ -44,7 +46,7 @@ monosem.tokens = (() => {
   const chip = (id) => token(text(id));
   const chips = (ids) => Array.from(new Set(ids), chip);
 
-  // What is known of a token on the page, for the tooltip.
+  // What the tooltip shows of a token, by its element.
   const about = new WeakMap();
 
   // Shades a token by a share of a maximum, 0 to 1.
@@ -52,8 +54,8 @@ monosem.tokens = (() => {
     if (share > 0) node.style.setProperty('--shade', Math.min(share, 1));
   }
 
-  // Underlines it by a loss effect: blue where the feature helped, which is
-  // where the loss rises without it, red where it hurt.
+  // Underlines a token by a loss effect: blue if the feature helped, so that
+  // the loss rises without it; red if it hurt.
   function underline(node, loss) {
     if (!loss) return;
     node.classList.add(loss > 0 ? 'helped' : 'hurt');
@@ -61,8 +63,8 @@ monosem.tokens = (() => {
     node.style.setProperty('--effect', 0.25 + 0.75 * strength);
   }
 
-  // A line of tokens; `told(i)` says what the tooltip shows of each, `own` is
-  // the one that the line is about. One tab stop; arrows reach the others.
+  // A line of tokens. `told(i)` is what the tooltip shows of token i. Token
+  // `own` is marked and is the line's tab stop; arrow keys reach the others.
   function line(ids, own, told) {
     const nodes = Array.from(ids, (id, i) => {
       const node = chip(id);

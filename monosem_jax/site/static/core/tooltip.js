@@ -1,6 +1,6 @@
 'use strict';
 
-// Shows what is known of a token under the pointer or the keyboard's focus.
+// The tooltip of the token under the pointer, or with the keyboard's focus.
 (() => {
   const { byId, element, entry } = monosem.dom;
   const { count, digits, signed } = monosem.format;
@@ -52,7 +52,7 @@
     ];
   }
 
-  // What stands in the shard of the token's context.
+  // Fills in what has to be loaded: the shard of the token's context.
   async function fillIn(node, { key, context, position }, residual, subset) {
     const say = (row, value) => {
       row.lastChild.textContent = value;

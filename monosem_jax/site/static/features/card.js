@@ -1,7 +1,7 @@
 'use strict';
 
-// A feature in short, where other views speak of it: its name, label, tokens.
-// The columns of its set are loaded before: `await monosem.card.load('A1')`.
+// A feature in short, for views that mention it: its name, label and tokens.
+// The columns of its set must be loaded: `await monosem.card.load('A1')`.
 monosem.card = (() => {
   const { data } = monosem;
   const { element, entry, link } = monosem.dom;
@@ -12,27 +12,27 @@ monosem.card = (() => {
 
   const name = (key, number) => `${data.set(key).run}/${number}`;
 
-  // The feature that 'A/1/12' names: ['A1', 12]; the key of none is undefined.
+  // Parses 'A/1/12' to ['A1', 12]; the key of an unknown run is undefined.
   function parse(text) {
     const at = text.lastIndexOf('/');
     const set = data.sets.find((one) => one.run === text.slice(0, at));
     return [set?.key, Number(text.slice(at + 1))];
   }
 
-  // A feature's number as an address has it; null if there is none such.
+  // Parses a feature's number in an address; null if the set has no such one.
   function number(key, text) {
     if (!/^\d{1,9}$/.test(text ?? '')) return null;
     return Number(text) < data.set(key)?.features ? Number(text) : null;
   }
 
-  // What it is called, as a node or null.
+  // Its label, as a node, or null.
   function said(key, number) {
     const text = monosem.labels.text(key, number);
     if (!text) return null;
     return element('bdi', 'called', monosem.tokens.visible(text, 200));
   }
 
-  // Tokens of a column, `fires` or `raises`, each once.
+  // The different tokens of a column, `fires` or `raises`.
   const chips = (key, number, column) =>
     element(
       'span',
@@ -40,7 +40,7 @@ monosem.card = (() => {
       monosem.tokens.chips(data.row(data.set(key).columns[column], number)),
     );
 
-  // What it is called, or what it fires on and raises, in a line.
+  // Its label, or the tokens it fires on and raises, in a line.
   function gist(key, number) {
     const label = monosem.labels.text(key, number);
     if (label) return element('bdi', 'label', monosem.tokens.visible(label));
@@ -59,8 +59,8 @@ monosem.card = (() => {
     return fired === 0 ? '0, never fires' : percent(fired / meta.tokens);
   }
 
-  // A card whose name leads to `to`, with nodes behind the name; if that is not
-  // the feature's own page, a link to this stands there, too.
+  // A card whose name links to `to`, followed by the nodes `extra`. If `to` is
+  // not the feature's own page, the card has a link to that, too.
   function make(key, number, { to = href(key, number), extra = [] } = {}) {
     const head = [link(to, name(key, number), 'name'), ...extra];
     if (to !== href(key, number)) {
@@ -76,7 +76,7 @@ monosem.card = (() => {
     ]);
   }
 
-  // The same with more room, for a panel.
+  // A longer one, for a panel.
   function summary(key, number) {
     const { max } = data.set(key).columns;
     const line = (title, column) =>
@@ -96,7 +96,7 @@ monosem.card = (() => {
     ]);
   }
 
-  // Where else a feature is shown, by what its record links to, as links.
+  // Links to the other views that show a feature, by the links of its record.
   function elsewhere(record) {
     const { key, number: own, links } = record;
     const live = data.set(key).columns.state[own] === data.STATE.live;

@@ -1,9 +1,10 @@
 'use strict';
 
-// The examples of a feature, in groups; behind a button the whole context of
-// each.
+// The examples of a feature, in groups, each with a button that shows its whole
+// context.
 monosem.examples = (() => {
-  const { button, element, panel } = monosem.dom;
+  const { panel } = monosem;
+  const { button, element } = monosem.dom;
   const { count, digits, percent } = monosem.format;
 
   function level({ fraction }, sampleMax) {
@@ -13,7 +14,7 @@ monosem.examples = (() => {
     return `near ${near}, ${share} of the sample’s maximum`;
   }
 
-  // The line of an example, and behind a button its whole context.
+  // The line of an example, and the button.
   function row(set, example, max) {
     const { subsets } = monosem.data.run;
     const own = example.acts[example.own];
@@ -54,7 +55,7 @@ monosem.examples = (() => {
   async function whole(set, example, max) {
     const context = await monosem.record.context(set.key, example.context);
     if (!context) {
-      return element('p', 'note', 'This context is not among the page’s.');
+      return element('p', 'note', 'This page does not have this context.');
     }
     const start = example.position - example.own;
     const known = (at) => at >= start && at < start + example.ids.length;
@@ -75,8 +76,8 @@ monosem.examples = (() => {
         'p',
         'note',
         `context ${count(example.context)} of ` +
-          `${monosem.data.run.contexts.split}; activations are known of the ` +
-          'tokens in full ink',
+          `${monosem.data.run.contexts.split}; the activations of faint ` +
+          'tokens are not known',
       ),
     ]);
   }
@@ -104,17 +105,16 @@ monosem.examples = (() => {
     };
     return element('p', 'note legend', [
       sample('', 'shade'),
-      ': activation, of the feature’s maximum. Underlined is the token that ' +
-        'is predicted: ',
+      ': activation, as a share of the feature’s maximum. Underlined: tokens ' +
+        'whose loss the feature changes, ',
       sample('helped', 'helped'),
-      ' where its loss rises without the feature, ',
+      ' if it rises without the feature, ',
       sample('hurt', 'hurt'),
-      ' where it falls.',
+      ' if it falls.',
     ]);
   }
 
-  // The panels of groups from the n-th up to another, of those that a record
-  // has examples of.
+  // The panels of the groups `from` up to `to` that have examples.
   const panels = (set, record, max, from, to) =>
     set.groups.flatMap((found, i) =>
       i >= from && i < to ? group(set, found, i, record, max) : [],

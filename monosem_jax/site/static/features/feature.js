@@ -2,7 +2,8 @@
 
 // One feature: its numbers, histograms, logit weights, relatives and examples.
 monosem.feature = (() => {
-  const { button, element, entry, link, panel } = monosem.dom;
+  const { panel } = monosem;
+  const { button, element, entry, link } = monosem.dom;
   const { count, density, digits, percent } = monosem.format;
   const { chip } = monosem.tokens;
   const { histogram } = monosem.plots;
@@ -80,10 +81,14 @@ monosem.feature = (() => {
       label: 'Histogram of logit weights',
       unit: 'logit weight',
     });
-    return panel('Logit weights', 'over the vocabulary, median 0', [drawn]);
+    return panel(
+      'Logit weights',
+      'over the vocabulary, shifted to a median of 0',
+      [drawn],
+    );
   }
 
-  // Where else the feature is shown, and what a server can do with it.
+  // Links to other views of the feature, and to what a server offers.
   function elsewhere(set, record) {
     const found = monosem.card.elsewhere(record);
     const own = monosem.live?.runs.find(({ key }) => key === set.key);
@@ -111,9 +116,9 @@ monosem.feature = (() => {
       element('span', `state ${state}`, state),
       monosem.card.gist(set.key, number),
       element('span', 'tools', [
-        step('‹', -1, 'the one before in the list ( [ )'),
-        step('›', 1, 'the next in the list ( ] )'),
-        ...monosem.save.feature(set, record),
+        step('‹', -1, 'previous in the list ( [ )'),
+        step('›', 1, 'next in the list ( ] )'),
+        ...monosem.published.buttons(set, record),
       ]),
     ]);
   }
@@ -123,7 +128,7 @@ monosem.feature = (() => {
     const fired = set.columns.fired[number];
     const max = set.columns.max[number];
     const tokens = count(set.meta.tokens);
-    const silent = `Dead: it never fired in the ${tokens} tokens read.`;
+    const silent = `Dead: it never fired on the ${tokens} tokens read.`;
     const shape = fired ? activations(set, record) : null;
     place.replaceChildren(
       head(set, record, list),
@@ -138,7 +143,7 @@ monosem.feature = (() => {
       ]),
       ...monosem.examples.top(set, record, max),
       element('div', 'panels', monosem.relatives.linked(record)),
-      monosem.labels.panel(set.key, number),
+      monosem.labelform.make(set.key, number),
       ...monosem.examples.others(set, record, max),
     );
     const mark = ({ detail }) =>

@@ -29,7 +29,7 @@ monosem.list = (() => {
     ['fires', 'fires on'],
     ['raises', 'raises'],
   ];
-  // What the address says of the list, where it is not this.
+  // The address has only what differs from this.
   const DEFAULT = {
     ...{
       sort: 'max',
@@ -42,7 +42,7 @@ monosem.list = (() => {
     },
   };
 
-  // A number for each feature that looks random and is the same every time.
+  // A pseudorandom number for each feature, the same every time.
   function scatter(i, seed) {
     let x = Math.imul(i + 1, 0x9e3779b1) ^ Math.imul(seed + 1, 0x85ebca6b);
     x = Math.imul(x ^ (x >>> 15), 0x2c1b3c6d);
@@ -50,7 +50,7 @@ monosem.list = (() => {
     return (x ^ (x >>> 15)) >>> 0;
   }
 
-  // What features are ordered by; null: their numbers.
+  // The values that features are ordered by; null for their numbers.
   function keys(set, { sort, seed }) {
     const each = (f) => Float64Array.from({ length: set.features }, f);
     return {
@@ -68,7 +68,7 @@ monosem.list = (() => {
     const values = keys(set, wanted);
     const sign = wanted.up ? 1 : -1;
     if (values) {
-      // Infinity less itself is no number, and no difference either.
+      // Infinity - Infinity is NaN, which counts as no difference.
       return order.sort((a, b) => sign * (values[a] - values[b]) || a - b);
     }
     return wanted.up ? order.reverse() : order;
@@ -84,9 +84,10 @@ monosem.list = (() => {
     );
   }
 
-  // A list of a set, whose columns are there, in the element `place`.
-  // `query` is the address's, `open(i)` is called with a feature that is
-  // chosen, `changed(query)` when the list is ordered or searched anew.
+  // Makes the list of a set, whose columns must be loaded, in the element
+  // `place`. `query` is that of the address. `open(i)` is called with a feature
+  // that the reader opens, `changed(query)` when the list is sorted or
+  // searched.
   function make(place, set, query, { open, changed }) {
     const wanted = { ...DEFAULT };
     for (const name of Object.keys(DEFAULT)) {
@@ -94,7 +95,7 @@ monosem.list = (() => {
     }
     if (!ORDERS.some(([name]) => name === wanted.sort)) wanted.sort = 'max';
     let order = new Uint32Array();
-    let whole = { by: '' }; // all features in the order wanted last
+    let whole = { by: '' }; // all features, as they were sorted last
     let selected = null;
 
     const rows = monosem.rows.make({
@@ -148,7 +149,7 @@ monosem.list = (() => {
       status.classList.remove('wrong');
       try {
         const by = `${wanted.sort} ${wanted.up} ${wanted.seed}`;
-        // Labels, and with them scores, may have changed since.
+        // Labels, and so scores, may have changed since.
         if (by !== whole.by || wanted.sort === 'score') {
           whole = { by, order: sorted(set, wanted) };
         }
@@ -158,13 +159,13 @@ monosem.list = (() => {
             ? `${count(set.features)} features`
             : `${count(order.length)} of ${count(set.features)} features`;
       } catch (error) {
-        // A pattern that is half typed.
+        // The pattern may be half typed.
         status.textContent = error.message;
         status.classList.add('wrong');
         return;
       }
       turn.textContent = wanted.up ? '↑' : '↓';
-      turn.title = wanted.up ? 'rising; turn round' : 'falling; turn round';
+      turn.title = wanted.up ? 'rising; reverse' : 'falling; reverse';
       turn.setAttribute('aria-label', turn.title);
       const differing = Object.entries(wanted).filter(
         ([name, value]) => value !== DEFAULT[name],
@@ -200,7 +201,7 @@ monosem.list = (() => {
         field(
           'by ',
           select(ORDERS, wanted.sort, (name) => {
-            // Random again is another order.
+            // Choosing random again shuffles again.
             if (name === 'random')
               wanted.seed = String(Number(wanted.seed) + 1);
             wanted.up = name === 'index' ? '' : wanted.up;
@@ -221,16 +222,16 @@ monosem.list = (() => {
     apply();
 
     return {
-      // Marks a feature as the one on show.
+      // Marks the feature that is shown.
       select: (i) => {
         selected = i;
         mark();
       },
-      // Opens the one before it in the list (-1) or behind it (1).
+      // Opens the one before it in the list (-1) or after it (1).
       step: (by) => {
         const place = Math.max(order.indexOf(selected), 0) + by;
         if (order[place] === undefined) return;
-        // Now, since the address may change only after the next key.
+        // At once, since the next key may come before the address changes.
         selected = order[place];
         open(selected);
       },

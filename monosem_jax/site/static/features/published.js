@@ -1,9 +1,10 @@
 'use strict';
 
-// A feature as Anthropic published those of run A/1, field for field; what each
-// field means is said in interop/anthropic.py, which writes the same. Changed
-// logits are known to 2% here, see effects.py.
+// A feature in the format in which Anthropic published run A/1, field for
+// field. interop/anthropic.py writes the same format and explains each field.
+// Changed logits are exact to 2% here, see effects.py.
 monosem.published = (() => {
+  const { button } = monosem.dom;
   const SIDE = 4; // tokens on each side of an example's own
   const SHOWN = 5; // changed logits each way
 
@@ -15,7 +16,7 @@ monosem.published = (() => {
       digits(left + ((right - left) * i) / bins),
     );
 
-  // `pick(n)` of the n-th most changed logit, for each token.
+  // For each n, pick(the n-th most changed logit) of every token.
   const lists = (changes, pick) =>
     Array.from({ length: SHOWN }, (_, n) =>
       changes.map((pairs) => pick(pairs[n] ?? nothing[n])),
@@ -23,14 +24,15 @@ monosem.published = (() => {
 
   const isNeurons = (set) => set.key === `${set.meta.model}_neurons`;
 
-  // Whether there is all that is published: ablations, and what the dictionary
-  // leaves unexplained, which is nothing of neurons.
+  // Whether all fields are known. Neurons leave no residual unexplained, so
+  // they need no residual losses.
   const there = (set, record) =>
     set.columns.fired[record.number] > 0 &&
     set.effects &&
     (set.residual || isNeurons(set));
 
-  // The neurons that a feature is made of; of a neuron itself, then the first.
+  // The neurons with a feature's largest coefficients. A neuron has itself,
+  // then the first ones, as the published format has three.
   function aligned(set, record) {
     if (!isNeurons(set)) return record.aligned;
     const others = [0, 1, 2].filter((neuron) => neuron !== record.number);
@@ -51,8 +53,8 @@ monosem.published = (() => {
     const context = set.residual
       ? await monosem.record.context(set.key, found.context)
       : null;
-    // null where the page has not got the context; nothing predicts the first
-    // token of one.
+    // null if the page does not have the context. The first token of a context
+    // is not predicted, so its loss does not change.
     const residual = (i) => {
       if (!set.residual || start + i === 0) return 0;
       const loss = context?.residual[start + i];
@@ -99,7 +101,7 @@ monosem.published = (() => {
     for (let g = 0; g < set.groups.length; g++) {
       groups.push(await group(set, record, g, seen));
     }
-    // One that fired too seldom to have intervals has its top examples alone.
+    // A feature that fired too rarely to have intervals has only top examples.
     const level = (found, g) => set.groups[g].fraction !== undefined;
     const there = ({ examples }) => examples.length > 0;
     const whole = groups.some((found, g) => level(found, g) && there(found));
@@ -127,5 +129,16 @@ monosem.published = (() => {
     };
   }
 
-  return { feature, there };
+  // The button that saves a feature in that format, if it has all of it.
+  function buttons(set, record) {
+    if (!there(set, record)) return [];
+    const name = `${set.run.replaceAll('/', '-')}-${record.number}.json`;
+    const write = async () => {
+      const text = JSON.stringify(await feature(set, record));
+      monosem.save.file(name, new Blob([text], { type: 'application/json' }));
+    };
+    return [button('JSON', write, 'in the paper’s published format')];
+  }
+
+  return { buttons, feature };
 })();

@@ -1,9 +1,10 @@
 'use strict';
 
-// What a feature is near to: neurons, and features of this and other
-// dictionaries.
+// The neurons and features most like a feature, in this and other dictionaries,
+// and those that fire before and after it.
 monosem.relatives = (() => {
-  const { button, element, link, panel } = monosem.dom;
+  const { panel } = monosem;
+  const { button, element, link } = monosem.dom;
   const { fixed, percent } = monosem.format;
   const { href } = monosem.router;
 
@@ -18,7 +19,7 @@ monosem.relatives = (() => {
       found.push(
         panel('Neuron alignment', 'largest coefficients of the decoder row', [
           monosem.dom.table(
-            ['neuron', 'value', 'of L1'],
+            ['neuron', 'value', 'share of L1'],
             record.aligned.map(({ neuron, weight, share }) => [
               [name(neuron)],
               fixed(weight),
@@ -30,7 +31,7 @@ monosem.relatives = (() => {
     }
     if (record.neurons.length) {
       found.push(
-        panel('Correlated neurons', 'of activations, over tokens', [
+        panel('Correlated neurons', 'by activations, over tokens', [
           monosem.dom.table(
             ['neuron', 'Pearson r', 'cosine'],
             record.neurons.map(({ neuron, r, cosine }) => [
@@ -47,11 +48,11 @@ monosem.relatives = (() => {
 
   const RELATIVES = [
     ['near', 'Nearest features', 'by the cosine of decoder rows'],
-    ['twin', 'The other model’s', 'by Pearson’s r of activations'],
+    ['twin', 'In the other model', 'by Pearson’s r of activations'],
     ['parent', 'Splits from', 'masked cosine similarity'],
     ['child', 'Splits into', 'masked cosine similarity'],
-    ['next', 'Leads to', 'rise of the probability to fire next'],
-    ['previous', 'Follows on', 'rise of its probability to fire next'],
+    ['next', 'Leads to', 'rise of their probability of firing next'],
+    ['previous', 'Follows', 'rise of its probability of firing next'],
   ];
   const SHOWN = 5;
 

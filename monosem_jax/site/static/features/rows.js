@@ -1,16 +1,18 @@
 'use strict';
 
-// A long list of rows of one height: only those in view exist, so that 100,000
-// of them scroll as well as 100. One tab stop; the arrows move through it.
+// A long list of rows of one height. Only the rows in view exist, so that
+// 100,000 scroll as well as 100. The list is one tab stop; arrow keys move
+// through it.
 monosem.rows = (() => {
   const { element } = monosem.dom;
   const OVERSCAN = 6;
   let lists = 0;
 
-  // `draw(place)` makes the nodes of a row, `faint(place)` says whether it
-  // stands back; `onPick(place)` is told of the row
-  // that is under the pointer or the cursor, or -1; `onOpen(place)` of the one
-  // that is chosen. A place is a row's number from above.
+  // Options, where a place is a row's number from the top:
+  //   draw(place)    makes the nodes of a row
+  //   faint(place)   whether the row is drawn faint; by default none is
+  //   onPick(place)  is called with the row under the pointer or cursor, or -1
+  //   onOpen(place)  is called with the row that is opened
   function make({ label, height, draw, faint, onPick = () => {}, onOpen }) {
     const id = `rows-${++lists}`;
     const inner = element('div', 'inner');
@@ -57,7 +59,7 @@ monosem.rows = (() => {
       waiting = true;
     }
 
-    // A row out of sight comes to the middle, one near the edge just into view.
+    // Scrolls a row into view: to the middle, unless it is right at the edge.
     function reveal(place) {
       const top = place * height;
       const lowest = top + height - node.clientHeight;
@@ -102,7 +104,7 @@ monosem.rows = (() => {
     node.addEventListener('mouseleave', () => onPick(-1));
     node.addEventListener('click', (event) => {
       const place = placeOf(event);
-      // Links in a row lead where they say.
+      // A click on a link in the row follows the link.
       if (place < 0 || event.target.closest('a')) return;
       cursor = place;
       onOpen(place);
@@ -114,7 +116,7 @@ monosem.rows = (() => {
       node,
       refresh: later,
       close: () => watcher.disconnect(),
-      // Other rows: from the top, or from where it stands.
+      // Sets the number of rows; scrolls to the top unless `keep`.
       set(rows, keep = false) {
         count = rows;
         marked = -1;
@@ -122,7 +124,7 @@ monosem.rows = (() => {
         cursor = keep ? Math.min(cursor, Math.max(count - 1, 0)) : 0;
         refresh();
       },
-      // Shows a row as the one that is meant; -1 for none.
+      // Marks a row as selected; -1 for none.
       mark(place) {
         if (marked === place) return;
         marked = place;

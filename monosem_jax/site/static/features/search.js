@@ -1,7 +1,7 @@
 'use strict';
 
 // Finds features by label, by the tokens that they fire on or raise, or by
-// number. Columns of the sets have to be loaded.
+// number. The columns of their sets must be loaded.
 monosem.search = (() => {
   const { data } = monosem;
   let words = null; // the vocabulary in small letters
@@ -15,8 +15,8 @@ monosem.search = (() => {
     return (text) => text.toLowerCase().includes(small);
   }
 
-  // Which tokens are found, of each 0 or 1: they are searched once, however
-  // many features have them.
+  // 1 for each token that matches, else 0. Each token is searched once, however
+  // many features have it.
   function tokens(q, regex, matches) {
     if (regex) return Uint8Array.from(data.tokens, (token) => matches(token));
     words ??= data.tokens.map((token) => token.toLowerCase());
@@ -24,9 +24,9 @@ monosem.search = (() => {
     return Uint8Array.from(words, (word) => word.includes(small));
   }
 
-  // Which features of a set are found, of each 0 or 1; null for all, where
-  // nothing is asked. `where` is `any`, `label`, `fires` or `raises`; `any`
-  // takes 123 and A/1/123 as numbers, too. Throws where a pattern is none.
+  // 1 for each feature of a set that matches, else 0; null for an empty query.
+  // `where` is `any`, `label`, `fires` or `raises`; `any` also finds features
+  // by number, 123 or A/1/123. Throws a SyntaxError for an invalid pattern.
   function of(key, { q, regex = false, where = 'any' }) {
     if (!q.trim()) return null;
     const set = data.set(key);
@@ -55,8 +55,8 @@ monosem.search = (() => {
     return found;
   }
 
-  // The same over entries of several sets, columns `set` and `feature` of a
-  // pack: their numbers, rising; null where nothing is asked.
+  // Searches the features in a pack's columns `set` and `feature`: the indices
+  // of those that match, rising; null for an empty query.
   function entries({ set, feature }, q) {
     const hits = new Map(
       [...new Set(set)].map((n) => [n, of(data.sets[n].key, { q })]),
@@ -69,7 +69,7 @@ monosem.search = (() => {
     return Uint32Array.from(found);
   }
 
-  // The entry that is a feature; -1 for none.
+  // The index of a feature in such columns; -1 if it is not there.
   function index({ set, feature }, key, number) {
     for (let i = 0; i < feature.length; i++) {
       if (feature[i] === number && data.sets[set[i]].key === key) return i;

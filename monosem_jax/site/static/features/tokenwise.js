@@ -1,10 +1,11 @@
 'use strict';
 
-// A text, token by token: choosing one ranks the features that fire on it, by
-// activation, by attribution to the token that comes next, and by what the loss
-// of that one becomes without them.
+// A text, token by token. Choosing a token ranks the features that fire on it:
+// by activation, by attribution to the next token, and by the rise of the next
+// token's loss without them.
 monosem.tokenwise = (() => {
-  const { element, link, panel } = monosem.dom;
+  const { panel } = monosem;
+  const { element, link } = monosem.dom;
   const { count, digits, fixed, signed } = monosem.format;
   const { href } = monosem.router;
   const { chip } = monosem.tokens;
@@ -41,10 +42,14 @@ monosem.tokenwise = (() => {
     return [panel(title, note, [element('ol', 'relatives', rows)])];
   }
 
-  // The line of tokens and the place where features are ranked. `key` is the
-  // set, whose columns are there; `loss[t]` nats; `total(t)` how many features
-  // fire; `features(t)` those that are known; `feature` is the one to shade by,
-  // or null to shade by how many fire; `chosen(t)` is told of a choice.
+  // Makes the line of tokens, and the element in which features are ranked:
+  //   key          the set, whose columns must be loaded
+  //   ids          the tokens
+  //   loss[t]      the loss of token t, in nats
+  //   total(t)     how many features fire on token t
+  //   features(t)  the strongest of them
+  //   feature      the feature to shade by; null shades by how many fire
+  //   chosen(t)    is called when a token is chosen
   function make({ key, ids, loss, total, features, feature, chosen }) {
     const { max } = monosem.data.set(key).columns;
     const most = Math.max(...Array.from(ids, (_, t) => total(t)), 1);

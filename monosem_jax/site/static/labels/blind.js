@@ -1,24 +1,30 @@
 'use strict';
 
-// Labelling without knowing what it is of, as the paper's annotator did: how
-// it is set up. Features and neurons, as many of each set, are drawn among the
-// live ones; some intervals of each come one after the other, from the
-// strongest on, and what they are of is shuffled. The address has a seed and an
-// item's number; what they stand for is kept in this browser, where a
-// determined person finds it.
+// Sets up blind labelling, as the paper's annotator worked: without knowing
+// whether an item is of a feature or of a neuron. Live features and neurons are
+// drawn, the same number of each set, and shuffled. Some intervals of each come
+// one after the other, the strongest first. The address has only a seed and an
+// item's number. This browser stores what they refer to, where a determined
+// person can find it.
 monosem.blind = (() => {
-  const { button, element, field, link, panel } = monosem.dom;
+  const { panel } = monosem;
+  const { button, element, field, link } = monosem.dom;
   const { count } = monosem.format;
   const { href, go } = monosem.router;
   const { rank } = monosem.labelfile;
   const { live: LIVE } = monosem.data.STATE;
-  // A group of examples on which nothing fires: there is nothing to score.
+  // The group of examples without activation: there is nothing to score.
   const SILENT = 'Bottom Activations';
   // The paper's annotator scored 412 intervals of 162 features and neurons.
   const DEFAULT = { each: 20, intervals: 3 };
   const MOST = { each: 1000, intervals: 12, seed: 999_999 };
+  const NUMBERS = {
+    each: 'of each set',
+    intervals: 'intervals of each',
+    seed: 'seed',
+  };
 
-  // Integers below n, the same from the same seed: a xorshift generator.
+  // Returns a function that draws an integer below n: a xorshift generator.
   function random(seed, salt) {
     let state = 0x9e3779b9 ^ seed;
     for (const character of salt) {
@@ -35,7 +41,7 @@ monosem.blind = (() => {
     return (n) => Math.floor(next() * n);
   }
 
-  // The first `wanted` of a list that was shuffled.
+  // Draws `wanted` entries of a list, in random order.
   function drawn(list, wanted, below) {
     const kept = Array.from(list);
     const many = Math.min(wanted, kept.length);
@@ -66,8 +72,8 @@ monosem.blind = (() => {
 
   const done = (session, item) => entryOf(session, item)?.blind === true;
 
-  // The items of a session. What the annotator has labelled already is left
-  // out: it is known, or done.
+  // The items of a session, without the features and neurons that the annotator
+  // has labelled already.
   async function items({ seed, by, keys, each, intervals }, say) {
     const subjects = [];
     for (const key of keys) {
@@ -103,7 +109,7 @@ monosem.blind = (() => {
     return fits ? value : null;
   }
 
-  // The part of the view of labels that starts and resumes sessions.
+  // The panel that starts and resumes sessions.
   function setup() {
     const { run } = monosem.data;
     const sets = monosem.data.shown();
@@ -146,7 +152,7 @@ monosem.blind = (() => {
               store(rest);
               draw();
             },
-            'The labels stay; what is still to be labelled is forgotten',
+            'Deletes the session, and keeps its labels',
           ),
         ]);
       });
@@ -165,19 +171,19 @@ monosem.blind = (() => {
         note.textContent = text;
       };
       if (!wanted.keys.length) return say('Choose what to draw from.');
-      if (!monosem.labelfile.says(by.value)) return say('Say who you are.');
-      for (const name of ['each', 'intervals', 'seed']) {
+      if (!monosem.labelfile.says(by.value)) return say('Enter your name.');
+      for (const [name, label] of Object.entries(NUMBERS)) {
         if (!wanted[name]) {
-          return say(`There a whole number from 1 to ${MOST[name]} is needed.`);
+          return say(`${label}: must be a whole number, 1 to ${MOST[name]}.`);
         }
       }
       if (Object.hasOwn(sessions(), wanted.seed)) {
-        return say('There is one of that seed already: go on with it, below.');
+        return say('A session with that seed exists: continue it below.');
       }
       start.disabled = true;
       try {
         const found = await items(wanted, say);
-        if (!found.length) return say('Nothing there is left to be labelled.');
+        if (!found.length) return say('Nothing is left to be labelled.');
         store({ ...sessions(), [wanted.seed]: { ...wanted, items: found } });
         if (start.isConnected) go('labelling', 'blind', String(wanted.seed));
       } catch (error) {
@@ -190,19 +196,19 @@ monosem.blind = (() => {
     draw();
     return panel(
       'Label blind',
-      'live ones, drawn uniformly, as many of each set; what you have ' +
-        'labelled before is left out. Of each some intervals, drawn too, ' +
-        'come one after the other. The same seed and choice draw the same ' +
-        'for all.',
+      'Draws live features and neurons at random, the same number of each ' +
+        'set, without those that you have labelled. Some intervals of each ' +
+        'are drawn, too, and come one after the other. With the same seed ' +
+        'and settings, everybody gets the same items.',
       [
         element('div', 'setup nosave', [
           element('fieldset', '', [
             element('legend', '', 'Draw from'),
             ...boxes.map((box, i) => field(sets[i].run, box)),
           ]),
-          field('of each set', each),
-          field('intervals of each', intervals),
-          field('seed', seed),
+          field(NUMBERS.each, each),
+          field(NUMBERS.intervals, intervals),
+          field(NUMBERS.seed, seed),
           field('by', by),
           start,
         ]),

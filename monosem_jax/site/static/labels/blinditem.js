@@ -1,14 +1,14 @@
 'use strict';
 
-// One item of a blind session: an interval, and the form to score it. Neither
-// the page nor its title and address say what it is of.
+// One item of a blind session: an interval of a feature or neuron, and the form
+// to score it. Neither the page nor its title and address tell which it is.
 monosem.blinditem = (() => {
   const { button, element, field, link } = monosem.dom;
   const { count, percent } = monosem.format;
   const { chip, line } = monosem.tokens;
   const { href, go, replace } = monosem.router;
   const { done, entryOf, sessions } = monosem.blind;
-  // Of an example's largest activation, what is bold.
+  // Activations from this share of the example's largest are bold.
   const STRONG = 0.5;
 
   function level({ fraction }) {
@@ -17,7 +17,7 @@ monosem.blinditem = (() => {
       : `near ${percent(fraction)} of its sample’s maximum`;
   }
 
-  // Examples of a group, shaded by share of its own maximum and nothing else.
+  // Examples of a group, with no more than shades, as shares of the maximum.
   function examples(record, group, max) {
     const rows = record.examples
       .filter((example) => example.group === group)
@@ -49,7 +49,7 @@ monosem.blinditem = (() => {
 
   function finished(session, seed, place) {
     const open = session.items.findIndex((item) => !done(session, item));
-    const title = open < 0 ? 'All are labelled' : 'That was the last one';
+    const title = open < 0 ? 'All items are labelled' : 'That was the last one';
     place.replaceChildren(
       element('h2', '', title),
       element('p', '', [
@@ -75,9 +75,9 @@ monosem.blinditem = (() => {
     if (!Object.hasOwn(found, seed)) {
       place.replaceChildren(
         element('p', 'silent', [
-          'This browser knows no such session. ',
+          'This browser has no such session. ',
           link(href('labelling'), 'Start one'),
-          ': the same seed and choice draw the same again.',
+          ': the same seed and settings draw the same items again.',
         ]),
       );
       return undefined;
@@ -160,9 +160,11 @@ monosem.blinditem = (() => {
     place.replaceChildren(
       element('h2', '', `Item ${count(at + 1)} of ${count(all.length)}`),
       element('p', 'note', [
-        again ? 'The same one as before, another interval. ' : 'A new one. ',
-        'Shading: activation, as a share of its own maximum; bold: at least ' +
-          'half of the example’s largest.',
+        again
+          ? 'Another interval of the previous feature or neuron. '
+          : 'A new feature or neuron. ',
+        'Shading: activation, as a share of its maximum; bold: at least half ' +
+          'of the example’s largest.',
       ]),
       element('div', 'item', [
         element('div', '', [
@@ -176,7 +178,7 @@ monosem.blinditem = (() => {
             element(
               'summary',
               '',
-              'Its other intervals (the paper’s annotator saw them all)',
+              'Other intervals (the paper’s annotator saw all of them)',
             ),
             ...others,
           ]),
@@ -193,7 +195,7 @@ monosem.blinditem = (() => {
           element(
             'p',
             'note',
-            'Digits answer the question that has the focus, N says NA; ' +
+            'Digits answer the question with the focus, N answers NA; ' +
               'Ctrl+Enter saves and goes on.',
           ),
         ]),

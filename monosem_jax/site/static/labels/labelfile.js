@@ -1,13 +1,13 @@
 'use strict';
 
-// labels.json: what an entry may say, the order of entries, and the scores they
-// make. labels.py says the same; a file that one takes, the other takes.
+// labels.json: what an entry may contain, the order of entries, and scores.
+// labels.py has the same rules: both accept the same files.
 monosem.labelfile = (() => {
   const FORMAT = 1;
   const LONGEST = { label: 2000, by: 200 };
   const INTERPRETABLE = 8;
   const WHOLE = 'Whole feature';
-  // Most points of each question, as the paper has them.
+  // The most points of each question, as in the paper.
   const RUBRIC = {
     confidence: 3,
     consistency: 5,
@@ -44,14 +44,15 @@ monosem.labelfile = (() => {
     return [run, Number(number)];
   }
 
-  // Where an interval stands: the whole, the strongest, down to the weakest.
+  // Sorts intervals: the whole feature, then the strongest, down to the
+  // weakest.
   function rank(interval) {
     if (interval === null) return -2;
     const [, number, top] = INTERVAL.exec(interval);
     return top ? -1 : Number(number ?? 11);
   }
 
-  // Of one feature and interval an annotator says one thing.
+  // An annotator has one entry for a feature and interval.
   const identity = ({ feature, interval, by }) =>
     JSON.stringify([feature, interval, by]);
 
@@ -98,7 +99,7 @@ monosem.labelfile = (() => {
       : '';
   }
 
-  // What is wrong with an entry; '' if nothing is.
+  // What is wrong with an entry; '' if it is valid.
   function wrong(entry) {
     if (!isObject(entry)) return `is ${short(entry)}, not an object`;
     const unknown = Object.keys(entry).find(
@@ -106,7 +107,7 @@ monosem.labelfile = (() => {
     );
     if (unknown !== undefined) return `unknown key ${short(unknown)}`;
     const missing = KEYS.find((key) => !Object.hasOwn(entry, key));
-    if (missing) return `has no ${missing}`;
+    if (missing) return `lacks the key ${missing}`;
     const { feature, interval, label, by, kind, blind, rubric, score } = entry;
     if (typeof feature !== 'string' || !FEATURE.test(feature)) {
       return must('feature', feature, 'named as A/1/3450');
@@ -114,7 +115,7 @@ monosem.labelfile = (() => {
     const [run, number] = parts(feature);
     const set = monosem.data.sets.find((own) => own.run === run);
     if (set && number >= set.features) {
-      return `${run} has ${set.features.toLocaleString('en')} features only`;
+      return `${run} has only ${set.features.toLocaleString('en')} features`;
     }
     if (
       interval !== null &&
@@ -147,7 +148,7 @@ monosem.labelfile = (() => {
     if (rubric !== null) return wrongRubric(rubric);
     return says(label) || score !== null
       ? ''
-      : 'says nothing: neither label nor rubric nor score';
+      : 'has neither a label nor a rubric nor a score';
   }
 
   // The entry with its keys in order, and no others.
@@ -162,14 +163,14 @@ monosem.labelfile = (() => {
     return found;
   }
 
-  // The entries of a file's text that can be taken, and why others are not.
-  // It throws where it is no such file at all.
+  // The valid entries of a file's text, and what is wrong with the others.
+  // Throws an Error if it is not a file of labels.
   function read(text) {
     let value;
     try {
       value = JSON.parse(text);
     } catch {
-      throw new Error('It is not whole JSON.');
+      throw new Error('It is not valid JSON.');
     }
     if (!isObject(value) || !Array.isArray(value.labels)) {
       throw new Error('It must be {"format": 1, "labels": [...]}.');
@@ -219,7 +220,8 @@ monosem.labelfile = (() => {
     };
   }
 
-  // People's scores of features, and of neurons, that were blind or not.
+  // Scores given by people, of features and of neurons; blind ones or the
+  // others.
   function scores(entries, blind) {
     const scored = entries
       .filter((x) => x.kind === 'human' && x.rubric && x.blind === blind)

@@ -2,18 +2,19 @@
 
 // The form on a feature's page, and what it shares with blind labelling.
 monosem.labelform = (() => {
-  const { button, element, field, panel, select } = monosem.dom;
+  const { panel } = monosem;
+  const { button, element, field, select } = monosem.dom;
   const { visible } = monosem.tokens;
   const { LONGEST, says, total, WHOLE } = monosem.labelfile;
 
-  // A line that is read out when it says something.
+  // A line for messages, which screen readers read out.
   function said() {
     const node = element('p', 'note said');
     node.setAttribute('role', 'status');
     return node;
   }
 
-  // A line for the text of a label, and the name of who writes it.
+  // The fields for a label's text and its annotator's name.
   function controls() {
     const label = document.createElement('textarea');
     label.rows = 2;
@@ -28,7 +29,7 @@ monosem.labelform = (() => {
     return { label, by };
   }
 
-  // Half a surrogate pair is no character, and no file can hold it.
+  // UTF-8 cannot encode half of a surrogate pair.
   const whole = (text) => text.replaceAll(/\p{Cs}/gu, '\ufffd');
 
   function what(entry) {
@@ -42,8 +43,8 @@ monosem.labelform = (() => {
     return about.join(', ');
   }
 
-  // What is known of a feature, and the form to say more. It follows what
-  // changes elsewhere for as long as it is on the page.
+  // The panel with a feature's labels, and the form for another. While it is on
+  // the page, it also shows changes made elsewhere.
   function make(key, number) {
     const set = monosem.data.set(key);
     const feature = `${set.run}/${number}`;
@@ -71,8 +72,8 @@ monosem.labelform = (() => {
         .find((entry) => entry.by === by.value && entry.interval === group);
     }
 
-    // What the annotator has said already; what is being written stays where
-    // that is nothing.
+    // Fills in the annotator's own entry. If there is none, what is being
+    // written stays.
     function fill() {
       const entry = own();
       if (entry) {
@@ -80,7 +81,7 @@ monosem.labelform = (() => {
         rubric.set(entry.rubric);
       }
       note.textContent = entry?.blind
-        ? 'This was said blind; saved here, it no longer counts as such.'
+        ? 'This label was given blind; saved here, it is no longer blind.'
         : '';
       draw();
     }
@@ -144,7 +145,7 @@ monosem.labelform = (() => {
       event.preventDefault();
       save();
     });
-    const told = 'by hand, and by models';
+    const told = 'by people and by models';
     const node = panel('Labels', told, [list, form], 'labels');
     const follow = () => {
       if (node.isConnected) draw();
@@ -157,5 +158,3 @@ monosem.labelform = (() => {
 
   return { controls, make, said, what, whole };
 })();
-
-monosem.labels.panel = monosem.labelform.make;

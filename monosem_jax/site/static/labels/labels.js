@@ -1,26 +1,26 @@
 'use strict';
 
-// What people and models say that features are. The page was made with some
-// entries of labels.json; over them lies what this browser keeps, which stays
-// when the page is made anew. Whoever shows labels hears `labels` events of the
-// document.
+// The labels of features, by people and models. The page was exported with the
+// entries of labels.json. This browser stores entries of its own, which
+// override them and outlive a new export. The document sends `labels` events on
+// changes.
 monosem.labels = (() => {
   const { compare, identity, parts, rank, says, tidy, wrong } =
     monosem.labelfile;
   const NAME = 'monosem.annotator';
-  // Entries of this browser by identity; null where one of the page's is gone.
+  // This browser's entries by identity; null for deleted ones of the page's.
   let kept = null;
   let byFeature = new Map();
   let trouble = '';
   const memory = new Map();
 
-  // A browser may refuse to keep anything, or be full.
+  // A browser may refuse to store anything, or its storage may be full.
   function recall(name) {
     if (memory.has(name)) return memory.get(name);
     try {
       return localStorage.getItem(name);
     } catch {
-      trouble = 'This browser keeps nothing of this page';
+      trouble = 'This browser stores nothing for this page';
       return null;
     }
   }
@@ -34,12 +34,12 @@ monosem.labels = (() => {
       memory.set(name, text);
       trouble =
         error.name === 'QuotaExceededError'
-          ? 'This browser’s store is full'
-          : 'This browser keeps nothing of this page';
+          ? 'This browser’s storage is full'
+          : 'This browser stores nothing for this page';
     }
   }
 
-  // Names what belongs to this run, whichever export of it this is.
+  // The name under which this run's data are stored, the same for all exports.
   function place(what) {
     const { main, provenance } = monosem.data.run;
     return `monosem.${what}.${provenance?.store?.sha256 ?? ''}.${main}`;
@@ -88,8 +88,8 @@ monosem.labels = (() => {
 
   const exported = (set, number) => set.columns?.meta?.labels?.[number] ?? [];
 
-  // All entries of a feature, in order; those of the page only once its set's
-  // columns are there.
+  // All entries of a feature, sorted. Those of the page are there only after
+  // its set's columns were loaded.
   function get(key, number) {
     if (!kept) load();
     const set = monosem.data.set(key);
@@ -102,8 +102,8 @@ monosem.labels = (() => {
 
   const annotator = () => recall(NAME) ?? 'anonymous';
 
-  // The label that stands for a feature in lists: one's own first, then those
-  // of other people, then of models; of the whole feature before an interval's.
+  // The label that lists show: the annotator's own first, then other people's,
+  // then models'; one of the whole feature before one of an interval.
   function text(key, number) {
     const name = annotator();
     const order = ({ kind, by, interval }) =>
@@ -132,7 +132,8 @@ monosem.labels = (() => {
     }
   }
 
-  // The best score of a feature's explanations by models; null of none.
+  // The best score of a model's explanation of a feature; null if there is
+  // none.
   function score(key, number) {
     let best = null;
     for (const { score: own } of get(key, number)) {
@@ -179,7 +180,7 @@ monosem.labels = (() => {
     return [...found.values()].sort(compare);
   }
 
-  // Another window of this page has changed what is kept.
+  // Another window has changed what this browser stores.
   window.addEventListener('storage', (event) => {
     if (!kept || event.key !== place('labels')) return;
     load();
@@ -191,6 +192,6 @@ monosem.labels = (() => {
     keep,
     rename: (name) => keep(NAME, name),
     trouble: () =>
-      trouble && `${trouble}: save labels.json before you leave it.`,
+      trouble && `${trouble}: save labels.json before you leave the page.`,
   };
 })();

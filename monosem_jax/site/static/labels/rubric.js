@@ -20,7 +20,7 @@ monosem.rubric = (() => {
     ],
     separation: [
       'Separation',
-      'If some logits do not fit: are those that do set apart by their size? ' +
+      'If some logits do not fit: are those that fit separated by size? ' +
         '0 no, 1 yes',
     ],
     specificity: [
@@ -31,8 +31,8 @@ monosem.rubric = (() => {
   const MOST = 14;
   let forms = 0;
 
-  // A form with `value`, a rubric or null. form.value() is what it says:
-  // undefined where an answer is lacking, null where none is given.
+  // A form with the points of `value`, a rubric or null. form.value() returns
+  // its points: null if no question is answered, undefined if only some are.
   function make(value) {
     const prefix = `rubric${forms++}`;
     const sum = element('output', 'sum');
@@ -83,7 +83,7 @@ monosem.rubric = (() => {
       return answers.includes(undefined) ? undefined : found;
     }
 
-    // Where all logits fit there is nothing to be set apart.
+    // If all logits fit, there is nothing to be separated.
     function follow() {
       const { node, radios } = rows.separation;
       const settled = chosen('logits') === String(RUBRIC.logits);
@@ -107,7 +107,7 @@ monosem.rubric = (() => {
       (radios.find((radio) => radio.checked) ?? radios[0]).focus();
     }
 
-    // A digit answers the row that has the focus, and goes on to the next.
+    // A digit answers the question with the focus, and moves to the next one.
     function press(event) {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       const name = event.target.closest('fieldset')?.dataset.question;

@@ -1,6 +1,6 @@
 'use strict';
 
-// Any text, looked at by the server: the features of each token.
+// Shows the features of each token of any text, computed by the server.
 monosem.views.probe = (() => {
   const { button, element, field, select } = monosem.dom;
   const { fixed } = monosem.format;
@@ -17,7 +17,7 @@ monosem.views.probe = (() => {
     const input = element('textarea', 'prompt', query.get('text') ?? '');
     input.rows = 4;
     input.maxLength = monosem.live.limits.text_chars;
-    input.setAttribute('aria-label', 'Text to be looked at');
+    input.setAttribute('aria-label', 'Text to probe');
     input.placeholder = 'Any text';
     const result = element('div', 'result');
     const status = element('span', 'note');
@@ -30,8 +30,8 @@ monosem.views.probe = (() => {
       ...more,
     });
 
-    async function look() {
-      status.textContent = 'looking …';
+    async function run() {
+      status.textContent = 'running …';
       result.replaceChildren();
       const start = performance.now();
       try {
@@ -65,7 +65,7 @@ monosem.views.probe = (() => {
     }
 
     input.addEventListener('keydown', (event) => {
-      if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) look();
+      if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) run();
     });
     place.replaceChildren(
       element('h2', '', 'Probe'),
@@ -75,17 +75,22 @@ monosem.views.probe = (() => {
           'dictionary ',
           select(known, key, (other) => {
             key = other;
-            if (input.value) look();
+            if (input.value) run();
           }),
         ),
-        button('Look', look, 'Ctrl+Enter'),
+        button('Run', run, 'Ctrl+Enter'),
         status,
       ]),
       result,
     );
     input.focus();
-    if (input.value) look();
+    if (input.value) run();
   }
 
-  return { title: 'Probe', order: 90, there: () => Boolean(monosem.live), show };
+  return {
+    title: 'Probe',
+    order: 90,
+    there: () => Boolean(monosem.live),
+    show,
+  };
 })();

@@ -1,7 +1,7 @@
 'use strict';
 
-// Asks the server behind a live page. Its addresses are relative: the token
-// that lets us in is a part of the page's own.
+// Sends requests to the server of a live page. Addresses are relative, so that
+// they begin with the page's own path, which has the token.
 monosem.server = (() => {
   async function post(path, body, signal) {
     const answer = await fetch(`api/${path}`, {
@@ -12,7 +12,7 @@ monosem.server = (() => {
     });
     if (answer.ok) return answer;
     const said = await answer.json().catch(() => null);
-    throw new Error(said?.error ?? `the server answers ${answer.status}`);
+    throw new Error(said?.error ?? `the server answered ${answer.status}`);
   }
 
   const failure = (error) =>
@@ -26,7 +26,8 @@ monosem.server = (() => {
     }
   }
 
-  // Server-sent events as [name, value], until they end or `signal` ends them.
+  // Server-sent events as [name, value], until the last or until `signal`
+  // aborts.
   async function* steer(body, signal) {
     try {
       const { body: stream } = await post('steer', body, signal);

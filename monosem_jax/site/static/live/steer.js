@@ -1,14 +1,14 @@
 'use strict';
 
-// What the transformer says with features pinned, beside what it says without,
-// from the same random draws.
+// Text that the transformer generates with features pinned, beside text
+// without, from the same random draws.
 monosem.views.steer = (() => {
   const { button, element, field, link, select } = monosem.dom;
   const { fixed, signed } = monosem.format;
   const { href } = monosem.router;
 
   const PROMPT = '1,2,3,4,5,6,7,8,9,10';
-  const MOST = 10; // of a slider, in maxima
+  const MOST = 10; // the largest value of a slider, in maxima
   const NUMBERS = [
     ['tokens', 50, 1],
     ['temperature', 1, 0.1],
@@ -19,7 +19,7 @@ monosem.views.steer = (() => {
   const runs = () =>
     monosem.live.runs.filter(({ key }) => monosem.data.set(key));
 
-  // Pins in an address: A/1/3=2 in maxima, several between spaces.
+  // Parses the pins in an address: A/1/3=2, in maxima; spaces between several.
   function parse(text) {
     return text.split(' ').flatMap((part) => {
       const found = part.match(/^(.+)\/(\d+)=(-?[\d.]+)$/);
@@ -41,7 +41,7 @@ monosem.views.steer = (() => {
     return input;
   }
 
-  // One pin as controls; `pin` holds what they say.
+  // The controls of one pin, which update `pin`.
   function controls(pin, { changed, removed }) {
     const run = select(
       runs().map((own) => [own.run, own.run]),
@@ -76,7 +76,7 @@ monosem.views.steer = (() => {
       const max = columns.max[pin.feature];
       what.replaceChildren(
         link(href(own.key, pin.feature), `${own.run}/${pin.feature}`),
-        ` at ${fixed(pin.value * max)}, of ${fixed(max)} at most `,
+        ` at ${fixed(pin.value * max)}; its maximum is ${fixed(max)} `,
         monosem.card.gist(own.key, pin.feature),
       );
     }
@@ -101,14 +101,14 @@ monosem.views.steer = (() => {
       slider,
       exact,
       element('span', 'note', 'maxima'),
-      button('ablate', () => hold(0), 'hold it at 0'),
-      button('×', removed, 'take this pin away'),
+      button('ablate', () => hold(0), 'pin it at 0'),
+      button('×', removed, 'remove this pin'),
       what,
     ]);
   }
 
-  // A text that grows by tokens, each shaded by how much likelier or less
-  // likely the other transformer finds it.
+  // A text to which tokens are added, each shaded by how its log-probability
+  // differs from that in the other run.
   function speech(title, prompt) {
     const line = element('span', 'line');
     const node = element('section', 'speech', [
@@ -128,7 +128,7 @@ monosem.views.steer = (() => {
         id,
         rows: [
           ['log-probability', `${fixed(logp)} nats`],
-          ['... of the other', `${fixed(other)} nats`],
+          ['in the other run', `${fixed(other)} nats`],
           ['change', `${signed(change)} nats`],
         ],
       });
@@ -193,7 +193,7 @@ monosem.views.steer = (() => {
       changed();
     });
 
-    async function speak() {
+    async function generate() {
       stop?.abort();
       const own = (stop = new AbortController());
       const said = {
@@ -201,7 +201,7 @@ monosem.views.steer = (() => {
         steered: speech('Steered', prompt.value),
       };
       result.replaceChildren(said.default.node, said.steered.node);
-      status.textContent = 'speaking …';
+      status.textContent = 'generating …';
       command.textContent = '';
       copy.hidden = true;
       changed();
@@ -237,7 +237,7 @@ monosem.views.steer = (() => {
       node.addEventListener('change', changed);
     }
     prompt.addEventListener('keydown', (event) => {
-      if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) speak();
+      if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) generate();
     });
     draw();
     place.replaceChildren(
@@ -249,14 +249,14 @@ monosem.views.steer = (() => {
         ...numbers.map((node) =>
           field(`${node.name.replace('_', ' ')} `, node),
         ),
-        button('Speak', speak, 'Ctrl+Enter'),
+        button('Generate', generate, 'Ctrl+Enter'),
         button('Stop', () => stop?.abort()),
         status,
       ]),
       element('p', 'note', [
-        'Both draw the same random numbers. Shaded is by how much each ' +
-          'token’s log-probability differs from the other transformer’s: ' +
-          'blue where it is likelier here, red where it is less likely.',
+        'Both use the same random numbers. Shading shows how much a token’s ' +
+          'log-probability differs from that in the other run: blue if it is ' +
+          'likelier here, red if it is less likely.',
       ]),
       result,
       element('p', '', [command, ' ', copy]),
@@ -265,5 +265,10 @@ monosem.views.steer = (() => {
     return () => stop?.abort();
   }
 
-  return { title: 'Steer', order: 100, there: () => Boolean(monosem.live), show };
+  return {
+    title: 'Steer',
+    order: 100,
+    there: () => Boolean(monosem.live),
+    show,
+  };
 })();

@@ -1,10 +1,10 @@
 'use strict';
 
-// Axes of a scatter plot, with ticks, and the line where both are alike.
+// Axes of a scatter plot, with ticks, and the diagonal.
 monosem.axes = (() => {
   const { project } = monosem.pixels;
 
-  // Steps of 1, 2 or 5 between ticks, about `wanted` of them.
+  // About `wanted` ticks, at multiples of 1, 2 or 5 times a power of 10.
   function ticks(low, high, wanted) {
     const raw = (high - low) / wanted;
     const power = 10 ** Math.floor(Math.log10(raw));
@@ -16,8 +16,8 @@ monosem.axes = (() => {
     return found;
   }
 
-  // `names` are those of x and y; `target` and `view` as pixels.js has them,
-  // with `density` pixels to a CSS pixel, in which `context` draws.
+  // Draws in `context`, in CSS pixels of `density` pixels each. `names` label x
+  // and y; for `target` and `view` see pixels.js.
   function draw(context, names, target, view, density) {
     const { left, top } = project(target, view);
     const width = target.width / density;
@@ -47,7 +47,7 @@ monosem.axes = (() => {
       line(0, y(tick), width, y(tick), tick ? 0.12 : 0.4);
       context.fillText(said(tick), 4, y(tick) - 3);
     }
-    // Where both are alike.
+    // The diagonal.
     line(x(-9), y(-9), x(9), y(9), 0.25);
     context.font = '600 12px system-ui, sans-serif';
     context.textAlign = 'right';

@@ -1,10 +1,10 @@
 'use strict';
 
-// What fingers and mice do to a plot: drag to pan, wheel or pinch to zoom, move
-// to hover, click. Handlers get CSS pixels of the node; `wheel()` says whether
-// the wheel alone zooms, where Ctrl always does.
+// Gestures of fingers and mice on a plot: a drag pans, wheel and pinch zoom,
+// moving hovers, and a click clicks. Handlers get CSS pixels relative to the
+// node. The wheel zooms with Ctrl, and without if `wheel()` is true.
 monosem.gestures = (node, { hover, leave, pan, zoom, click, wheel }) => {
-  const STILL = 4; // pixels that are no drag yet
+  const STILL = 4; // pixels; a shorter drag is a click
   const down = new Map();
   let moved = 0;
 
@@ -13,7 +13,7 @@ monosem.gestures = (node, { hover, leave, pan, zoom, click, wheel }) => {
     return [event.clientX - box.left, event.clientY - box.top];
   };
 
-  // The middle of two fingers, and how far they are apart.
+  // The midpoint of two fingers, and their distance.
   function pinch() {
     const [a, b] = [...down.values()];
     const apart = Math.hypot(a[0] - b[0], a[1] - b[1]);

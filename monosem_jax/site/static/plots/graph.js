@@ -1,15 +1,14 @@
 'use strict';
 
-// Features as boxes and what leads from one to another as arrows between them:
-// in columns, or in a circle. Boxes are elements of the page, laid out by it;
-// arrows are drawn anew whenever that has changed.
+// Graphs of features: boxes joined by arrows, in columns or in a circle. Boxes
+// are elements of the page. Arrows are drawn anew whenever the layout changes.
 monosem.graph = (() => {
   const { element, svg } = monosem.dom;
   const HEAD = 9;
   const THINNEST = 1;
   const THICKEST = 7;
 
-  // A box that edges name by its id.
+  // Makes an element a box, to which edges refer by its id.
   function box(id, node, className = '') {
     node.dataset.node = id;
     node.classList.add('node');
@@ -29,7 +28,7 @@ monosem.graph = (() => {
     };
   };
 
-  // Paths as cubic curves: their four points.
+  // A path is a cubic Bézier curve: four points.
   function across(a, b) {
     const bend = (b.left - a.right) / 2;
     return [
@@ -40,7 +39,7 @@ monosem.graph = (() => {
     ];
   }
 
-  // Out of the upper side and back into it.
+  // From a box's upper side back into it.
   function loop(a) {
     return [
       [a.x + 24, a.top],
@@ -50,7 +49,7 @@ monosem.graph = (() => {
     ];
   }
 
-  // Where the line from a box's middle to a point leaves it.
+  // Where the line from a box's middle to a point crosses its border.
   function border(a, [x, y]) {
     const dx = x - a.x;
     const dy = y - a.y;
@@ -60,7 +59,7 @@ monosem.graph = (() => {
     return [a.x + dx * share, a.y + dy * share];
   }
 
-  // Bent to one side, so that the way there and back are two.
+  // Bent to one side, so that edges in opposite directions stay apart.
   function around(a, b) {
     const off = 0.22;
     const middle = [
@@ -96,9 +95,9 @@ monosem.graph = (() => {
     };
   }
 
-  // Draws edges over `node`, whose boxes they join: {from, to, weight, title,
-  // text?}; weights are shown by width, relative to `most`. Returns what ends
-  // it.
+  // Draws edges {from, to, weight, title, text?} between the boxes in `node`.
+  // An edge's width shows its weight relative to `most`. Returns a function
+  // that stops the redrawing.
   function connect(node, edges, { path, most, label }) {
     const layer = svg('svg', { class: 'edges', role: 'group' });
     layer.setAttribute('aria-label', label);
@@ -163,14 +162,14 @@ monosem.graph = (() => {
     return { node, end: connect(node, edges, { path: across, most, label }) };
   }
 
-  // Boxes in a circle, from above with the clock.
+  // Boxes in a circle, clockwise from the top.
   function circle(nodes, edges, { label, most = 1 }) {
     const node = element('div', 'graph circle', nodes);
     const n = nodes.length;
     node.classList.add(['', 'alone', 'two'][n] || 'many');
     nodes.forEach((one, i) => {
       const angle = (2 * Math.PI * i) / n - Math.PI / 2;
-      // Two lie side by side, where there is room.
+      // Two lie side by side, since the page is wider than high.
       const turn = n === 2 ? angle - Math.PI / 2 : angle;
       const far = n > 1 ? 1 : 0;
       one.style.left = `${50 + 36 * far * Math.cos(turn)}%`;

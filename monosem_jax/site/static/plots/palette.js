@@ -1,7 +1,7 @@
 'use strict';
 
-// Colours that people with any colour vision tell apart, on light and dark
-// ground: Okabe and Ito's for classes, blue to yellow for quantities.
+// Colours that differ for every kind of colour vision, on light and dark
+// backgrounds: Okabe and Ito's for classes, blue to yellow for quantities.
 monosem.palette = (() => {
   const { element } = monosem.dom;
   const CLASSES = [
@@ -13,7 +13,7 @@ monosem.palette = (() => {
     '#56b4e9',
   ];
   const NONE = '#8c8c8c';
-  // What is most stands out most from the ground.
+  // The largest values contrast most with the background.
   const RAMPS = {
     light: ['#dcbd55', '#a89a6c', '#7a7b78', '#4a5a78', '#00204d'],
     dark: ['#3f5283', '#6b7080', '#958f78', '#cbb35d', '#ffea46'],
@@ -28,7 +28,7 @@ monosem.palette = (() => {
     return (0xff000000 | (blue << 16) | (rgb & 0xff00) | red) >>> 0;
   };
 
-  // The colour of a class by its number; that of none for a negative one.
+  // The colour of a class by its number; grey for a negative one.
   const ofClass = (n) => (n < 0 ? NONE : CLASSES[n % CLASSES.length]);
 
   const ramp = () => RAMPS[dark.matches ? 'dark' : 'light'];
@@ -48,7 +48,8 @@ monosem.palette = (() => {
     });
   }
 
-  // An element's text colour, which a theme changes, as a pixel and as CSS.
+  // An element's text colour, which depends on the theme, as a pixel and as
+  // CSS.
   function inks(node) {
     const css = getComputedStyle(node).color;
     const [r, g, b] = css.match(/\d+/g).map(Number);
@@ -83,7 +84,7 @@ monosem.palette = (() => {
     ]);
   }
 
-  // Calls back when the colours are others; returns what ends that.
+  // Calls back when the theme changes; returns a function that stops this.
   function onChange(call) {
     dark.addEventListener('change', call);
     return () => dark.removeEventListener('change', call);

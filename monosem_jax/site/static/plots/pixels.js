@@ -1,13 +1,14 @@
 'use strict';
 
-// Points as pixels, drawn into a buffer by plain code: WebGL libraries need
-// 'unsafe-eval', and this is fast enough for hundreds of thousands of points.
-// Coordinates are data's: `position` is x, y of one point after the other, y
-// upwards; a view says which of them is in the middle, and pixels per unit.
+// Draws points into a buffer of pixels. WebGL libraries need 'unsafe-eval', and
+// plain code is fast enough for hundreds of thousands of points. `position` has
+// x and y of one point after the other, in data coordinates, y upwards. A view
+// is {x, y, scale}: the coordinates of the middle, and pixels per unit.
 monosem.pixels = (() => {
   const POINTS_IN_CELL = 4;
 
-  // Where a disc's pixels lie around its middle, in rows of `width` pixels.
+  // The offsets of a disc's pixels from its middle, if rows have `width`
+  // pixels.
   function disc(size, width) {
     const offsets = [];
     const middle = (size - 1) / 2;
@@ -26,10 +27,10 @@ monosem.pixels = (() => {
     top: target.height / 2 + view.y * view.scale,
   });
 
-  // Draws from the last point to the first, which so lies on top. `target` is
-  // {pixels, width, height}; `points` {position, colour, shown}; `only` the
-  // numbers of those to draw, null for all; `flat` a colour for all of them;
-  // `alpha` 0 to 255.
+  // Draws from the last point to the first, which lies on top. `target` is
+  // {pixels, width, height}, `points` is {position, colour, shown}. `only` has
+  // the numbers of the points to draw, null for all; `flat` is one colour for
+  // all of them; `alpha` is 0 to 255.
   function paint(target, points, view, { size, only, flat, alpha = 255 }) {
     const { pixels, width, height } = target;
     const { position, colour, shown } = points;
@@ -52,7 +53,7 @@ monosem.pixels = (() => {
     }
   }
 
-  // The smallest box around some points, null for all.
+  // The bounding box of the points `only`, null for all.
   function bounds(position, only = null) {
     const far = Infinity;
     const box = { left: far, right: -far, low: far, high: -far };
@@ -69,7 +70,7 @@ monosem.pixels = (() => {
     return box;
   }
 
-  // Finds the point next to a place: points by the cells of a uniform grid.
+  // Finds the nearest point to a place: points by the cells of a uniform grid.
   function grid(position) {
     const n = position.length / 2;
     const side = Math.max(1, Math.ceil(Math.sqrt(n / POINTS_IN_CELL)));
@@ -101,8 +102,8 @@ monosem.pixels = (() => {
           const dx = position[2 * i] - x;
           const dy = position[2 * i + 1] - y;
           const d = dx * dx + dy * dy;
-          // Of points in one place the first, which is the one in sight: a
-          // cell's points stand in their order.
+          // Of several points in one place this finds the first, which is drawn
+          // on top: a cell has its points in order.
           if (shown[i] && d < least) {
             best = i;
             least = d;

@@ -7,8 +7,8 @@ monosem.plots = (() => {
   const WIDTH = 320;
   const HEIGHT = 96;
 
-  // `values` over equal bins from `left` to `right`; `hue` names a class,
-  // `unit` is of the axis, `of` says what a bar's value is.
+  // `values` in equal bins from `left` to `right`. `hue` is a class of
+  // page.css, `unit` labels the axis, and `of` formats a bar's value.
   function histogram(values, left, right, { hue, label, unit, of = count }) {
     const most = Math.max(...values, 0) || 1;
     const edge = (i) => left + ((right - left) * i) / values.length;
@@ -48,7 +48,7 @@ monosem.plots = (() => {
         axis.map((text) => element('span', '', text)),
       ),
     ]);
-    // Draws a line at a value, or none.
+    // Draws a line at a value, if it is on the axis.
     node.mark = (value) => {
       drawn.querySelector('.mark')?.remove();
       if (!(value >= left && value <= right && right > left)) return;

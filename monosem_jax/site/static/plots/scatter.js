@@ -1,25 +1,29 @@
 'use strict';
 
-// Points in the plane, to be dragged, zoomed, pointed at and opened, by pointer
-// or keyboard. Drawn by pixels.js when something has changed; axes, marks and
-// what is written lie on a canvas above.
+// A scatter plot to pan and zoom, whose points can be pointed at and opened, by
+// pointer or keyboard. pixels.js draws the points when something has changed;
+// axes and marks lie on a canvas above.
 monosem.scatter = (() => {
   const { element } = monosem.dom;
   const { bounds, grid, paint, project } = monosem.pixels;
   const KEYS =
-    'Arrows move, + and − zoom, 0 shows all, Enter opens what is in the' +
-    ' middle.';
-  const REACH = 10; // CSS pixels around the pointer
-  const CLOSEST = 400; // times as large as the whole
-  const FAINT = 56; // of 255
-  const CROWD = 2_000; // of those highlighted, more of which have no rim
+    'Arrows move, + and − zoom, 0 shows all, Enter opens the point nearest' +
+    ' to the middle.';
+  const REACH = 10; // CSS pixels from the pointer to a point
+  const CLOSEST = 400; // the largest zoom, relative to the whole
+  const FAINT = 56; // alpha, of 255
+  const CROWD = 2_000; // more highlighted points than this have no rim
   const made = new WeakMap();
 
-  // `position` is x, y of one point after the other; `colour` a pixel of each,
-  // see palette.pixel; `describe(i)` gives the node that stands beside a point;
-  // `onPick(i)` is told of the one pointed at or -1, `onOpen(i)` of the one
-  // chosen. `range` ({left, right, low, high}) is shown at first, else all;
-  // `axes` ([x, y], texts) draws axes.
+  // Options:
+  //   position     x, y of one point after the other
+  //   colour       a pixel for each point, see palette.pixel
+  //   label        what the plot shows, for screen readers
+  //   describe(i)  makes the node shown beside the point that is pointed at
+  //   onPick(i)    is called with the point that is pointed at, -1 for none
+  //   onOpen(i)    is called with the point that is opened
+  //   range        {left, right, low, high}, shown at first; by default all
+  //   axes         the labels of x and y; by default there are no axes
   function make(place, options) {
     const { position, label, describe, range, axes } = options;
     const { onPick = () => {}, onOpen = () => {} } = options;
@@ -83,7 +87,7 @@ monosem.scatter = (() => {
       base.getContext('2d').putImageData(target.image, 0, 0);
     }
 
-    // Marks alone change nothing in the points.
+    // Draws marks anew, but not the points.
     function remark() {
       if (!waiting) requestAnimationFrame(draw);
       waiting = true;
@@ -136,7 +140,7 @@ monosem.scatter = (() => {
       tip.style.top = `${beside(y, tip.offsetHeight, height)}px`;
     }
 
-    // `told` is whether this comes from here, and others have to know.
+    // `told` is whether to call onPick: not if the pick came from outside.
     function pick(i, told = true) {
       if (i === picked) return;
       picked = i;
@@ -157,7 +161,7 @@ monosem.scatter = (() => {
       return nearest;
     }
 
-    // Zooms by a factor and keeps what is at x, y (CSS pixels) where it is.
+    // Zooms by a factor around x, y (CSS pixels).
     function zoom(factor, x, y) {
       const scale = Math.max(
         fit / 4,
@@ -177,7 +181,7 @@ monosem.scatter = (() => {
       later();
     }
 
-    // Shows a box and some room around it; a point's as close as `closest`.
+    // Shows a box with a margin, at a scale of `closest` at most.
     function show({ left, right, low, high }, closest) {
       const room = 24 * density;
       const wide = (target.width - 2 * room) / Math.max(right - left, 1e-9);
@@ -197,7 +201,7 @@ monosem.scatter = (() => {
       const first = target.width === 0;
       const { clientWidth, clientHeight } = node;
       if (!clientWidth || !clientHeight) return;
-      // Twice is as sharp as one sees.
+      // A density above 2 would look no sharper.
       const next = Math.min(window.devicePixelRatio || 1, 2);
       view.scale *= next / density;
       fit *= next / density;
@@ -212,7 +216,7 @@ monosem.scatter = (() => {
       target.pixels = new Uint32Array(target.image.data.buffer);
       if (first) showAll();
       if (first && wanted) zoomTo(...wanted);
-      // A canvas of another size is empty: now, or it flickers.
+      // Setting its size empties a canvas: drawn later, it would flicker.
       stale = true;
       draw();
     }
@@ -254,7 +258,7 @@ monosem.scatter = (() => {
     });
 
     monosem.gestures(above, {
-      // A plot with axes stands in a page that scrolls.
+      // A plot with axes is part of a page that the wheel scrolls.
       wheel: () => !axes || document.activeElement === above,
       hover: pickAt,
       leave: () => pick(-1),
@@ -289,7 +293,7 @@ monosem.scatter = (() => {
       get frameMilliseconds() {
         return frameMilliseconds;
       },
-      // The points that are shown, of each 0 or 1, and their colours.
+      // `shown` has 0 or 1 for each point.
       setShown(shown) {
         points.shown = shown;
         later();
@@ -298,20 +302,21 @@ monosem.scatter = (() => {
         points.colour = colour;
         later();
       },
-      // Draws some points larger, with a rim; null for none. `faint` is whether
-      // all others step back.
+      // Draws some points larger, with a rim; null for none. If `faint`, all
+      // other points are faint.
       highlight(only, faint = true) {
         chosen = only;
         dim = faint;
         later();
       },
-      // Rings a point that stays marked, or, `point`, one pointed at elsewhere.
+      // Puts a ring around a point that stays marked, -1 for none; `point` does
+      // it for a point that is pointed at outside of the plot.
       mark(i) {
         marked = i;
         remark();
       },
       point: (i) => pick(i, false),
-      // Centres a point, closer, or shows all of some points.
+      // Zooms to a point's number, or so that all of an array of them show.
       zoomTo,
       showAll,
       at,

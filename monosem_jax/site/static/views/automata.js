@@ -1,11 +1,13 @@
 'use strict';
 
-// Features that work as finite-state machines: those that were found, and the
-// way from any feature to what fires next. `#automata/2`, `#automata/A1/123`.
+// Features that work as finite-state machines: the machines that were found,
+// and what fires before and after any feature. `#automata/2`,
+// `#automata/A1/123`.
 monosem.views.automata = (() => {
-  const { data, card } = monosem;
-  const { element, link, panel, table } = monosem.dom;
-  const { count, digits, fixed, percent } = monosem.format;
+  const { card, data, panel } = monosem;
+  const { excerpt, graph, measured, strings, walk } = monosem.machine;
+  const { element, link, table } = monosem.dom;
+  const { count, digits, fixed } = monosem.format;
   const { href } = monosem.router;
   const TITLES = {
     'self-loop': 'Self-loops',
@@ -14,25 +16,12 @@ monosem.views.automata = (() => {
     chain: 'Chains',
     clique: 'Cliques',
   };
-  const WAY = 6; // features of the way here that are shown
+  const WAY = 6; // features visited before that the address keeps
 
   const machine = (n) => href('automata', n);
   const state = (key, number, by = []) =>
     href('automata', key, number) +
     (by.length ? `?by=${by.slice(-WAY).join('.')}` : '');
-
-  const strings = (list) =>
-    element('span', 'chips', list.map(monosem.tokens.chipOf));
-
-  const within = (ends) =>
-    ends ? ` (${fixed(ends[0])} to ${fixed(ends[1])})` : '';
-
-  // A change of a probability, plus or minus its standard error.
-  const effect = (mean, error) => {
-    if (error === null || error === undefined) return '–';
-    const sign = mean >= 0 ? '+' : '−';
-    return `${sign}${Math.abs(mean).toFixed(3)} ± ${error.toFixed(3)}`;
-  };
 
   const about = (m) =>
     m.about ? element('bdi', '', monosem.tokens.visible(m.about)) : '';
@@ -68,157 +57,12 @@ monosem.views.automata = (() => {
     return nav;
   }
 
-  // A state's sign, 1 to n, which a walk's tokens carry.
-  const sign = (k) => element('span', `sign state${k % 6}`, String(k + 1));
-
-  function graph(m) {
-    const names = m.nodes.map(({ feature }) => feature);
-    const boxes = m.nodes.map((node, k) => {
-      const [key, number] = card.parse(node.feature);
-      const line = (title, tokens) =>
-        element('p', '', [
-          element('span', 'note', `${title} `),
-          strings(tokens.slice(0, 4)),
-        ]);
-      const name =
-        key === undefined
-          ? element('span', 'name', node.feature)
-          : link(state(key, number), node.feature, 'name');
-      const said = key === undefined ? null : card.said(key, number);
-      const head = [sign(k), name];
-      if (key !== undefined) {
-        const page = link(href(key, number), 'page', 'page nosave');
-        page.setAttribute('aria-label', `Page of ${node.feature}`);
-        head.push(page);
-      }
-      const box = element('div', 'card', [
-        element('div', 'head', head),
-        ...[said].filter(Boolean),
-        line('fires on', node.fires_on),
-        line('predicts', node.predicts),
-      ]);
-      return monosem.graph.box(node.feature, box);
-    });
-    const edges = m.measured.map((e, k) => ({
-      from: e.from,
-      to: e.to,
-      weight: m.predicted[k],
-      text: fixed(m.predicted[k]),
-      title:
-        `${e.from} to ${e.to}: predicted ${fixed(m.predicted[k])}, observed ` +
-        `${fixed(e.observed)} where the base rate is ${digits(e.base)}, ` +
-        `pinned ${effect(e.pinned, e.pinned_se)}`,
-    }));
-    const options = { label: 'Edges by predicted probability' };
-    // A chain has a beginning and an end.
-    return m.kind === 'chain'
-      ? monosem.graph.layers(
-          boxes.map((box, k) => ({ title: names[k], nodes: [box] })),
-          edges,
-          options,
-        )
-      : monosem.graph.circle(boxes, edges, options);
-  }
-
-  const ORDERS = new Map([
-    [true, 'it has an order'],
-    [false, 'it has no order'],
-    [null, 'one feature has no order'],
-  ]);
-
-  const measured = (m) =>
-    panel(
-      'Edges',
-      'predicted: by how much likelier the next feature fires than it does' +
-        ' anyway, from logit weights; observed in held-out text: how often it' +
-        ' fires next where the one before does (95% interval over groups of' +
-        ' documents), how often it fires anyway, how often the edge is walked' +
-        ' in reverse, and how often the one before stays; pinned, or ablated' +
-        ' where it fires: by how much likelier the next one fires (± standard' +
-        ' error over contexts)',
-      [
-        element(
-          'p',
-          '',
-          `q ${digits(m.q)}, in labels ${digits(m.q_within)}; permuted rows` +
-            ` make ${fixed(m.expected)} as strong. In held-out text ` +
-            `${ORDERS.get(m.ordered)}${
-              m.asymmetry !== null
-                ? `, asymmetry at least ${fixed(m.asymmetry)}`
-                : ''
-            }.`,
-        ),
-        table(
-          [
-            ...['from', 'to', 'predicted', 'observed', 'base rate', 'reverse'],
-            ...['stays', 'pinned', 'ablated', 'contexts'],
-          ],
-          m.measured.map((e, k) => [
-            e.from,
-            e.to,
-            fixed(m.predicted[k]),
-            fixed(e.observed) + within(e.observed_interval),
-            digits(e.base),
-            fixed(e.reverse),
-            fixed(e.stays),
-            effect(e.pinned, e.pinned_se),
-            effect(e.ablated, e.ablated_se),
-            e.contexts.map((n) => count(n)).join(', '),
-          ]),
-        ),
-      ],
-      'wideblock',
-    );
-
-  // Tokens with the state of each below it; -1 where there is none.
-  const steps = (tokens, nodes) =>
-    tokens.map((token, i) => {
-      const chip = monosem.tokens.chipOf(token);
-      const own = nodes[i];
-      if (own < 0) return element('span', 'step off', [chip]);
-      const step = element('span', `step state${own % 6}`, [chip]);
-      const mark = element('sub', '', String(own + 1));
-      mark.setAttribute('aria-label', `state ${own + 1}`);
-      step.append(mark);
-      return step;
-    });
-
-  // Where its features fire in turn in text that nobody trained on.
-  const excerpt = (m) =>
-    m.excerpt
-      ? panel(
-          'In held-out text',
-          `${count(m.excerpt.length)} tokens on which its features fire in` +
-            ` turn, the longest run, in ${m.excerpt.subset}`,
-          [
-            element(
-              'p',
-              'walk excerpt',
-              steps(m.excerpt.tokens, m.excerpt.nodes),
-            ),
-          ],
-        )
-      : element('p', 'silent', 'Its features never fire in turn there.');
-
-  // The sampled text, each token with the state that fired most on it.
-  function walk(m) {
-    const { tokens, nodes, on_machine: share, unpinned, walks } = m.text;
-    return panel(
-      'A walk',
-      'text sampled while the features are pinned in turn; below each token' +
-        ` the state that fires most on it. Of ${count(walks)} walks,` +
-        ` ${percent(share)} of the tokens are on the machine, and` +
-        ` ${percent(unpinned)} without pins, after the same prompts`,
-      [element('p', 'walk', steps(tokens, nodes))],
-    );
-  }
-
   const family = ({ kind, features }) => {
     if (kind !== 'cycle') return TITLES[kind];
     return features ? `Cycles of ${features}` : 'Longer cycles';
   };
 
-  // What is found at all, beside what chance makes.
+  // The machines that were found, beside those that arise by chance.
   function evidence(meta) {
     const edges = Object.entries(meta.transitions).map(([name, e]) => [
       `${name} (${count(e.edges)})`,
@@ -234,18 +78,19 @@ monosem.views.automata = (() => {
       ]),
     );
     const body = [
-      element('summary', '', 'Beside chance'),
+      element('summary', '', 'Compared with chance'),
       element(
         'p',
         'note',
-        'Rows of logit weights are permuted among the' +
-          ` ${count(meta.live)} live features, ${count(meta.permutations)}` +
-          ' times, and machines searched for as before. A machine survives if' +
-          ` its q-value is at most ${meta.q} (Benjamini and Hochberg, over all` +
-          ' tuples of features; its weakest edge against those that permuted' +
-          ' rows make). Rows permuted among features of one label alone leave' +
-          ' features of one kind of text leading to each other; what survives' +
-          ' that, too, is more than such a set.',
+        'Machines are also searched for after permuting the rows of logit' +
+          ` weights among the ${count(meta.live)} live features,` +
+          ` ${count(meta.permutations)} times. A machine survives if its` +
+          ` q-value is at most ${meta.q} (Benjamini and Hochberg, over all` +
+          ' tuples of features; its weakest edge is compared with those of' +
+          ' permuted rows). If rows are permuted only among features with the' +
+          ' same label, features of one kind of text still lead to each' +
+          ' other. A machine that survives this, too, is more than such a' +
+          ' group.',
       ),
       table(
         [
@@ -254,7 +99,7 @@ monosem.views.automata = (() => {
           'permuted: mean',
           'most',
           'survive',
-          'in labels: mean',
+          'within labels: mean',
           'most',
           'survive both',
         ],
@@ -272,9 +117,10 @@ monosem.views.automata = (() => {
       element(
         'p',
         'note',
-        `Edges above ${meta.threshold} in ${count(meta.held_out_tokens)}` +
-          ' held-out pairs of tokens: on how many the next feature fires more' +
-          ' often than anyway, at the same false discovery rate.',
+        `Edges predicted above ${meta.threshold}: for how many the next` +
+          ' feature fires more often after the first one than at all, in' +
+          ` ${count(meta.held_out_tokens)} held-out pairs of tokens, at the` +
+          ' same false discovery rate.',
       ),
       table(['edges', 'rise', 'median observed', 'median base rate'], edges),
       element('p', 'note', 'Systems that the paper names'),
@@ -343,7 +189,7 @@ monosem.views.automata = (() => {
     });
     const { node, end } = monosem.graph.layers(
       [
-        { title: 'Follows on', nodes: column('before', previous) },
+        { title: 'Follows', nodes: column('before', previous) },
         { title: name, nodes: [middle] },
         { title: 'Leads to', nodes: column('after', next) },
       ],
@@ -365,7 +211,7 @@ monosem.views.automata = (() => {
           ),
         ),
       ],
-      { label: 'Edges by the rise of the probability to fire next' },
+      { label: 'Edges by the rise of the probability of firing next' },
     );
     const among = machinesOf(meta, name);
     const trail = way.flatMap((i, k) => [
@@ -382,8 +228,8 @@ monosem.views.automata = (() => {
       ...(trail.length ? [element('p', 'trail', [...trail, name])] : []),
       panel(
         'What fires before and after',
-        'by how much likelier a feature fires on the next token than it does' +
-          ' anyway, predicted from logit weights; choose one to go there',
+        'by the rise of the probability that a feature fires on the next' +
+          ' token, predicted from logit weights; choose one to go there',
         [node],
         'wideblock',
       ),
@@ -405,8 +251,8 @@ monosem.views.automata = (() => {
         'silent',
         `${count(meta.edges)} edges were predicted over ${count(meta.tokens)}` +
           ` tokens, ${count(meta.edges_above_threshold)} of them above the` +
-          ` threshold; in these lie ${found.join(', ')}, none of which stands` +
-          ' out from chance.',
+          ` threshold. They form ${found.join(', ')}, none of which is` +
+          ' distinguishable from chance.',
       ),
       evidence(meta),
     );

@@ -1,6 +1,6 @@
 'use strict';
 
-// The view of a set's features: the list, and beside it one of them.
+// The view of a set's features: the list, and one feature beside it.
 monosem.views.features = (() => {
   const { element, select } = monosem.dom;
   const { go } = monosem.router;
@@ -10,7 +10,7 @@ monosem.views.features = (() => {
     return new URLSearchParams(location.hash.split('?', 2)[1] ?? '');
   }
 
-  // The address of a feature, with the list as it is.
+  // The address of a feature that keeps the list as it is.
   function address(key, number) {
     const text = query().toString();
     return `#${key}/${number}${text ? `?${text}` : ''}`;
@@ -27,7 +27,7 @@ monosem.views.features = (() => {
       monosem.feature.say(
         article,
         `There is no feature at ${location.hash}: ${set.run} has ` +
-          `${set.features.toLocaleString('en')}, from 0.`,
+          `${set.features.toLocaleString('en')}, numbered from 0.`,
       );
       return;
     }
@@ -70,7 +70,7 @@ monosem.views.features = (() => {
     });
     shown = { set, article, list };
     if (digits === undefined) {
-      // Where a visit begins: the first feature of the list.
+      // A visit begins with the first feature of the list.
       const first = list.first() ?? 0;
       monosem.router.replace(address(set.key, first));
       open(first);
@@ -92,7 +92,7 @@ monosem.views.features = (() => {
     return true;
   }
 
-  // Keys that work wherever no field has the focus.
+  // Keys that work unless a field has the focus.
   document.addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target.closest('input, textarea, select')) return;

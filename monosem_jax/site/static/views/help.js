@@ -1,19 +1,19 @@
 'use strict';
 
-// Keys, and what words mean here.
+// Keys, and the meaning of terms.
 monosem.views.help = (() => {
   const { element, entry } = monosem.dom;
 
   const KEYS = [
     ['↑ ↓ Home End', 'move in the list; Enter opens'],
-    ['[ ] or k j', 'the feature before, the next one'],
+    ['[ ] or k j', 'the previous feature, the next one'],
     ['/', 'search the list'],
-    ['← →', 'from token to token, in a line that has the focus'],
-    ['Esc', 'closes what a token says'],
+    ['← →', 'from token to token, in a line with the focus'],
+    ['Esc', 'closes the tooltip of a token'],
     ['?', 'this page'],
-    ['← ↑ → ↓ + − 0', 'on a map: move, closer, farther, all of it'],
-    ['0 to 5, n', 'in a rubric: the points, not applicable'],
-    ['Ctrl+Enter', 'saves a label and goes on; looks; speaks'],
+    ['← ↑ → ↓ + − 0', 'on a map: move, zoom in, zoom out, show all'],
+    ['0 to 5, n', 'in a rubric: points, not applicable'],
+    ['Ctrl+Enter', 'saves a label; runs a probe; generates text'],
   ];
   const TERMS = [
     ['activation', 'how strongly a feature fires on a token; no unit'],
@@ -21,38 +21,36 @@ monosem.views.help = (() => {
     ['dead', 'never fired on the tokens read'],
     [
       'rare',
-      'fired on fewer than 10 of the tokens read, which says nothing of what ' +
-        'it means; where 10 million were read, the paper’s ultralow density, ' +
-        'below 1e-6',
+      'fired on fewer than 10 of the tokens read, too few to tell what it ' +
+        'means; if 10 million were read, these are the paper’s ultralow ' +
+        'density features, below 1e-6',
     ],
     [
       'low mode',
-      'of the lower of two modes of features, which fire rarely and weakly ' +
-        'and have an encoder that does not look where the decoder points',
+      'in the lower of two modes of features: it fires rarely and weakly, ' +
+        'and its encoder is not aligned with its decoder',
     ],
-    [
-      'live',
-      'all others: these are compared, counted and laid out',
-    ],
+    ['live', 'all other features; only live ones are compared and mapped'],
     [
       'logit weight',
-      'what a unit of the feature adds to a token’s logit by the direct ' +
-        'path, the median over the vocabulary at 0',
+      'what one unit of activation adds to a token’s logit by the direct ' +
+        'path, shifted so that the median over the vocabulary is 0',
     ],
     [
       'loss without the feature',
-      'by how many nats the loss of a token rises when the feature is taken ' +
-        'away at all positions; an effect is made at the token before',
+      'the rise of a token’s loss, in nats, when the feature is ablated at ' +
+        'all positions; the feature acts at the tokens before',
     ],
     [
       'loss without the residual',
-      'the same when all that the dictionary leaves unexplained is taken away',
+      'the same when the dictionary’s reconstruction error is removed',
     ],
+    ['attribution', 'activation times the logit weight of the next token'],
     [
-      'attribution',
-      'activation times the logit weight of the token that comes next',
+      'masked cosine',
+      'cosine similarity of two features’ activations over the tokens ' +
+        'on which one of them fires',
     ],
-    ['masked cosine', 'of two features’ activations where one of them fires'],
     [
       'intervals',
       '11 levels from the sample’s maximum down to 0, 5 examples each',

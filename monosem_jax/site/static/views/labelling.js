@@ -1,8 +1,9 @@
 'use strict';
 
-// The view of all labels and scores, and of files that hold them.
+// The view of all labels and scores, which reads and writes files of labels.
 monosem.views.labelling = (() => {
-  const { button, element, field, link, panel, svg, table } = monosem.dom;
+  const { panel } = monosem;
+  const { button, element, field, link, svg, table } = monosem.dom;
   const { count, percent } = monosem.format;
   const { visible } = monosem.tokens;
   const { identity, median, parts, read, scores, write } = monosem.labelfile;
@@ -12,7 +13,7 @@ monosem.views.labelling = (() => {
   // Median scores that the paper published.
   const PAPER = { features: 12, neurons: 0 };
 
-  // Scores 0 to 14 of features and of neurons, two bars side by side.
+  // A histogram of scores from 0 to 14, features and neurons side by side.
   function histogram(found) {
     const bins = monosem.rubric.MOST + 1;
     const [WIDTH, HEIGHT] = [600, 120];
@@ -73,7 +74,7 @@ monosem.views.labelling = (() => {
         table(
           [
             ...['', 'paper’s median', 'median'],
-            ...['intervals', 'of so many', 'above 8'],
+            ...['intervals', 'of different ones', 'above 8'],
           ],
           kinds.map(([kind, own]) => [
             kind,
@@ -98,8 +99,8 @@ monosem.views.labelling = (() => {
 
   function results(entries) {
     const made = [
-      [true, 'Scores, blind', 'as the paper’s annotator was'],
-      [false, 'Scores, name in sight', ''],
+      [true, 'Scores, blind', 'given as by the paper’s annotator'],
+      [false, 'Scores, not blind', ''],
     ];
     return made.flatMap(([blind, title, note]) => {
       const found = scores(entries, blind);
@@ -108,10 +109,11 @@ monosem.views.labelling = (() => {
     });
   }
 
-  // Reads a file of labels into this browser; says what came of it.
+  // Reads a file of labels into this browser; returns lines that tell the
+  // result.
   async function take(file) {
     if (file.size > LARGEST) {
-      return ['It is larger than 20 MB, and was not read.'];
+      return ['The file is larger than 20 MB and was not read.'];
     }
     let found;
     try {
@@ -159,7 +161,7 @@ monosem.views.labelling = (() => {
     if (monosem.labels.trouble()) say([monosem.labels.trouble()]);
     return panel(
       'labels.json',
-      'what this page came with, and what this browser has kept since',
+      'the labels of this page, and those stored in this browser',
       [
         element('div', 'choice nosave', [
           button('Save labels.json', save),
@@ -169,9 +171,9 @@ monosem.views.labelling = (() => {
         element(
           'p',
           '',
-          'Put the saved file into the run’s work directory, as ' +
-            'WORKDIR/labels.json, and run monosem site: the new page shows ' +
-            'the labels to everybody, and the report has the scores.',
+          'To publish the labels, put the saved file into the run’s work ' +
+            'directory, as WORKDIR/labels.json, and run monosem site: the ' +
+            'new page has the labels, and the report has the scores.',
         ),
       ],
       'wideblock',
@@ -214,9 +216,8 @@ monosem.views.labelling = (() => {
         'p',
         '',
         'Each feature’s page has a form for its label and for the paper’s ' +
-          'rubric of 14 points. For scores that can be believed, label ' +
-          'blind: features and neurons come shuffled, and nothing says which ' +
-          'is which.',
+          'rubric of 14 points. For unbiased scores, label blind: features ' +
+          'and neurons come in random order, and nothing tells which is which.',
       ),
       monosem.blind.setup(),
       files(),

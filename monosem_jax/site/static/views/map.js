@@ -1,22 +1,21 @@
 'use strict';
 
-// The map: decoder rows of several dictionaries in the plane, with clusters.
-// `#map/NAME?at=A1.123&colour=...&find=...&off=A0`.
+// The map: decoder rows of several dictionaries in two dimensions, with
+// clusters. `#map/NAME?at=A1.123&colour=...&find=...&off=A0`.
 monosem.views.map = (() => {
-  const { data } = monosem;
-  const { button, element, field, link, panel, select } = monosem.dom;
+  const { card, data, palette, panel } = monosem;
+  const { button, element, field, link, select } = monosem.dom;
   const { count } = monosem.format;
   const { href, keep } = monosem.router;
-  const { card, palette } = monosem;
 
   const names = () =>
     data.run.views
       .filter((view) => view.startsWith('map/'))
       .map((view) => view.slice('map/'.length))
-      // The smaller one, which has the clusters, first.
+      // The small one first, which has the clusters.
       .sort((a, b) => (b === 'small') - (a === 'small'));
 
-  // 'A1.123' as a feature; null for none.
+  // Parses 'A1.123' to a feature; null if there is no such one.
   function parse(at) {
     const [key, text] = (at ?? '').split('.');
     const number = card.number(key, text);
@@ -26,7 +25,7 @@ monosem.views.map = (() => {
   const holds = (pack, feature) =>
     pack.meta.sets.some((n) => data.sets[n].key === feature.key);
 
-  // The layout that an address means: [name, pack].
+  // The layout for an address: [name, pack].
   async function layout(name, at) {
     if (name !== undefined) return [name, await data.load(`map/${name}`)];
     for (const own of names()) {
@@ -34,12 +33,12 @@ monosem.views.map = (() => {
       if (!at || holds(pack, at)) return [own, pack];
     }
     throw new Error(
-      `There is no map with ${data.set(at.key).run}: it has only dictionaries` +
-        ' up to the one that follows the main one in size.',
+      `No map has ${data.set(at.key).run}: maps have dictionaries up to the` +
+        ' next larger one than the main one.',
     );
   }
 
-  // Points as the plot takes them: 16 bits are of the longest side.
+  // Positions for the plot, scaled so that the longer side is 1.
   function positions(pack) {
     const [width, height] = pack.meta.extent;
     const unit = 1 / (65_535 * Math.max(width, height, 1e-9));
@@ -87,7 +86,7 @@ monosem.views.map = (() => {
       },
     });
 
-    // Keeps the address that shows this again.
+    // Puts the state of the view into the address.
     function save() {
       const said = { colour: by };
       if (current >= 0) said.at = `${keyOf(current)}.${pack.feature[current]}`;
@@ -120,7 +119,7 @@ monosem.views.map = (() => {
       legend.replaceChildren(found.legend);
     }
 
-    // Which points are there, and which of them are what is searched for.
+    // Determines which points are shown, and which of them match the search.
     function filter() {
       for (let i = 0; i < shown.length; i++) shown[i] = !off.has(keyOf(i));
       matches =
@@ -176,8 +175,8 @@ monosem.views.map = (() => {
       element('div', 'map', [
         panel(
           'Map',
-          'decoder rows in the plane, by UMAP: nearby ones are alike; its' +
-            ' axes have no unit',
+          'decoder rows in two dimensions, by UMAP: nearby features are' +
+            ' similar; the axes have no unit',
           [legend, plotted],
           'mapped',
         ),

@@ -1,6 +1,6 @@
 'use strict';
 
-// By what the points of a map are coloured, and the legend that says so.
+// The colours of the points of a map, and their legend.
 monosem.mapColours = (() => {
   const { data, palette } = monosem;
   const { digits, percent } = monosem.format;
@@ -11,7 +11,8 @@ monosem.mapColours = (() => {
     max: 'maximum',
     state: 'state',
   };
-  // Classes whose colours differ; others take turns. Dead is no class.
+  // The number of different colours; further classes repeat them. Dead features
+  // have the colour of no class.
   const CLASSES = 6;
   const STATES = [
     ['dead', -1],
@@ -59,8 +60,8 @@ monosem.mapColours = (() => {
     const column = (name) => (i) => data.sets[set[i]].columns[name][feature[i]];
     if (by === 'cluster') {
       return classes(pack, (i) => cluster[i], [
-        ['clusters, whose colours take turns', 0],
-        ['of no cluster', -1],
+        ['clusters (colours repeat)', 0],
+        ['in no cluster', -1],
       ]);
     }
     if (by === 'state') {

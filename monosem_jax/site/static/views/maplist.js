@@ -1,14 +1,15 @@
 'use strict';
 
-// The list beside a map: its features in the pack's order, those of a cluster
-// below its heading, as the paper lists them.
+// The list beside a map: its features in the pack's order, grouped by cluster
+// as in the paper.
 monosem.mapList = (pack, { keyOf, onPick, onOpen }) => {
   const { data, card } = monosem;
   const { element, link } = monosem.dom;
   const { count } = monosem.format;
   const { href } = monosem.router;
   const ROW = 26;
-  // Entries of `entries` below 0 are headings: of no cluster, and of the k-th.
+  // An entry is a point or, below 0, a heading: -1 for no cluster, -2 - k for
+  // cluster k.
   const NONE = -1;
   const heading = (cluster) => (cluster < 0 ? NONE : -2 - cluster);
   const order = pack.order ?? Uint32Array.from(pack.set, (_, i) => i);
@@ -18,7 +19,8 @@ monosem.mapList = (pack, { keyOf, onPick, onOpen }) => {
   let entries = [];
   let places = new Map();
 
-  // Of each cluster how many features, and the tokens that most fire on first.
+  // Each cluster's size, and how many of its features have a token as the first
+  // that they fire on.
   for (const i of pack.cluster ? order : []) {
     const own = pack.cluster[i];
     sizes.set(own, (sizes.get(own) ?? 0) + 1);
@@ -71,7 +73,7 @@ monosem.mapList = (pack, { keyOf, onPick, onOpen }) => {
     },
   });
 
-  // The points that are listed: those shown, or only those found.
+  // Lists the points that are shown or, after a search, those that were found.
   function filter(shown, found) {
     const wanted = new Uint8Array(shown.length);
     if (found) for (const i of found) wanted[i] = 1;
@@ -97,7 +99,7 @@ monosem.mapList = (pack, { keyOf, onPick, onOpen }) => {
       colour = next;
       rows.refresh();
     },
-    // Shows a point's row; -1 for none.
+    // Marks a point's row; -1 for none.
     mark: (i) => rows.mark(places.get(i) ?? -1),
   };
 };

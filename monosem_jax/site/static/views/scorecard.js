@@ -1,9 +1,10 @@
 'use strict';
 
-// The report beside the paper's figures, and what a reader has to know of the
-// run before believing any of it.
+// The report beside the paper's figures, with warnings and provenance, by which
+// a reader can judge it.
 monosem.scorecard = (() => {
-  const { element, entry, link, panel, table } = monosem.dom;
+  const { panel } = monosem;
+  const { element, entry, link, table } = monosem.dom;
   const { count, digits, fixed, percent, python } = monosem.format;
   const { visible } = monosem.tokens;
   const { href } = monosem.router;
@@ -37,7 +38,7 @@ monosem.scorecard = (() => {
       'this run beside the paper’s A/1',
       [
         table(
-          ['', 'the paper', 'this run', '95%', 'of'],
+          ['', 'the paper', 'this run', '95% interval', 'sample'],
           rows.map(({ what, paper, run, why, form, n, interval }) => [
             visible(what, 200),
             visible(python(paper, form)),
@@ -58,7 +59,8 @@ monosem.scorecard = (() => {
     );
   }
 
-  // A table of numbers by run: the rows are what any run has.
+  // A table of numbers: a column for each run, a row for each number of any
+  // run.
   function byRun(title, note, runs) {
     const names = [...new Set(Object.values(runs).flatMap(Object.keys))];
     const plain = names.filter((name) =>
@@ -93,7 +95,7 @@ monosem.scorecard = (() => {
         ]),
       ),
     );
-    const note = rows.length ? '' : 'none was found';
+    const note = rows.length ? '' : 'none';
     return panel(
       'Warnings',
       note,
@@ -159,7 +161,7 @@ monosem.scorecard = (() => {
         ]),
         folded('documents by subset', known.store.subsets),
         folded('excluded documents, by reason', known.store.skipped),
-        folded('features read and left out', sampling),
+        folded('tokens read, and features by class', sampling),
         folded('seeds and settings', known.config),
         folded('checksums of weights (SHA-256)', known.weights),
         element(
@@ -167,7 +169,7 @@ monosem.scorecard = (() => {
           'note',
           chosen
             ? `This file holds ${count(chosen.length)} features of ${run} alone.`
-            : 'checksums.txt beside this page has those of all its files: ' +
+            : 'To verify the files of this page, run in its folder: ' +
                 'sha256sum --check checksums.txt',
         ),
       ],

@@ -1,18 +1,18 @@
 'use strict';
 
-// How features split from size to size: a summary, and a feature among those
-// that it comes from and leads to. `#splitting`, `#splitting/A1/123`.
+// How features split in larger dictionaries: a summary, and one feature with
+// those that it comes from and splits into. `#splitting`, `#splitting/A1/123`.
 monosem.views.splitting = (() => {
-  const { data, card } = monosem;
-  const { element, field, link, panel, select, table } = monosem.dom;
+  const { data, card, panel } = monosem;
+  const { element, field, link, select, table } = monosem.dom;
   const { count, fixed } = monosem.format;
   const { go, href } = monosem.router;
   const SHOWN = 24; // features of a column
   const ROW = 30;
-  const NOTHING = 'No feature of another size is alike enough.';
+  const NOTHING = 'No feature of another size is similar enough.';
 
-  // Edges by their ends: those of feature i are at of[i] to of[i + 1] of
-  // `other` and `value`.
+  // Sorts edges by one of their ends. Those of feature i lie at of[i] up to
+  // of[i + 1] in `other` and `value`.
   function sorted(features, ends, others, values) {
     const of = new Uint32Array(features + 1);
     for (const i of ends) of[i + 1]++;
@@ -28,8 +28,8 @@ monosem.views.splitting = (() => {
     return { of, other, value };
   }
 
-  // What the pack says: the keys from small to large, and between each two the
-  // edges, both ways.
+  // Loads the pack: the sets' keys from small to large, and the edges between
+  // neighbouring sizes, in both directions.
   let known = null;
   async function read() {
     const pack = await data.load('splitting');
@@ -66,8 +66,8 @@ monosem.views.splitting = (() => {
     return [
       panel(
         'From size to size',
-        'features whose activations are alike where one of them fires: a' +
-          ` masked cosine above ${threshold}, over ${count(tokens)} tokens`,
+        'An edge joins features of neighbouring sizes whose activations have' +
+          ` a masked cosine above ${threshold}, over ${count(tokens)} tokens.`,
         [
           table(
             heads,
@@ -84,16 +84,17 @@ monosem.views.splitting = (() => {
           element(
             'p',
             'note',
-            'split: features that lead to several larger ones; one to one: to' +
-              ' a single one that has no other; merged: of the larger' +
-              ' dictionary, those that come from several; without: lead to' +
-              ' none; new: come from none.',
+            'split: features with several edges to the larger dictionary;' +
+              ' one to one: with one edge, to a feature with no other;' +
+              ' merged: features of the larger dictionary with several edges;' +
+              ' without: features with no edge; new: features of the larger' +
+              ' dictionary with no edge.',
           ),
           element(
             'p',
             '',
-            `Together they form ${count(components)} connected components;` +
-              ` the largest have ${largest.map(count).join(', ')} features.`,
+            `The edges form ${count(components)} connected components; the` +
+              ` largest have ${largest.map(count).join(', ')} features.`,
           ),
         ],
       ),
@@ -101,7 +102,7 @@ monosem.views.splitting = (() => {
     ];
   }
 
-  // The features that split most, of one dictionary.
+  // The list of the features that split most, of one dictionary.
   function most(keys) {
     const choices = keys.slice(0, -1).map((key, k) => [k, data.set(key).run]);
     let order = [];
@@ -148,8 +149,8 @@ monosem.views.splitting = (() => {
     ]);
   }
 
-  // From a feature on in one direction (1: larger, -1: smaller) two levels:
-  // [{level, shown: [[number, value, from]], total}].
+  // Follows edges from a feature, two sizes up (sign 1) or down (-1). Returns
+  // for each size {level, nodes, total, edges: [[to, value, from]]}.
   function follow({ keys, steps }, level, number, sign) {
     const found = [];
     let from = [number];
@@ -250,7 +251,7 @@ monosem.views.splitting = (() => {
         element(
           'p',
           'silent',
-          `There is no such feature here: splitting is known of ${runs}.`,
+          `There is no such feature here, only those of ${runs}.`,
         ),
         element('p', '', [link(href('splitting'), 'All features')]),
       );

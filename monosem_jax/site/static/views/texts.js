@@ -58,7 +58,11 @@ monosem.views.texts = (() => {
           'text ',
           select(titles, String(x), (other) => go('texts', key, other)),
         ),
-        button('‹', () => go('texts', key, Math.max(x - 1, 0)), 'text before'),
+        button(
+          '‹',
+          () => go('texts', key, Math.max(x - 1, 0)),
+          'previous text',
+        ),
         button(
           '›',
           () => go('texts', key, Math.min(x + 1, titles.length - 1)),

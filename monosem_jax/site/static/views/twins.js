@@ -1,15 +1,15 @@
 'use strict';
 
-// A feature beside the one of another model that is most like it. `found` is
-// what universality.js has read.
+// A feature beside the most similar one of another model. `found` is what
+// universality.js has loaded.
 monosem.twins = (() => {
-  const { data, card } = monosem;
-  const { element, link, panel, table } = monosem.dom;
+  const { data, card, panel } = monosem;
+  const { element, link, table } = monosem.dom;
   const { count, digits, fixed } = monosem.format;
   const { href } = monosem.router;
   const EXAMPLES = 12;
 
-  // The pairs a feature is in: its own, or those whose nearest it is.
+  // The pairs that have a feature, by falling correlation of activations.
   function pairsOf({ columns, keys }, key, number) {
     const column = key === keys[0] ? columns.feature : columns.match;
     const found = [];
@@ -60,7 +60,7 @@ monosem.twins = (() => {
     return [node, record];
   }
 
-  // A feature and the one of the other set that is most like it.
+  // Shows a feature and the most similar one of the other set.
   async function show(found, key, number, place) {
     const { columns, keys } = found;
     const other = keys[key === keys[0] ? 1 : 0];
@@ -78,7 +78,7 @@ monosem.twins = (() => {
       ]),
     );
     if (nearest === null) {
-      const said = `Nothing in ${data.set(other).run} was compared with it.`;
+      const said = `It was compared with no feature of ${data.set(other).run}.`;
       place.append(element('p', 'silent', said), own);
       return;
     }
@@ -92,9 +92,9 @@ monosem.twins = (() => {
     const [theirs] = await side(other, nearest);
     place.append(
       panel(
-        'How alike they are',
-        `Pearson’s r over ${count(found.meta.tokens)} tokens; of logit` +
-          ' weights over the vocabulary; –: not measured of this pair',
+        'Similarity',
+        `Pearson’s r over ${count(found.meta.tokens)} tokens; that of logit` +
+          ' weights is over the vocabulary; –: not measured for this pair',
         [table(['of', 'r'], rows)],
       ),
       element('div', 'halves', [own, theirs]),
@@ -104,7 +104,7 @@ monosem.twins = (() => {
       place.append(
         panel(
           `Also nearest to ${card.name(key, number)}`,
-          'features whose nearest it is',
+          'features whose nearest one it is',
           [
             element(
               'p',

@@ -1,18 +1,18 @@
 'use strict';
 
-// Whether another model has the same features: all pairs, and one of them side
-// by side. `#universality?with=attribution`, `#universality/A1/3`.
+// Whether another model has the same features: all pairs, and one pair side by
+// side. `#universality?with=attribution`, `#universality/A1/3`.
 monosem.views.universality = (() => {
-  const { data, card } = monosem;
-  const { element, field, link, panel, select, table } = monosem.dom;
+  const { data, card, panel } = monosem;
+  const { element, field, link, select, table } = monosem.dom;
   const { count, fixed } = monosem.format;
   const { go, href, keep } = monosem.router;
   const ROW = 26;
   const OUTLIERS = 10;
   const KINDS = { logits: 'logit weights', attribution: 'attributions' };
 
-  // The pack with its columns as numbers, and by how much activations are more
-  // alike than logit weights.
+  // Loads the pack. `gap` is the correlation of activations minus that of logit
+  // weights.
   let known = null;
   async function read() {
     const pack = await data.load('universality');
@@ -29,7 +29,7 @@ monosem.views.universality = (() => {
     return known;
   }
 
-  // Pairs from the largest value of a column down, what is not known last.
+  // Pairs by falling values of a column, unknown ones last.
   function falling(column) {
     const worth = (m) => (Number.isNaN(column[m]) ? -Infinity : column[m]);
     const order = Uint32Array.from(column, (_, m) => m);
@@ -51,9 +51,10 @@ monosem.views.universality = (() => {
       fixed(x.paper),
     ]);
     return panel(
-      'The nearest of the other set',
-      'by Pearson’s r of activations, found on one half of the documents;' +
-        ` r is that over ${count(meta.tokens)} tokens of the other`,
+      'Nearest features of the other model',
+      'by Pearson’s r of activations. The nearest is found on one half of' +
+        ` the documents; r is measured on ${count(meta.tokens)} tokens of the` +
+        ' other half.',
       [table(['', 'of', 'among', 'features', 'median r', 'the paper'], rows)],
     );
   }
@@ -92,7 +93,7 @@ monosem.views.universality = (() => {
     return made;
   }
 
-  // Two cards and what the pair's numbers are.
+  // Two cards and the pair's numbers.
   function both({ columns, keys }, m) {
     return element('div', 'pair', [
       card.make(keys[0], columns.feature[m]),
@@ -131,7 +132,7 @@ monosem.views.universality = (() => {
       head.dataset.name = name;
       return head;
     });
-    heads[5].title = 'r of activations less that of logit weights';
+    heads[5].title = 'r of activations minus r of logit weights';
     const number = (name, m) =>
       element('span', 'number', fixed(columns[name][m]));
     const named = (key, i) => {
@@ -171,7 +172,7 @@ monosem.views.universality = (() => {
     arrange();
     return panel(
       'Pairs',
-      'Pearson’s r of each; gap: of activations less that of logit weights',
+      'Pearson’s r of each; gap: r of activations minus r of logit weights',
       [element('div', 'longhead', heads), rows.node],
       'pairs',
     );
@@ -189,8 +190,8 @@ monosem.views.universality = (() => {
       made?.remove();
       made = plot(found, by, where);
       note.textContent =
-        `r of the two over the pairs: ${fixed(follow[by])}; with a rim: alike` +
-        ' in activations and least alike in logit weights';
+        `r of the two over the pairs: ${fixed(follow[by])}; with a rim: the` +
+        ' pairs with the largest gap between activations and logit weights';
     }
     const choose = select(Object.entries(KINDS), by, (next) => {
       by = next;

@@ -1,1 +1,1 @@
-"""A section of report.md for every analysis: what was asked, and the answer."""
+"""The sections of report.md: each analysis' question and answer."""

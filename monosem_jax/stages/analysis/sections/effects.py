@@ -1,10 +1,12 @@
-"""What features do: to the loss, to the next token, to a text."""
-
-import numpy as np
+"""Sections on effects of features: on the loss, the next token, and texts."""
 
 from monosem_jax.analysis.results.automata import Automata
 from monosem_jax.analysis.results.features import Ablation
-from monosem_jax.analysis.results.preserved import Preserved, Refused, Run
+from monosem_jax.analysis.results.preserved import (
+  Preserved,
+  Refused,
+  SetPreserved,
+)
 from monosem_jax.analysis.results.steering import (
   Share,
   SteeredFeature,
@@ -18,15 +20,15 @@ def preserved(n: Preserved, main: str) -> list[str]:
     'run | what it is | L0 | loss recovered | explained variance | '
     f'{main} recovers more by',
     *(
-      [run, own.kept.what, *_recovered(own), _margin(own)]
-      for run, own in (n.runs | n.about_means).items()
+      [name, own.kept.what, *_recovered(own), _margin(own)]
+      for name, own in (n.sets | n.about_means).items()
     ),
   )
   return [*table, '', f'Intervals are {n.interval}.']
 
 
-def _recovered(own: Run) -> list[str]:
-  """L0, loss recovered and explained variance."""
+def _recovered(own: SetPreserved) -> list[str]:
+  """Returns L0, loss recovered and explained variance."""
   found = own.found
   if isinstance(found, Refused):
     return ['-', found.loss_recovered_reason, '-']
@@ -43,7 +45,7 @@ def _recovered(own: Run) -> list[str]:
   ]
 
 
-def _margin(own: Run) -> str:
+def _margin(own: SetPreserved) -> str:
   if own.margin is None:
     return '-'
   return figure(own.margin.margin, '.1%', own.margin.margin_interval)
@@ -54,12 +56,12 @@ def ablation(n: Ablation, main: str) -> list[str]:
     'run | examples | loss rise, nats | share above 0',
     *(
       [
-        run,
+        name,
         f'{own.ablation_examples:,}',
         figure(own.ablation_loss, '.3f', own.ablation_loss_interval),
         figure(own.ablation_hurts, '.0%', own.ablation_hurts_interval),
       ]
-      for run, own in n.runs.items()
+      for name, own in n.sets.items()
     ),
   )
   return [*table, '', 'Intervals are over features.']
@@ -102,20 +104,24 @@ _ARMS = {
 
 
 def _shares(name: str, own: SteeredFeature) -> list[str]:
-  """The share of a proxy's tokens at the feature's maximum, arm by arm."""
+  """Returns the share of a proxy's tokens at the feature's maximum, by arm."""
   at = own.at_maximum
   if at is None:
     return ['-'] * (2 + len(_ARMS))
-  unpinned = np.ravel(own.share[name]['unpinned'].mean)[0]
+  unpinned = own.share[name]['unpinned'].mean
   return [
     _share_of(at.share.get('pinned')),
     *(_share_of(at.share_at_equal_kl.get(arm)) for arm in _ARMS),
-    f'{unpinned:.0%}',
+    figure(unpinned if isinstance(unpinned, float) else None, '.0%'),
   ]
 
 
 def _share_of(x: Share | None) -> str:
-  return '-' if x is None else figure(x.mean, '.0%', x.interval)
+  if x is None:
+    return '-'
+  low, high = x.interval
+  ends = None if low is None or high is None else (low, high)
+  return figure(x.mean, '.0%', ends)
 
 
 def automata(n: Automata, main: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What features are: how many live, and what sets them apart from neurons."""
+"""Sections on features: live ones, and differences from neurons."""
 
 from monosem_jax.analysis.results.density import Density
 from monosem_jax.analysis.results.features import (
@@ -15,7 +15,7 @@ def density(n: Density, main: str) -> list[str]:
     'run | features | dead | rare | low mode | live | median density, live',
     *(
       [
-        run,
+        name,
         f'{own.features:,}',
         f'{own.dead:,}',
         f'{own.rare:,}',
@@ -23,12 +23,13 @@ def density(n: Density, main: str) -> list[str]:
         f'{own.live:,}',
         figure(own.median_density, '.1e', ends),
       ]
-      for run, own, ends in (
-        (run, x.census, x.median_density_interval) for run, x in n.runs.items()
+      for name, own, ends in (
+        (name, x.census, x.median_density_interval)
+        for name, x in n.sets.items()
       )
     ),
   )
-  modes = n.runs[main].census.modes
+  modes = n.sets[main].census.modes
   said = 'Those that fired do not lie in two modes.'
   if modes:
     said = (
@@ -47,7 +48,7 @@ def neurons(n: Neurons, main: str) -> list[str]:
     'r of best neuron, median',
     *(
       [
-        run,
+        name,
         f'{own.n:,}',
         figure(own.median_kurtosis, ',.0f', own.median_kurtosis_interval),
         figure(own.median_kurtosis_matched, ',.0f'),
@@ -56,7 +57,7 @@ def neurons(n: Neurons, main: str) -> list[str]:
         figure(own.single_token, '.0%', own.single_token_interval),
         figure(own.median_neuron_r, '.2f', own.median_neuron_r_interval),
       ]
-      for run, own in n.runs.items()
+      for name, own in n.sets.items()
     ),
   )
   return [
@@ -72,14 +73,14 @@ def neurons(n: Neurons, main: str) -> list[str]:
 def neighbours(n: NearestRows, main: str) -> list[str]:
   return rows(
     'nearest decoder row in | median cosine',
-    *([run, figure(cosine, '.2f')] for run, cosine in n.median[main].items()),
+    *([name, figure(cosine, '.2f')] for name, cosine in n.median[main].items()),
   )
 
 
 def texts(n: ExampleTexts, main: str) -> list[str]:
   return rows(
     'run | active features of a token, mean',
-    *([run, f'{own.active:.1f}'] for run, own in n.runs.items()),
+    *([name, f'{own.active:.1f}'] for name, own in n.sets.items()),
   )
 
 
@@ -89,11 +90,11 @@ def logits(n: Logits, main: str) -> list[str]:
     'and measured effect',
     *(
       [
-        run,
+        name,
         figure(own.median_logit_kurtosis, '.1f'),
         figure(own.median_logit_skew, '.2f'),
-        figure(own.effects and own.effects.linear_r, '.2f'),
+        figure(own.effects.linear_r if own.effects else None, '.2f'),
       ]
-      for run, own in n.runs.items()
+      for name, own in n.sets.items()
     ),
   )

@@ -1,4 +1,4 @@
-"""How numbers stand in a section: with their interval, or why there is none."""
+"""Formats numbers of a section: with an interval, or why there is none."""
 
 from monosem_jax.analysis.results.numbers import Interval
 
@@ -6,7 +6,7 @@ from monosem_jax.analysis.results.numbers import Interval
 def figure(
   value: float | None, form: str, interval: Interval = None, reason: str = ''
 ) -> str:
-  """A number with its interval, or why there is none."""
+  """Returns a number with its interval, or why there is none."""
   if value is None:
     return reason or '-'
   return format(value, form) + between(interval, form)
@@ -19,7 +19,7 @@ def between(interval: Interval, form: str) -> str:
 
 
 def rows(head: str, *lines: list[str]) -> list[str]:
-  """A table of Markdown: `head` names its columns, with bars between."""
+  """Returns a Markdown table; `head` names its columns, separated by bars."""
   columns = head.count('|') + 1
   table = [f'| {head} |', '|---|' + '---:|' * (columns - 1)]
   return [*table, *(f'| {" | ".join(cells)} |' for cells in lines)]

@@ -1,4 +1,4 @@
-"""What features stand for: proxies, twins, parts of others, neighbours."""
+"""Sections on proxies, universality, splitting and geometry."""
 
 from monosem_jax.analysis.results.geometry import Geometry
 from monosem_jax.analysis.results.numbers import Reason
@@ -33,11 +33,11 @@ def proxies(n: Proxies, main: str) -> list[str]:
       [name, f'{dive.base_rate:.2%}']
       + [
         cell
-        for run, number in (
+        for of, number in (
           (main, dive.feature),
           (f'{main.partition("/")[0]}/neurons', dive.neuron),
         )
-        for cell in _overlap(dive.overlap.get(run), number)
+        for cell in _overlap(dive.overlap.get(of), number)
       ]
       for name, dive in n.dives.items()
     ),
@@ -82,7 +82,7 @@ def universality(n: Universality, main: str) -> list[str]:
     'attribution',
     *(
       [
-        pair.run,
+        pair.name,
         pair.other,
         f'{live.n:,}',
         figure(live.median_activation, '.2f', live.interval_activation),
@@ -96,15 +96,17 @@ def universality(n: Universality, main: str) -> list[str]:
     ),
   )
   own = n.pairs['features']
-  apart = own.sets['live'].alike_but_apart
-  return [
-    *table,
-    '',
+  said = (
     'The nearest feature is found on one half of the documents, and r is of '
-    f'the other. Of the live ones {apart:,} match above '
-    f'{own.listed.alike_above:g} in activation and below '
-    f'{own.listed.apart_below:g} in logit weights.',
-  ]
+    'the other.'
+  )
+  if own.listed:
+    said += (
+      f' Of the live ones {own.sets["live"].alike_but_apart:,} match above '
+      f'{own.listed.alike_above:g} in activation and below '
+      f'{own.listed.apart_below:g} in logit weights.'
+    )
+  return [*table, '', said]
 
 
 def splitting(n: Splitting, main: str) -> list[str]:
@@ -114,8 +116,8 @@ def splitting(n: Splitting, main: str) -> list[str]:
     if isinstance(own, Absent):
       lines += [f'- {name}: {own.absent}']
       continue
-    for run, count in own.counts.items():
-      null = own.null.counts.get(run, {})
+    for of, count in own.counts.items():
+      null = own.null.counts.get(of, {})
       steps = ', '.join(f'{k.replace("_", " ")} {x}' for k, x in count.items())
       last = list(null.values())[-1] if null else None
       beside = ''
@@ -124,7 +126,7 @@ def splitting(n: Splitting, main: str) -> list[str]:
           f'; {last.n} starts as dense have {last.mean:.1f}'
           f'{between(last.interval, ".1f")}, {last.max} at most'
         )
-      lines += [f'- {name} ({own.start}) in {run}: {steps}{beside}']
+      lines += [f'- {name} ({own.start}) in {of}: {steps}{beside}']
   return [
     'How many features of the larger dictionary a feature leads to, filter by '
     f'filter (density above {n.floor:g}, purity above {n.purity:g}); '
@@ -148,7 +150,7 @@ def geometry(n: Geometry, main: str) -> list[str]:
       'decoder rows | rank correlation with correlations of activations | '
       f'{found.neighbours} nearest in common',
       [
-        f'{own.run}, {own.features:,} live',
+        f'{own.name}, {own.features:,} live',
         figure(found.spearman, '.2f', found.spearman_interval),
         figure(found.overlap, '.2f', found.overlap_interval),
       ],

@@ -1,7 +1,7 @@
-"""A section of report.md for every analysis: what was asked, and the answer.
+"""Writes the section of an analysis in report.md: question and answer.
 
-Each answer stands beside its control, with an interval of 95% and what it is
-over; all of it is read from the numbers that the analyses wrote.
+An answer gives the controls, and intervals of 95% with their unit. Everything
+comes from the numbers that the analyses wrote.
 """
 
 from monosem_jax.analysis.results.numbers import NotMade, Numbers
@@ -9,13 +9,13 @@ from monosem_jax.stages.analysis.declaration import Analysis
 
 
 def written(name: str, a: Analysis, n: Numbers, main: str) -> list[str]:
-  """The section of an analysis, as lines of Markdown.
+  """Returns the section of an analysis, as lines of Markdown.
 
   Args:
-    name: of the analysis.
-    a: what it declares.
+    name: name of the analysis.
+    a: its declaration.
     n: its numbers, or why there are none.
-    main: the run that most is about.
+    main: name of the main dictionary.
   """
   lines = [f'### {a.title}', '', a.asked, '']
   if isinstance(n, NotMade):

@@ -1,22 +1,22 @@
-"""Formats that features are written in, a module each: `--format`."""
+"""The export formats, one module each: `--format`."""
 
 import dataclasses
 import pathlib
 from collections.abc import Callable
 
-from monosem_jax.config.names import SetName
-from monosem_jax.run.workdir import Workdir
+from monosem_jax.config.names import SetId
+from monosem_jax.run import Run
 
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-  """What a module declares as `FORMAT`.
+  """A format; its module declares one as `FORMAT`.
 
   Attributes:
-    write: `write(w, path, name, features)` writes features of a dictionary or
-      control, those that the flag `features` names, to `path`.
-    suffix: of the file that it writes, such as .html; '' if it writes a folder.
+    write: `write(run, path, set_id, features)` writes to `path` those features
+      of a dictionary or control that the flag `features` names.
+    suffix: suffix of the file to write, such as .html; '' for a folder.
   """
 
-  write: Callable[[Workdir, pathlib.Path, SetName, str], None]
+  write: Callable[[Run, pathlib.Path, SetId, str], None]
   suffix: str = ''

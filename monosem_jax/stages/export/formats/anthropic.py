@@ -3,40 +3,41 @@
 import pathlib
 
 from monosem_jax.config.errors import UserError
-from monosem_jax.config.names import SetName
+from monosem_jax.config.names import SetId
 from monosem_jax.interop import anthropic
-from monosem_jax.run.workdir import Workdir
+from monosem_jax.run import Run
 from monosem_jax.stages.export import flags, folder
 from monosem_jax.stages.export.formats import Format
 from monosem_jax.stages.export.records import Records
 
 
 def write(
-  w: Workdir, directory: pathlib.Path, name: SetName, features: str
+  run: Run, directory: pathlib.Path, set_id: SetId, features: str
 ) -> None:
-  """Writes a file for each of the features that ever fired.
+  """Writes a file for each feature that ever fired.
 
   Raises:
-    UserError: there are no ablations of them, or none of them fired.
+    UserError: the ablations are missing, or none of the features fired.
   """
-  if name.is_control and not name.is_neurons:
+  if set_id.is_control and not set_id.is_neurons:
     raise UserError(
-      f'--run: {name.run}: the published form shows ablations, which are '
-      'made of dictionaries and neurons alone; --format=neuronpedia goes '
-      'without.'
+      f'--run: {set_id.name}: this format shows ablations, which only '
+      'dictionaries and neurons have; --format=neuronpedia needs none.'
     )
-  records = Records.load(w, name, strict=True)
+  records = Records.load(run, set_id, strict=True)
   found = records.features
   chosen = flags.features(features, found.count)
-  # As published: of features that never fired there is nothing to be shown.
+  # As published: a feature that never fired has nothing to show.
   fired = [i for i in chosen if found.table.fired_F[i] > 0]
   if not fired:
-    raise UserError(f'export: none of these features of {name.key} ever fired.')
+    raise UserError(
+      f'export: none of these features of {set_id.key} ever fired.'
+    )
   if len(fired) < len(chosen):
-    w.log(f'export: {len(chosen) - len(fired):,} never fired: left out')
-  own = found.run.replace('/', '').lower()
+    run.log(f'export: {len(chosen) - len(fired):,} never fired: left out')
+  own = found.name.replace('/', '').lower()
   folder.write(
-    w,
+    run,
     directory,
     records,
     fired,

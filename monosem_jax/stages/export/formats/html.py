@@ -3,34 +3,36 @@
 import pathlib
 
 from monosem_jax.config.errors import UserError
-from monosem_jax.config.names import SetName
-from monosem_jax.run.workdir import Workdir
+from monosem_jax.config.names import SetId
+from monosem_jax.run import Run
 from monosem_jax.site import single
 from monosem_jax.stages import exhibits, featuresets
 from monosem_jax.stages.export import flags
 from monosem_jax.stages.export.formats import Format
 
 
-def write(w: Workdir, path: pathlib.Path, name: SetName, features: str) -> None:
+def write(run: Run, path: pathlib.Path, set_id: SetId, features: str) -> None:
   """Writes the file.
 
   Raises:
-    UserError: there is no feature table, or too many features for one file.
+    UserError: the feature table is missing, or there are too many features for
+      one file.
   """
-  found = featuresets.load_all(w)
-  key, run = name.key, name.run
+  found = featuresets.load_all(run)
+  key, name = set_id.key, set_id.name
   if key not in found:
     raise UserError(
-      f'--run: {run}: the page shows dictionaries and neurons that have a '
-      f'feature table, and there is none in {w.features(key)}.'
+      f'--run: {name}: the page needs a dictionary or neurons with a feature '
+      f'table, and {run.workdir.features(key)} has none.'
     )
   chosen = flags.features(features, found[key].count)
   if len(chosen) > single.MOST:
     raise UserError(
-      f'--features: {len(chosen):,} features of {run}; one file holds '
-      f'{single.MOST} at most. Name fewer, or share the folder {w.site}.'
+      f'--features: {len(chosen):,} features of {name}; one file holds '
+      f'{single.MOST} at most. Name fewer, or share the folder '
+      f'{run.workdir.site}.'
     )
-  shown = exhibits.read(w, exhibits.folders(w), found, {key: chosen})
+  shown = exhibits.read(run, exhibits.folders(run), found, {key: chosen})
   try:
     single.write(
       path,
@@ -45,7 +47,9 @@ def write(w: Workdir, path: pathlib.Path, name: SetName, features: str) -> None:
   except OSError as e:
     raise UserError(f'--to={path}: {e.strerror}.') from e
   size = path.stat().st_size / 1e6
-  w.log(f'export: {len(chosen):,} features of {run} in {path}, {size:.1f} MB')
+  run.log(
+    f'export: {len(chosen):,} features of {name} in {path}, {size:.1f} MB'
+  )
 
 
 FORMAT = Format(write, suffix='.html')

@@ -2,26 +2,26 @@
 
 import pathlib
 
-from monosem_jax.config.names import SetName
+from monosem_jax.config.names import SetId
 from monosem_jax.interop import neuronpedia
-from monosem_jax.run.workdir import Workdir
+from monosem_jax.run import Run
 from monosem_jax.stages.export import flags, folder
 from monosem_jax.stages.export.formats import Format
 from monosem_jax.stages.export.records import Records
 
 
 def write(
-  w: Workdir, directory: pathlib.Path, name: SetName, features: str
+  run: Run, directory: pathlib.Path, set_id: SetId, features: str
 ) -> None:
   """Writes the features; without ablations and neurons if there are none."""
-  records = Records.load(w, name, strict=False)
+  records = Records.load(run, set_id, strict=False)
   folder.write(
-    w,
+    run,
     directory,
     records,
     flags.features(features, records.features.count),
     lambda scratch, of_each, vocabulary: neuronpedia.write(
-      scratch, records.source(w), of_each, vocabulary
+      scratch, records.source(run), of_each, vocabulary
     ),
   )
 

@@ -20,7 +20,7 @@ _FREE = re.compile(
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class Execution:
   """An instruction in its place in the program.
 
   Attributes:
@@ -51,7 +51,7 @@ class Run:
     return self.times * self.bytes
 
 
-def runs(program: Program, phases: Sequence[str]) -> Iterator[Run]:
+def executions(program: Program, phases: Sequence[str]) -> Iterator[Execution]:
   """Yields the instructions that cost something, with their counts.
 
   Every branch of a conditional counts as taken each time; callers separate
@@ -63,7 +63,9 @@ def runs(program: Program, phases: Sequence[str]) -> Iterator[Run]:
       scope, or else that of the enclosing loop or branch.
   """
 
-  def walk(name: str, times: float, phase: str, branch: bool) -> Iterator[Run]:
+  def walk(
+    name: str, times: float, phase: str, branch: bool
+  ) -> Iterator[Execution]:
     own = program.computations[name]
     for i in own.instructions.values():
       if _FREE.fullmatch(i.opcode):
@@ -78,7 +80,7 @@ def runs(program: Program, phases: Sequence[str]) -> Iterator[Run]:
       elif i.opcode == 'call':
         yield from walk(i.called('to_apply'), times, inner, branch)
       else:
-        yield Run(
+        yield Execution(
           *(i, times, inner, branch),
           moved(program, own, i),
           products(program, own, i),
