@@ -126,13 +126,16 @@ def test_separation_counts_only_where_some_logits_do_not_fit(tmp_path):
     ({'format': 1, 'labels': [], 'more': 0}, "unknown key 'more'"),
     (file('A/1/5'), "labels[0]: is 'A/1/5', not an object"),
     (file(entry(), entry(color='red')), "labels[1] ('A/1/5'): unknown key"),
-    (file({'feature': 'A/1/5'}), "labels[0] ('A/1/5'): has no interval"),
+    (file({'feature': 'A/1/5'}), "labels[0] ('A/1/5'): lacks the key interval"),
     (
       file(entry(), entry('A/1/6'), entry()),
       "labels[2] ('A/1/5'): has the feature, interval and annotator of "
       'labels[0]',
     ),
-    (file(entry(label=' ', rubric=None)), 'is empty: it has no label'),
+    (
+      file(entry(label=' ', rubric=None)),
+      'has neither a label nor a rubric nor a score',
+    ),
     (file(entry(**{'<b>\n' * 99: 1})), 'unknown key'),
   ],
 )

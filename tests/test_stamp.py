@@ -49,7 +49,7 @@ def test_a_changed_key_of_a_finished_stage_is_refused_with_both_values(
   for asked in (stage, 'all'):
     code, err = _call(asked, workdir, override)
     assert code == 2, err
-    (line,) = (x for x in err.splitlines() if ' there, ' in x)
+    (line,) = (x for x in err.splitlines() if ' before, ' in x)
     key = override.partition('=')[0].rpartition('.')[2]
     assert f'{key}: {there} before, {now} now' in line
     assert err.startswith(f'error: {stage}: ')
@@ -61,7 +61,7 @@ def test_a_changed_key_of_a_finished_stage_is_refused_with_both_values(
 
 def test_all_changed_keys_are_named_at_once(workdir):
   _, err = _call('lm', workdir, 'models.A.lr=1', 'models.A.beta1=0.5')
-  assert err.count(' there, ') == 2
+  assert err.count(' before, ') == 2
 
 
 def test_a_half_done_stage_is_refused_as_a_finished_one(workdir):

@@ -216,7 +216,7 @@ def _wrong_entry(entry: Any, sizes: Mapping[str, int]) -> str | None:
   if unknown := set(entry) - set(_KNOWN):
     return f'unknown key {_short(min(unknown))}'
   if missing := [key for key in _REQUIRED if key not in entry]:
-    return f'has no {missing[0]}'
+    return f'lacks the key {missing[0]}'
 
   def must(key: str, what: str) -> str:
     return f'{key} is {_short(entry[key])}; it must be {what}'
@@ -249,7 +249,7 @@ def _wrong_entry(entry: Any, sizes: Mapping[str, int]) -> str | None:
   if entry['rubric'] is not None:
     return _wrong_rubric(entry['rubric'])
   if not entry['label'].strip() and score is None:
-    return 'is empty: it has no label, rubric or score'
+    return 'has neither a label nor a rubric nor a score'
   return None
 
 

@@ -94,7 +94,7 @@ monosem.labelfile = (() => {
       }
     }
     return rubric.logits === RUBRIC.logits && rubric.separation !== null
-      ? 'rubric.separation must be null where rubric.logits has all ' +
+      ? 'rubric.separation must be null if rubric.logits has all ' +
           `${RUBRIC.logits} points`
       : '';
   }
@@ -121,7 +121,7 @@ monosem.labelfile = (() => {
       interval !== null &&
       !(typeof interval === 'string' && INTERVAL.test(interval))
     ) {
-      const what = 'a group’s name as the page has it, or null';
+      const what = 'the name of a group on the page, or null';
       return must('interval', interval, what);
     }
     if (!isText(label, LONGEST.label)) {
@@ -143,7 +143,7 @@ monosem.labelfile = (() => {
       Object.hasOwn(entry, 'seconds') &&
       !(Number.isFinite(entry.seconds) && entry.seconds >= 0)
     ) {
-      return must('seconds', entry.seconds, 'a number from 0');
+      return must('seconds', entry.seconds, 'a number of at least 0');
     }
     if (rubric !== null) return wrongRubric(rubric);
     return says(label) || score !== null
