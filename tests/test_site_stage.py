@@ -119,7 +119,7 @@ def test_an_analysis_of_another_dictionary_is_left_out(run, tmp_path):
   own = exhibits.packed(tmp_path / 'run/site', 'index')[1]['sets'][0]
   assert not own['effects'] and not own['residual']
   [said] = [line for line in lines if 'ablation' in line]
-  assert 'before what is there now' in said
+  assert 'is older than its inputs' in said
 
 
 def test_fewer_contexts_are_written_where_they_are_bounded(run):

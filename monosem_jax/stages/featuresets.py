@@ -60,7 +60,7 @@ def table(run: Run, key: str) -> FeatureTable:
   if not graph.made_from_now(made) or found.meta['manifest'] != text:
     raise UserError(
       f'{directory} is of another dictionary, transformer or text than the '
-      'current one; run the stage that made it again.'
+      'current one; run the stage again that made it.'
     )
   return found
 
