@@ -34,7 +34,7 @@ def of(found: links.Links, feature: int) -> list[tuple]:
 
 
 def test_no_analyses_give_no_links(analysis):
-  found = links.read(analysis.joinpath, FEATURES, ('A1', 'B1'))
+  found = links.read(analysis.joinpath, FEATURES, 'A1', 'B1')
   for key, count in FEATURES.items():
     assert found[key].of_F1.tolist() == [0] * (count + 1)
     assert found[key].feature_M.size == 0
@@ -52,7 +52,7 @@ def test_edges_of_splitting_lead_both_ways(analysis):
   analysed.leave(
     analysis, 'splitting/A0_A1', source_M=[0], target_M=[0], similarity_M=[1]
   )
-  found = links.read(analysis.joinpath, FEATURES, None)
+  found = links.read(analysis.joinpath, FEATURES, 'A1', None)
   assert of(found['A1'], 4) == [
     ('child', 'A2', 7, 0.625),
     ('child', 'A2', 1, 0.5),
@@ -74,16 +74,17 @@ def test_twins_lead_from_either_model(analysis):
     back_match_F=[2, -1, 4, -1],
     back_r_F=np.float32([0.25, np.nan, 0.75, np.nan]),
   )
-  found = links.read(analysis.joinpath, FEATURES, ('A1', 'B1'))
+  found = links.read(analysis.joinpath, FEATURES, 'A1', 'B1')
   assert of(found['A1'], 0) == [('twin', 'B1', 2, 0.5)]
   assert of(found['A1'], 1) == []
   assert of(found['A1'], 3) == [('twin', 'B1', 3, -0.25)]
   assert of(found['B1'], 2) == [('twin', 'A1', 4, 0.75)]
   assert of(found['B1'], 3) == []
-  assert of(links.read(analysis.joinpath, FEATURES, None)['A1'], 0) == []
+  assert of(links.read(analysis.joinpath, FEATURES, 'A1', None)['A1'], 0) == []
 
 
-def test_edges_of_automata_lead_on_and_back_where_they_raise(analysis):
+@pytest.mark.parametrize('match', ['B1', None])
+def test_edges_of_automata_lead_on_and_back_where_they_raise(analysis, match):
   analysed.leave(
     analysis,
     'automata/edges',
@@ -91,7 +92,7 @@ def test_edges_of_automata_lead_on_and_back_where_they_raise(analysis):
     target_M=[1, 2, 1, 0, 4],
     gain_M=np.float32([0.25, 0.5, 0.125, 0.75, -0.5]),
   )
-  found = links.read(analysis.joinpath, FEATURES, ('A1', 'B1'))
+  found = links.read(analysis.joinpath, FEATURES, 'A1', match)
   assert of(found['A1'], 0) == [
     ('next', 'A1', 2, 0.5),
     ('next', 'A1', 1, 0.25),
@@ -122,7 +123,7 @@ def test_neighbours_of_every_set_are_kept_apart(analysis):
       'A9': nearest([[0]] * 4, [[1]] * 4),
     }
   ).save(analysis / 'neighbours/B1.npz')
-  found = links.read(analysis.joinpath, FEATURES, None)['B1']
+  found = links.read(analysis.joinpath, FEATURES, 'A1', None)['B1']
   assert of(found, 0) == [
     ('near', 'A1', 3, 0.5),
     ('near', 'A1', 0, 0.25),
@@ -141,7 +142,7 @@ def test_the_strongest_links_of_a_kind_and_set_are_kept(analysis):
     target_M=np.r_[np.arange(30) % 5, 0],
     gain_M=np.r_[strength, np.float32(0.5)],
   )
-  found = links.read(analysis.joinpath, FEATURES, ('A1', 'B1'))['A1']
+  found = links.read(analysis.joinpath, FEATURES, 'A1', 'B1')['A1']
   kept = [value for kind, *_, value in of(found, 0) if kind == 'next']
   assert kept == [round(float(x), 3) for x in strength[:-13:-1]]
   # What one feature has too many of, another loses nothing by.

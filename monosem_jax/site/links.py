@@ -11,7 +11,7 @@ previous  features that have this one as `next`, with the same value
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -51,15 +51,16 @@ def none(features: int) -> Links:
 def read(
   folder: Folders,
   features: Mapping[str, int],
-  match: Sequence[str] | None,
+  main: str,
+  match: str | None,
 ) -> dict[str, Links]:
   """Reads the links of every set.
 
   Args:
     folder: gives the folders of analyses. One that was not made has no links.
     features: the number of features of each set on the page, by key.
-    match: the keys of the main dictionary and its match in another model, if
-      there is one.
+    main: the key of the main dictionary.
+    match: the key of its match in another model, if there is one.
 
   Returns:
     The links of each set, by key.
@@ -68,10 +69,10 @@ def read(
   found: dict[str, list[tuple]] = {key: [] for key in keys}
   for key in keys:
     found[key] += _near(folder('neighbours') / f'{key}.npz', keys)
-  if match is not None and set(match) <= set(keys):
-    _twins(folder('universality') / 'twins.npz', match, keys, found)
-  if match is not None:
-    _automata(folder('automata') / 'edges.npz', match[0], keys, found)
+  if main in found and match in found:
+    _twins(folder('universality') / 'twins.npz', (main, match), keys, found)
+  if main in found:
+    _automata(folder('automata') / 'edges.npz', main, keys, found)
   for path in sorted((folder('splitting')).glob('*_*.npz')):
     small, _, large = path.stem.partition('_')
     if small in found and large in found:
@@ -109,7 +110,7 @@ def _twins(path, match, keys, found) -> None:
 
 def _automata(path, main, keys, found) -> None:
   edges = arrays.Successors.load_if_there(path)
-  if edges is None or main not in found:
+  if edges is None:
     return
   kept = edges.gain_M > 0
   source, target = edges.source_M[kept], edges.target_M[kept]

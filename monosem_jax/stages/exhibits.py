@@ -84,9 +84,8 @@ def read(
   store = TokenStore.open(w.store)
   contexts = _contexts(run.config, store, sets, chosen)
   features = {key: s.count for key, s in sets.items()}
-  match = match_dictionary(run.config)
-  pair = (main_dictionary(run.config), match) if match else None
-  found = links.read(folder, features, pair)
+  main, match = main_dictionary(run.config), match_dictionary(run.config)
+  found = links.read(folder, features, main, match)
   labels = hand.load(w.labels, {s.name: s.count for s in sets.values()})
   report = read_json(w.root / 'report.json')
   return Shown(
