@@ -88,8 +88,8 @@ def write(
   if scratch is not None:
     features = {key: FEATURES for key in keys}
     folder = analysed.analysis(scratch, list(keys))
-    match = (keys[0], keys[2]) if len(keys) > 2 else None
-    found = _links.read(folder.joinpath, features, match)
+    match = keys[2] if len(keys) > 2 else None
+    found = _links.read(folder.joinpath, features, keys[0], match)
     packs = views.packs(folder.joinpath, keys)
   tables = {
     key: table(f'{key[:-1]}/{key[-1]}', n) for n, key in enumerate(keys)

@@ -67,7 +67,9 @@ def test_the_report_has_a_row_for_every_run_and_the_scorecard():
     in rows['Arabic feature: correlation with its proxy']['why']
   )
   assert 'too few for densities' in rows['ultralow-density features']['why']
-  assert 'A/1 of 48' in rows['loss recovered, 131,072 features']['why']
+  assert (
+    'A/1, with 48 features' in rows['loss recovered, 131,072 features']['why']
+  )
 
 
 def test_every_analysis_has_a_section_of_the_report():

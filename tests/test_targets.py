@@ -63,7 +63,7 @@ import jax
 from monosem_jax.config import load as configs
 from monosem_jax.device import mesh as meshes, targets
 from monosem_jax.device.cost import Devices, collectives, dictionary, hlo
-from monosem_jax.device.cost import executions as executed, told, transformer
+from monosem_jax.device.cost import estimate, executions as executed, transformer
 from monosem_jax.stages import programs
 
 name, config, *overrides = sys.argv[1:]
@@ -103,7 +103,7 @@ with jax.set_mesh(mesh):
   ):
     text = made.call.as_text()
     read = hlo.parse(text)
-    runs = list(executed.executions(read, told.PHASES))
+    runs = list(executed.executions(read, estimate.PHASES))
     found[kind] = {
       'arrays': len(jax.tree.leaves(held)),
       'aliased': read.aliased,
@@ -128,7 +128,9 @@ with jax.set_mesh(mesh):
       ],
       'collectives': [
         [c.kind, list(c.axes), c.phase, c.bytes, c.times]
-        for c in collectives.collectives(read, told.PHASES, dict(mesh.shape))
+        for c in collectives.collectives(
+          read, estimate.PHASES, dict(mesh.shape)
+        )
       ],
       'cycles': sum(r.cycles for r in runs),
       'bytes': sum(r.traffic for r in runs),
