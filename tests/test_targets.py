@@ -63,7 +63,8 @@ import jax
 from monosem_jax.config import load as configs
 from monosem_jax.device import mesh as meshes, targets
 from monosem_jax.device.cost import Devices, collectives, dictionary, hlo
-from monosem_jax.device.cost import estimate, executions as executed, transformer
+from monosem_jax.device.cost import executions as executed, estimate
+from monosem_jax.device.cost import transformer
 from monosem_jax.stages import programs
 
 name, config, *overrides = sys.argv[1:]
