@@ -120,14 +120,14 @@ def analysis(root: pathlib.Path, keys: list[str]) -> pathlib.Path:
     target_M=rng.integers(0, F, M),
     similarity_M=rng.uniform(0.4, 1, M).astype(np.float32),
   )
-  run = lambda key: f'{key[:-1]}/{key[-1]}'
+  name = lambda key: f'{key[:-1]}/{key[-1]}'
   step = Summary(splits=3, one_to_one=2, merges=4, without=5, new=6)
   blank(
     Splitting,
-    dictionaries=[run(small), run(large)],
+    dictionaries=[name(small), name(large)],
     threshold=0.4,
     tokens=TOKENS,
-    steps=[Step(run(small), run(large), step)],
+    steps=[Step(name(small), name(large), step)],
     components=9,
     largest=[20, 3],
   ).save(root / 'splitting')
@@ -139,7 +139,7 @@ def analysis(root: pathlib.Path, keys: list[str]) -> pathlib.Path:
     cluster_F=rng.integers(-1, 9, 2 * F),
     order_F=rng.permutation(2 * F),
   )
-  layouts = {'small': [run(small), run(large)]}
+  layouts = {'small': [name(small), name(large)]}
   blank(Geometry, layouts=layouts).save(root / 'geometry')
   if len(keys) > 2:
     put(
@@ -159,7 +159,7 @@ def analysis(root: pathlib.Path, keys: list[str]) -> pathlib.Path:
     )
     pair = blank(
       Comparison,
-      **{'run': run(small), 'other': run(keys[2])},
+      **{'name': name(small), 'other': name(keys[2])},
       **{'median': 0.7, 'count': F, 'paper': 0.72},
       listed=blank(Listed),
     )
@@ -173,13 +173,13 @@ def analysis(root: pathlib.Path, keys: list[str]) -> pathlib.Path:
     gain_M=rng.uniform(0, 0.9, M),
   )
   node = lambda i: {
-    'feature': f'{run(small)}/{i}',
+    'feature': f'{name(small)}/{i}',
     'fires_on': [HOSTILE[i]],
     'predicts': [HOSTILE[i + 1]],
   }
   effect = lambda i, j: {
-    'from': f'{run(small)}/{i}',
-    'to': f'{run(small)}/{j}',
+    'from': f'{name(small)}/{i}',
+    'to': f'{name(small)}/{j}',
     **{'fired': 90, 'observed': 0.4, 'observed_interval': [0.3, 0.5]},
     **{'base': 0.012, 'rise': 0.388, 'rise_interval': None, 'reverse': 0.1},
     **{'stays': None, 'asymmetry': 0.6, 'asymmetry_interval': [0.5, 0.7]},

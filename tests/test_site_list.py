@@ -308,4 +308,4 @@ def test_numbers_of_the_run_are_on_the_scorecard(window, url):
   assert json.loads('"A/1"') in text
   for said in ('loss recovered', '0.900', 'documents by subset', 'checksums'):
     assert said in text
-  assert '10,000,000 can' in text
+  assert 'which need 10,000,000' in text

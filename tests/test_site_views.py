@@ -226,7 +226,7 @@ def test_universality_holds_pairs_and_medians(analysis):
 
   def compared(of: dict, listed: Listed | None) -> Comparison:
     own = {k: of[k] for k in ('median', 'count', 'paper')}
-    own |= {'run': of['of'], 'other': of['with'], 'listed': listed}
+    own |= {'name': of['of'], 'other': of['with'], 'listed': listed}
     return analysed.blank(Comparison, **own)
 
   analysed.blank(
