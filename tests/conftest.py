@@ -2,13 +2,14 @@
 
 Modules without test_ in their name hold what several files of tests share:
 
-  the program       program (config, runs, what they leave) · child · pair
+  the program       program (config, what runs leave) · runs · child · pair
   its failures      undisturbed (comparison) · disks · drill
-  its stages        stores · documents · toys · exported · labels_given
-  made-up features  made_up · exhibits (their page) · taken_apart (its packs)
+  its stages        stores · documents · toys · two_models · exported ·
+                    labels_given
+  made-up features  made_up · analysed · exhibits (their page) · taken_apart
   browser           browser · pages · explore · labelling · single_file
   server, machines  asked · launched · compilers
-  arithmetic        counting · counted · resampled · tiny_transformer
+  arithmetic        counting · counted · resampled · tiny_transformer · steered
 """
 
 import os

@@ -1,33 +1,21 @@
 """A small transformer and dictionary whose features are pinned."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tiny_transformer
+from tiny_transformer import A, B, V
 
 from monosem_jax.analysis import steering
-from monosem_jax.config import settings
 from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary import sae as sae_lib
-from monosem_jax.transformer import train as lm_train, weights
 
-D, A, F, V, T, B = 16, 24, 30, 40, 12, 3
-LM = settings.Transformer(d_model=D, d_mlp=A, n_heads=2, precision='float32')
+F, T = 30, 12
 DOT = Dot(jnp.dtype(jnp.float32))
 
 
 def transformer(**changes):
-  c = dataclasses.replace(LM, **changes)
-  init = lambda: lm_train.init(c, vocab_size=V, context=T, separator=0)
-  like = jax.eval_shape(init).model
-  rng = np.random.default_rng(1)
-  found = {
-    name: rng.normal(name.rpartition('.')[2].startswith('w_'), 0.4, x.shape)
-    for name, x in weights.tensors(like).items()
-  }
-  dtype = np.float64 if jax.config.jax_enable_x64 else np.float32
-  return weights.load(like, {n: x.astype(dtype) for n, x in found.items()})
+  return tiny_transformer.transformer(context=T, **changes)
 
 
 def dictionary(width: int = A, seed: int = 2):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny_transformer import shaken
 
 from monosem_jax.analysis import ablation
 from monosem_jax.config import settings
@@ -27,15 +28,7 @@ DOT = Dot(jnp.dtype(jnp.float32))
 def transformer(**changes):
   c = dataclasses.replace(LM, **changes)
   lm = lm_train.init(c, vocab_size=V, context=T, separator=0).model
-  leaves, tree = jax.tree.flatten(lm)
-  keys = jax.random.split(jax.random.key(1), len(leaves))
-  return jax.tree.unflatten(
-    tree,
-    [
-      x + 0.3 * jax.random.normal(k, x.shape)
-      for x, k in zip(leaves, keys, strict=True)
-    ],
-  )
+  return shaken(lm)
 
 
 def dictionary(width: int = A):

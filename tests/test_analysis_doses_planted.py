@@ -7,17 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from steered import (
-  DOT,
-  A,
-  D,
-  F,
-  T,
-  V,
-  contexts,
-  pins,
-  transformer,
-)
+from steered import DOT, F, T, contexts, pins, transformer
+from tiny_transformer import A, D, V
 
 from monosem_jax.analysis import doses as matching, steering
 from monosem_jax.config import settings

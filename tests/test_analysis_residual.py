@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny_transformer import shaken
 
 from monosem_jax.analysis import residual
 from monosem_jax.config import settings
@@ -23,17 +24,8 @@ def model(layers: int = 1):
     d_model=D, d_mlp=A, n_heads=2, n_layers=layers, precision='float32'
   )
   lm = lm_train.init(c, vocab_size=V, context=T, separator=0).model
-  leaves, tree = jax.tree.flatten(lm)
-  keys = jax.random.split(jax.random.key(1), len(leaves))
-  # Such that every part has a say.
-  leaves = [
-    x + 0.3 * jax.random.normal(k, x.shape)
-    for x, k in zip(leaves, keys, strict=True)
-  ]
   sae = sae_lib.init(jax.random.key(0), A, F)
-  return jax.tree.unflatten(tree, leaves), sae.replace(
-    b_dec_A=jnp.linspace(-0.2, 0.3, A)
-  )
+  return shaken(lm), sae.replace(b_dec_A=jnp.linspace(-0.2, 0.3, A))
 
 
 def tokens() -> np.ndarray:

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from steered import DOT, A, B, D, T, V, contexts, dictionary, pins, transformer
+from steered import DOT, T, contexts, dictionary, pins, transformer
+from tiny_transformer import A, B, D, V
 
 from monosem_jax.analysis import steering
 from monosem_jax.dictionary import sae as sae_lib

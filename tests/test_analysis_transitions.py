@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny_transformer import shaken
 
 from monosem_jax.analysis import transitions
 from monosem_jax.config import settings
@@ -31,13 +32,7 @@ def random_model(sharp: float, **changes):
     d_model=D, d_mlp=A, n_heads=2, precision='float32', **changes
   )
   lm = lm_train.init(c, vocab_size=V, context=T, separator=0).model
-  leaves, tree = jax.tree.flatten(lm)
-  keys = jax.random.split(jax.random.key(1), len(leaves))
-  leaves = [
-    x + 0.3 * jax.random.normal(k, x.shape)
-    for x, k in zip(leaves, keys, strict=True)
-  ]
-  lm = jax.tree.unflatten(tree, leaves)
+  lm = shaken(lm)
   lm.W_U_DV[...] = lm.W_U_DV[...] * sharp
   sae = sae_lib.init(jax.random.key(0), A, F)
   rng = np.random.default_rng(2)

@@ -6,31 +6,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny_transformer import A, D, T, V, transformer
 
 from monosem_jax.analysis import ablation, probe
-from monosem_jax.config import settings
 from monosem_jax.device.precision import Dot
 from monosem_jax.dictionary.sae import SAE
 from monosem_jax.features.logits import logit_columns
-from monosem_jax.transformer import train, weights
 from monosem_jax.transformer.model import Transformer
 
-D, A, V, T, F, L, N = 16, 24, 40, 10, 30, 6, 7
+F, L, N = 30, 6, 7
 DOT = Dot(jnp.dtype(jnp.float32))
-
-
-def transformer(**more):
-  c = settings.Transformer(
-    d_model=D, d_mlp=A, n_heads=2, precision='float32', **more
-  )
-  init = lambda: train.init(c, vocab_size=V, context=T, separator=0)
-  like = jax.eval_shape(init).model
-  rng = np.random.default_rng(1)
-  found = {
-    name: rng.normal(name.rpartition('.')[2].startswith('w_'), 0.4, x.shape)
-    for name, x in weights.tensors(like).items()
-  }
-  return weights.load(like, {n: np.float32(x) for n, x in found.items()})
 
 
 def dictionary(width: int) -> SAE:
